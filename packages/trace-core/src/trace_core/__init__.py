@@ -1,0 +1,108 @@
+"""Spans, the tracer that makes them, and sinks to put them in. Knows no provider and no store."""
+
+from importlib.metadata import version as _version
+
+from trace_core import semconv
+from trace_core._background import Background, Retry
+from trace_core._codec import decode, encode, from_dict, to_dict, to_json
+from trace_core._compose import Processor, pipeline, tee, without_content
+from trace_core._context import attributes, current_context, use_parent
+from trace_core._errors import (
+    ConfigurationError,
+    Rejected,
+    RetryLater,
+    SinkClosed,
+    SinkError,
+    TraceError,
+    log_once,
+)
+from trace_core._model import (
+    Cost,
+    Event,
+    Scope,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TokenUsage,
+    UsageSource,
+)
+from trace_core._plugins import (
+    disabled_by_environment,
+    load_sink,
+    sink_from_environment,
+    sink_names,
+)
+from trace_core._process import after_fork, at_exit
+from trace_core._sinks import (
+    ConsoleSink,
+    FunctionSink,
+    JsonLinesSink,
+    MemorySink,
+    Sink,
+    SinkLike,
+    as_sink,
+)
+from trace_core._snapshot import Value, snapshot
+from trace_core._stats import Stats
+from trace_core._tracer import Bridge, Clock, IdGenerator, OpenSpan, SpanScope, Tracer
+
+__version__ = _version("trace-core")
+
+__all__ = [
+    "Background",
+    "Bridge",
+    "Clock",
+    "ConfigurationError",
+    "ConsoleSink",
+    "Cost",
+    "Event",
+    "FunctionSink",
+    "IdGenerator",
+    "JsonLinesSink",
+    "MemorySink",
+    "OpenSpan",
+    "Processor",
+    "Rejected",
+    "Retry",
+    "RetryLater",
+    "Scope",
+    "Sink",
+    "SinkClosed",
+    "SinkError",
+    "SinkLike",
+    "Span",
+    "SpanContext",
+    "SpanKind",
+    "SpanScope",
+    "Stats",
+    "Status",
+    "StatusCode",
+    "TokenUsage",
+    "TraceError",
+    "Tracer",
+    "UsageSource",
+    "Value",
+    "after_fork",
+    "as_sink",
+    "at_exit",
+    "attributes",
+    "current_context",
+    "decode",
+    "disabled_by_environment",
+    "encode",
+    "from_dict",
+    "load_sink",
+    "log_once",
+    "pipeline",
+    "semconv",
+    "sink_from_environment",
+    "sink_names",
+    "snapshot",
+    "tee",
+    "to_dict",
+    "to_json",
+    "use_parent",
+    "without_content",
+]

@@ -1,0 +1,86 @@
+"""What is current: the parent of the next span and the attributes it inherits."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
+from typing import NamedTuple, TypeAlias
+
+from trace_core import semconv
+from trace_core._errors import ConfigurationError
+from trace_core._model import SpanContext
+from trace_core._snapshot import Value, snapshot
+
+
+class Current(NamedTuple):
+    """The current span: ids alone, because a running loop may keep a context for its life.
+
+    Args:
+        context: Its identity.
+        foreign: The other tracing systems' current span ids when it became current. A later
+            difference means that the other system's span lies inside ours.
+    """
+
+    context: SpanContext
+    foreign: tuple[str | None, ...] = ()
+
+
+current: ContextVar[Current | None] = ContextVar("trace_core_current", default=None)
+CurrentToken: TypeAlias = Token[Current | None]
+inherited: ContextVar[Mapping[str, Value] | None] = ContextVar(
+    "trace_core_attributes", default=None
+)
+
+
+def current_context() -> SpanContext | None:
+    """Return the identity of the current span, or ``None`` outside of any."""
+    now = current.get()
+    return now.context if now is not None else None
+
+
+@contextmanager
+def use_parent(parent: SpanContext | str | None) -> Generator[None]:
+    """Make a span of another thread, process or service the parent of what happens inside.
+
+    Args:
+        parent: Its identity, or a W3C ``traceparent`` header; ``None`` starts new traces.
+
+    Raises:
+        ConfigurationError: The header cannot be read.
+    """
+    context = SpanContext.from_traceparent(parent) if isinstance(parent, str) else parent
+    token = current.set(Current(context) if context is not None else None)
+    try:
+        yield
+    finally:
+        current.reset(token)
+
+
+@contextmanager
+def attributes(
+    values: Mapping[str, object] | None = None, /, **short_names: object
+) -> Generator[None]:
+    """Set attributes on every span that starts inside, in this thread or task and its children.
+
+    Args:
+        values: Attributes by full name.
+        **short_names: ``session_id``, ``user_id``, ``conversation_id``, ``tags``,
+            ``trace_name``.
+
+    Raises:
+        ConfigurationError: A keyword is none of these.
+    """
+    unknown = sorted(set(short_names) - set(semconv.SHORT_NAMES))
+    if unknown:
+        raise ConfigurationError(
+            f"unknown attribute {unknown[0]!r}; known short names are "
+            f"{', '.join(sorted(semconv.SHORT_NAMES))}; give others by full name in a mapping"
+        )
+    added = {name: snapshot(value) for name, value in (values or {}).items()}
+    added |= {semconv.SHORT_NAMES[key]: snapshot(value) for key, value in short_names.items()}
+    token = inherited.set({**(inherited.get() or {}), **added})
+    try:
+        yield
+    finally:
+        inherited.reset(token)

@@ -1,0 +1,96 @@
+"""Every error the packages raise, and how one that nobody may see is told.
+
+TraceError
+├── ConfigurationError    bad input to our own API; also a ValueError
+├── SinkError             a sink could not write
+│   ├── Rejected          ... and never will: do not try again
+│   └── RetryLater        ... and asks to be left alone for a while
+└── SinkClosed            written to after close
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trace_core._model import Span
+
+logger = logging.getLogger("trace_core")
+
+
+class TraceError(Exception):
+    """Base of everything these packages raise on purpose."""
+
+
+class ConfigurationError(TraceError, ValueError):
+    """An argument, environment variable or sink specification makes no sense."""
+
+
+class SinkError(TraceError):
+    """A sink could not write; the same spans may be written later."""
+
+
+class Rejected(SinkError):
+    """A sink will never accept these spans, however often they are offered.
+
+    Args:
+        message: Why, for the log.
+        spans: The refused spans out of the batch; the others are written. ``None``: all of them.
+    """
+
+    def __init__(self, message: str, spans: Sequence[Span] | None = None) -> None:
+        super().__init__(message)
+        self.spans = spans
+
+
+class RetryLater(SinkError):
+    """A sink asks not to be tried again before some time has passed.
+
+    Args:
+        message: Why, for the log.
+        after: Seconds to wait; ``None`` leaves it to the caller's backoff.
+    """
+
+    def __init__(self, message: str, after: float | None = None) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+class SinkClosed(SinkError):
+    """A span was written to a sink that had been closed."""
+
+
+_said: set[str] = set()
+_said_lock = threading.RLock()  # re-entrant: logging may run a finaliser that logs as well
+
+
+def log_once(key: str, message: str, *args: object, error: BaseException | None = None) -> None:
+    """Warn about a kind of trouble the first time it happens, and only then.
+
+    Args:
+        key: The kind of trouble; later calls with the same key say nothing.
+        message: A logging format string.
+        *args: Its arguments.
+        error: The exception behind it, whose traceback is added at debug level.
+    """
+    with _said_lock:
+        if key in _said:
+            return
+        _said.add(key)
+    logger.warning(message, *args)
+    if error is not None:
+        logger.debug("details of the above", exc_info=error)
+
+
+def report(where: str, error: BaseException) -> None:
+    """Tell, once per place and type, of an error that must not reach the user's call.
+
+    Args:
+        where: What was being done.
+        error: What went wrong.
+    """
+    kind = type(error).__name__
+    log_once(f"{where}:{kind}", "tracing: %s failed: %s: %s", where, kind, error, error=error)

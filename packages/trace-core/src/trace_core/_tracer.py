@@ -1,0 +1,632 @@
+"""The tracer: opens spans, knows which one is current, and hands finished ones to a sink."""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import time
+import traceback
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Final, Protocol, TypeVar
+
+from trace_core import semconv
+from trace_core._background import completed
+from trace_core._context import Current, CurrentToken, current, inherited
+from trace_core._errors import report
+from trace_core._model import (
+    Cost,
+    Event,
+    Scope,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TokenUsage,
+)
+from trace_core._sinks import Sink, SinkLike, as_sink
+from trace_core._snapshot import Value, snapshot
+
+F = TypeVar("F", bound=Callable[..., object])
+OK: Final = Status(StatusCode.OK)
+
+
+class Clock(Protocol):
+    """Where time comes from."""
+
+    def time_ns(self) -> int:
+        """Nanoseconds since the epoch; read once, at a span's start."""
+        ...
+
+    def perf_ns(self) -> int:
+        """Monotonic nanoseconds; durations are differences of these."""
+        ...
+
+
+class SystemClock:
+    """The system's wall clock and its performance counter."""
+
+    time_ns = staticmethod(time.time_ns)
+    perf_ns = staticmethod(time.perf_counter_ns)
+
+
+class IdGenerator(Protocol):
+    """Where ids come from."""
+
+    def trace_id(self) -> str:
+        """Return 32 lower-case hexadecimal digits, not all zero."""
+        ...
+
+    def span_id(self) -> str:
+        """Return 16 lower-case hexadecimal digits, not all zero."""
+        ...
+
+
+class RandomIds:
+    """Random ids from a generator of our own, so that ``random.seed`` changes nothing.
+
+    A forked child reseeds it: parent and child would give out the same ids otherwise.
+    """
+
+    def __init__(self) -> None:
+        self._random = random.Random()  # noqa: S311  # ids need to differ, not to be secret
+        if hasattr(os, "register_at_fork"):
+            this = weakref.ref(self)
+            os.register_at_fork(after_in_child=lambda: _reseed(this()))
+
+    def trace_id(self) -> str:
+        """Return 32 lower-case hexadecimal digits."""
+        return f"{self._random.getrandbits(128) or 1:032x}"
+
+    def span_id(self) -> str:
+        """Return 16 lower-case hexadecimal digits."""
+        return f"{self._random.getrandbits(64) or 1:016x}"
+
+
+def _reseed(ids: RandomIds | None) -> None:
+    if ids is not None:
+        ids._random.seed()  # noqa: SLF001  # same module
+
+
+class Bridge(Protocol):
+    """Connects another tracing system, so that spans of both nest in each other.
+
+    All methods run on the caller's thread, must be quick and may raise: what they raise is
+    reported and costs the nesting, never the call or the span.
+    """
+
+    def parent(self) -> SpanContext | None:
+        """Return the other system's current span."""
+        ...
+
+    def attributes(self) -> Mapping[str, Value]:
+        """Return what only this moment knows: experiment, run, session. Travels on the span."""
+        ...
+
+    def enter(self, context: SpanContext) -> Callable[[], None]:
+        """Make our span the other system's current one; the result undoes it."""
+        ...
+
+    def ended(self, span: Span) -> None:
+        """Take notice of a finished span of ours."""
+        ...
+
+
+class OpenSpan:
+    """A span that has not ended yet. Not for two threads at once, but `end` may race.
+
+    One that is dropped without an end is ended as abandoned when it is collected.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_events",
+        "_once",
+        "_start_perf",
+        "_tracer",
+        "attributes",
+        "before_end",
+        "context",
+        "cost",
+        "inputs",
+        "kind",
+        "name",
+        "outputs",
+        "parent_id",
+        "start_ns",
+        "status",
+        "usage",
+    )
+
+    def __init__(
+        self,
+        tracer: Tracer,
+        context: SpanContext,
+        parent_id: str | None,
+        name: str,
+        kind: SpanKind,
+        inputs: Value,
+        attributes: dict[str, Value],
+    ) -> None:
+        self._tracer = tracer
+        self._once = [True]  # popped by whoever ends it first: atomic, unlike a flag
+        self._events: list[Event] = []
+        self.context = context
+        self.parent_id = parent_id
+        self.name = name
+        self.kind = kind
+        self.inputs = inputs
+        self.outputs: Value = None
+        self.usage: TokenUsage | None = None
+        self.cost: Cost | None = None
+        self.status: Status | None = None
+        self.attributes = attributes
+        self.before_end: Callable[[], None] | None = None
+        """Called once, right before the span ends for whatever reason, to set what is known."""
+        clock = tracer.clock
+        self.start_ns = clock.time_ns()
+        self._start_perf = clock.perf_ns()
+
+    @property
+    def ended(self) -> bool:
+        """Whether `end` was called."""
+        return not self._once
+
+    @property
+    def elapsed_ns(self) -> int:
+        """Nanoseconds since its start."""
+        return self._tracer.clock.perf_ns() - self._start_perf
+
+    def set(self, attributes: Mapping[str, object] | None = None, /, **fields: object) -> OpenSpan:
+        """Set attributes by full name, and fields by keyword.
+
+        Args:
+            attributes: Attributes to add.
+            **fields: ``name``, ``kind``, ``inputs``, ``outputs``, ``usage``, ``cost``,
+                ``status``; inputs and outputs are normalised.
+
+        Returns:
+            The span itself.
+
+        Raises:
+            AttributeError: There is no such field.
+        """
+        for name, value in (attributes or {}).items():
+            self.attributes[name] = snapshot(value)
+        for name, value in fields.items():
+            if name not in _SETTABLE:
+                raise AttributeError(
+                    f"a span has no field {name!r}; settable are {', '.join(sorted(_SETTABLE))}; "
+                    "give attributes in a mapping"
+                )
+            setattr(self, name, snapshot(value) if name in ("inputs", "outputs") else value)
+        return self
+
+    def event(self, name: str, attributes: Mapping[str, object] | None = None) -> None:
+        """Record that something happened now.
+
+        Args:
+            name: What.
+            attributes: More about it.
+        """
+        copied = {key: snapshot(value) for key, value in (attributes or {}).items()}
+        self._events.append(Event(name, self.start_ns + self.elapsed_ns, copied))
+
+    def fail(self, error: BaseException) -> None:
+        """Mark the span as failed and record the exception, without ending it.
+
+        Args:
+            error: The exception. Its type, text and stack are kept, never the locals.
+        """
+        kind = qualified_name(type(error))
+        text = _text_of(error)
+        self.attributes.setdefault(semconv.ERROR_TYPE, kind)
+        if self.status is None:
+            self.status = Status(StatusCode.ERROR, text or kind)
+        self.event(
+            semconv.EXCEPTION_EVENT,
+            {
+                semconv.EXCEPTION_TYPE: kind,
+                semconv.EXCEPTION_MESSAGE: text,
+                semconv.EXCEPTION_STACKTRACE: _stack_of(error, kind, text),
+            },
+        )
+
+    def end(
+        self,
+        error: BaseException | None = None,
+        *,
+        complete: Callable[[Span], Span] | None = None,
+    ) -> None:
+        """End the span and hand it to the sink; a second call does nothing. Never raises.
+
+        Args:
+            error: Why it failed, if it did.
+            complete: Work on the finished span that the caller need not wait for, such as
+                pricing it. Runs on the sink's thread when the sink has one, else here.
+        """
+        try:
+            self._once.pop()
+        except IndexError:
+            return
+        self._tracer._finish(self, error, complete)  # noqa: SLF001  # same module
+
+    def _to_span(self, end_ns: int, resource: Mapping[str, Value], scope: Scope) -> Span:
+        return Span(
+            self.context,
+            self.parent_id,
+            self.name,
+            self.kind,
+            self.start_ns,
+            end_ns,
+            self.status or OK,
+            self.inputs,
+            self.outputs,
+            self.usage,
+            self.cost,
+            self.attributes,
+            tuple(self._events),
+            scope,
+            resource,
+        )
+
+    def __del__(self) -> None:
+        if self._once:
+            self.attributes.setdefault(semconv.ENDING, "abandoned")
+            self.end()
+
+
+_SETTABLE: Final = frozenset(
+    {"name", "kind", "inputs", "outputs", "usage", "cost", "status"},
+)
+
+
+class SpanScope:
+    """A span that is current inside a ``with`` or ``async with`` block.
+
+    Args:
+        tracer: Opens it.
+        name: Its name.
+        kind: What it stands for.
+        inputs: What goes in.
+        attributes: More about it, by full name.
+    """
+
+    __slots__ = ("_arguments", "_deactivate", "_open", "_tracer")
+
+    def __init__(
+        self,
+        tracer: Tracer,
+        name: str,
+        kind: SpanKind,
+        inputs: object,
+        attributes: Mapping[str, object] | None,
+    ) -> None:
+        self._tracer = tracer
+        self._arguments = (name, kind, inputs, attributes)
+
+    def __enter__(self) -> OpenSpan:
+        name, kind, inputs, attributes = self._arguments
+        self._open = self._tracer.start(name, kind=kind, inputs=inputs, attributes=attributes)
+        self._deactivate = self._tracer.activate(self._open)
+        return self._open
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._deactivate()
+        self._open.end(error)
+
+    async def __aenter__(self) -> OpenSpan:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+
+class Tracer:
+    """Opens spans and hands finished ones to a sink. Safe to share between threads.
+
+    Args:
+        sink: Where finished spans go: a sink, or a function of a batch of spans.
+        clock: Where time comes from.
+        ids: Where ids come from.
+        bridges: Other tracing systems to nest with; those the sink brings by default.
+        scope: What the spans are produced by.
+        service: The ``service.name`` of the resource; ``OTEL_SERVICE_NAME`` by default.
+        on_error: Told of trouble inside tracing: where, and the exception. Logs once by
+            default; tests pass a function that raises or collects.
+
+    Raises:
+        ConfigurationError: ``sink`` is neither a sink nor a function.
+    """
+
+    def __init__(
+        self,
+        sink: SinkLike,
+        *,
+        clock: Clock | None = None,
+        ids: IdGenerator | None = None,
+        bridges: Sequence[Bridge] | None = None,
+        scope: Scope | None = None,
+        service: str | None = None,
+        on_error: Callable[[str, BaseException], None] = report,
+    ) -> None:
+        self.sink: Sink = as_sink(sink)
+        self.clock: Clock = clock or SystemClock()
+        self._ids: IdGenerator = ids or RandomIds()
+        found = getattr(self.sink, "bridges", ()) if bridges is None else bridges
+        self._bridges: tuple[Bridge, ...] = tuple(found)
+        self._scope = scope or Scope("trace_core")
+        self._resource = _resource(service)
+        self._on_error = on_error
+        self._open: dict[str, weakref.ref[OpenSpan]] = {}
+        self._write_later = getattr(self.sink, "write_later", None)
+
+    def with_scope(self, scope: Scope) -> Tracer:
+        """Return a tracer for another instrumentation that shares everything with this one.
+
+        Args:
+            scope: What the other tracer's spans are produced by.
+        """
+        twin = object.__new__(Tracer)
+        twin.__dict__.update(self.__dict__)
+        twin._scope = scope
+        return twin
+
+    @property
+    def open_spans(self) -> tuple[OpenSpan, ...]:
+        """The spans started and not ended yet."""
+        return tuple(s for s in (ref() for ref in list(self._open.values())) if s is not None)
+
+    def start(
+        self,
+        name: str,
+        *,
+        kind: SpanKind = SpanKind.INTERNAL,
+        inputs: object = None,
+        attributes: Mapping[str, object] | None = None,
+    ) -> OpenSpan:
+        """Open a span under the current one, without making it current.
+
+        Args:
+            name: What to call it.
+            kind: What it stands for.
+            inputs: What goes in; a snapshot is taken.
+            attributes: More about it, by full name.
+
+        Returns:
+            The open span; whoever opened it ends it.
+        """
+        parent = self._parent()
+        own = dict(inherited.get() or ())
+        for bridge in self._bridges:
+            try:
+                own.update(bridge.attributes())
+            except Exception as error:
+                self._on_error("reading another tracer's context", error)
+        for key, value in (attributes or {}).items():
+            own[key] = snapshot(value)
+        ids = self._ids
+        context = SpanContext(parent.trace_id if parent else ids.trace_id(), ids.span_id())
+        parent_id = parent.span_id if parent else None
+        span = OpenSpan(self, context, parent_id, name, kind, snapshot(inputs), own)
+        self._open[context.span_id] = weakref.ref(span)
+        return span
+
+    def _parent(self) -> SpanContext | None:
+        """Return the innermost current span, ours or that of a bridged system."""
+        now = current.get()
+        if self._bridges:
+            seen = now.foreign if now else ()
+            for index, foreign in enumerate(self._foreign()):
+                known = seen[index] if index < len(seen) else None
+                if foreign is not None and foreign.span_id != known:
+                    return foreign
+        return now.context if now else None
+
+    def _foreign(self) -> list[SpanContext | None]:
+        return [self._ask_parent(bridge) for bridge in self._bridges]
+
+    def _ask_parent(self, bridge: Bridge) -> SpanContext | None:
+        try:
+            return bridge.parent()
+        except Exception as error:
+            self._on_error("finding another tracer's parent", error)
+            return None
+
+    def activate(self, span: OpenSpan) -> Callable[[], None]:
+        """Make a span current in this thread or task.
+
+        Args:
+            span: The span.
+
+        Returns:
+            A function that undoes it; call it once, in the same thread or task.
+        """
+        if not self._bridges:
+            token = current.set(Current(span.context))
+            return lambda: _reset(token)
+        undo = [self._enter(bridge, span.context) for bridge in self._bridges]
+        foreign = tuple(f.span_id if f else None for f in self._foreign())
+        token = current.set(Current(span.context, foreign))
+        return lambda: self._leave(token, undo)
+
+    def _enter(self, bridge: Bridge, context: SpanContext) -> Callable[[], None]:
+        try:
+            return bridge.enter(context)
+        except Exception as error:
+            self._on_error("entering another tracer's context", error)
+            return _nothing
+
+    def _leave(self, token: CurrentToken, undo: list[Callable[[], None]]) -> None:
+        _reset(token)
+        for step in reversed(undo):
+            try:
+                step()
+            except Exception as error:
+                self._on_error("leaving another tracer's context", error)
+
+    def span(
+        self,
+        name: str,
+        *,
+        kind: SpanKind = SpanKind.INTERNAL,
+        inputs: object = None,
+        attributes: Mapping[str, object] | None = None,
+    ) -> SpanScope:
+        """Open a span for a ``with`` or ``async with`` block and make it current inside.
+
+        Args:
+            name: What to call it.
+            kind: What it stands for.
+            inputs: What goes in; a snapshot is taken.
+            attributes: More about it, by full name.
+
+        Returns:
+            A context manager that gives the open span and ends it, as failed if the block
+            raises.
+        """
+        return SpanScope(self, name, kind, inputs, attributes)
+
+    def trace(
+        self,
+        function: F | None = None,
+        *,
+        name: str | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+    ) -> F | Callable[[F], F]:
+        """Decorate a function, coroutine function or generator with a span per call.
+
+        Args:
+            function: What to decorate, when used without parentheses.
+            name: What to call the spans; the function's qualified name by default.
+            kind: What they stand for.
+
+        Returns:
+            The decorated function, of the same kind.
+        """
+        from trace_core._decorator import decorate
+
+        if function is not None:
+            return decorate(self, function, name, kind)
+        return lambda f: decorate(self, f, name, kind)
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until the sink has delivered what it was given.
+
+        Args:
+            timeout: Seconds to wait at the most.
+
+        Returns:
+            Whether everything was delivered in time.
+        """
+        return self.sink.flush(timeout)
+
+    def close(self, timeout: float = 5.0) -> None:
+        """End every span still open as interrupted and close the sink.
+
+        Args:
+            timeout: Seconds to take at the most.
+        """
+        self.end_open_spans()
+        self.sink.close(timeout)
+
+    def end_open_spans(self) -> None:
+        """End every span still open, marked as interrupted: for the exit of a program."""
+        for span in self.open_spans:
+            span.attributes[semconv.ENDING] = "interrupted"
+            span.end()
+
+    def _finish(
+        self,
+        open_span: OpenSpan,
+        error: BaseException | None,
+        complete: Callable[[Span], Span] | None,
+    ) -> None:
+        """Build the finished span and hand it over. Runs in finalisers too: takes no lock."""
+        try:
+            self._open.pop(open_span.context.span_id, None)
+            end_ns = open_span.start_ns + open_span.elapsed_ns
+            if open_span.before_end is not None:
+                open_span.before_end()
+            if error is not None:
+                open_span.fail(error)
+            span = open_span._to_span(end_ns, self._resource, self._scope)  # noqa: SLF001
+            for bridge in self._bridges:
+                bridge.ended(span)
+            self._hand_over(span, complete)
+        except Exception as trouble:
+            self._on_error("ending a span", trouble)
+        finally:
+            open_span.before_end = None  # it may hold the caller's stream
+
+    def _hand_over(self, span: Span, complete: Callable[[Span], Span] | None) -> None:
+        if complete is None:
+            self.sink.write((span,))
+        elif self._write_later is not None:
+            self._write_later(span, complete)
+        else:
+            self.sink.write((completed(span, complete),))
+
+
+def _reset(token: CurrentToken) -> None:
+    try:
+        current.reset(token)
+    except ValueError:
+        # Another context than the one it was set in, as when an async generator is closed by
+        # the event loop's finaliser. What was set there is gone with that context.
+        current.set(None)
+
+
+def _nothing() -> None:
+    return
+
+
+def _resource(service: str | None) -> Mapping[str, Value]:
+    name = service or os.environ.get("OTEL_SERVICE_NAME")
+    found: dict[str, Value] = {
+        "process.pid": os.getpid(),
+        "process.runtime.name": platform.python_implementation().lower(),
+        "process.runtime.version": platform.python_version(),
+    }
+    if name:
+        found[semconv.SERVICE_NAME] = name
+    return found
+
+
+def qualified_name(cls: type) -> str:
+    """Return a class's name with its module, without ``builtins``."""
+    module = cls.__module__
+    return cls.__qualname__ if module == "builtins" else f"{module}.{cls.__qualname__}"
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return f"<{type(error).__name__} without a readable text>"
+
+
+def _stack_of(error: BaseException, kind: str, text: str) -> str:
+    """Write file, line and function of each frame: no locals, no source lines, no chained errors.
+
+    Source lines are left out because reading them is a file access on the caller's thread.
+    """
+    frames = traceback.walk_tb(error.__traceback__)
+    lines = [
+        f'  File "{frame.f_code.co_filename}", line {line}, in {frame.f_code.co_name}'
+        for frame, line in frames
+    ]
+    return "\n".join(["Traceback (most recent call last):", *lines, f"{kind}: {text}"])

@@ -1,0 +1,95 @@
+"""Attribute names, in one table; nobody spells a name elsewhere.
+
+Names follow the OpenTelemetry GenAI semantic conventions where one exists; what they do not
+cover yet is ours and lives under ``trace.*``. The conventions are still in development, so
+expect renames: the version a span was written with travels on its scope.
+
+Source: semantic-conventions v1.41.1, the last release with the full GenAI text.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+VERSION: Final = "1.41.1"
+"""Version of the conventions these names are taken from."""
+
+# What was asked for
+OPERATION_NAME: Final = "gen_ai.operation.name"
+PROVIDER_NAME: Final = "gen_ai.provider.name"
+REQUEST_MODEL: Final = "gen_ai.request.model"
+REQUEST_STREAM: Final = "gen_ai.request.stream"
+REQUEST_TEMPERATURE: Final = "gen_ai.request.temperature"
+REQUEST_TOP_P: Final = "gen_ai.request.top_p"
+REQUEST_TOP_K: Final = "gen_ai.request.top_k"
+REQUEST_MAX_TOKENS: Final = "gen_ai.request.max_tokens"
+REQUEST_SEED: Final = "gen_ai.request.seed"
+REQUEST_STOP_SEQUENCES: Final = "gen_ai.request.stop_sequences"
+REQUEST_FREQUENCY_PENALTY: Final = "gen_ai.request.frequency_penalty"
+REQUEST_PRESENCE_PENALTY: Final = "gen_ai.request.presence_penalty"
+REQUEST_CHOICE_COUNT: Final = "gen_ai.request.choice.count"
+REQUEST_ENCODING_FORMATS: Final = "gen_ai.request.encoding_formats"
+EMBEDDINGS_DIMENSION_COUNT: Final = "gen_ai.embeddings.dimension.count"
+OUTPUT_TYPE: Final = "gen_ai.output.type"
+CONVERSATION_ID: Final = "gen_ai.conversation.id"
+
+# What came back
+RESPONSE_ID: Final = "gen_ai.response.id"
+RESPONSE_MODEL: Final = "gen_ai.response.model"
+RESPONSE_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+RESPONSE_TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"
+"""Seconds, as a float."""
+USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+USAGE_CACHE_READ_INPUT_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+USAGE_CACHE_CREATION_INPUT_TOKENS: Final = "gen_ai.usage.cache_creation.input_tokens"
+USAGE_REASONING_OUTPUT_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
+
+# Agents and tools
+AGENT_NAME: Final = "gen_ai.agent.name"
+TOOL_NAME: Final = "gen_ai.tool.name"
+
+# Where it went
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+URL_FULL: Final = "url.full"
+"""The endpoint, without query, fragment or credentials."""
+HTTP_RESPONSE_STATUS_CODE: Final = "http.response.status_code"
+
+# Errors
+ERROR_TYPE: Final = "error.type"
+EXCEPTION_EVENT: Final = "exception"
+EXCEPTION_TYPE: Final = "exception.type"
+EXCEPTION_MESSAGE: Final = "exception.message"
+EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
+
+# Who asked
+SESSION_ID: Final = "session.id"
+USER_ID: Final = "user.id"
+SERVICE_NAME: Final = "service.name"
+
+# Ours
+TAGS: Final = "trace.tags"
+"""A list of labels, or a mapping of label to value."""
+TRACE_NAME: Final = "trace.name"
+"""What to call the whole trace; the name of its root span otherwise."""
+METADATA_PREFIX: Final = "trace.metadata."
+CACHE_HIT: Final = "trace.cache_hit"
+ERROR_CATEGORY: Final = "trace.error.category"
+STREAM_ENDING: Final = "trace.stream.ending"
+"""How a stream ended: completed, abandoned, closed, cancelled, failed or interrupted."""
+STREAM_CHUNKS: Final = "trace.stream.chunks"
+STREAM_GAP_MAX: Final = "trace.stream.gap.max"
+"""Longest pause between two chunks, in seconds."""
+FIRST_CHUNK_EVENT: Final = "trace.stream.first_chunk"
+ENDING: Final = "trace.ending"
+"""Set on a span that nobody ended: abandoned (garbage-collected) or interrupted (exit)."""
+
+SHORT_NAMES: Final = {
+    "session_id": SESSION_ID,
+    "user_id": USER_ID,
+    "conversation_id": CONVERSATION_ID,
+    "tags": TAGS,
+    "trace_name": TRACE_NAME,
+}
+"""What `trace_core.attributes` accepts as keywords, and the attribute each one sets."""
