@@ -129,6 +129,7 @@ class OpenSpan:
         "_tracer",
         "attributes",
         "before_end",
+        "complete",
         "context",
         "cost",
         "inputs",
@@ -166,6 +167,8 @@ class OpenSpan:
         self.attributes = attributes
         self.before_end: Callable[[], None] | None = None
         """Called once, right before the span ends for whatever reason, to set what is known."""
+        self.complete: Callable[[Span], Span] | None = None
+        """Work on the finished span that the caller need not wait for; see `end`."""
         clock = tracer.clock
         self.start_ns = clock.time_ns()
         self._start_perf = clock.perf_ns()
@@ -246,13 +249,14 @@ class OpenSpan:
         Args:
             error: Why it failed, if it did.
             complete: Work on the finished span that the caller need not wait for, such as
-                pricing it. Runs on the sink's thread when the sink has one, else here.
+                pricing it. Runs on the sink's thread when the sink has one, else here. Set it
+                as `complete` beforehand to have it done too when nobody calls `end`.
         """
         try:
             self._once.pop()
         except IndexError:
             return
-        self._tracer._finish(self, error, complete)  # noqa: SLF001  # same module
+        self._tracer._finish(self, error, complete or self.complete)  # noqa: SLF001  # same module
 
     def _to_span(self, end_ns: int, resource: Mapping[str, Value], scope: Scope) -> Span:
         return Span(
@@ -370,7 +374,7 @@ class Tracer:
         self._bridges: tuple[Bridge, ...] = tuple(found)
         self._scope = scope or Scope("trace_core")
         self._resource = _resource(service)
-        self._on_error = on_error
+        self.on_error = on_error
         self._open: dict[str, weakref.ref[OpenSpan]] = {}
         self._write_later = getattr(self.sink, "write_later", None)
 
@@ -415,7 +419,7 @@ class Tracer:
             try:
                 own.update(bridge.attributes())
             except Exception as error:
-                self._on_error("reading another tracer's context", error)
+                self.on_error("reading another tracer's context", error)
         for key, value in (attributes or {}).items():
             own[key] = snapshot(value)
         ids = self._ids
@@ -443,7 +447,7 @@ class Tracer:
         try:
             return bridge.parent()
         except Exception as error:
-            self._on_error("finding another tracer's parent", error)
+            self.on_error("finding another tracer's parent", error)
             return None
 
     def activate(self, span: OpenSpan) -> Callable[[], None]:
@@ -467,7 +471,7 @@ class Tracer:
         try:
             return bridge.enter(context)
         except Exception as error:
-            self._on_error("entering another tracer's context", error)
+            self.on_error("entering another tracer's context", error)
             return _nothing
 
     def _leave(self, token: CurrentToken, undo: list[Callable[[], None]]) -> None:
@@ -476,7 +480,7 @@ class Tracer:
             try:
                 step()
             except Exception as error:
-                self._on_error("leaving another tracer's context", error)
+                self.on_error("leaving another tracer's context", error)
 
     def span(
         self,
@@ -568,9 +572,9 @@ class Tracer:
                 bridge.ended(span)
             self._hand_over(span, complete)
         except Exception as trouble:
-            self._on_error("ending a span", trouble)
+            self.on_error("ending a span", trouble)
         finally:
-            open_span.before_end = None  # it may hold the caller's stream
+            open_span.before_end = open_span.complete = None  # they may hold the caller's stream
 
     def _hand_over(self, span: Span, complete: Callable[[Span], Span] | None) -> None:
         if complete is None:

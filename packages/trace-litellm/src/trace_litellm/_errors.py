@@ -1,0 +1,71 @@
+"""What went wrong in a call, in words that are the same for every provider."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from trace_core import Value, semconv
+
+_CATEGORIES: Final = {
+    "MidStreamFallbackError": "mid_stream",
+    "ContextWindowExceededError": "context_window",
+    "ContentPolicyViolationError": "content_policy",
+    "RateLimitError": "rate_limit",
+    "AuthenticationError": "authentication",
+    "PermissionDeniedError": "permission",
+    "NotFoundError": "not_found",
+    "Timeout": "timeout",
+    "APITimeoutError": "timeout",
+    "TimeoutError": "timeout",
+    "BudgetExceededError": "budget",
+    "GuardrailRaisedException": "guardrail",
+    "BlockedPiiEntityError": "guardrail",
+    "RejectedRequestError": "guardrail",
+    "UnsupportedParamsError": "unsupported_parameter",
+    "UnprocessableEntityError": "invalid_request",
+    "BadRequestError": "invalid_request",
+    "ServiceUnavailableError": "unavailable",
+    "BadGatewayError": "unavailable",
+    "InternalServerError": "provider",
+    "APIResponseValidationError": "invalid_response",
+    "APIConnectionError": "connection",
+    "APIError": "provider",
+}
+"""By class name, because which classes exist depends on LiteLLM's release. First match of the
+exception's own line of ancestors, so the special before the general."""
+
+
+def category(error: BaseException) -> str:
+    """Sort an exception into one of a few kinds.
+
+    Args:
+        error: What the call raised.
+
+    Returns:
+        rate_limit, context_window, content_policy, authentication, permission, not_found,
+        timeout, cancelled, mid_stream, budget, guardrail, unsupported_parameter,
+        invalid_request, unavailable, provider, invalid_response, connection or other.
+    """
+    if isinstance(error, (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt)):
+        return "cancelled"
+    for cls in type(error).__mro__:
+        known = _CATEGORIES.get(cls.__name__)
+        if known is not None:
+            return known
+    return "other"
+
+
+def error_attributes(error: BaseException) -> dict[str, Value]:
+    """Read what LiteLLM puts on its exceptions. Never the request, which holds the key.
+
+    Args:
+        error: What the call raised.
+    """
+    found: dict[str, Value] = {semconv.ERROR_CATEGORY: category(error)}
+    status: Any = getattr(error, "status_code", None)
+    if isinstance(status, str) and status.isdigit():
+        status = int(status)
+    if isinstance(status, int):
+        found[semconv.HTTP_RESPONSE_STATUS_CODE] = status
+    return found

@@ -1,0 +1,177 @@
+"""The code swap: other code in the same function object. Knows nothing of spans or LiteLLM.
+
+A function keeps its identity, so every reference taken earlier is patched with it: ``from x
+import f``, partials, closures, class attributes. ``inspect.signature`` stays, and undo is exact.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from types import CodeType, FunctionType
+from typing import Any, Final, TypeAlias
+
+import attrs
+
+Original: TypeAlias = Callable[..., Any]
+Hook: TypeAlias = Callable[[Original, tuple[Any, ...], dict[str, Any]], Any]
+"""Called instead of the function: with the original, the positional and the keyword arguments.
+
+For a coroutine function it returns an awaitable.
+"""
+
+_GATE: Final = "trace_litellm: the gate goes here"
+_ORIGINAL: Final = "trace_litellm: the original goes here"
+_TEMPLATE: Final = """
+def make({names}):
+    {kind}def trampoline(*args, **kwargs):
+        if False: {used}
+        return {wait}{gate!r}.hook({original!r}, args, kwargs)
+    return trampoline
+"""
+
+
+class _Gate:
+    """What a trampoline calls. Turned off where the code cannot be put back."""
+
+    __slots__ = ("__weakref__", "hook")
+
+    def __init__(self, hook: Hook) -> None:
+        self.hook = hook
+
+
+def _call_through(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
+    return original(*args, **kwargs)
+
+
+@attrs.frozen(eq=False)
+class Swap:
+    """One function with other code in it.
+
+    Args:
+        function: The function.
+        before: Its own code.
+        after: The trampoline.
+        gate: Between trampoline and hook.
+        signed: Whether we gave it a ``__signature__``.
+    """
+
+    function: FunctionType
+    before: CodeType
+    after: CodeType
+    gate: _Gate
+    signed: bool
+
+    @property
+    def installed(self) -> bool:
+        """Whether the function still runs our trampoline."""
+        return self.function.__code__ is self.after
+
+    def remove(self) -> None:
+        """Put the function's own code back.
+
+        Another tool may have put code on top of ours; then ours stays below it and calls
+        straight through.
+        """
+        self.gate.hook = _call_through
+        if self.installed:
+            self.function.__code__ = self.before  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+            if self.signed:
+                del self.function.__signature__  # type: ignore[attr-defined]
+
+
+def swap(function: FunctionType, hook: Hook) -> Swap:
+    """Make a function call a hook instead of its own code.
+
+    Args:
+        function: A plain function or coroutine function; not a generator function.
+        hook: What to call.
+
+    Returns:
+        The swap, to remove it with.
+
+    Raises:
+        TypeError: The function is of another kind.
+    """
+    _refuse_others(function)
+    before = function.__code__
+    gate = _Gate(hook)
+    after = _trampoline(function, gate, _copy(function))
+    signed = not hasattr(function, "__wrapped__") and not hasattr(function, "__signature__")
+    if signed:  # the trampoline takes anything; what it stands for does not
+        function.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    function.__code__ = after
+    return Swap(function, before, after, gate, signed)
+
+
+def swap_all(hooks: Mapping[FunctionType, Hook]) -> tuple[Swap, ...]:
+    """Swap several functions, or, when one of them cannot be, none.
+
+    Args:
+        hooks: A hook for each function.
+
+    Returns:
+        The swaps.
+
+    Raises:
+        TypeError: One of them is of a kind that cannot be swapped.
+    """
+    done: list[Swap] = []
+    try:
+        for function, hook in hooks.items():
+            done.append(swap(function, hook))
+    except BaseException:
+        for one in reversed(done):
+            one.remove()
+        raise
+    return tuple(done)
+
+
+def _refuse_others(function: object) -> None:
+    if type(function) is not FunctionType:
+        raise TypeError(f"cannot swap the code of a {type(function).__name__}")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(f"cannot swap the code of a generator function: {function.__qualname__}")
+
+
+def _copy(function: FunctionType) -> FunctionType:
+    """Make another function of the same code, globals, defaults and closure."""
+    copy = FunctionType(
+        function.__code__,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    copy.__kwdefaults__ = function.__kwdefaults__
+    copy.__qualname__ = function.__qualname__
+    copy.__module__ = function.__module__
+    return copy
+
+
+def _trampoline(function: FunctionType, gate: _Gate, original: FunctionType) -> CodeType:
+    """Compile code that calls the gate.
+
+    It has the free variables of the code it stands for, because CPython wants as many as the
+    function's closure has; gate and original are constants of it, because its globals are not
+    ours.
+    """
+    is_async = inspect.iscoroutinefunction(function)
+    names = function.__code__.co_freevars
+    source = _TEMPLATE.format(
+        names=", ".join(names),
+        kind="async " if is_async else "",
+        wait="await " if is_async else "",
+        used=", ".join(names) or "pass",
+        gate=_GATE,
+        original=_ORIGINAL,
+    )
+    made: dict[str, Any] = {}
+    exec(compile(source, "<trace_litellm>", "exec"), made)  # noqa: S102  # our own template, no outside text
+    code: CodeType = made["make"](*names).__code__
+    constants = {_GATE: gate, _ORIGINAL: original}
+    return code.replace(
+        co_consts=tuple(constants.get(c, c) if isinstance(c, str) else c for c in code.co_consts),
+        co_name=function.__code__.co_name,
+        co_firstlineno=1,
+    )
