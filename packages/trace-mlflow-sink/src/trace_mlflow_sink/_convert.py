@@ -1,0 +1,319 @@
+"""A span becomes an OTLP span with MLflow's keys; hostile values are made safe on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
+from opentelemetry.proto.trace.v1.trace_pb2 import Status as OtlpStatus
+
+from trace_core import (
+    Cost,
+    Event,
+    Span,
+    SpanKind,
+    StatusCode,
+    TokenUsage,
+    UsageSource,
+    Value,
+    semconv,
+)
+from trace_mlflow_sink import _keys, _messages, _safe
+
+LONGEST_SESSION: Final = 250
+LONGEST_NAME: Final = 4_000
+LONGEST_TAG_KEY: Final = 250
+LONGEST_TAG_VALUE: Final = 4_000
+LONGEST_DIMENSION: Final = 250
+LONGEST_DESCRIPTION: Final = 10_000
+_INT64: Final = range(-(2**63), 2**63)
+_UINT64_MAX: Final = 2**64 - 1
+
+_TYPES: Final = {
+    SpanKind.LLM: "LLM",
+    SpanKind.EMBEDDING: "EMBEDDING",
+    SpanKind.RERANKER: "RERANKER",
+    SpanKind.IMAGE: "LLM",
+    SpanKind.AUDIO: "LLM",
+    SpanKind.MODERATION: "GUARDRAIL",
+    SpanKind.RETRIEVER: "RETRIEVER",
+    SpanKind.TOOL: "TOOL",
+    SpanKind.AGENT: "AGENT",
+    SpanKind.CHAIN: "CHAIN",
+}
+_CHAT_TYPE: Final = "CHAT_MODEL"
+_OTHER_TYPE: Final = "UNKNOWN"
+_MODEL_CALLS: Final = frozenset(
+    {
+        SpanKind.LLM,
+        SpanKind.EMBEDDING,
+        SpanKind.RERANKER,
+        SpanKind.IMAGE,
+        SpanKind.AUDIO,
+        SpanKind.MODERATION,
+    }
+)
+"""Kinds whose spans carry usage: MLflow hides what lies below a span with usage."""
+_ELSEWHERE: Final = frozenset({semconv.TAGS, semconv.TRACE_NAME})
+_IDS: Final = frozenset({semconv.SESSION_ID, semconv.CONVERSATION_ID})
+
+
+def to_request(spans: Iterable[Span], *, nested: bool = False) -> ExportTraceServiceRequest:
+    """Write spans as one OTLP request.
+
+    Args:
+        spans: Finished spans, of any traces.
+        nested: For MLflow 3.6 and 3.7: send structured values instead of JSON text.
+    """
+    by_service: dict[Value, list[OtlpSpan]] = {}
+    for span in spans:
+        service = span.resource.get(semconv.SERVICE_NAME)
+        by_service.setdefault(service, []).append(to_proto(span, nested=nested))
+    return ExportTraceServiceRequest(
+        resource_spans=[
+            ResourceSpans(resource=resource(service), scope_spans=[ScopeSpans(spans=found)])
+            for service, found in by_service.items()
+        ]
+    )
+
+
+def resource(service: Value) -> Resource:
+    """Write the resource. MLflow makes a trace tag of each attribute, so there is one at most."""
+    if service is None:
+        return Resource()
+    name = AnyValue(string_value=_safe.cut(service, LONGEST_TAG_VALUE))
+    return Resource(attributes=[KeyValue(key=semconv.SERVICE_NAME, value=name)])
+
+
+def to_proto(span: Span, *, nested: bool = False) -> OtlpSpan:
+    """Write a span as MLflow's servers and stores read it.
+
+    Args:
+        span: A finished span.
+        nested: For MLflow 3.6 and 3.7: write structured values instead of JSON text.
+    """
+    encode = _nested if nested else _flat
+    return OtlpSpan(
+        trace_id=bytes.fromhex(span.trace_id),
+        span_id=bytes.fromhex(span.span_id),
+        parent_span_id=bytes.fromhex(span.parent_id or ""),
+        name=_safe.cut(span.name, LONGEST_NAME),
+        start_time_unix_nano=_nanoseconds(span.start_ns),
+        end_time_unix_nano=_nanoseconds(span.end_ns),
+        attributes=[
+            KeyValue(key=_safe.text(key), value=encode(value))
+            for key, value in mlflow_attributes(span).items()
+            if value is not None  # there is no way to write None that MLflow reads as None
+        ],
+        events=[_event(event) for event in span.events],
+        status=_status(span),
+    )
+
+
+def _nanoseconds(value: int) -> int:
+    return min(max(value, 0), _UINT64_MAX)
+
+
+def _status(span: Span) -> OtlpStatus:
+    if span.status.code is StatusCode.ERROR:
+        message = _safe.cut(span.status.description or "", LONGEST_DESCRIPTION)
+        return OtlpStatus(code=OtlpStatus.STATUS_CODE_ERROR, message=message)
+    return OtlpStatus(code=OtlpStatus.STATUS_CODE_OK)
+
+
+def _event(event: Event) -> OtlpSpan.Event:
+    return OtlpSpan.Event(
+        name=_safe.cut(event.name, LONGEST_NAME),
+        time_unix_nano=_nanoseconds(event.time_ns),
+        attributes=[
+            KeyValue(key=_safe.text(key), value=_plain(value))
+            for key, value in event.attributes.items()
+            if value is not None
+        ],
+    )
+
+
+def mlflow_attributes(span: Span) -> dict[str, Value]:
+    """Return all attributes of a span under the names MLflow and OpenTelemetry read.
+
+    Args:
+        span: A finished span.
+    """
+    found: dict[str, Value] = {
+        key: _safe.cut_id(value, LONGEST_SESSION) if key in _IDS and value is not None else value
+        for key, value in span.attributes.items()
+        if key not in _ELSEWHERE and not key.startswith(_keys.PRIVATE_PREFIX)
+    }
+    found[_keys.SPAN_INPUTS] = span.inputs
+    found[_keys.SPAN_OUTPUTS] = span.outputs
+    if span.kind in _MODEL_CALLS:
+        found.update(_model_call(span))
+    else:
+        found[_keys.SPAN_TYPE] = _TYPES.get(span.kind, _OTHER_TYPE)
+    if span.parent_id is None:
+        found.update(_of_trace(span))
+    return found
+
+
+def _model_call(span: Span) -> dict[str, Value]:
+    """Return what MLflow shows of a call to a model."""
+    attributes, shape = span.attributes, _messages.message_format(span.inputs, span.outputs)
+    chat = span.kind is SpanKind.LLM and shape is not None
+    found: dict[str, Value] = {
+        _keys.SPAN_TYPE: _CHAT_TYPE if chat else _TYPES[span.kind],
+        _keys.MESSAGE_FORMAT: shape if chat else None,
+        _keys.CHAT_TOOLS: tuple(_messages.chat_tools(span.inputs)) or None,
+        _keys.LLM_MODEL: _dimension(model_of(span)),
+        _keys.LLM_PROVIDER: _dimension(attributes.get(semconv.PROVIDER_NAME)),
+        _keys.CHAT_TOKEN_USAGE: token_usage(span),
+        _keys.LLM_COST: cost(span),
+    }
+    if span.usage is not None:
+        found.update(_usage_details(span.usage))
+    if span.cost is not None:
+        found[_keys.COST_SAVED] = span.cost.saved
+    return found
+
+
+def model_of(span: Span) -> Value:
+    """Return the model that was asked for, else the one that answered."""
+    inputs = _messages.as_object(span.inputs)
+    asked = span.attributes.get(semconv.REQUEST_MODEL) or inputs.get("model")
+    return asked or span.attributes.get(semconv.RESPONSE_MODEL)
+
+
+def _dimension(value: Value) -> Value:
+    return None if value is None else _safe.cut(value, LONGEST_DIMENSION)
+
+
+def token_usage(span: Span) -> Mapping[str, Value] | None:
+    """Return the token counts that are known, under MLflow's names; ``None`` if none is."""
+    if span.usage is None or span.kind not in _MODEL_CALLS:
+        return None
+    usage = span.usage
+    known = {
+        "input_tokens": usage.input,
+        "output_tokens": usage.output,
+        "total_tokens": _total(usage),
+        "cache_read_input_tokens": usage.cache_read,
+        "cache_creation_input_tokens": usage.cache_creation,
+    }
+    return {key: int(value) for key, value in known.items() if value is not None} or None
+
+
+def _total(usage: TokenUsage) -> int | None:
+    if usage.total is None and usage.input is not None and usage.output is not None:
+        return usage.input + usage.output
+    return usage.total
+
+
+def _usage_details(usage: TokenUsage) -> dict[str, Value]:
+    """Return what MLflow has no name of its own for."""
+    estimated = usage.source is UsageSource.ESTIMATED
+    return {
+        semconv.USAGE_REASONING_OUTPUT_TOKENS: usage.reasoning,
+        _keys.USAGE_SOURCE: usage.source.value if estimated else None,
+    }
+
+
+def cost(span: Span) -> Mapping[str, Value] | None:
+    """Return the cost in USD under MLflow's names; ``None`` if it is not known.
+
+    Given as 0 for a cache hit, because MLflow would compute the full price otherwise.
+    """
+    if span.kind not in _MODEL_CALLS:
+        return None
+    if span.attributes.get(semconv.CACHE_HIT) is True:
+        return {"input_cost": 0.0, "output_cost": 0.0, "total_cost": 0.0}
+    found = span.cost or Cost()
+    known = {"input_cost": found.input, "output_cost": found.output, "total_cost": found.total}
+    return {k: float(v) for k, v in known.items() if v is not None and _is_finite(v)} or None
+
+
+def _is_finite(value: float) -> bool:
+    return value - value == 0
+
+
+def _of_trace(root: Span) -> dict[str, Value]:
+    """Return what a root span says about its trace: name, tags, session, user, process."""
+    metadata = _messages.as_object(root.attributes.get(_keys.METADATA))
+    found: dict[str, Value] = {
+        f"{_keys.TAG_PREFIX}{key}": value for key, value in trace_tags(root).items()
+    }
+    for name, key in (
+        (semconv.SESSION_ID, _keys.METADATA_SESSION),
+        (semconv.USER_ID, _keys.METADATA_USER),
+    ):
+        if name not in root.attributes and key in metadata:
+            found[name] = _safe.cut_id(metadata[key], LONGEST_SESSION)
+    found.update({k: v for k, v in root.resource.items() if k != semconv.SERVICE_NAME})
+    return found
+
+
+def trace_tags(root: Span) -> dict[str, str]:
+    """Return the tags of a trace, its name among them.
+
+    Args:
+        root: The root span of the trace.
+    """
+    own = root.attributes.get(semconv.TAGS)
+    tags = dict(_messages.as_object(root.attributes.get(_keys.TAGS)))
+    tags.update(own if isinstance(own, Mapping) else dict.fromkeys(_labels(own), ""))
+    tags[_keys.TAG_TRACE_NAME] = root.attributes.get(semconv.TRACE_NAME) or root.name
+    return {
+        _safe.cut_id(key, LONGEST_TAG_KEY): _safe.cut(
+            value if isinstance(value, str) else _safe.json_text(value), LONGEST_TAG_VALUE
+        )
+        for key, value in tags.items()
+        if key
+    }
+
+
+def _labels(tags: Value) -> list[str]:
+    if isinstance(tags, (list, tuple)):
+        return [str(tag) for tag in tags]
+    return [] if tags is None else [str(tags)]
+
+
+def _flat(value: Value) -> AnyValue:
+    """Write numbers as they are, everything else as JSON text, which MLflow reads back exactly."""
+    number = _number(value)
+    return number or AnyValue(string_value=_safe.json_text(value))
+
+
+def _nested(value: Value) -> AnyValue:
+    """Write mappings and sequences as such, text as it is."""
+    number = _number(value)
+    if number is not None:
+        return number
+    result = AnyValue()
+    if isinstance(value, Mapping):
+        items = [KeyValue(key=_safe.text(k), value=_nested(v)) for k, v in value.items()]
+        result.kvlist_value.values.extend(items)
+        result.kvlist_value.SetInParent()
+    elif isinstance(value, (list, tuple)):
+        result.array_value.values.extend(_nested(item) for item in value)
+        result.array_value.SetInParent()
+    elif value is not None:
+        result.string_value = _safe.text(value)
+    return result
+
+
+def _plain(value: Value) -> AnyValue:
+    """Write an event's value: text as it is, structures as JSON text."""
+    return AnyValue(string_value=_safe.text(value)) if isinstance(value, str) else _flat(value)
+
+
+def _number(value: Value) -> AnyValue | None:
+    if isinstance(value, bool):
+        return AnyValue(bool_value=value)
+    if isinstance(value, int) and value in _INT64:
+        return AnyValue(int_value=value)
+    if isinstance(value, float) and _is_finite(value):
+        return AnyValue(double_value=value)
+    return None

@@ -1,0 +1,46 @@
+"""MLflow's attribute, tag and metadata names, and our private ones; nobody spells one elsewhere."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# On spans, read by MLflow's UI and its roll-up
+SPAN_TYPE: Final = "mlflow.spanType"
+SPAN_INPUTS: Final = "mlflow.spanInputs"
+SPAN_OUTPUTS: Final = "mlflow.spanOutputs"
+CHAT_TOOLS: Final = "mlflow.chat.tools"
+CHAT_TOKEN_USAGE: Final = "mlflow.chat.tokenUsage"  # noqa: S105  # tokens to be counted, no secret
+MESSAGE_FORMAT: Final = "mlflow.message.format"
+LLM_COST: Final = "mlflow.llm.cost"
+LLM_MODEL: Final = "mlflow.llm.model"
+LLM_PROVIDER: Final = "mlflow.llm.provider"
+TRACE_REQUEST_ID: Final = "mlflow.traceRequestId"
+TAG_PREFIX: Final = "mlflow.traceTag."
+"""On the root span: becomes a tag of the trace."""
+
+# Tags and metadata of a trace
+TAG_TRACE_NAME: Final = "mlflow.traceName"
+TAG_SPANS_LOCATION: Final = "mlflow.trace.spansLocation"
+METADATA_SESSION: Final = "mlflow.trace.session"
+METADATA_USER: Final = "mlflow.trace.user"
+METADATA_TOKEN_USAGE: Final = "mlflow.trace.tokenUsage"  # noqa: S105  # the same
+METADATA_COST: Final = "mlflow.trace.cost"
+METADATA_SOURCE_RUN: Final = "mlflow.sourceRun"
+METADATA_SCHEMA: Final = "mlflow.trace_schema.version"
+
+# Ours, beside the names of trace_core.semconv
+COST_SAVED: Final = "trace.cost.saved"
+"""What a cache hit would have cost, in USD."""
+USAGE_SOURCE: Final = "trace.usage.source"
+"""``estimated`` when the provider did not tell token counts."""
+
+# Private: what the bridge saw at the moment of the call. Consumed here, never written to MLflow.
+PRIVATE_PREFIX: Final = "trace.mlflow."
+TRACKING_URI: Final = "trace.mlflow.tracking_uri"
+EXPERIMENT_ID: Final = "trace.mlflow.experiment_id"
+RUN_ID: Final = "trace.mlflow.run_id"
+WORKSPACE: Final = "trace.mlflow.workspace"
+METADATA: Final = "trace.mlflow.metadata"
+TAGS: Final = "trace.mlflow.tags"
+LIVE_PARENT: Final = "trace.mlflow.live_parent"
+DISABLED: Final = "trace.mlflow.disabled"

@@ -1,0 +1,157 @@
+"""The sink: sorts spans by destination and hands them to the writer for it."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+
+from trace_core import Bridge, ConfigurationError, Rejected, Span, after_fork
+from trace_mlflow_sink import _keys, _where
+from trace_mlflow_sink._bisect import Refused
+from trace_mlflow_sink._http import ServerWriter
+from trace_mlflow_sink._store import StoreWriter
+
+_SERVER_EXIT_SECONDS: Final = 5.0
+_DATABASE_EXIT_SECONDS: Final = 30.0
+
+
+class _Writer(Protocol):
+    def write(
+        self, where: _where.Destination, spans: Sequence[Span]
+    ) -> list[tuple[Span, Refused]]: ...
+
+    def close(self) -> None: ...
+
+
+class MlflowSink:
+    """Writes finished spans into MLflow Tracing. Thread-safe; meant to run behind a queue.
+
+    Making one does no I/O and does not import MLflow. What is not given is decided for each call
+    anew: by what ``mlflow.set_tracking_uri`` and ``mlflow.set_experiment`` said when it was made,
+    then by ``MLFLOW_TRACKING_URI``, ``MLFLOW_EXPERIMENT_NAME`` and ``MLFLOW_EXPERIMENT_ID``, then
+    by MLflow's default, ``sqlite:///mlflow.db`` in the folder the program was started in.
+
+    Args:
+        tracking_uri: A server (``http://127.0.0.1:5000``) or a database (``sqlite:///mlflow.db``).
+        experiment: The experiment's name; made at the first write if there is none.
+        experiment_id: Its id instead of its name.
+        timeout: Seconds a server's answer may take.
+
+    Raises:
+        ConfigurationError: An argument makes no sense, or needs MLflow and it is not installed.
+    """
+
+    def __init__(
+        self,
+        tracking_uri: str | None = None,
+        experiment: str | None = None,
+        *,
+        experiment_id: str | int | None = None,
+        timeout: float = 10.0,
+    ) -> None:
+        if experiment is not None and experiment_id is not None:
+            raise ConfigurationError("give experiment or experiment_id, not both")
+        if tracking_uri is not None:
+            _where.check_uri(tracking_uri)
+        if not (math.isfinite(timeout) and timeout > 0):
+            raise ConfigurationError(f"timeout={timeout!r}; wanted seconds, more than 0")
+        self._timeout = timeout
+        self._chooser = _where.Chooser(
+            tracking_uri,
+            experiment,
+            None if experiment_id is None else str(experiment_id),
+            _where.current_folder(),
+        )
+        self._writers: dict[str, _Writer] = {}
+        self._lock = threading.Lock()
+        after_fork(self._renew_lock)
+        self.bridges: tuple[Bridge, ...] = ()
+        """Nesting with MLflow's own tracing; a `trace_core.Tracer` picks them up."""
+
+    @classmethod
+    def from_spec(cls, target: str = "") -> MlflowSink:
+        """Make the sink of ``mlflow:TARGET``.
+
+        Args:
+            target: A tracking URI, options after a question mark, both or neither, such as
+                ``http://127.0.0.1:5000?experiment=LiteLLM&timeout=5``.
+
+        Raises:
+            ConfigurationError: It cannot be read, or `MlflowSink` refuses it.
+        """
+        options = _where.parse_spec(target)
+        seconds = options.pop("timeout", "10")
+        try:
+            timeout = float(seconds)
+        except ValueError:
+            raise ConfigurationError(f"sink mlflow: timeout={seconds!r} is no number") from None
+        return cls(timeout=timeout, **options)
+
+    @property
+    def exit_timeout(self) -> float:
+        """Seconds the drain at exit may take: longer for a database, which may need making."""
+        uri = self._chooser.choose_uri()
+        return _SERVER_EXIT_SECONDS if _where.is_server(uri) else _DATABASE_EXIT_SECONDS
+
+    def __repr__(self) -> str:
+        uri = self._chooser.uri
+        shown = None if uri is None else _where.without_secret(uri)
+        return f"MlflowSink(tracking_uri={shown!r}, experiment={self._chooser.experiment!r})"
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()
+
+    def write(self, spans: Sequence[Span], /) -> None:
+        """Write a batch; returns when MLflow has it.
+
+        Raises:
+            Rejected: MLflow will never take some of the spans; the others are written.
+            SinkError: Nothing is known to be written; try again later.
+        """
+        with self._lock:
+            refused: list[tuple[Span, Refused]] = []
+            for where, group in self._sorted(spans).items():
+                refused += self._writer(where).write(where, group)
+        if refused:
+            raise Rejected(str(refused[0][1]), [span for span, _ in refused])
+
+    def _sorted(self, spans: Sequence[Span]) -> Mapping[_where.Destination, list[Span]]:
+        """Group spans by destination; one trace goes to one, that of its root if it is here."""
+        of_trace: dict[str, _where.Destination] = {}
+        for span in sorted(spans, key=lambda span: span.parent_id is not None):
+            if span.trace_id not in of_trace:
+                of_trace[span.trace_id] = self._chooser.choose(span)
+        groups: dict[_where.Destination, list[Span]] = {}
+        for span in spans:
+            if span.end_ns and not span.attributes.get(_keys.DISABLED):
+                groups.setdefault(of_trace[span.trace_id], []).append(span)
+        return groups
+
+    def _writer(self, where: _where.Destination) -> _Writer:
+        writer = self._writers.get(where.uri)
+        if writer is None:
+            writer = self._make_writer(where.uri)
+            self._writers[where.uri] = writer
+        return writer
+
+    def _make_writer(self, uri: str) -> _Writer:
+        try:
+            _where.check_uri(uri)
+        except ConfigurationError as error:
+            raise Rejected(str(error)) from error
+        if _where.is_server(uri):
+            return ServerWriter(uri, self._timeout)
+        return StoreWriter(uri, self._chooser.folder)
+
+    def flush(self, timeout: float = 5.0, /) -> bool:
+        """Do nothing: what was written is in MLflow."""
+        return True
+
+    def close(self, timeout: float = 5.0, /) -> None:
+        """Close connections and databases; a second call does nothing."""
+        with self._lock:
+            for writer in self._writers.values():
+                writer.close()
+            self._writers.clear()

@@ -1,0 +1,120 @@
+"""To a database: MLflow's own tracking store, on the background thread that calls us."""
+
+from __future__ import annotations
+
+# MLflow imports it, and a short program's first write may come when it is too late to: this module
+# registers itself with the interpreter's shutdown and refuses to once that has begun.
+import concurrent.futures.thread  # noqa: F401
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from trace_core import SinkError, Span, after_fork, semconv
+from trace_mlflow_sink import _convert, _where
+from trace_mlflow_sink._bisect import Refused, deliver
+
+if TYPE_CHECKING:
+    from mlflow.entities import Span as MlflowSpan
+
+_Store: TypeAlias = Any  # mlflow's SqlAlchemyStore, whose methods are only partly annotated
+_BAD_INPUT: Final = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST"})
+
+
+class StoreWriter:
+    """Writes spans to one database. For one thread at a time.
+
+    MLflow is imported and the database opened, or created, at the first write.
+
+    Args:
+        uri: The database.
+        folder: Where MLflow keeps artifacts of experiments that are made here.
+    """
+
+    def __init__(self, uri: str, folder: Path) -> None:
+        self._uri = uri
+        self._folder = folder
+        self._store: _Store | None = None
+        self._experiments: dict[str, str] = {}
+        after_fork(self._forget)
+
+    def _forget(self) -> None:
+        self._store = None  # its connections belong to the parent
+
+    def close(self) -> None:
+        """Free the database; writing again opens it anew."""
+        if self._store is not None:
+            self._store.engine.dispose()
+            self._store = None
+
+    def write(self, where: _where.Destination, spans: Sequence[Span]) -> list[tuple[Span, Refused]]:
+        """Write spans that go to one experiment.
+
+        Args:
+            where: The destination.
+            spans: Finished spans.
+
+        Returns:
+            Those the store will never take, each with the reason.
+
+        Raises:
+            SinkError: Not written; try again later.
+        """
+        store = self._open()
+        experiment = self._experiment(store, where)
+        refused = deliver(spans, lambda batch: _log(store, experiment, batch))
+        roots = [f"tr-{span.trace_id}" for span in spans if span.parent_id is None]
+        if where.run_id is not None and roots:
+            store.link_traces_to_run(roots, where.run_id)
+        return refused
+
+    def _open(self) -> _Store:
+        if self._store is None:
+            from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+            make: Any = SqlAlchemyStore
+            self._store = make(self._uri, str(self._folder / "mlruns"))
+        return self._store
+
+    def _experiment(self, store: _Store, where: _where.Destination) -> str:
+        if where.experiment_id is not None:
+            return where.experiment_id
+        name = where.experiment or ""
+        if name not in self._experiments:
+            self._experiments[name] = _find_or_make(store, name)
+        return self._experiments[name]
+
+
+def _find_or_make(store: _Store, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = store.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(store.create_experiment(name))
+        except MlflowException:  # another process made it in the meantime
+            found = store.get_experiment_by_name(name)
+    if found is None or found.lifecycle_stage == "deleted":
+        raise SinkError(f"experiment {name!r} is deleted: restore it or choose another")
+    return str(found.experiment_id)
+
+
+def _log(store: _Store, experiment: str, batch: Sequence[Span]) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        store.log_spans(experiment, [_mlflow_span(span) for span in batch])
+    except MlflowException as error:
+        if error.error_code in _BAD_INPUT:
+            raise Refused(str(error)) from error
+        raise
+
+
+def _mlflow_span(span: Span) -> MlflowSpan:
+    from mlflow.entities import Span as MlflowSpan
+
+    made: Any = MlflowSpan
+    proto = _convert.to_proto(span)
+    result: MlflowSpan = made.from_otel_proto(
+        proto, resource=_convert.resource(span.resource.get(semconv.SERVICE_NAME))
+    )
+    return result
