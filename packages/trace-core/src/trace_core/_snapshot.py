@@ -11,12 +11,14 @@ import datetime
 import decimal
 import enum
 import hashlib
+import numbers
 import pathlib
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any, Final, TypeAlias
+from itertools import islice
+from typing import Any, Final, TypeAlias, cast
 
 import attrs
 
@@ -28,19 +30,30 @@ MAX_ITEMS: Final = 200_000
 """Items of all containers of one value together; the rest is replaced by a short text."""
 MAX_TEXT_OF_UNKNOWN: Final = 1_000
 """Characters kept of the ``repr`` of an object that is nothing we know."""
-INLINE_BYTES: Final = 64
 DIGESTED_BYTES: Final = 64 * 1024
 
 _ATOMS: Final = frozenset({type(None), bool, int, float, str})
 _LONG: Final = 64
+_SUSPICIOUS_DEPTH: Final = MAX_DEPTH - 6  # real data is flatter: below this, look for cycles
+
+
+class _Walk:
+    """What one snapshot has used up, and the containers it is inside of."""
+
+    __slots__ = ("inside", "items")
+
+    def __init__(self) -> None:
+        self.items = MAX_ITEMS
+        self.inside: set[int] = set()
 
 
 def snapshot(value: object) -> Value:
     """Copy a value into plain data: None, bool, int, float, str, tuple and dict.
 
-    Pydantic models, dataclasses and attrs classes become mappings, sets tuples, bytes a
-    description of themselves, and what is unknown its ``repr``. Cycles, great depth and great
-    size are cut off with a text that says so.
+    Pydantic models, dataclasses and attrs classes become mappings (without the fields the last
+    two hide from their ``repr``: that is how people mark secrets), sets tuples, bytes a
+    description of themselves, and what is unknown its ``repr``. Keys become strings. Cycles,
+    great depth and great size are cut off with a text that says so.
 
     Args:
         value: Anything.
@@ -48,163 +61,181 @@ def snapshot(value: object) -> Value:
     Returns:
         Plain data that shares no container with ``value``.
     """
-    if value.__class__ in _ATOMS:
-        return value  # type: ignore[return-value]  # membership is the check
-    try:
-        return _copy(value, MAX_DEPTH, [MAX_ITEMS])
-    except Exception as error:
-        return _unreadable(value, error)
+    return _copy(value, MAX_DEPTH, _Walk())
 
 
-def _copy(
-    value: Any, depth: int, budget: list[int]
-) -> Any:  # a Value; mypy joins Any and Value to object
-    cls = value.__class__
+def _copy(value: Any, depth: int, walk: _Walk) -> Value:
+    cls = type(value)  # not __class__, which a mock or proxy may lie about
     if cls in _ATOMS:
-        return value
-    if depth <= 0:
-        return f"<{cls.__name__}: nested deeper than {MAX_DEPTH}>"
-    if cls is dict:
-        return _copy_mapping(value, depth, budget)
-    if cls is list or cls is tuple:
-        return _copy_sequence(value, depth, budget)
-    handler = _handlers.get(cls) or _find_handler(cls)
+        return cast("Value", value)
     try:
-        return handler(value, depth, budget)
+        if depth <= 0:
+            return f"<{class_name(cls)}: nested deeper than {MAX_DEPTH}>"
+        if depth < _SUSPICIOUS_DEPTH:
+            return _copy_watchfully(value, depth, walk)
+        if cls is dict:  # spelt out once more, for speed: most containers end here
+            return _copy_pairs(list(value.items()), depth, walk)
+        return _copy_by_type(value, depth, walk)
     except Exception as error:
-        return _unreadable(value, error)
+        return f"<{class_name(cls)}: unreadable ({class_name(type(error))})>"
 
 
-def _copy_mapping(value: Mapping[Any, Any], depth: int, budget: list[int]) -> Value:
-    budget[0] -= len(value)
-    if budget[0] < 0:
-        return f"<mapping of {len(value)}: over the limit of {MAX_ITEMS} items>"
+def _copy_watchfully(value: object, depth: int, walk: _Walk) -> Value:
+    identity = id(value)
+    if identity in walk.inside:
+        return f"<{class_name(type(value))}: contains itself>"
+    walk.inside.add(identity)
+    try:
+        return _copy_by_type(value, depth, walk)
+    finally:
+        walk.inside.discard(identity)
+
+
+def _copy_by_type(value: Any, depth: int, walk: _Walk) -> Value:
+    cls = type(value)
+    if cls is dict:
+        # list() first: another thread may grow the caller's dict while we look
+        return _copy_pairs(list(value.items()), depth, walk)
+    if cls is list or cls is tuple:
+        return _copy_sequence(value, depth, walk)
+    handler = _handlers.get(cls) or _find_handler(cls)
+    return handler(value, depth, walk)
+
+
+def _copy_mapping(value: Mapping[Any, Any], depth: int, walk: _Walk) -> Value:
+    return _copy_pairs(list(islice(value.items(), MAX_ITEMS + 1)), depth, walk)
+
+
+def _copy_pairs(pairs: list[tuple[Any, Any]], depth: int, walk: _Walk) -> Value:
+    walk.items -= len(pairs)
+    if walk.items < 0:
+        return f"<mapping of {len(pairs)}: over the limit of {MAX_ITEMS} items>"
     below = depth - 1
     atoms = _ATOMS
-    # list() first: another thread may grow the caller's dict while we look
     return {
-        (k if k.__class__ is str else _key(k)): (
-            v if v.__class__ in atoms else _copy(v, below, budget)
-        )
-        for k, v in list(value.items())
+        (k if type(k) is str else _key(k)): (v if type(v) in atoms else _copy(v, below, walk))
+        for k, v in pairs
     }
 
 
-def _copy_sequence(value: list[Any] | tuple[Any, ...], depth: int, budget: list[int]) -> Value:
+def _copy_sequence(value: list[Any] | tuple[Any, ...], depth: int, walk: _Walk) -> Value:
     size = len(value)
-    budget[0] -= size
-    if budget[0] < 0:
+    walk.items -= size
+    if walk.items < 0:
         return f"<sequence of {size}: over the limit of {MAX_ITEMS} items>"
     atoms = _ATOMS
     if size > _LONG and atoms.issuperset(map(type, value)):
         return tuple(value)  # an embedding vector, say: copied at C speed
     below = depth - 1
-    return tuple([v if v.__class__ in atoms else _copy(v, below, budget) for v in value])
+    return tuple([v if type(v) in atoms else _copy(v, below, walk) for v in value])
 
 
 def _key(key: object) -> str:
-    if isinstance(key, enum.Enum):
-        key = key.value
     try:
+        if isinstance(key, enum.Enum):
+            key = key.value
         return str.__str__(key) if isinstance(key, str) else str(key)
     except Exception:
-        return f"<{type(key).__name__}>"
+        return f"<{class_name(type(key))}>"
 
 
-def _unreadable(value: object, error: BaseException) -> str:
-    return f"<{type(value).__name__}: unreadable ({type(error).__name__})>"
+_name_of_class: Final = type.__dict__["__name__"].__get__
+
+
+def class_name(cls: type) -> str:
+    """Return a class's name, whatever its metaclass makes of the attribute."""
+    return cast("str", _name_of_class(cls))
 
 
 # Everything below is for the uncommon types; a handler is found once per type.
-_Handler: TypeAlias = Callable[[Any, int, list[int]], Value]
+_Handler: TypeAlias = Callable[[Any, int, _Walk], Value]
 
 
-def _pydantic(value: Any, depth: int, budget: list[int]) -> Value:
+def _pydantic(value: Any, depth: int, walk: _Walk) -> Value:
     """Read a model's own fields and extras; private attributes stay private."""
     fields = value.__dict__
     extra = getattr(value, "__pydantic_extra__", None)
-    return _copy_mapping({**fields, **extra} if extra else fields, depth, budget)
+    return _copy_pairs(list(({**fields, **extra} if extra else fields).items()), depth, walk)
 
 
-def _fields_of(value: Any, names: tuple[str, ...], depth: int, budget: list[int]) -> Value:
-    present = {n: getattr(value, n) for n in names if hasattr(value, n)}
-    return _copy_mapping(present, depth, budget)
+def _fields(names: tuple[str, ...]) -> _Handler:
+    def copy(value: Any, depth: int, walk: _Walk) -> Value:
+        return _copy_pairs([(n, getattr(value, n, None)) for n in names], depth, walk)
+
+    return copy
 
 
-def _dataclass(value: Any, depth: int, budget: list[int]) -> Value:
-    return _fields_of(value, tuple(f.name for f in dataclasses.fields(value)), depth, budget)
+def _binary(value: bytes | bytearray | memoryview, _depth: int, _walk: _Walk) -> Value:
+    return describe_bytes(value)
 
 
-def _attrs(value: Any, depth: int, budget: list[int]) -> Value:
-    return _fields_of(value, tuple(f.name for f in attrs.fields(type(value))), depth, budget)
-
-
-def _binary(value: bytes | bytearray | memoryview, _depth: int, _budget: list[int]) -> Value:
-    return describe_bytes(bytes(value))
-
-
-def describe_bytes(data: bytes) -> Value:
+def describe_bytes(data: bytes | bytearray | memoryview) -> Value:
     """Describe binary content instead of keeping it.
 
     Args:
-        data: The content.
+        data: The content; it is not copied.
 
     Returns:
         A mapping with ``kind``, ``bytes`` (its length) and ``sha256``, which for more than
         64 KiB covers the first 64 KiB alone (then named ``sha256_64k``), to stay cheap.
     """
-    head = data[:DIGESTED_BYTES]
-    name = "sha256" if len(head) == len(data) else "sha256_64k"
-    return {"kind": "binary", "bytes": len(data), name: hashlib.sha256(head).hexdigest()}
+    view = memoryview(data)
+    size = view.nbytes
+    flat = view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
+    name = "sha256" if size <= DIGESTED_BYTES else "sha256_64k"
+    digest = hashlib.sha256(flat[:DIGESTED_BYTES]).hexdigest()
+    return {"kind": "binary", "bytes": size, name: digest}
 
 
-def _as_tuple(value: Any, depth: int, budget: list[int]) -> Value:
-    return _copy_sequence(tuple(value), depth, budget)
+def _iterable(value: Iterable[Any], depth: int, walk: _Walk) -> Value:
+    return _copy_sequence(tuple(islice(value, MAX_ITEMS + 1)), depth, walk)
 
 
-def _enum(value: enum.Enum, depth: int, budget: list[int]) -> Value:
-    return _copy(value.value, depth - 1, budget)
+def _enum(value: enum.Enum, depth: int, walk: _Walk) -> Value:
+    return _copy(value.value, depth - 1, walk)
 
 
 def _plain(convert: Callable[[Any], Value]) -> _Handler:
-    return lambda value, _depth, _budget: convert(value)
+    return lambda value, _depth, _walk: convert(value)
 
 
-def _unknown(value: object, _depth: int, _budget: list[int]) -> Value:
-    text = repr(value)
+def _unknown(value: object, _depth: int, _walk: _Walk) -> Value:
+    text = str.__str__(repr(value))
     if len(text) <= MAX_TEXT_OF_UNKNOWN:
         return text
     return f"{text[:MAX_TEXT_OF_UNKNOWN]}… ({len(text)} characters)"
 
 
-def _type(value: type, _depth: int, _budget: list[int]) -> Value:
-    schema = getattr(value, "model_json_schema", None)  # response_format=MyModel
-    if schema is None:
-        return f"<class {value.__module__}.{value.__qualname__}>"
-    return {"class": f"{value.__module__}.{value.__qualname__}"}
+def _type(value: type, _depth: int, _walk: _Walk) -> Value:
+    name = f"{value.__module__}.{value.__qualname__}"
+    if hasattr(value, "model_json_schema"):  # response_format=MyModel
+        return {"class": name}
+    return f"<class {name}>"
 
 
 _BY_BASE: Final[tuple[tuple[type, _Handler], ...]] = (
     (type, _type),
     (enum.Enum, _enum),
-    (bool, _plain(bool)),
     (int, _plain(int)),
     (float, _plain(float)),
     (str, _plain(str.__str__)),
-    ((bytes), _binary),
+    (bytes, _binary),
     (bytearray, _binary),
     (memoryview, _binary),
     (datetime.datetime, _plain(datetime.datetime.isoformat)),
     (datetime.date, _plain(datetime.date.isoformat)),
+    (datetime.time, _plain(datetime.time.isoformat)),
     (datetime.timedelta, _plain(datetime.timedelta.total_seconds)),
     (decimal.Decimal, _plain(str)),
+    (numbers.Integral, _plain(int)),  # numpy registers its scalars
+    (numbers.Real, _plain(float)),
     (uuid.UUID, _plain(str)),
     (pathlib.PurePath, _plain(str)),
     (Mapping, _copy_mapping),
-    (list, _as_tuple),
-    (tuple, _as_tuple),
-    (deque, _as_tuple),
-    (AbstractSet, _as_tuple),
+    (list, _iterable),
+    (tuple, _iterable),
+    (deque, _iterable),
+    (AbstractSet, _iterable),
 )
 
 _handlers: dict[type, _Handler] = {}
@@ -219,13 +250,13 @@ def _find_handler(cls: type) -> _Handler:
 
 
 def _choose_handler(cls: type) -> _Handler:
-    if hasattr(cls, "__pydantic_validator__"):
+    if hasattr(cls, "__pydantic_validator__") or hasattr(cls, "__pydantic_decorators__"):
         return _pydantic
     for base, handler in _BY_BASE:
         if issubclass(cls, base):
             return handler
     if dataclasses.is_dataclass(cls):
-        return _dataclass
+        return _fields(tuple(f.name for f in dataclasses.fields(cls) if f.repr))
     if attrs.has(cls):
-        return _attrs
+        return _fields(tuple(f.name for f in attrs.fields(cls) if f.repr))
     return _unknown
