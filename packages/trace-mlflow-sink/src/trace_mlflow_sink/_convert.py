@@ -151,25 +151,38 @@ def mlflow_attributes(span: Span) -> dict[str, Value]:
     }
     found[_keys.SPAN_INPUTS] = span.inputs
     found[_keys.SPAN_OUTPUTS] = span.outputs
-    if span.kind in _MODEL_CALLS:
+    found[_keys.SPAN_TYPE] = span_type(span)
+    if is_model_call(span):
         found.update(_model_call(span))
-    else:
-        found[_keys.SPAN_TYPE] = _TYPES.get(span.kind, _OTHER_TYPE)
     if span.parent_id is None:
         found.update(_of_trace(span))
     return found
 
 
+def is_model_call(span: Span) -> bool:
+    """Tell spans that carry usage from those whose usage is the sum of what lies below."""
+    return span.kind in _MODEL_CALLS
+
+
+def span_type(span: Span) -> str:
+    """Return MLflow's type of a span.
+
+    Args:
+        span: A finished span.
+    """
+    if span.kind is SpanKind.LLM and _messages.message_format(span.inputs, span.outputs):
+        return _CHAT_TYPE
+    return _TYPES.get(span.kind, _OTHER_TYPE)
+
+
 def _model_call(span: Span) -> dict[str, Value]:
     """Return what MLflow shows of a call to a model."""
-    attributes, shape = span.attributes, _messages.message_format(span.inputs, span.outputs)
-    chat = span.kind is SpanKind.LLM and shape is not None
+    chat = span.kind is SpanKind.LLM
     found: dict[str, Value] = {
-        _keys.SPAN_TYPE: _CHAT_TYPE if chat else _TYPES[span.kind],
-        _keys.MESSAGE_FORMAT: shape if chat else None,
+        _keys.MESSAGE_FORMAT: _messages.message_format(span.inputs, span.outputs) if chat else None,
         _keys.CHAT_TOOLS: tuple(_messages.chat_tools(span.inputs)) or None,
         _keys.LLM_MODEL: _dimension(model_of(span)),
-        _keys.LLM_PROVIDER: _dimension(attributes.get(semconv.PROVIDER_NAME)),
+        _keys.LLM_PROVIDER: _dimension(span.attributes.get(semconv.PROVIDER_NAME)),
         _keys.CHAT_TOKEN_USAGE: token_usage(span),
         _keys.LLM_COST: cost(span),
     }
@@ -261,10 +274,19 @@ def trace_tags(root: Span) -> dict[str, str]:
     Args:
         root: The root span of the trace.
     """
-    own = root.attributes.get(semconv.TAGS)
-    tags = dict(_messages.as_object(root.attributes.get(_keys.TAGS)))
+    name = _safe.cut(root.attributes.get(semconv.TRACE_NAME) or root.name, LONGEST_TAG_VALUE)
+    return {**own_tags(root), _keys.TAG_TRACE_NAME: name}
+
+
+def own_tags(span: Span) -> dict[str, str]:
+    """Return the tags someone gave; a label without a value is a tag with an empty one.
+
+    Args:
+        span: Any span.
+    """
+    own = span.attributes.get(semconv.TAGS)
+    tags = dict(_messages.as_object(span.attributes.get(_keys.TAGS)))
     tags.update(own if isinstance(own, Mapping) else dict.fromkeys(_labels(own), ""))
-    tags[_keys.TAG_TRACE_NAME] = root.attributes.get(semconv.TRACE_NAME) or root.name
     return {
         _safe.cut_id(key, LONGEST_TAG_KEY): _safe.cut(
             value if isinstance(value, str) else _safe.json_text(value), LONGEST_TAG_VALUE

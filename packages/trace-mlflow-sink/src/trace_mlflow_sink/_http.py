@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from trace_core import RetryLater, SinkError, Span
-from trace_mlflow_sink import _convert, _dialects, _where
+from trace_mlflow_sink import _convert, _dialects, _info, _keys, _where
 from trace_mlflow_sink._bisect import Refused, deliver
-from trace_mlflow_sink._client import Client, NotFound, Unavailable
+from trace_mlflow_sink._client import Client, NotFound, NotSupported, Unavailable
+from trace_mlflow_sink._traces import TraceApi
 
 _VERSION_SECONDS: Final = 600.0
 _BROKEN_TRIES: Final = 10
@@ -52,7 +53,7 @@ class ServerWriter:
         try:
             dialect = self.dialect()
             experiment = self._experiment(where)
-            refused = self._deliver(where, experiment, spans, dialect)
+            refused = self._write(where, experiment, spans, dialect)
         except NotFound as error:
             self._forget()
             raise RetryLater(
@@ -66,6 +67,15 @@ class ServerWriter:
         self._broken = 0
         return refused
 
+    def known_experiment(self, name: str) -> str | None:
+        """Return the id of an experiment that was written to before.
+
+        Args:
+            name: Its name.
+        """
+        found = (number for (_, known), number in self._experiments.items() if known == name)
+        return next(found, None)
+
     def _forget(self) -> None:
         self._dialect = None
         self._experiments.clear()
@@ -78,6 +88,32 @@ class ServerWriter:
             self._dialect = _dialects.dialect_of(version, self._client.name)
             self._probed = now
         return self._dialect
+
+    def _write(
+        self,
+        where: _where.Destination,
+        experiment: str,
+        spans: Sequence[Span],
+        dialect: _dialects.Dialect,
+    ) -> list[tuple[Span, Refused]]:
+        """Write in the way the server's version needs."""
+        traces = TraceApi(self._client, where, experiment, _headers(where))
+        if not dialect.otlp:
+            return _by_trace(spans, traces.write_artifacts)
+        try:
+            refused = self._deliver(where, experiment, spans, dialect)
+        except NotSupported:  # a server on a file store
+            self._dialect = _dialects.ARTIFACTS
+            return _by_trace(spans, traces.write_artifacts)
+        bad = {span.context for span, _ in refused}
+        taken = [span for span in spans if span.context not in bad]
+        if dialect.recount:
+            return refused + _by_trace(
+                [span for span in taken if not span.attributes.get(_keys.LIVE)], traces.recount
+            )
+        return refused + deliver(
+            [span for span in taken if _info.says_more(span)], traces.tell_more
+        )
 
     def _deliver(
         self,
@@ -171,3 +207,19 @@ def _headers(where: _where.Destination) -> dict[str, str]:
     if where.workspace is not None:
         headers["X-MLFLOW-WORKSPACE"] = where.workspace
     return headers
+
+
+def _by_trace(
+    spans: Sequence[Span], write: Callable[[Mapping[str, Sequence[Span]]], None]
+) -> list[tuple[Span, Refused]]:
+    """Write one trace after another; one that is refused costs no other."""
+    traces: dict[str, list[Span]] = {}
+    for span in spans:
+        traces.setdefault(span.trace_id, []).append(span)
+    refused: list[tuple[Span, Refused]] = []
+    for trace_id, found in traces.items():
+        try:
+            write({trace_id: found})
+        except Refused as refusal:
+            refused += [(span, refusal) for span in found]
+    return refused

@@ -121,3 +121,26 @@ def _text_of(content: Value) -> str | None:
         return content
     parts: Sequence[_Object] = as_objects(content)
     return next((str(p["text"]) for p in parts if p.get("text")), None)
+
+
+def told_usage(outputs: Value) -> Mapping[str, Value] | None:
+    """Read token counts off a response, for MLflow's totals of a trace that ends right now.
+
+    The span itself gets its counts later, on the sink's thread.
+
+    Args:
+        outputs: What came out of the call.
+    """
+    usage = as_object(as_object(outputs).get("usage"))
+    asked = usage.get("prompt_tokens", usage.get("input_tokens"))
+    answered = usage.get("completion_tokens", usage.get("output_tokens"))
+    if not isinstance(asked, int) or not isinstance(answered, int):
+        return None
+    details = as_object(usage.get("prompt_tokens_details", usage.get("input_tokens_details")))
+    cached = details.get("cached_tokens") or usage.get("cache_read_input_tokens")
+    counts: dict[str, Value] = {
+        "input_tokens": asked,
+        "output_tokens": answered,
+        "total_tokens": asked + answered,
+    }
+    return {**counts, "cache_read_input_tokens": cached} if cached else counts

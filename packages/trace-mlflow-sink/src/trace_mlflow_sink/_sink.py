@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
+import attrs
+
 from trace_core import Bridge, ConfigurationError, Rejected, Span, after_fork
-from trace_mlflow_sink import _keys, _where
+from trace_mlflow_sink import _keys, _messages, _where
 from trace_mlflow_sink._bisect import Refused
+from trace_mlflow_sink._bridge import MlflowBridge
 from trace_mlflow_sink._http import ServerWriter
 from trace_mlflow_sink._store import StoreWriter
 
 _SERVER_EXIT_SECONDS: Final = 5.0
 _DATABASE_EXIT_SECONDS: Final = 30.0
+_AUTOMATIC: Final = "trace_litellm"
+"""The scope of spans that ``mlflow.autolog(disable=True)`` is about."""
 
 
 class _Writer(Protocol):
@@ -22,7 +28,29 @@ class _Writer(Protocol):
         self, where: _where.Destination, spans: Sequence[Span]
     ) -> list[tuple[Span, Refused]]: ...
 
+    def known_experiment(self, name: str) -> str | None: ...
+
     def close(self) -> None: ...
+
+
+def _is_wanted(span: Span) -> bool:
+    """Leave out spans still open, and what MLflow was told not to trace.
+
+    An open span would be stored as a finished one that ended in 1970.
+    """
+    said = span.attributes
+    automatic = span.scope.name.startswith(_AUTOMATIC)
+    off = said.get(_keys.DISABLED) or (automatic and said.get(_keys.AUTOLOG_DISABLED))
+    return bool(span.end_ns) and not off and (bool(said.get(_keys.LIVE)) or _is_sampled(span))
+
+
+def _is_sampled(span: Span, environ: Mapping[str, str] = os.environ) -> bool:
+    """Apply MLFLOW_TRACE_SAMPLING_RATIO to whole traces, by their id, as MLflow does."""
+    try:
+        ratio = float(environ.get("MLFLOW_TRACE_SAMPLING_RATIO") or 1.0)
+    except ValueError:
+        return True
+    return int(span.trace_id[16:], 16) < ratio * 2**64
 
 
 class MlflowSink:
@@ -67,7 +95,8 @@ class MlflowSink:
         self._writers: dict[str, _Writer] = {}
         self._lock = threading.Lock()
         after_fork(self._renew_lock)
-        self.bridges: tuple[Bridge, ...] = ()
+        self._bridge = MlflowBridge(self._chooser, self._known_experiment)
+        self.bridges: tuple[Bridge, ...] = (self._bridge,)
         """Nesting with MLflow's own tracing; a `trace_core.Tracer` picks them up."""
 
     @classmethod
@@ -111,11 +140,37 @@ class MlflowSink:
             SinkError: Nothing is known to be written; try again later.
         """
         with self._lock:
-            refused: list[tuple[Span, Refused]] = []
-            for where, group in self._sorted(spans).items():
-                refused += self._writer(where).write(where, group)
+            refused = self._write(spans)
+        self._bridge.sweep()
         if refused:
             raise Rejected(str(refused[0][1]), [span for span, _ in refused])
+
+    def _write(self, spans: Sequence[Span]) -> list[tuple[Span, Refused]]:
+        wanted = [self._completed(span) for span in spans if _is_wanted(span)]
+        refused: list[tuple[Span, Refused]] = []
+        for where, group in self._sorted(wanted).items():
+            refused += self._writer(where).write(where, group)
+        for span in wanted:
+            self._bridge.forget(span.trace_id)
+        return refused
+
+    def _completed(self, span: Span) -> Span:
+        """Add to a root what ``mlflow.update_current_trace`` said while it was open."""
+        added = self._bridge.additions(span.trace_id) if span.parent_id is None else {}
+        if not added:
+            return span
+        said = dict(span.attributes)
+        for key, values in added.items():
+            said[key] = {**_messages.as_object(said.get(key)), **_messages.as_object(values)}
+        return attrs.evolve(span, attributes=said)
+
+    def _known_experiment(self) -> str | None:
+        """Return the id of the experiment named by an argument, if it has been looked up."""
+        chooser = self._chooser
+        if chooser.experiment is None:
+            return chooser.experiment_id
+        writer = self._writers.get(chooser.choose_uri())
+        return writer.known_experiment(chooser.experiment) if writer is not None else None
 
     def _sorted(self, spans: Sequence[Span]) -> Mapping[_where.Destination, list[Span]]:
         """Group spans by destination; one trace goes to one, that of its root if it is here."""
@@ -125,8 +180,7 @@ class MlflowSink:
                 of_trace[span.trace_id] = self._chooser.choose(span)
         groups: dict[_where.Destination, list[Span]] = {}
         for span in spans:
-            if span.end_ns and not span.attributes.get(_keys.DISABLED):
-                groups.setdefault(of_trace[span.trace_id], []).append(span)
+            groups.setdefault(of_trace[span.trace_id], []).append(span)
         return groups
 
     def _writer(self, where: _where.Destination) -> _Writer:

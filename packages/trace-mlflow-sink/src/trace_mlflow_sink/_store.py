@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from trace_core import SinkError, Span, after_fork, semconv
-from trace_mlflow_sink import _convert, _where
+from trace_mlflow_sink import _convert, _info, _where
 from trace_mlflow_sink._bisect import Refused, deliver
 
 if TYPE_CHECKING:
     from mlflow.entities import Span as MlflowSpan
+    from mlflow.entities.trace_info import TraceInfo as MlflowTraceInfo
 
 _Store: TypeAlias = Any  # mlflow's SqlAlchemyStore, whose methods are only partly annotated
 _BAD_INPUT: Final = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST"})
@@ -62,10 +63,22 @@ class StoreWriter:
         store = self._open()
         experiment = self._experiment(store, where)
         refused = deliver(spans, lambda batch: _log(store, experiment, batch))
-        roots = [f"tr-{span.trace_id}" for span in spans if span.parent_id is None]
+        bad = {span.context for span, _ in refused}
+        taken = [span for span in spans if span.context not in bad]
+        roots = [span for span in taken if span.parent_id is None]
         if where.run_id is not None and roots:
-            store.link_traces_to_run(roots, where.run_id)
+            store.link_traces_to_run([_info.mlflow_id(r.trace_id) for r in roots], where.run_id)
+        for root in filter(_info.says_more, roots):
+            store.start_trace(_trace_info(_info.of_root(root, experiment, where.run_id, {})))
         return refused
+
+    def known_experiment(self, name: str) -> str | None:
+        """Return the id of an experiment that was written to before.
+
+        Args:
+            name: Its name.
+        """
+        return self._experiments.get(name)
 
     def _open(self) -> _Store:
         if self._store is None:
@@ -118,3 +131,21 @@ def _mlflow_span(span: Span) -> MlflowSpan:
         proto, resource=_convert.resource(span.resource.get(semconv.SERVICE_NAME))
     )
     return result
+
+
+def _trace_info(info: _info.TraceInfo) -> MlflowTraceInfo:
+    from mlflow.entities.trace_info import TraceInfo as MlflowTraceInfo
+    from mlflow.entities.trace_location import TraceLocation
+    from mlflow.entities.trace_state import TraceState
+
+    return MlflowTraceInfo(
+        trace_id=info.trace_id,
+        trace_location=TraceLocation.from_experiment_id(info.experiment_id),
+        request_time=info.start_ms,
+        execution_duration=info.duration_ms,
+        state=TraceState(info.state),
+        request_preview=info.request_preview,
+        response_preview=info.response_preview,
+        trace_metadata=dict(info.metadata),
+        tags=dict(info.tags),
+    )

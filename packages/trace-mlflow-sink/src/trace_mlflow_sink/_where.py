@@ -198,9 +198,11 @@ class Chooser:
     def _experiment(
         self, said: Mapping[str, Value], environ: Mapping[str, str], *, mine: bool
     ) -> tuple[str | None, str | None]:
+        told = _text(said.get(_keys.EXPERIMENT_ID))
+        if told is not None and said.get(_keys.LIVE):
+            return told, None  # a trace has one experiment, and MLflow has chosen it
         if self.experiment_id is not None or self.experiment is not None:
             return self.experiment_id, self.experiment
-        told = _text(said.get(_keys.EXPERIMENT_ID))
         if told is not None and mine:
             return told, None
         if told is None:

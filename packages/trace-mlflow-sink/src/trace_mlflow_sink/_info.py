@@ -1,0 +1,209 @@
+"""What MLflow keeps of a trace as a whole, where its spans alone do not say it.
+
+Servers before 3.16 count tokens again when a span is sent again, so there the totals are set
+after every batch, computed from what the server has stored. Newer ones are told only what no
+span can say: custom metadata, and a preview of an answer made of tool calls.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any, Final
+
+import attrs
+
+from trace_core import Span, StatusCode, Value, semconv
+from trace_mlflow_sink import _convert, _keys, _messages, _safe
+
+IN_PROGRESS: Final = "IN_PROGRESS"
+_LONGEST_METADATA: Final = 250
+_SCHEMA: Final = "3"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def mlflow_id(trace_id: str) -> str:
+    """Return MLflow's id of a trace, which has a prefix."""
+    return f"tr-{trace_id}"
+
+
+@attrs.frozen
+class TraceInfo:
+    """What MLflow keeps of a trace.
+
+    Args:
+        trace_id: MLflow's id.
+        experiment_id: Its experiment.
+        start_ms: Milliseconds since the epoch.
+        duration_ms: How long it took; ``None`` while it runs.
+        state: ``OK``, ``ERROR`` or ``IN_PROGRESS``.
+        request_preview: What the list shows of the inputs.
+        response_preview: What it shows of the outputs.
+        metadata: Names to texts; written once.
+        tags: Names to texts; may be changed later.
+    """
+
+    trace_id: str
+    experiment_id: str
+    start_ms: int
+    duration_ms: int | None
+    state: str
+    request_preview: str | None = None
+    response_preview: str | None = None
+    metadata: Mapping[str, str] = attrs.field(factory=dict)
+    tags: Mapping[str, str] = attrs.field(factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Write it as the body of MLflow's ``StartTraceV3``."""
+        started = _EPOCH + timedelta(milliseconds=self.start_ms)
+        fields: dict[str, Any] = {
+            "trace_id": self.trace_id,
+            "trace_location": {
+                "type": "MLFLOW_EXPERIMENT",
+                "mlflow_experiment": {"experiment_id": self.experiment_id},
+            },
+            "request_time": started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "state": self.state,
+            "request_preview": self.request_preview,
+            "response_preview": self.response_preview,
+            "trace_metadata": dict(self.metadata),
+            "tags": dict(self.tags),
+        }
+        if self.duration_ms is not None:
+            fields["execution_duration"] = f"{self.duration_ms / 1000:.3f}s"
+        known = {key: value for key, value in fields.items() if value is not None}
+        return {"trace": {"trace_info": known}}
+
+
+def of_root(
+    root: Span, experiment_id: str, run_id: str | None, totals: Mapping[str, str]
+) -> TraceInfo:
+    """Describe a trace by its root span.
+
+    Args:
+        root: The root span.
+        experiment_id: The trace's experiment.
+        run_id: The run it belongs to, if any.
+        totals: What `totals` returned; empty where the server adds up itself.
+    """
+    return TraceInfo(
+        trace_id=mlflow_id(root.trace_id),
+        experiment_id=experiment_id,
+        start_ms=root.start_ns // 1_000_000,
+        duration_ms=max(root.end_ns // 1_000_000 - root.start_ns // 1_000_000, 0),
+        state="ERROR" if root.status.code is StatusCode.ERROR else "OK",
+        request_preview=_messages.preview(root.inputs, "user"),
+        response_preview=_messages.preview(root.outputs, "assistant"),
+        metadata={**_metadata(root, run_id), **totals},
+        tags=_convert.trace_tags(root),
+    )
+
+
+def _metadata(root: Span, run_id: str | None) -> dict[str, str]:
+    found: dict[str, Value] = {**custom_metadata(root), _keys.METADATA_SCHEMA: _SCHEMA}
+    said = _messages.as_object(root.attributes.get(_keys.METADATA))
+    for name, key in (
+        (semconv.SESSION_ID, _keys.METADATA_SESSION),
+        (semconv.USER_ID, _keys.METADATA_USER),
+    ):
+        value = root.attributes.get(name, said.get(key))
+        if value is not None:
+            found[key] = _safe.cut_id(value, _convert.LONGEST_SESSION)
+    if run_id is not None:
+        found[_keys.METADATA_SOURCE_RUN] = run_id
+    return {
+        _safe.cut_id(key, _LONGEST_METADATA): _safe.cut(value, _LONGEST_METADATA)
+        for key, value in found.items()
+    }
+
+
+def custom_metadata(root: Span) -> dict[str, Value]:
+    """Return what ``mlflow.tracing.context(metadata=...)`` said, session and user apart."""
+    said = _messages.as_object(root.attributes.get(_keys.METADATA))
+    return {k: v for k, v in said.items() if not k.startswith("mlflow.")}
+
+
+def says_more(span: Span) -> bool:
+    """Tell whether a span is a root whose trace has something to say that spans cannot."""
+    if span.parent_id is not None:
+        return False
+    return bool(custom_metadata(span)) or _messages.tool_call_preview(span.outputs) is not None
+
+
+def totals(spans: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Add up tokens and cost of stored spans.
+
+    Args:
+        spans: All spans of a trace, as MLflow's JSON has them.
+
+    Returns:
+        Metadata of the trace; without what no span knows.
+    """
+    found: dict[str, str] = {}
+    stored = [span.get("attributes") or {} for span in spans]
+    for name, key in (
+        (_keys.CHAT_TOKEN_USAGE, _keys.METADATA_TOKEN_USAGE),
+        (_keys.LLM_COST, _keys.METADATA_COST),
+    ):
+        total: dict[str, float] = {}
+        for attributes in stored:
+            for part, number in _unwrapped(attributes.get(name)).items():
+                total[part] = total.get(part, 0) + number
+        if total:
+            found[key] = json.dumps(total)
+    return found
+
+
+def _unwrapped(value: Any) -> dict[str, Any]:
+    """Read an attribute that was written as JSON text once or, by older servers, twice."""
+    for _ in range(3):
+        if not isinstance(value, str):
+            break
+        try:
+            value = json.loads(value)
+        except ValueError:
+            break
+    return value if isinstance(value, dict) else {}
+
+
+def to_stored(span: Span) -> dict[str, Any]:
+    """Write a span as it lies in the ``traces.json`` of MLflow 3.2 to 3.5.
+
+    Args:
+        span: A finished span.
+    """
+    values = _convert.mlflow_attributes(span)
+    values[_keys.TRACE_REQUEST_ID] = mlflow_id(span.trace_id)
+    failed = span.status.code is StatusCode.ERROR
+    message = _safe.cut(span.status.description or "", _convert.LONGEST_DESCRIPTION)
+    return {
+        "trace_id": _base64(span.trace_id),
+        "span_id": _base64(span.span_id),
+        "parent_span_id": _base64(span.parent_id or ""),
+        "name": _safe.cut(span.name, _convert.LONGEST_NAME),
+        "start_time_unix_nano": span.start_ns,
+        "end_time_unix_nano": span.end_ns,
+        "events": [
+            {
+                "name": _safe.text(event.name),
+                "time_unix_nano": event.time_ns,
+                "attributes": _safe.clean(event.attributes),
+            }
+            for event in span.events
+        ],
+        "status": {
+            "code": "STATUS_CODE_ERROR" if failed else "STATUS_CODE_OK",
+            "message": message if failed else "",
+        },
+        "attributes": {
+            _safe.text(key): _safe.json_text(value)
+            for key, value in values.items()
+            if value is not None
+        },
+    }
+
+
+def _base64(digits: str) -> str:
+    return base64.b64encode(bytes.fromhex(digits)).decode()

@@ -1,0 +1,141 @@
+"""A server's REST interface to whole traces, for versions whose spans alone are not enough."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from trace_core import SinkError, Span, to_json
+from trace_mlflow_sink import _info, _where
+from trace_mlflow_sink._bisect import Refused
+from trace_mlflow_sink._client import Client, NotFound
+
+_TRACES: Final = "/api/3.0/mlflow/traces"
+_SPANS: Final = "/ajax-api/2.0/mlflow/get-trace-artifact"
+_ARTIFACTS: Final = "/api/2.0/mlflow-artifacts/artifacts"
+_PROXIED: Final = "mlflow-artifacts:/"
+
+
+@attrs.frozen
+class TraceApi:
+    """Reads and writes traces as a whole.
+
+    Args:
+        client: The connection.
+        where: The destination.
+        experiment_id: The experiment's id.
+        headers: Headers that every request needs.
+    """
+
+    client: Client
+    where: _where.Destination
+    experiment_id: str
+    headers: Mapping[str, str]
+
+    def tell_more(self, roots: Sequence[Span]) -> None:
+        """Write what no span can say.
+
+        Args:
+            roots: Root spans just written.
+        """
+        for root in roots:
+            self._start(self._of_root(root, {}))
+
+    def recount(self, traces: Mapping[str, Sequence[Span]]) -> None:
+        """Set the totals of traces to what their stored spans add up to.
+
+        Args:
+            traces: Spans just written, by trace id.
+        """
+        for trace_id, spans in traces.items():
+            counted = _info.totals(self._stored(trace_id))
+            root = next((span for span in spans if span.parent_id is None), None)
+            if root is not None:
+                self._start(self._of_root(root, counted))
+            else:
+                self._recount_without_root(trace_id, counted)
+
+    def _recount_without_root(self, trace_id: str, counted: Mapping[str, str]) -> None:
+        told = self._told(trace_id)
+        if told is not None and told.get("state") != _info.IN_PROGRESS:
+            told["trace_metadata"] = {**told.get("trace_metadata", {}), **counted}
+            self._post({"trace": {"trace_info": told}})
+
+    def write_artifacts(self, traces: Mapping[str, Sequence[Span]]) -> None:
+        """Store traces as MLflow 3.2 to 3.5 keep them: an info, and a file with all spans.
+
+        Args:
+            traces: Spans to write, by trace id; joined with those stored before.
+        """
+        for trace_id, spans in traces.items():
+            written = {span["span_id"]: span for span in self._stored(trace_id)}
+            written.update((span["span_id"], span) for span in map(_info.to_stored, spans))
+            counted = _info.totals(written.values())
+            root = next((span for span in spans if span.parent_id is None), None)
+            if root is not None:
+                told = self._start(self._of_root(root, counted))
+            else:
+                told = self._told(trace_id) or self._start(self._running(spans, counted))
+            self._put(told, {"spans": list(written.values())})
+
+    def _of_root(self, root: Span, counted: Mapping[str, str]) -> _info.TraceInfo:
+        return _info.of_root(root, self.experiment_id, self.where.run_id, counted)
+
+    def _running(self, spans: Sequence[Span], counted: Mapping[str, str]) -> _info.TraceInfo:
+        return _info.TraceInfo(
+            trace_id=_info.mlflow_id(spans[0].trace_id),
+            experiment_id=self.experiment_id,
+            start_ms=min(span.start_ns for span in spans) // 1_000_000,
+            duration_ms=None,
+            state=_info.IN_PROGRESS,
+            metadata=counted,
+        )
+
+    def _start(self, info: _info.TraceInfo) -> dict[str, Any]:
+        try:
+            return self._post(info.to_json())
+        except Refused as refusal:
+            told = self._told(info.trace_id.removeprefix("tr-"))
+            if "UNIQUE" in str(refusal) and told is not None:
+                return told  # 3.3 and older write it once and for all
+            raise
+
+    def _post(self, body: object) -> dict[str, Any]:
+        answer = self.client.request("POST", _TRACES, json=body, headers=self.headers).json()
+        found: dict[str, Any] = answer["trace"]["trace_info"]
+        return found
+
+    def _told(self, trace_id: str) -> dict[str, Any] | None:
+        """Return what the server knows of a trace as a whole."""
+        path = f"{_TRACES}/{_info.mlflow_id(trace_id)}"
+        try:
+            answer = self.client.request("GET", path, headers=self.headers).json()
+        except NotFound:
+            return None
+        found: dict[str, Any] = answer["trace"]["trace_info"]
+        return found
+
+    def _stored(self, trace_id: str) -> list[dict[str, Any]]:
+        """Return the spans of a trace that the server has."""
+        try:
+            answer = self.client.request(
+                "GET",
+                _SPANS,
+                params={"request_id": _info.mlflow_id(trace_id)},
+                headers=self.headers,
+            ).json()
+        except NotFound:
+            return []
+        return [span for span in answer.get("spans", ()) if isinstance(span, dict)]
+
+    def _put(self, told: Mapping[str, Any], content: object) -> None:
+        place = str(told.get("tags", {}).get("mlflow.artifactLocation", ""))
+        if not place.startswith(_PROXIED):
+            raise SinkError(
+                f"MLflow at {self.client.name} keeps traces at {place!r}, outside the server, "
+                "where only MLflow's own client can write: upgrade the server to 3.6 or newer"
+            )
+        path = f"{_ARTIFACTS}/{place.removeprefix(_PROXIED).lstrip('/')}/traces.json"
+        self.client.request("PUT", path, content=to_json(content).encode(), headers=self.headers)
