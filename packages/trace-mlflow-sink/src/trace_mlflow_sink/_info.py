@@ -96,7 +96,7 @@ def of_root(
         state="ERROR" if root.status.code is StatusCode.ERROR else "OK",
         request_preview=_messages.preview(root.inputs, "user"),
         response_preview=_messages.preview(root.outputs, "assistant"),
-        metadata={**_metadata(root, run_id), **totals},
+        metadata={**totals, **_metadata(root, run_id)},
         tags=_convert.trace_tags(root),
     )
 
@@ -133,7 +133,7 @@ def says_more(span: Span) -> bool:
 
 
 def totals(spans: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Add up tokens and cost of stored spans.
+    """Sum up what stored spans say of their trace: tokens, cost, session and user.
 
     Args:
         spans: All spans of a trace, as MLflow's JSON has them.
@@ -141,22 +141,32 @@ def totals(spans: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     Returns:
         Metadata of the trace; without what no span knows.
     """
-    found: dict[str, str] = {}
     stored = [span.get("attributes") or {} for span in spans]
+    found: dict[str, str] = {}
+    for name, key in (
+        (semconv.SESSION_ID, _keys.METADATA_SESSION),
+        (semconv.USER_ID, _keys.METADATA_USER),
+    ):
+        said = (_unwrapped(attributes.get(name)) for attributes in stored)
+        found.update({key: one for one in said if isinstance(one, str)})
     for name, key in (
         (_keys.CHAT_TOKEN_USAGE, _keys.METADATA_TOKEN_USAGE),
         (_keys.LLM_COST, _keys.METADATA_COST),
     ):
-        total: dict[str, float] = {}
-        for attributes in stored:
-            for part, number in _unwrapped(attributes.get(name)).items():
-                total[part] = total.get(part, 0) + number
-        if total:
-            found[key] = json.dumps(total)
+        total = _sum(_unwrapped(attributes.get(name)) for attributes in stored)
+        found.update({key: json.dumps(total)} if total else {})
     return found
 
 
-def _unwrapped(value: Any) -> dict[str, Any]:
+def _sum(parts: Iterable[Any]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for part in parts:
+        for name, number in part.items() if isinstance(part, dict) else ():
+            total[name] = total.get(name, 0) + number
+    return total
+
+
+def _unwrapped(value: Any) -> Any:
     """Read an attribute that was written as JSON text once or, by older servers, twice."""
     for _ in range(3):
         if not isinstance(value, str):
@@ -165,7 +175,7 @@ def _unwrapped(value: Any) -> dict[str, Any]:
             value = json.loads(value)
         except ValueError:
             break
-    return value if isinstance(value, dict) else {}
+    return value
 
 
 def to_stored(span: Span) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from trace_mlflow_sink._bisect import Refused
 from trace_mlflow_sink._client import Client, NotFound
 
 _TRACES: Final = "/api/3.0/mlflow/traces"
+_OLD_TRACES: Final = "/api/2.0/mlflow/traces"
 _SPANS: Final = "/ajax-api/2.0/mlflow/get-trace-artifact"
 _ARTIFACTS: Final = "/api/2.0/mlflow-artifacts/artifacts"
 _PROXIED: Final = "mlflow-artifacts:/"
@@ -98,9 +99,22 @@ class TraceApi:
             return self._post(info.to_json())
         except Refused as refusal:
             told = self._told(info.trace_id.removeprefix("tr-"))
-            if "UNIQUE" in str(refusal) and told is not None:
-                return told  # 3.3 and older write it once and for all
-            raise
+            if "UNIQUE" not in str(refusal) or told is None:
+                raise
+            self._end(info)
+            return told
+
+    def _end(self, info: _info.TraceInfo) -> None:
+        """Change a trace that is there already, which 3.3 and older can do in this way alone."""
+        body = {
+            "request_id": info.trace_id,
+            "timestamp_ms": info.start_ms + (info.duration_ms or 0),
+            "status": info.state,
+            "request_metadata": [{"key": k, "value": v} for k, v in info.metadata.items()],
+            "tags": [{"key": k, "value": v} for k, v in info.tags.items()],
+        }
+        path = f"{_OLD_TRACES}/{info.trace_id}"
+        self.client.request("PATCH", path, json=body, headers=self.headers)
 
     def _post(self, body: object) -> dict[str, Any]:
         answer = self.client.request("POST", _TRACES, json=body, headers=self.headers).json()
