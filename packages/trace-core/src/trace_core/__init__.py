@@ -3,10 +3,16 @@
 from importlib.metadata import version as _version
 
 from trace_core import semconv
-from trace_core._background import Background, Retry
+from trace_core._background import Background
 from trace_core._codec import decode, encode, from_dict, to_dict, to_json
 from trace_core._compose import Processor, pipeline, tee, without_content
-from trace_core._context import attributes, current_context, use_parent
+from trace_core._context import (
+    attributes,
+    capture_context,
+    current_context,
+    suppress,
+    use_parent,
+)
 from trace_core._errors import (
     ConfigurationError,
     Rejected,
@@ -35,6 +41,7 @@ from trace_core._plugins import (
     sink_names,
 )
 from trace_core._process import after_fork, at_exit
+from trace_core._retry import Retry
 from trace_core._sinks import (
     ConsoleSink,
     FunctionSink,
@@ -88,6 +95,7 @@ __all__ = [
     "as_sink",
     "at_exit",
     "attributes",
+    "capture_context",
     "current_context",
     "decode",
     "disabled_by_environment",
@@ -100,6 +108,7 @@ __all__ = [
     "sink_from_environment",
     "sink_names",
     "snapshot",
+    "suppress",
     "tee",
     "to_dict",
     "to_json",

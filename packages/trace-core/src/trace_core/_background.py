@@ -2,59 +2,42 @@
 
 The caller does one ``SimpleQueue.put``: no lock, no system call of ours, safe in finalisers and
 signal handlers. The writer takes what has come in, writes it to the sink in batches and retries
-what the sink could not write.
+what the sink could not write. All calls of the sink happen on the writer thread, one at a time,
+but for spans written after `Background.close`.
 """
 
 from __future__ import annotations
 
-import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 import attrs
 
-from trace_core._errors import ConfigurationError, Rejected, RetryLater, log_once, report
+from trace_core._context import suppress
+from trace_core._errors import ConfigurationError, Rejected, RetryLater, log_once, report, text_of
 from trace_core._model import Span
 from trace_core._process import after_fork, at_exit
+from trace_core._retry import Retry
 from trace_core._sinks import Sink, SinkLike, as_sink
-from trace_core._stats import Ledger, Stats
+from trace_core._stats import CLOSED, LEFT_AT_EXIT, QUEUE_FULL, REJECTED, Ledger, Stats
 
 Complete: TypeAlias = Callable[[Span], Span]
 Overflow: TypeAlias = Literal["drop_newest", "drop_oldest", "block"]
 _OVERFLOWS: Final = ("drop_newest", "drop_oldest", "block")
 _BLOCK_POLL_SECONDS: Final = 0.005
+_CLOSING_RETRY_SECONDS: Final = 0.25
 
 
-@attrs.frozen
-class Retry:
-    """How long to wait before a failed write is tried again.
+class Started(Protocol):
+    """An open span, as far as the writer of start records needs to know it."""
 
-    Args:
-        first: Seconds before the first repetition.
-        factor: How much longer each next wait is.
-        longest: Seconds no wait exceeds.
-        jitter: Share of each wait that is random, so that many processes do not knock at once.
-    """
-
-    first: float = 0.5
-    factor: float = 2.0
-    longest: float = 30.0
-    jitter: float = 0.25
-
-    def wait(self, attempt: int, error: Exception) -> float:
-        """Return the seconds to wait after a failed attempt.
-
-        Args:
-            attempt: 0 for the first.
-            error: What went wrong; a `RetryLater` may say how long to wait.
-        """
-        if isinstance(error, RetryLater) and error.after is not None:
-            return error.after
-        wait = min(self.longest, self.first * self.factor ** min(attempt, 32))
-        return wait * (1 + self.jitter * (2 * random.random() - 1))  # noqa: S311  # not a secret
+    def start_record(self) -> Span | None:
+        """Return the span as it is now, without an end; ``None`` if it has ended."""
+        ...
 
 
 class _Marker:
@@ -62,15 +45,51 @@ class _Marker:
 
     def __init__(self, timeout: float) -> None:
         self.deadline = time.monotonic() + timeout
-        self.done = threading.Event()
-        self.flushed = False
+        self._done = threading.Event()
+        self._success = False
+
+    @property
+    def left(self) -> float:
+        """Seconds left."""
+        return max(0.0, self.deadline - time.monotonic())
+
+    def finish(self, *, success: bool) -> None:
+        """Tell whoever waits."""
+        self._success = success
+        self._done.set()
+
+    def wait(self) -> bool:
+        """Wait until it is done, at most until the deadline; say whether it went well."""
+        self._done.wait(self.left)
+        return self._success
 
 
-class _Stop:
-    """Asks the writer to end."""
+class _Stop(_Marker):
+    """Asks the writer to close the sink and end."""
 
 
-_Item: TypeAlias = "tuple[Span, Complete | None] | _Marker | _Stop"
+_Work: TypeAlias = "tuple[Span, Complete | None]"
+_Item: TypeAlias = "_Work | weakref.ref[Started] | _Marker"
+
+
+@attrs.define
+class _Batch:
+    """What the writer takes out of the queue at once."""
+
+    work: list[_Work] = attrs.field(factory=list)
+    started: list[weakref.ref[Started]] = attrs.field(factory=list)
+    marker: _Marker | None = None
+
+    def add(self, item: _Item) -> None:
+        if isinstance(item, tuple):
+            self.work.append(item)
+        elif isinstance(item, _Marker):
+            self.marker = item
+        else:
+            self.started.append(item)
+
+    def full(self, size: int) -> bool:
+        return self.marker is not None or len(self.work) >= size or len(self.started) >= size
 
 
 class Background:
@@ -118,15 +137,17 @@ class Background:
             )
         self.sink: Sink = as_sink(sink)
         self.bridges = tuple(getattr(self.sink, "bridges", ()))
+        self._write_started: Callable[[Sequence[Span]], None] | None = getattr(
+            self.sink, "write_started", None
+        )
         self._capacity = capacity
         self._overflow: Overflow = overflow
         self._block_timeout = block_timeout
         self._batch_size = batch_size
         self._linger = linger
         self._retry = retry or Retry()
-        self.exit_timeout: float = (
-            exit_timeout if exit_timeout is not None else getattr(self.sink, "exit_timeout", 5.0)
-        )
+        self._exit_timeout = exit_timeout
+        self._closed = False
         self._reset()
         after_fork(self._reset)
         at_exit(self._exit)
@@ -136,14 +157,27 @@ class Background:
         self._queue: SimpleQueue[_Item] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
-        self._hurry = threading.Event()
-        self._closed = False
+        self._wake = threading.Event()  # ends a wait between two attempts
+        self._deadline: float | None = None  # of closing
+        self._hung = False
         self._ledger = Ledger()
 
     @property
     def stats(self) -> Stats:
         """What became of the spans handed over so far, in this process."""
         return self._ledger.stats()
+
+    @property
+    def exit_timeout(self) -> float:
+        """Seconds the drain at exit may take."""
+        if self._exit_timeout is not None:
+            return self._exit_timeout
+        return float(getattr(self.sink, "exit_timeout", 5.0))
+
+    @property
+    def wants_starts(self) -> bool:
+        """Whether the sink keeps records of spans that have started."""
+        return self._write_started is not None
 
     def write(self, spans: Sequence[Span], /) -> None:
         """Queue the spans. Never raises and, but for ``overflow="block"``, never waits."""
@@ -159,10 +193,21 @@ class Background:
         """
         self._put((span, complete))
 
-    def _put(self, item: tuple[Span, Complete | None]) -> None:
+    def start_later(self, started: weakref.ref[Started]) -> None:
+        """Queue a note that a span has started, for a sink that keeps such records.
+
+        Args:
+            started: The open span. Only one still open when the writer comes to it is recorded.
+        """
+        if not self._closed and self._queue.qsize() < self._capacity:
+            self._queue.put(started)
+            if self._thread is None:
+                self._start()
+
+    def _put(self, item: _Work) -> None:
         self._ledger.accepted.increment()
         if self._closed:
-            self._write_batch([item])
+            self._write_late([item])
             return
         if self._queue.qsize() >= self._capacity and not self._make_room():
             self._ledger.overflow()
@@ -170,6 +215,8 @@ class Background:
         self._queue.put(item)
         if self._thread is None:
             self._start()
+        if self._closed:  # meanwhile: the writer may have gone without seeing it
+            self._drain_here()
 
     def _make_room(self) -> bool:
         """Apply the overflow policy; say whether the new span may be queued."""
@@ -191,8 +238,8 @@ class Background:
             return True
         if isinstance(oldest, tuple):
             self._ledger.overflow()
-        else:
-            self._queue.put(oldest)  # a marker: not ours to drop, but it may now come later
+        elif isinstance(oldest, _Marker):
+            self._queue.put(oldest)  # not ours to drop, but it may now come later
         return True
 
     def _start(self) -> None:
@@ -204,97 +251,122 @@ class Background:
                 thread = threading.Thread(target=self._run, name="trace-writer", daemon=True)
                 thread.start()
                 self._thread = thread
-        except RuntimeError as error:  # the interpreter is shutting down
+        except RuntimeError as error:
+            # No thread to be had, or the interpreter is shutting down: what is queued stays
+            # queued for the next try, and `close` writes it without a thread if it must.
             report("starting the writer thread", error)
-            self._closed = True
-            self._drain_here()
         finally:
             self._starting.release()
 
-    def _drain_here(self) -> None:
-        while True:
-            try:
-                item = self._queue.get_nowait()
-            except Empty:
-                return
-            if isinstance(item, tuple):
-                self._write_batch([item])
-
     def _run(self) -> None:
-        while True:
-            batch, other = self._next_batch()
-            self._write_batch(batch)
-            if isinstance(other, _Marker):
-                self._flush_sink(other)
-            elif isinstance(other, _Stop):
-                return
+        with suppress():  # a processor that calls a model must not trace itself for ever
+            while True:
+                batch = self._next_batch()
+                self._note_starts(batch.started)
+                self._write_batch(batch.work)
+                self._tell_of_overflow()
+                if isinstance(batch.marker, _Stop):
+                    self._end(batch.marker)
+                    return
+                if batch.marker is not None:
+                    self._flush_sink(batch.marker)
 
-    def _next_batch(self) -> tuple[list[tuple[Span, Complete | None]], _Marker | _Stop | None]:
+    def _next_batch(self) -> _Batch:
         """Wait for a span, then take what else is there, up to a marker or a full batch."""
-        batch: list[tuple[Span, Complete | None]] = []
-        item = self._queue.get()
+        batch = _Batch()
+        batch.add(self._queue.get())
         deadline = time.monotonic() + self._linger
-        while True:
-            if not isinstance(item, tuple):
-                return batch, item
-            batch.append(item)
-            if len(batch) >= self._batch_size:
-                return batch, None
+        while not batch.full(self._batch_size):
             try:
-                item = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
+                batch.add(self._queue.get(timeout=max(0.0, deadline - time.monotonic())))
             except Empty:
-                return batch, None
+                break
+        return batch
 
-    def _write_batch(self, items: list[tuple[Span, Complete | None]]) -> None:
-        spans = [completed(span, complete) for span, complete in items]
+    def _note_starts(self, started: list[weakref.ref[Started]]) -> None:
+        if self._write_started is None or not started:
+            return
+        try:
+            open_spans = [reference() for reference in started]
+            records = [span.start_record() for span in open_spans if span is not None]
+            self._write_started([record for record in records if record is not None])
+        except Exception as error:
+            report("noting that a span started", error)
+
+    def _write_batch(self, work: list[_Work]) -> None:
+        spans = [completed(span, complete) for span, complete in work]
         attempt = 0
         while spans:
-            try:
-                self.sink.write(spans)
-            except Rejected as refusal:
-                spans = self._set_aside(spans, refusal)
-                attempt = 0
-            except Exception as error:
-                if not self._wait_to_retry(attempt, error):
-                    self._ledger.dropped(len(spans), "not delivered at exit")
-                    return
-                attempt += 1
-            else:
+            error = self._attempt(spans)
+            if error is None:
                 self._ledger.delivered(len(spans))
                 return
+            if isinstance(error, Rejected):
+                self._set_aside(spans, error)
+                return
+            if not self._wait_to_retry(attempt, error):
+                self._ledger.dropped(len(spans), LEFT_AT_EXIT)
+                return
+            attempt += 1
 
-    def _set_aside(self, spans: list[Span], refusal: Rejected) -> list[Span]:
-        """Drop what the sink refused for good; return what is left to write."""
-        if refusal.spans is None:
-            refused, left = spans, []
-        else:
-            bad = {span.context for span in refusal.spans}
-            refused = [span for span in spans if span.context in bad]
-            left = [span for span in spans if span.context not in bad] if refused else []
-            refused = refused or spans
-        self._ledger.dropped(len(refused), "rejected by the sink")
-        log_once(f"rejected:{id(self)}", "tracing: %d span(s) refused: %s", len(refused), refusal)
-        return left
+    def _attempt(self, spans: list[Span]) -> BaseException | None:
+        try:
+            self.sink.write(spans)
+        except Exception as error:
+            return error
+        except BaseException as error:
+            if threading.current_thread() is not self._thread:
+                raise  # Ctrl-C, on the user's own thread
+            return error  # nothing a sink raises may end the writer
+        return None
 
-    def _wait_to_retry(self, attempt: int, error: Exception) -> bool:
+    def _set_aside(self, spans: list[Span], refusal: Rejected) -> None:
+        """Count what the sink refused for good as dropped, and the rest as delivered."""
+        bad = {span.context for span in (spans if refusal.spans is None else refusal.spans)}
+        refused = sum(span.context in bad for span in spans)
+        self._ledger.dropped(refused, REJECTED)
+        self._ledger.delivered(len(spans) - refused)
+        log_once(f"rejected:{id(self)}", "tracing: %d span(s) refused: %s", refused, refusal)
+
+    def _wait_to_retry(self, attempt: int, error: BaseException) -> bool:
         """Wait before a repetition; say whether there is to be one."""
-        name = type(self.sink).__name__
-        log_once(
-            f"write:{name}:{type(error).__name__}",
-            "tracing: %s cannot write yet and will be tried again: %s: %s",
-            *(name, type(error).__name__, error),
-            error=error,
-        )
+        self._tell_of_failure(error)
         if self._closed:
             return False
-        return not self._hurry.wait(self._retry.wait(attempt, error))
+        wait = self._retry.wait(attempt, error)
+        deadline = self._deadline
+        if deadline is not None:
+            if not isinstance(error, RetryLater):
+                wait = min(wait, _CLOSING_RETRY_SECONDS)
+            if time.monotonic() + wait >= deadline:
+                return False
+        self._wake.wait(wait)
+        self._wake.clear()
+        return True
+
+    def _tell_of_failure(self, error: BaseException) -> None:
+        name, kind = type(self.sink).__name__, type(error).__name__
+        log_once(
+            f"write:{name}:{kind}",
+            "tracing: %s cannot write yet and will be tried again: %s: %s",
+            *(name, kind, text_of(error)),
+            error=error,
+        )
+
+    def _tell_of_overflow(self) -> None:
+        lost = self._ledger.overflowed
+        if lost:  # said here, not on the caller's thread
+            log_once(f"full:{id(self)}", "tracing: %s: %d span(s) dropped so far", QUEUE_FULL, lost)
 
     def _flush_sink(self, marker: _Marker) -> None:
+        marker.finish(success=self._flush_here(marker.left))
+
+    def _flush_here(self, timeout: float) -> bool:
         try:
-            marker.flushed = self.sink.flush(max(0.0, marker.deadline - time.monotonic()))
+            return self.sink.flush(timeout)
         except Exception as error:
             report("flushing a sink", error)
-        marker.done.set()
+            return False
 
     def flush(self, timeout: float = 5.0, /) -> bool:
         """Wait until what was queued so far is written and the sink has flushed it.
@@ -305,14 +377,27 @@ class Background:
         Returns:
             Whether it was done in time.
         """
+        return self.begin_flush(timeout)()
+
+    def begin_flush(self, timeout: float) -> Callable[[], bool]:
+        """Ask for a flush and return at once, so that several sinks can flush side by side.
+
+        Args:
+            timeout: Seconds it may take.
+
+        Returns:
+            Waits for it, and says whether it was done in time.
+        """
+        if self._closed:
+            return lambda: self.stats.pending == 0
         if self._thread is None and self._queue.empty():
-            return self.sink.flush(timeout)
+            return lambda: self._flush_here(timeout)
         marker = _Marker(timeout)
         self._queue.put(marker)
         if self._thread is None:
             self._start()
-        marker.done.wait(timeout)
-        return marker.flushed
+        self._wake.set()
+        return marker.wait
 
     def close(self, timeout: float = 5.0, /) -> None:
         """Write what is queued, as far as time allows, and close the sink.
@@ -322,39 +407,91 @@ class Background:
         Args:
             timeout: Seconds to take at the most.
         """
-        if self._closed:
-            return
-        deadline = time.monotonic() + timeout
-        thread = self._thread
-        if thread is not None:
-            self._queue.put(_Stop())
-            thread.join(timeout)
-        self._closed = True
-        self._hurry.set()  # ends a wait between two attempts
-        self._count_what_is_left(thread)
-        self.sink.close(max(0.0, deadline - time.monotonic()))
+        self.begin_close(timeout)()
 
-    def _count_what_is_left(self, thread: threading.Thread | None) -> None:
-        if thread is not None and thread.is_alive():
-            thread.join(0.05)  # let it count the batch it was waiting with
-        left = 0
-        while not self._queue.empty():
+    def begin_close(self, timeout: float) -> Callable[[], None]:
+        """Ask for the close and return at once, so that several sinks can close side by side.
+
+        Args:
+            timeout: Seconds it may take.
+
+        Returns:
+            Waits for it.
+        """
+        if self._closed or self._deadline is not None:
+            return _nothing
+        stop = _Stop(timeout)
+        self._deadline = stop.deadline
+        self._wake.set()
+        if self._thread is None and not self._queue.empty():
+            self._start()
+        if self._thread is None:
+            self._end(stop)
+        else:
+            self._queue.put(stop)
+        return lambda: self._await_close(stop)
+
+    def _await_close(self, stop: _Stop) -> None:
+        if not stop.wait():
+            self._give_up()
+        self._tell_of_loss()
+
+    def _end(self, stop: _Stop) -> None:
+        """Write what is left, close the sink."""
+        self._closed = True
+        self._drain_here()
+        try:
+            self.sink.close(stop.left)
+        except Exception as error:
+            report("closing a sink", error)
+        stop.finish(success=True)
+
+    def _give_up(self) -> None:
+        """Leave a sink that does not return to itself, and count what it will not get."""
+        self._hung = True
+        self._closed = True
+        self._drain_here()
+
+    def _drain_here(self) -> None:
+        while True:
             try:
-                left += isinstance(self._queue.get_nowait(), tuple)
+                item = self._queue.get_nowait()
             except Empty:
-                break
-        self._ledger.dropped(left, "not delivered at exit")
-        lost = self.stats.dropped_by_reason.get("not delivered at exit", 0) + self.stats.pending
+                return
+            if isinstance(item, tuple):
+                self._write_late([item])
+
+    def _write_late(self, work: list[_Work]) -> None:
+        """Write after close, on whatever thread: to the sink, unless it hangs."""
+        if self._hung:
+            self._ledger.dropped(len(work), LEFT_AT_EXIT)
+            return
+        spans = [completed(span, complete) for span, complete in work]
+        error = self._attempt(spans)
+        if error is None:
+            self._ledger.delivered(len(spans))
+        elif isinstance(error, Rejected):
+            self._set_aside(spans, error)
+        else:
+            self._ledger.dropped(len(spans), CLOSED)
+            report("writing a span after close", error)
+
+    def _tell_of_loss(self) -> None:
+        stats = self.stats
+        lost = stats.dropped_by_reason.get(LEFT_AT_EXIT, 0) + stats.pending
         if lost:
-            name = type(self.sink).__name__
             log_once(
                 f"lost:{id(self)}",
                 "tracing: %d span(s) were not delivered to %s before the exit",
-                *(lost, name),
+                *(lost, type(self.sink).__name__),
             )
 
     def _exit(self) -> None:
         self.close(self.exit_timeout)
+
+
+def _nothing() -> None:
+    """Nothing to wait for."""
 
 
 def completed(span: Span, complete: Complete | None) -> Span:

@@ -49,21 +49,38 @@ def to_dict(span: Span) -> dict[str, Any]:
         "status": {"code": span.status.code.value, "description": span.status.description},
         "inputs": span.inputs,
         "outputs": span.outputs,
-        "usage": _known_fields(span.usage),
-        "cost": _known_fields(span.cost),
+        "usage": _usage(span.usage),
+        "cost": _known_fields(span.cost, _COST_FIELDS) if span.cost is not None else None,
         "attributes": span.attributes,
-        "events": [attrs.asdict(event, recurse=False) for event in span.events],
-        "scope": attrs.asdict(span.scope),
+        "events": [_event(event) for event in span.events],
+        "scope": {
+            "name": span.scope.name,
+            "version": span.scope.version,
+            "semconv": span.scope.semconv,
+        },
         "resource": span.resource,
     }
     return {key: value for key, value in data.items() if value is not None}
 
 
-def _known_fields(record: TokenUsage | Cost | None) -> dict[str, Any] | None:
-    if record is None:
+def _event(event: Event) -> dict[str, Any]:
+    return {"name": event.name, "time_ns": event.time_ns, "attributes": event.attributes}
+
+
+_USAGE_FIELDS: Final = tuple(field.name for field in attrs.fields(TokenUsage))
+_COST_FIELDS: Final = tuple(field.name for field in attrs.fields(Cost))
+_SCOPE_FIELDS: Final = tuple(field.name for field in attrs.fields(Scope))
+
+
+def _usage(usage: TokenUsage | None) -> dict[str, Any] | None:
+    if usage is None:
         return None
-    fields = attrs.asdict(record, value_serializer=lambda _i, _a, v: getattr(v, "value", v))
-    return {key: value for key, value in fields.items() if value is not None}
+    return {**_known_fields(usage, _USAGE_FIELDS), "source": usage.source.value}
+
+
+def _known_fields(record: TokenUsage | Cost, names: tuple[str, ...]) -> dict[str, Any]:
+    found = {name: getattr(record, name) for name in names}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def from_dict(data: Mapping[str, Any]) -> Span:
@@ -86,7 +103,7 @@ def from_dict(data: Mapping[str, Any]) -> Span:
         )
     try:
         return _read(data)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ConfigurationError(f"not a span: {type(error).__name__}: {error}") from error
 
 
@@ -98,21 +115,31 @@ def _read(data: Mapping[str, Any]) -> Span:
         parent_id=data.get("parent_id"),
         name=data["name"],
         kind=SpanKind(data["kind"]),
-        start_ns=data["start_ns"],
-        end_ns=data["end_ns"],
+        start_ns=int(data["start_ns"]),
+        end_ns=int(data["end_ns"]),
         status=Status(StatusCode(status["code"]), status.get("description")),
         inputs=snapshot(data.get("inputs")),
         outputs=snapshot(data.get("outputs")),
-        usage=TokenUsage(**{**usage, "source": UsageSource(usage["source"])}) if usage else None,
-        cost=Cost(**cost) if cost is not None else None,
+        usage=_read_usage(usage) if usage is not None else None,
+        cost=Cost(**_only(_COST_FIELDS, cost)) if cost is not None else None,
         attributes=_mapping(data.get("attributes")),
         events=tuple(
             Event(e["name"], e["time_ns"], _mapping(e.get("attributes")))
             for e in data.get("events", ())
         ),
-        scope=Scope(**data["scope"]),
+        scope=Scope(**_only(_SCOPE_FIELDS, data["scope"])),
         resource=_mapping(data.get("resource")),
     )
+
+
+def _read_usage(usage: Mapping[str, Any]) -> TokenUsage:
+    known = _only(_USAGE_FIELDS, usage)
+    return TokenUsage(**{**known, "source": UsageSource(usage["source"])})
+
+
+def _only(names: tuple[str, ...], record: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what a later version may have added."""
+    return {name: record[name] for name in names if name in record}
 
 
 def _mapping(value: object) -> Mapping[str, Value]:
@@ -123,7 +150,8 @@ def _mapping(value: object) -> Mapping[str, Value]:
 def encode(span: Span) -> bytes:
     """Write a span as one line of strict JSON in UTF-8, without the line's end.
 
-    Not-a-number and infinities become strings; lone surrogates are kept by escaping.
+    Not-a-number and infinities become strings, integers of thousands of digits hexadecimal
+    strings; lone surrogates are kept by escaping.
 
     Args:
         span: The span.
@@ -138,18 +166,23 @@ def to_json(value: object) -> str:
     """Write plain data as strict JSON on one line.
 
     Args:
-        value: Plain data, as `snapshot` makes it.
+        value: Plain data, as `snapshot` makes it; anything else is put through it first.
 
     Returns:
         JSON that every parser reads and UTF-8 can carry.
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except ValueError:
-        text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"))
-    if text.isascii() or _is_utf8(text):
-        return text
-    return json.dumps(_finite(value), separators=(",", ":"))
+        text = _compact(value)
+        if text.isascii() or _is_utf8(text):
+            return text
+    except (TypeError, ValueError, RecursionError):
+        pass  # not plain, not finite, or too large an integer: the careful way
+    return json.dumps(_careful(snapshot(value)), separators=(",", ":"))
+
+
+_compact: Final = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":")
+).encode  # made once: json.dumps with options makes an encoder each time
 
 
 def _is_utf8(text: str) -> bool:
@@ -160,14 +193,20 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
+def _careful(value: Value) -> Any:
+    """Replace the numbers that JSON, or a reader of it, cannot hold."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return value if value.bit_length() <= _MAX_INTEGER_BITS else hex(value)
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value
+        return {key: _careful(item) for key, item in value.items()}
+    return [_careful(item) for item in value]
+
+
+_MAX_INTEGER_BITS: Final = 4_096  # Python refuses to write integers of over 4,300 digits
 
 
 def decode(line: bytes | str) -> Span:
@@ -184,7 +223,7 @@ def decode(line: bytes | str) -> Span:
     """
     try:
         data = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"not a span: {error}") from error
     if not isinstance(data, dict):
         raise ConfigurationError(f"not a span: wanted a JSON object, got {type(data).__name__}")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 
 from trace_core._background import Background
 from trace_core._errors import report
 from trace_core._model import Event, Span
+from trace_core._process import at_exit
 from trace_core._sinks import Sink, SinkLike, as_sink
+from trace_core._stats import AtomicCounter, Stats
 
 Processor: TypeAlias = Callable[[Span], Span | None]
 """Changes a span on its way to a sink, or drops it by returning ``None``."""
@@ -24,12 +26,35 @@ class Pipeline:
         self._processors = processors
         self.sink = sink
         self.bridges = tuple(getattr(sink, "bridges", ()))
-        self.immediate = bool(getattr(sink, "immediate", False))
+        # processors may be slow, so under a tee they get a thread of their own
+        self.immediate = not processors and bool(getattr(sink, "immediate", False))
+        started: Callable[[Sequence[Span]], None] | None = getattr(sink, "write_started", None)
+        if started is not None:
+            self.write_started = self._forward_to(started)
+        self._filtered = AtomicCounter()
+
+    def __getattr__(self, name: str) -> Any:
+        """Pass on what a sink may offer beyond the protocol: stats, exit_timeout, spool_key."""
+        if name.startswith("_") or name in ("sink", "write_started", "write_later", "start_later"):
+            raise AttributeError(name)
+        return getattr(self.sink, name)
+
+    @property
+    def filtered(self) -> int:
+        """Spans that a processor left out."""
+        return self._filtered.value
+
+    def _forward_to(
+        self, write: Callable[[Sequence[Span]], None]
+    ) -> Callable[[Sequence[Span]], None]:
+        return lambda spans: write([s for s in map(self._process, spans) if s is not None])
 
     def write(self, spans: Sequence[Span], /) -> None:
         """Process the spans and write those that are left."""
         processed = [self._process(span) for span in spans]
         kept = [span for span in processed if span is not None]
+        for _ in range(len(processed) - len(kept)):
+            self._filtered.increment()
         if kept:
             self.sink.write(kept)
 
@@ -92,6 +117,19 @@ def without_content(span: Span) -> Span:
     )
 
 
+def _write_to_each(
+    writes: Sequence[Callable[[Sequence[Span]], None]],
+) -> Callable[[Sequence[Span]], None]:
+    def write_started(spans: Sequence[Span]) -> None:
+        for write in writes:
+            try:
+                write(spans)
+            except Exception as error:
+                report("noting that a span started", error)
+
+    return write_started
+
+
 class Tee:
     """Writes to several sinks side by side. Made by `tee`."""
 
@@ -101,6 +139,10 @@ class Tee:
         self.sinks = sinks
         self.bridges = tuple(bridge for sink in sinks for bridge in getattr(sink, "bridges", ()))
         self._branches = tuple(_isolated(sink) for sink in sinks)
+        started = [b.write_started for b in self._branches if hasattr(b, "write_started")]
+        if started:
+            self.write_started = _write_to_each(started)
+        at_exit(self._exit)
 
     def write(self, spans: Sequence[Span], /) -> None:
         """Hand the spans to every sink."""
@@ -110,20 +152,59 @@ class Tee:
             except Exception as error:
                 report(f"sink {type(branch).__name__}", error)
 
+    @property
+    def branch_stats(self) -> tuple[Stats | None, ...]:
+        """What became of the spans at each sink, in order; ``None`` for one that keeps no count."""
+        return tuple(getattr(branch, "stats", None) for branch in self._branches)
+
+    @property
+    def exit_timeout(self) -> float:
+        """Seconds the close at exit may take: what the most patient sink asks for."""
+        return max((float(getattr(b, "exit_timeout", 5.0)) for b in self._branches), default=0.0)
+
     def flush(self, timeout: float = 5.0, /) -> bool:
-        """Flush every sink within one shared deadline."""
+        """Flush all sinks side by side within one deadline; a failure is a "no", not an error."""
         deadline = time.monotonic() + timeout
-        done = [branch.flush(_left(deadline)) for branch in self._branches]  # every one of them
-        return all(done)
+        waits = [_guarded(_begin_flush, branch, deadline) for branch in self._branches]
+        answers = [_guarded(_wait, wait, deadline) for wait in waits]  # wait for every one
+        return all(answers)
 
     def close(self, timeout: float = 5.0, /) -> None:
-        """Close every sink within one shared deadline."""
+        """Close all sinks side by side within one deadline."""
         deadline = time.monotonic() + timeout
-        for branch in self._branches:
-            try:
-                branch.close(_left(deadline))
-            except Exception as error:
-                report(f"closing {type(branch).__name__}", error)
+        waits = [_guarded(_begin_close, branch, deadline) for branch in self._branches]
+        for wait in waits:
+            _guarded(_wait, wait, deadline)
+
+    def _exit(self) -> None:
+        self.close(self.exit_timeout)
+
+
+_Wait: TypeAlias = Callable[[], object]
+
+
+def _guarded(step: Callable[[Any, float], Any], subject: Any, deadline: float) -> Any:
+    """Run a step for one sink; what it raises costs that sink a "no" and the others nothing."""
+    try:
+        return step(subject, deadline)
+    except Exception as error:
+        report(f"sink {type(subject).__name__}", error)
+        return None
+
+
+def _begin_flush(sink: Any, deadline: float) -> _Wait:
+    """Start a flush where the sink can do so without waiting, else make a later step of it."""
+    begin = getattr(sink, "begin_flush", None)
+    return begin(_left(deadline)) if begin else lambda: sink.flush(_left(deadline))
+
+
+def _begin_close(sink: Any, deadline: float) -> _Wait:
+    begin = getattr(sink, "begin_close", None)
+    return begin(_left(deadline)) if begin else lambda: sink.close(_left(deadline))
+
+
+def _wait(wait: _Wait | None, _deadline: float) -> object:
+    return wait() if wait is not None else False
 
 
 def _left(deadline: float) -> float:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar, Token
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from trace_core import semconv
 from trace_core._errors import ConfigurationError
 from trace_core._model import SpanContext
 from trace_core._snapshot import Value, snapshot
+
+T = TypeVar("T")
 
 
 class Current(NamedTuple):
@@ -31,6 +33,36 @@ CurrentToken: TypeAlias = Token[Current | None]
 inherited: ContextVar[Mapping[str, Value] | None] = ContextVar(
     "trace_core_attributes", default=None
 )
+
+
+suppressed: ContextVar[bool] = ContextVar("trace_core_suppressed", default=False)
+
+
+@contextmanager
+def suppress() -> Generator[None]:
+    """Record no spans inside, in this thread or task and its children."""
+    token = suppressed.set(True)
+    try:
+        yield
+    finally:
+        put_back(suppressed, token)
+
+
+def put_back(variable: ContextVar[T], token: Token[T]) -> bool:
+    """Undo a ``set``; say whether that was possible.
+
+    It is not in another context than the one it was set in, as when the event loop's finaliser
+    closes an async generator; what was set is gone with that other context.
+
+    Args:
+        variable: What was set.
+        token: What ``set`` returned.
+    """
+    try:
+        variable.reset(token)
+    except (ValueError, RuntimeError):  # another context; undone already
+        return False
+    return True
 
 
 def current_context() -> SpanContext | None:
@@ -54,7 +86,7 @@ def use_parent(parent: SpanContext | str | None) -> Generator[None]:
     try:
         yield
     finally:
-        current.reset(token)
+        put_back(current, token)
 
 
 @contextmanager
@@ -83,4 +115,24 @@ def attributes(
     try:
         yield
     finally:
-        inherited.reset(token)
+        put_back(inherited, token)
+
+
+def capture_context() -> Callable[[], AbstractContextManager[None]]:
+    """Capture the current span and the inherited attributes, to go on in another thread.
+
+    Returns:
+        A function whose result is a context manager: inside it, what is captured is current.
+    """
+    parent, found = current.get(), inherited.get()
+
+    @contextmanager
+    def restored() -> Generator[None]:
+        token, other = current.set(parent), inherited.set(found)
+        try:
+            yield
+        finally:
+            put_back(inherited, other)
+            put_back(current, token)
+
+    return restored

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+import weakref
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
 
 from trace_core._model import SpanKind
 from trace_core._snapshot import Value, snapshot
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from trace_core._tracer import OpenSpan, Tracer
 
 F = TypeVar("F", bound=Callable[..., object])
+MAX_YIELDED: Final = 1_000
+"""Items kept of what a generator yields."""
 
 
 def decorate(tracer: Tracer, function: F, name: str | None, kind: SpanKind) -> F:
@@ -31,8 +34,8 @@ def decorate(tracer: Tracer, function: F, name: str | None, kind: SpanKind) -> F
     Returns:
         A function of the same kind and signature.
     """
-    title = name or function.__qualname__
-    signature = inspect.signature(function)
+    title = name or str(getattr(function, "__qualname__", type(function).__qualname__))
+    signature = _signature(function)
 
     def start(args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpenSpan:
         return tracer.start(title, kind=kind, inputs=_inputs(signature, args, kwargs))
@@ -52,9 +55,18 @@ def decorate(tracer: Tracer, function: F, name: str | None, kind: SpanKind) -> F
 _Start = Callable[[tuple[Any, ...], dict[str, Any]], "OpenSpan"]
 
 
+def _signature(function: Callable[..., object]) -> inspect.Signature | None:
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):  # some functions written in C have none to read
+        return None
+
+
 def _inputs(
-    signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
+    signature: inspect.Signature | None, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> dict[str, Any]:
+    if signature is None:
+        return {"args": args, "kwargs": kwargs}
     try:
         bound = dict(signature.bind(*args, **kwargs).arguments)
     except TypeError:  # the call itself will say what is wrong
@@ -100,25 +112,23 @@ def _coroutine(tracer: Tracer, function: Callable[..., Any], start: _Start) -> C
 def _generator(tracer: Tracer, function: Callable[..., Any], start: _Start) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         span = start(args, kwargs)
-        items: list[Value] = []
-        span.before_end = lambda: _set_items(span, items)
+        items = _collect(span)
         generator = function(*args, **kwargs)
-        resume, sent = generator.send, None
+        step, sent = generator.send, None
         try:
             while True:
                 leave = tracer.activate(span)
                 try:
-                    item = resume(sent)
+                    item = step(sent)
                 finally:
                     leave()
-                items.append(snapshot(item))
+                items.add(item)
                 try:
-                    resume, sent = generator.send, (yield item)
+                    step, sent = generator.send, (yield item)
                 except GeneratorExit:
-                    generator.close()
-                    raise
+                    step, sent = _closing(generator), None
                 except BaseException as thrown:
-                    resume, sent = generator.throw, thrown
+                    step, sent = generator.throw, thrown
         except StopIteration as stop:
             span.end()
             return stop.value
@@ -129,30 +139,36 @@ def _generator(tracer: Tracer, function: Callable[..., Any], start: _Start) -> C
     return wrapper
 
 
+def _closing(generator: Generator[Any, Any, Any]) -> Callable[[None], NoReturn]:
+    def close(_: None) -> NoReturn:
+        generator.close()
+        raise GeneratorExit
+
+    return close
+
+
 def _async_generator(
     tracer: Tracer, function: Callable[..., Any], start: _Start
 ) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         span = start(args, kwargs)
-        items: list[Value] = []
-        span.before_end = lambda: _set_items(span, items)
+        items = _collect(span)
         generator = function(*args, **kwargs)
-        resume, sent = generator.asend, None
+        step, sent = generator.asend, None
         try:
             while True:
                 leave = tracer.activate(span)
                 try:
-                    item = await resume(sent)
+                    item = await step(sent)
                 finally:
                     leave()
-                items.append(snapshot(item))
+                items.add(item)
                 try:
-                    resume, sent = generator.asend, (yield item)
+                    step, sent = generator.asend, (yield item)
                 except GeneratorExit:
-                    await generator.aclose()
-                    raise
+                    step, sent = _aclosing(generator), None
                 except BaseException as thrown:
-                    resume, sent = generator.athrow, thrown
+                    step, sent = generator.athrow, thrown
         except StopAsyncIteration:
             span.end()
         except BaseException as error:
@@ -162,5 +178,43 @@ def _async_generator(
     return wrapper
 
 
-def _set_items(span: OpenSpan, items: list[Value]) -> None:
-    span.outputs = tuple(items)
+def _aclosing(generator: AsyncGenerator[Any, Any]) -> Callable[[None], Awaitable[NoReturn]]:
+    async def close(_: None) -> NoReturn:
+        await generator.aclose()
+        raise GeneratorExit
+
+    return close
+
+
+class _Items:
+    """What a generator has yielded, the first thousand of it."""
+
+    def __init__(self) -> None:
+        self._kept: list[Value] = []
+        self._count = 0
+
+    def add(self, item: object) -> None:
+        self._count += 1
+        if self._count <= MAX_YIELDED:
+            self._kept.append(snapshot(item))
+
+    def value(self) -> Value:
+        more = self._count - len(self._kept)
+        return (*self._kept, f"<{more} more items>") if more else tuple(self._kept)
+
+
+def _collect(span: OpenSpan) -> _Items:
+    items = _Items()
+
+    def set_outputs() -> None:
+        span_outputs(span_reference(), items)
+
+    span_reference = weakref.ref(span)  # the span holds the function: no cycle, please
+    span.before_end = set_outputs
+    return items
+
+
+def span_outputs(span: OpenSpan | None, items: _Items) -> None:
+    """Set what was yielded as a span's outputs, if the span is still there."""
+    if span is not None:
+        span.outputs = items.value()

@@ -11,6 +11,7 @@ TraceError
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -38,7 +39,8 @@ class Rejected(SinkError):
 
     Args:
         message: Why, for the log.
-        spans: The refused spans out of the batch; the others are written. ``None``: all of them.
+        spans: The refused spans out of the batch; the others are written and will not be
+            offered again. ``None``: all of them are refused.
     """
 
     def __init__(self, message: str, spans: Sequence[Span] | None = None) -> None:
@@ -67,6 +69,16 @@ _said: set[str] = set()
 _said_lock = threading.RLock()  # re-entrant: logging may run a finaliser that logs as well
 
 
+def _renew_lock() -> None:
+    """Replace the lock in a forked child: a thread that is not there may have held it."""
+    global _said_lock  # noqa: PLW0603  # one lock per process
+    _said_lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
 def log_once(key: str, message: str, *args: object, error: BaseException | None = None) -> None:
     """Warn about a kind of trouble the first time it happens, and only then.
 
@@ -93,4 +105,18 @@ def report(where: str, error: BaseException) -> None:
         error: What went wrong.
     """
     kind = type(error).__name__
-    log_once(f"{where}:{kind}", "tracing: %s failed: %s: %s", where, kind, error, error=error)
+    log_once(
+        f"{where}:{kind}", "tracing: %s failed: %s: %s", where, kind, text_of(error), error=error
+    )
+
+
+def text_of(error: BaseException) -> str:
+    """Return an exception's text, even of one that cannot be written as text.
+
+    Args:
+        error: The exception.
+    """
+    try:
+        return str(error)
+    except Exception:
+        return f"<{type(error).__name__} without a readable text>"

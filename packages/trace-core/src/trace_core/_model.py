@@ -72,10 +72,13 @@ class SpanContext:
 
         Raises:
             ConfigurationError: The header is not of the form ``00-<32 hex>-<16 hex>-<2 hex>``.
+                Later versions of the format, which may add to its end, are read as well.
         """
         parts = header.strip().split("-")
         good = (
             len(parts) >= _TRACEPARENT_PARTS
+            and _is_version(parts[0])
+            and (len(parts) == _TRACEPARENT_PARTS or parts[0] != "00")
             and _is_id(parts[1], _TRACE_ID_DIGITS)
             and _is_id(parts[2], _SPAN_ID_DIGITS)
         )
@@ -87,8 +90,15 @@ class SpanContext:
         return cls(parts[1], parts[2])
 
 
+_HEX_DIGITS: Final = frozenset("0123456789abcdef")
+
+
+def _is_version(text: str) -> bool:
+    return len(text) == len("00") and _HEX_DIGITS.issuperset(text) and text != "ff"
+
+
 def _is_id(text: str, digits: int) -> bool:
-    return len(text) == digits and set(text) <= set("0123456789abcdef") and set(text) != {"0"}
+    return len(text) == digits and _HEX_DIGITS.issuperset(text) and set(text) != {"0"}
 
 
 @attrs.frozen

@@ -90,9 +90,12 @@ def _load_one(spec: str) -> Sink:
         )
     try:
         factory = cast("Callable[[str], SinkLike]", point.load())
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
         raise ConfigurationError(f"sink {name!r} cannot be imported: {error}") from error
-    return as_sink(factory(target))
+    try:
+        return as_sink(factory(target))
+    except (TypeError, ValueError) as error:  # ConfigurationError is a ValueError
+        raise ConfigurationError(f"sink {name!r} refuses {target!r}: {error}") from error
 
 
 def sink_from_environment(environ: Mapping[str, str] = os.environ) -> Sink | None:

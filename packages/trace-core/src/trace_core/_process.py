@@ -7,11 +7,43 @@ import os
 import sys
 import weakref
 from collections.abc import Callable
+from typing import Final, TypeAlias
 
 from trace_core._errors import report
 
-_after_fork: list[weakref.WeakMethod[Callable[[], None]]] = []
-_at_exit: list[weakref.WeakMethod[Callable[[], None]]] = []
+_Reference: TypeAlias = weakref.WeakMethod[Callable[[], None]]
+
+
+class _Hooks:
+    """Bound methods to call some day, in the order they came, as long as their objects live."""
+
+    def __init__(self) -> None:
+        self._references: dict[int, _Reference] = {}
+
+    def add(self, method: Callable[[], None]) -> None:
+        reference = weakref.WeakMethod(method, self._forget)
+        self._references[id(reference)] = reference
+
+    def _forget(self, reference: weakref.ref[Callable[[], None]]) -> None:
+        self._references.pop(id(reference), None)
+
+    def call(self, *, last_first: bool = False) -> None:
+        references = list(self._references.values())
+        for reference in reversed(references) if last_first else references:
+            method = reference()
+            if method is not None:
+                _call(method)
+
+
+def _call(method: Callable[[], None]) -> None:
+    try:
+        method()
+    except Exception as error:
+        report("a fork or exit handler", error)
+
+
+_after_fork: Final = _Hooks()
+_at_exit: Final = _Hooks()
 
 
 def after_fork(method: Callable[[], None]) -> None:
@@ -22,53 +54,52 @@ def after_fork(method: Callable[[], None]) -> None:
     Args:
         method: A bound method; what it raises is logged.
     """
-    _after_fork.append(weakref.WeakMethod(method))
+    _after_fork.add(method)
 
 
 def at_exit(method: Callable[[], None]) -> None:
     """Call a bound method when the interpreter exits, last registered first.
 
-    Also when a forked ``multiprocessing`` child ends, which runs no `atexit` handlers.
+    Also when a ``multiprocessing`` child ends, which may run no `atexit` handlers.
 
     Args:
         method: A bound method; what it raises is logged.
     """
-    _at_exit.append(weakref.WeakMethod(method))
-
-
-def _call_all(references: list[weakref.WeakMethod[Callable[[], None]]]) -> None:
-    references[:] = [reference for reference in references if reference() is not None]
-    for reference in list(references):
-        method = reference()
-        if method is None:
-            continue
-        try:
-            method()
-        except Exception as error:
-            report("a fork or exit handler", error)
-
-
-def _in_child() -> None:
-    _call_all(_after_fork)
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None:
-        # A child of multiprocessing clears its finalisers first and runs these hooks next.
-        util.register_after_fork(_ChildExit, _ChildExit.register)
-
-
-class _ChildExit:
-    @staticmethod
-    def register(_: object) -> None:
-        sys.modules["multiprocessing.util"].Finalize(None, run_exit_handlers, exitpriority=100)
+    _at_exit.add(method)
+    _register_in_pool_worker()
 
 
 def run_exit_handlers() -> None:
     """Run what `at_exit` registered, last first."""
-    _call_all(_at_exit_reversed())
+    _at_exit.call(last_first=True)
 
 
-def _at_exit_reversed() -> list[weakref.WeakMethod[Callable[[], None]]]:
-    return _at_exit[::-1]
+class _WorkerExit:
+    """Ends a multiprocessing child, which leaves by ``os._exit`` and runs finalisers only."""
+
+    registered_in: int | None = None
+
+    @classmethod
+    def register(cls, _: object = None) -> None:
+        if cls.registered_in != os.getpid():
+            cls.registered_in = os.getpid()
+            finalize = sys.modules["multiprocessing.util"].Finalize
+            finalize(None, run_exit_handlers, exitpriority=100)
+
+
+def _in_child() -> None:
+    _after_fork.call()
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        # A child of multiprocessing clears its finalisers first and runs these hooks next.
+        util.register_after_fork(_WorkerExit, _WorkerExit.register)
+
+
+def _register_in_pool_worker() -> None:
+    """Cover a child of a fork server, which imports us only after it was forked."""
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and process.parent_process() is not None:
+        _WorkerExit.register()
 
 
 if hasattr(os, "register_at_fork"):

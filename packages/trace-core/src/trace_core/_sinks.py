@@ -18,7 +18,20 @@ from trace_core._process import after_fork
 
 @runtime_checkable
 class Sink(Protocol):
-    """Takes finished spans. Implement these three methods, or use a function of a batch."""
+    """Takes finished spans. Implement these three methods, or use a function of a batch.
+
+    A sink may offer more, by attributes of these names:
+
+    - ``bridges``: `Bridge` objects, to nest with another tracing system.
+    - ``exit_timeout``: seconds it would like to have at exit.
+    - ``immediate``: true when `write` never waits for anything, so that it needs no thread of
+      its own under a `tee`.
+    - ``spool_key``: a text that names its destination, with no secret in it; best the
+      specification `load_sink` makes it from. Spans spooled for one key are never delivered to
+      another.
+    - ``stats``: a `Stats`.
+    - ``write_started(spans)``: takes records of spans that have started.
+    """
 
     def write(self, spans: Sequence[Span], /) -> None:
         """Write a batch.
@@ -66,6 +79,13 @@ class FunctionSink:
 
     def __init__(self, function: SinkFunction) -> None:
         self._function = function
+
+    @property
+    def name(self) -> str:
+        """The function's full name."""
+        function = self._function
+        name = getattr(function, "__qualname__", type(function).__qualname__)
+        return f"{getattr(function, '__module__', '')}.{name}"
 
     def write(self, spans: Sequence[Span], /) -> None:
         """Call the function."""
@@ -146,8 +166,14 @@ class JsonLinesSink:
         self.path = Path(path)
         self._descriptor: int | None = None
         self._closed = False
+        self._torn = False
         self._lock = threading.Lock()
         after_fork(self._renew_lock)
+
+    @property
+    def spool_key(self) -> str:
+        """What a spool knows this sink by: the specification that makes it again."""
+        return f"jsonl:{self.path.absolute()}"
 
     def _renew_lock(self) -> None:
         self._lock = threading.Lock()
@@ -159,7 +185,7 @@ class JsonLinesSink:
             OSError: The file cannot be written; a line that was written in part is ended.
             SinkClosed: It was closed.
         """
-        data = b"".join(encode(span) + b"\n" for span in spans)
+        data = b"".join([encode(span) + b"\n" for span in spans])
         with self._lock:
             if self._closed:
                 raise SinkClosed(f"{self.path} is closed")
@@ -172,19 +198,16 @@ class JsonLinesSink:
         return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def _append(self, descriptor: int, data: bytes) -> None:
-        written = os.write(descriptor, data)
-        while written < len(data):  # a nearly full disk takes a part
-            try:
-                written += os.write(descriptor, data[written:])
-            except OSError:
-                self._end_torn_line(descriptor)
-                raise
-
-    def _end_torn_line(self, descriptor: int) -> None:
+        if self._torn:
+            data = b"\n" + data
+        written = 0
         try:
-            os.write(descriptor, b"\n")
+            while written < len(data):  # a nearly full disk takes a part, then refuses
+                written += os.write(descriptor, data[written:])
         except OSError:
-            self._close_descriptor()  # reopening will not help the torn line, but readers resync
+            self._torn = self._torn or written > 0  # the next batch ends the line first
+            raise
+        self._torn = False
 
     def flush(self, timeout: float = 5.0, /) -> bool:
         """Do nothing: what is written is with the operating system."""
@@ -215,8 +238,8 @@ class ConsoleSink:
     def write(self, spans: Sequence[Span], /) -> None:
         """Print the spans."""
         stream = self._stream or sys.stderr
-        stream.write("".join(f"{summary(span)}\n" for span in spans))
-        stream.flush()
+        if stream is not None:  # there is none under pythonw
+            print_to(stream, "".join(f"{summary(span)}\n" for span in spans))
 
     def flush(self, timeout: float = 5.0, /) -> bool:
         """Do nothing: every write is flushed."""
@@ -224,6 +247,18 @@ class ConsoleSink:
 
     def close(self, timeout: float = 5.0, /) -> None:
         """Do nothing: the stream is not ours."""
+
+
+def print_to(stream: TextIO, text: str) -> None:
+    """Print to a stream, with substitutes for characters it cannot show.
+
+    Args:
+        stream: Where to.
+        text: What.
+    """
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    stream.write(text.encode(encoding, "replace").decode(encoding))
+    stream.flush()
 
 
 def summary(span: Span) -> str:

@@ -6,8 +6,17 @@ import itertools
 import threading
 from collections import Counter
 from collections.abc import Mapping
+from typing import Final
 
 import attrs
+
+QUEUE_FULL: Final = "queue full"
+REJECTED: Final = "rejected by the sink"
+LEFT_AT_EXIT: Final = "not delivered at exit"
+CLOSED: Final = "written after close"
+SPOOL_FULL: Final = "spool full"
+DISK_FULL: Final = "disk not writable and memory full"
+DAMAGED: Final = "damaged on disk"
 
 
 @attrs.frozen
@@ -41,17 +50,14 @@ class AtomicCounter:
     """Counts without a lock, so it may be used in finalisers and signal handlers."""
 
     def __init__(self) -> None:
-        self._increments = itertools.count()
-        self._reads = itertools.count()
-        self._lock = threading.Lock()
-        self.increment = self._increments.__next__
+        self._count = itertools.count()
+        self.increment = self._count.__next__
         """Add one. A single C call, which no other thread can interrupt."""
 
     @property
     def value(self) -> int:
-        """How often `increment` was called. Each read takes a number too, and subtracts it."""
-        with self._lock:
-            return next(self._increments) - next(self._reads)
+        """How often `increment` was called, read from ``count(7)`` without taking a number."""
+        return int(repr(self._count)[len("count(") : -1])
 
 
 class Ledger:
@@ -60,11 +66,21 @@ class Ledger:
     def __init__(self) -> None:
         self.accepted = AtomicCounter()
         self._overflowed = AtomicCounter()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # re-entrant: a signal handler may ask for the stats
         self._delivered = 0
         self._dropped: Counter[str] = Counter()
         self.overflow = self._overflowed.increment
         """Count a span refused because the queue is full; callable from anywhere."""
+
+    @property
+    def overflowed(self) -> int:
+        """Spans refused because the queue was full."""
+        return self._overflowed.value
+
+    def accept(self, count: int) -> None:
+        """Count several spans handed over."""
+        for _ in range(count):
+            self.accepted.increment()
 
     def delivered(self, count: int) -> None:
         """Count spans the next sink has taken."""
@@ -81,8 +97,8 @@ class Ledger:
         """Return the counts as they are now."""
         with self._lock:
             delivered, dropped = self._delivered, dict(self._dropped)
-        overflowed = self._overflowed.value
+        overflowed = self.overflowed
         if overflowed:
-            dropped["queue full"] = overflowed
+            dropped[QUEUE_FULL] = overflowed
         # read last: a span counted as accepted meanwhile is pending, never missing
         return Stats(self.accepted.value, delivered, dropped)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import random
@@ -9,13 +10,20 @@ import time
 import traceback
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Final, Protocol, TypeVar
+from types import FrameType, TracebackType
+from typing import Final, Protocol, TypeVar, overload
 
 from trace_core import semconv
 from trace_core._background import completed
-from trace_core._context import Current, CurrentToken, current, inherited
-from trace_core._errors import report
+from trace_core._context import (
+    Current,
+    CurrentToken,
+    current,
+    inherited,
+    put_back,
+    suppressed,
+)
+from trace_core._errors import report, text_of
 from trace_core._model import (
     Cost,
     Event,
@@ -27,8 +35,9 @@ from trace_core._model import (
     StatusCode,
     TokenUsage,
 )
+from trace_core._process import after_fork, at_exit
 from trace_core._sinks import Sink, SinkLike, as_sink
-from trace_core._snapshot import Value, snapshot
+from trace_core._snapshot import Value, class_name, snapshot
 
 F = TypeVar("F", bound=Callable[..., object])
 OK: Final = Status(StatusCode.OK)
@@ -73,9 +82,10 @@ class RandomIds:
 
     def __init__(self) -> None:
         self._random = random.Random()  # noqa: S311  # ids need to differ, not to be secret
-        if hasattr(os, "register_at_fork"):
-            this = weakref.ref(self)
-            os.register_at_fork(after_in_child=lambda: _reseed(this()))
+        after_fork(self._random_again)
+
+    def _random_again(self) -> None:
+        self._random.seed()
 
     def trace_id(self) -> str:
         """Return 32 lower-case hexadecimal digits."""
@@ -84,11 +94,6 @@ class RandomIds:
     def span_id(self) -> str:
         """Return 16 lower-case hexadecimal digits."""
         return f"{self._random.getrandbits(64) or 1:016x}"
-
-
-def _reseed(ids: RandomIds | None) -> None:
-    if ids is not None:
-        ids._random.seed()  # noqa: SLF001  # same module
 
 
 class Bridge(Protocol):
@@ -152,8 +157,10 @@ class OpenSpan:
         inputs: Value,
         attributes: dict[str, Value],
     ) -> None:
+        clock = tracer.clock
+        self.start_ns = clock.time_ns()
+        self._start_perf = clock.perf_ns()
         self._tracer = tracer
-        self._once = [True]  # popped by whoever ends it first: atomic, unlike a flag
         self._events: list[Event] = []
         self.context = context
         self.parent_id = parent_id
@@ -169,9 +176,9 @@ class OpenSpan:
         """Called once, right before the span ends for whatever reason, to set what is known."""
         self.complete: Callable[[Span], Span] | None = None
         """Work on the finished span that the caller need not wait for; see `end`."""
-        clock = tracer.clock
-        self.start_ns = clock.time_ns()
-        self._start_perf = clock.perf_ns()
+        # Popped by whoever ends it first: atomic, unlike a flag. Last, so that a span whose
+        # making failed half way has nothing to end.
+        self._once = [True]
 
     @property
     def ended(self) -> bool:
@@ -182,6 +189,14 @@ class OpenSpan:
     def elapsed_ns(self) -> int:
         """Nanoseconds since its start."""
         return self._tracer.clock.perf_ns() - self._start_perf
+
+    def start_with(self, other: OpenSpan) -> None:
+        """Let the span begin when another did: for work that is noticed only once it is over.
+
+        Args:
+            other: The span whose start is taken.
+        """
+        self.start_ns, self._start_perf = other.start_ns, other._start_perf
 
     def set(self, attributes: Mapping[str, object] | None = None, /, **fields: object) -> OpenSpan:
         """Set attributes by full name, and fields by keyword.
@@ -225,7 +240,7 @@ class OpenSpan:
             error: The exception. Its type, text and stack are kept, never the locals.
         """
         kind = qualified_name(type(error))
-        text = _text_of(error)
+        text = text_of(error)
         self.attributes.setdefault(semconv.ERROR_TYPE, kind)
         if self.status is None:
             self.status = Status(StatusCode.ERROR, text or kind)
@@ -258,6 +273,30 @@ class OpenSpan:
             return
         self._tracer._finish(self, error, complete or self.complete)  # noqa: SLF001  # same module
 
+    def forget(self) -> None:
+        """End the span without recording it."""
+        self._once.clear()
+        self.before_end = self.complete = None
+
+    def start_record(self) -> Span | None:
+        """Return the span as it is now, without content and end; ``None`` if it has ended.
+
+        What a sink writes down so that a call cut off by a crash is known to have begun.
+        """
+        if self.ended:
+            return None
+        return Span(
+            self.context,
+            self.parent_id,
+            self.name,
+            self.kind,
+            self.start_ns,
+            0,
+            attributes=dict(self.attributes),
+            scope=self._tracer.scope,
+            resource=self._tracer.resource,
+        )
+
     def _to_span(self, end_ns: int, resource: Mapping[str, Value], scope: Scope) -> Span:
         return Span(
             self.context,
@@ -278,7 +317,7 @@ class OpenSpan:
         )
 
     def __del__(self) -> None:
-        if self._once:
+        if getattr(self, "_once", None):
             self.attributes.setdefault(semconv.ENDING, "abandoned")
             self.end()
 
@@ -325,7 +364,8 @@ class SpanScope:
         trace: TracebackType | None,
     ) -> None:
         self._deactivate()
-        self._open.end(error)
+        # A generator that is closed early ends its block by GeneratorExit: nothing went wrong.
+        self._open.end(None if isinstance(error, GeneratorExit) else error)
 
     async def __aenter__(self) -> OpenSpan:
         return self.__enter__()
@@ -372,11 +412,26 @@ class Tracer:
         self._ids: IdGenerator = ids or RandomIds()
         found = getattr(self.sink, "bridges", ()) if bridges is None else bridges
         self._bridges: tuple[Bridge, ...] = tuple(found)
-        self._scope = scope or Scope("trace_core")
-        self._resource = _resource(service)
+        self.scope = scope or Scope("trace_core")
+        """What the spans are produced by."""
+        self.resource: Mapping[str, Value] = _resource(service)
+        """Where the spans are produced: service, process, runtime."""
         self.on_error = on_error
         self._open: dict[str, weakref.ref[OpenSpan]] = {}
         self._write_later = getattr(self.sink, "write_later", None)
+        self._note_start = _start_writer(self.sink)
+        self._register()
+
+    def _register(self) -> None:
+        after_fork(self._forget_parents_spans)
+        at_exit(self.end_open_spans)
+
+    def _forget_parents_spans(self) -> None:
+        """In a forked child: open spans are the parent's to end, and this is another process."""
+        for span in self.open_spans:
+            span.forget()
+        self._open.clear()
+        self.resource = {**self.resource, "process.pid": os.getpid()}
 
     def with_scope(self, scope: Scope) -> Tracer:
         """Return a tracer for another instrumentation that shares everything with this one.
@@ -386,7 +441,8 @@ class Tracer:
         """
         twin = object.__new__(Tracer)
         twin.__dict__.update(self.__dict__)
-        twin._scope = scope
+        twin.scope = scope
+        twin._register()
         return twin
 
     @property
@@ -413,21 +469,56 @@ class Tracer:
         Returns:
             The open span; whoever opened it ends it.
         """
+        if suppressed.get():
+            return self._inert(name, kind)
+        try:
+            span = self._new_span(name, kind, inputs, attributes)
+        except Exception as error:  # an id generator or a clock
+            self.on_error("starting a span", error)
+            return self._inert(name, kind)
+        reference = weakref.ref(span)
+        self._open[span.context.span_id] = reference
+        if self._note_start is not None:
+            self._note(reference)
+        return span
+
+    def _new_span(
+        self,
+        name: str,
+        kind: SpanKind,
+        inputs: object,
+        attributes: Mapping[str, object] | None,
+    ) -> OpenSpan:
         parent = self._parent()
         own = dict(inherited.get() or ())
-        for bridge in self._bridges:
-            try:
-                own.update(bridge.attributes())
-            except Exception as error:
-                self.on_error("reading another tracer's context", error)
+        if self._bridges:
+            self._add_foreign_attributes(own)
         for key, value in (attributes or {}).items():
             own[key] = snapshot(value)
         ids = self._ids
         context = SpanContext(parent.trace_id if parent else ids.trace_id(), ids.span_id())
         parent_id = parent.span_id if parent else None
-        span = OpenSpan(self, context, parent_id, name, kind, snapshot(inputs), own)
-        self._open[context.span_id] = weakref.ref(span)
+        return OpenSpan(self, context, parent_id, name, kind, snapshot(inputs), own)
+
+    def _add_foreign_attributes(self, own: dict[str, Value]) -> None:
+        for bridge in self._bridges:
+            try:
+                own.update(bridge.attributes())
+            except Exception as error:
+                self.on_error("reading another tracer's context", error)
+
+    def _inert(self, name: str, kind: SpanKind) -> OpenSpan:
+        """Make a span that takes everything and is never recorded."""
+        span = OpenSpan(_Inert(), _NO_CONTEXT, None, name, kind, None, {})
+        span.forget()
         return span
+
+    def _note(self, reference: weakref.ref[OpenSpan]) -> None:
+        try:
+            if self._note_start is not None:
+                self._note_start(reference)
+        except Exception as error:
+            self.on_error("noting that a span started", error)
 
     def _parent(self) -> SpanContext | None:
         """Return the innermost current span, ours or that of a bridged system."""
@@ -459,13 +550,17 @@ class Tracer:
         Returns:
             A function that undoes it; call it once, in the same thread or task.
         """
+        if span.context is _NO_CONTEXT:
+            return _nothing
         if not self._bridges:
-            token = current.set(Current(span.context))
-            return lambda: _reset(token)
+            now = Current(span.context)
+            token = current.set(now)
+            return lambda: _leave_current(token, now)
         undo = [self._enter(bridge, span.context) for bridge in self._bridges]
         foreign = tuple(f.span_id if f else None for f in self._foreign())
-        token = current.set(Current(span.context, foreign))
-        return lambda: self._leave(token, undo)
+        now = Current(span.context, foreign)
+        token = current.set(now)
+        return lambda: self._leave(token, now, undo)
 
     def _enter(self, bridge: Bridge, context: SpanContext) -> Callable[[], None]:
         try:
@@ -474,8 +569,8 @@ class Tracer:
             self.on_error("entering another tracer's context", error)
             return _nothing
 
-    def _leave(self, token: CurrentToken, undo: list[Callable[[], None]]) -> None:
-        _reset(token)
+    def _leave(self, token: CurrentToken, now: Current, undo: list[Callable[[], None]]) -> None:
+        _leave_current(token, now)
         for step in reversed(undo):
             try:
                 step()
@@ -504,9 +599,18 @@ class Tracer:
         """
         return SpanScope(self, name, kind, inputs, attributes)
 
+    @overload
+    def trace(self, function: F, /) -> F: ...
+
+    @overload
+    def trace(
+        self, /, *, name: str | None = None, kind: SpanKind = SpanKind.INTERNAL
+    ) -> Callable[[F], F]: ...
+
     def trace(
         self,
         function: F | None = None,
+        /,
         *,
         name: str | None = None,
         kind: SpanKind = SpanKind.INTERNAL,
@@ -563,18 +667,36 @@ class Tracer:
         try:
             self._open.pop(open_span.context.span_id, None)
             end_ns = open_span.start_ns + open_span.elapsed_ns
-            if open_span.before_end is not None:
-                open_span.before_end()
-            if error is not None:
-                open_span.fail(error)
-            span = open_span._to_span(end_ns, self._resource, self._scope)  # noqa: SLF001
-            for bridge in self._bridges:
-                bridge.ended(span)
+            self._fill_in(open_span, error)
+            span = open_span._to_span(end_ns, self.resource, self.scope)  # noqa: SLF001
+            self._tell_bridges(span)
             self._hand_over(span, complete)
         except Exception as trouble:
             self.on_error("ending a span", trouble)
         finally:
             open_span.before_end = open_span.complete = None  # they may hold the caller's stream
+
+    def _fill_in(self, open_span: OpenSpan, error: BaseException | None) -> None:
+        """Set what is known only now; if that fails, the span is recorded without it."""
+        try:
+            if open_span.before_end is not None:
+                open_span.before_end()
+        except Exception as trouble:
+            self.on_error("filling in a span at its end", trouble)
+        if error is None:
+            return
+        try:
+            open_span.fail(error)
+        except Exception as trouble:
+            open_span.status = Status(StatusCode.ERROR, class_name(type(error)))
+            self.on_error("describing an exception", trouble)
+
+    def _tell_bridges(self, span: Span) -> None:
+        for bridge in self._bridges:
+            try:
+                bridge.ended(span)
+            except Exception as trouble:
+                self.on_error("telling another tracer of a span", trouble)
 
     def _hand_over(self, span: Span, complete: Callable[[Span], Span] | None) -> None:
         if complete is None:
@@ -585,17 +707,54 @@ class Tracer:
             self.sink.write((completed(span, complete),))
 
 
-def _reset(token: CurrentToken) -> None:
-    try:
-        current.reset(token)
-    except ValueError:
-        # Another context than the one it was set in, as when an async generator is closed by
-        # the event loop's finaliser. What was set there is gone with that context.
-        current.set(None)
+class _NoSink:
+    """Takes spans and forgets them."""
+
+    def write(self, spans: Sequence[Span], /) -> None:
+        """Do nothing."""
+
+    def flush(self, timeout: float = 5.0, /) -> bool:
+        """Do nothing."""
+        return True
+
+    def close(self, timeout: float = 5.0, /) -> None:
+        """Do nothing."""
+
+
+_NO_CONTEXT: Final = SpanContext("0" * 32, "0" * 16)
+
+
+@functools.cache
+def _Inert() -> Tracer:  # noqa: N802  # stands in for a constructor
+    """Return the tracer of spans that are not recorded, whose clock cannot fail."""
+    return Tracer(_NoSink())
+
+
+def _start_writer(sink: Sink) -> Callable[[weakref.ref[OpenSpan]], None] | None:
+    """Find how a sink wants to be told that a span has started, if at all."""
+    start_later: Callable[[weakref.ref[OpenSpan]], None] | None = getattr(sink, "start_later", None)
+    if start_later is not None:
+        return start_later if getattr(sink, "wants_starts", False) else None
+    write_started: Callable[[Sequence[Span]], None] | None = getattr(sink, "write_started", None)
+    if write_started is None:
+        return None
+
+    def write_now(reference: weakref.ref[OpenSpan]) -> None:
+        span = reference()
+        record = span.start_record() if span is not None else None
+        if record is not None:
+            write_started([record])
+
+    return write_now
+
+
+def _leave_current(token: CurrentToken, now: Current) -> None:
+    if not put_back(current, token) and current.get() is now:
+        current.set(None)  # a copy of the context it was set in: nothing to go back to
 
 
 def _nothing() -> None:
-    return
+    """Nothing to undo."""
 
 
 def _resource(service: str | None) -> Mapping[str, Value]:
@@ -616,11 +775,7 @@ def qualified_name(cls: type) -> str:
     return cls.__qualname__ if module == "builtins" else f"{module}.{cls.__qualname__}"
 
 
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:
-        return f"<{type(error).__name__} without a readable text>"
+_FRAMES_KEPT: Final = 50  # of each end of a stack: recursion errors have a thousand
 
 
 def _stack_of(error: BaseException, kind: str, text: str) -> str:
@@ -628,9 +783,16 @@ def _stack_of(error: BaseException, kind: str, text: str) -> str:
 
     Source lines are left out because reading them is a file access on the caller's thread.
     """
-    frames = traceback.walk_tb(error.__traceback__)
-    lines = [
-        f'  File "{frame.f_code.co_filename}", line {line}, in {frame.f_code.co_name}'
-        for frame, line in frames
-    ]
+    frames = list(traceback.walk_tb(error.__traceback__))
+    lines = [_frame(frame, line) for frame, line in frames[:_FRAMES_KEPT]]
+    rest = frames[_FRAMES_KEPT:]
+    if len(rest) > _FRAMES_KEPT:
+        lines.append(f"  ... {len(rest) - _FRAMES_KEPT} more frames ...")
+        rest = rest[-_FRAMES_KEPT:]
+    lines += [_frame(frame, line) for frame, line in rest]
     return "\n".join(["Traceback (most recent call last):", *lines, f"{kind}: {text}"])
+
+
+def _frame(frame: FrameType, line: int) -> str:
+    code = frame.f_code
+    return f'  File "{code.co_filename}", line {line}, in {code.co_name}'
