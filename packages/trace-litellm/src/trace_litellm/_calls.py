@@ -1,28 +1,41 @@
 """A span around a call: which calls get one, what is read of them, how they end.
 
 One span per provider call. LiteLLM calls itself a lot: async functions call their sync twins,
-retries call the entry point again. Two rules tell such a call from one that was really made
-inside another: it carries the id of the call around it, which we choose, or one of the markers
-that LiteLLM's async functions set.
+one API is served by another, retries call the entry point again. `Calls.begin` tells such a call
+from one that was really made inside another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 import attrs
 
-from trace_core import Span, StatusCode, TokenUsage, Tracer, UsageSource, Value, semconv
-from trace_core import snapshot as copied
+from trace_core import (
+    Cost,
+    OpenSpan,
+    Span,
+    SpanKind,
+    StatusCode,
+    TokenUsage,
+    Tracer,
+    UsageSource,
+    Value,
+    semconv,
+    snapshot,
+)
 from trace_litellm import _readers as read
+from trace_litellm._deltas import Deltas
 from trace_litellm._errors import error_attributes
 from trace_litellm._patch import Hook, Original
 from trace_litellm._pricing import Priced, cost_of, estimated_usage
 from trace_litellm._streams import StreamProxy, Watch, is_stream
-from trace_litellm._targets import Found
+from trace_litellm._targets import Found, Target
 
 _MARKERS: Final = frozenset(
     {
@@ -39,7 +52,11 @@ _MARKERS: Final = frozenset(
         "text_completion",
     }
 )
+"""What LiteLLM's async functions set to ``True`` when they call their sync twins."""
+_BRIDGES: Final = frozenset({("google", "chat"), ("messages", "chat"), ("messages", "responses")})
+"""Families that LiteLLM serves by another with an id of its own: outer and inner."""
 _PRICES: Final = ("input_cost_per_token", "output_cost_per_token")
+_CACHED: Final = "cached_response"
 _TOLD: Final = (
     "additional_headers",
     "api_base",
@@ -53,8 +70,35 @@ _TOLD: Final = (
 )
 """What is read of ``_hidden_params``, LiteLLM's note on a response."""
 
-_active: ContextVar[str | None] = ContextVar("trace_litellm_active", default=None)
-"""The id of the call around. An id alone: LiteLLM's workers keep a context for a loop's life."""
+
+class _Around(NamedTuple):
+    """The call around. Ids alone: LiteLLM's workers keep a context for a loop's life."""
+
+    id: str
+    family: str
+    parent: bool
+
+
+_around: ContextVar[_Around | None] = ContextVar("trace_litellm_around", default=None)
+
+
+def around_here() -> Callable[[], AbstractContextManager[None]]:
+    """Capture which call is around, to go on in another thread.
+
+    Returns:
+        A function whose result is a context manager: inside it, that call is around.
+    """
+    around = _around.get()
+
+    @contextmanager
+    def restored() -> Generator[None]:
+        token = _around.set(around)
+        try:
+            yield
+        finally:
+            _around.reset(token)
+
+    return restored
 
 
 class Calls:
@@ -69,6 +113,8 @@ class Calls:
         self.tracer = tracer
         self.on_error = on_error
         self.open: dict[str, Call] = {}
+        self.adopting: dict[int, Call] = {}
+        """Batches under way, by the identity of the messages they hand to their threads."""
 
     def around(self, found: Found, *, is_async: bool) -> Hook:
         """Return the hook for a function.
@@ -81,7 +127,7 @@ class Calls:
 
     def _around_sync(self, found: Found) -> Hook:
         def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            call = self._begin(found, args, kwargs)
+            call = self.begin(found, args, kwargs)
             if call is None:
                 return original(*args, **kwargs)
             try:
@@ -95,7 +141,7 @@ class Calls:
 
     def _around_async(self, found: Found) -> Hook:
         async def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            call = self._begin(found, args, kwargs)
+            call = self.begin(found, args, kwargs)
             if call is None:
                 return await original(*args, **kwargs)
             try:
@@ -107,21 +153,75 @@ class Calls:
 
         return hook
 
-    def _begin(self, found: Found, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
-        if _is_delegation(kwargs):
-            return None
+    def begin(
+        self, found: Found, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Call | Delegation | None:
+        """Open a span for a call, unless LiteLLM is calling itself on behalf of the one around.
+
+        Args:
+            found: What is called.
+            args: The positional arguments.
+            kwargs: The keyword arguments; the call's id is put there.
+
+        Returns:
+            What to tell how the call ends; ``None`` for nobody.
+        """
         try:
-            return Call(self, found, args, kwargs)
+            around = _around.get()
+            if around is not None:
+                if _is_delegation(around, found.target, kwargs):
+                    return self._delegated(around)
+                if (around.family, found.target.family) in _BRIDGES:
+                    return self._bridged(around, found.target, kwargs)
+            return self._new(found, args, kwargs, around)
         except Exception as error:
-            self.on_error(f"tracing litellm.{found.target.name}", error)
+            self.on_error(f"tracing LiteLLM's {found.target.name}", error)
             return None
+
+    def _new(
+        self,
+        found: Found,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        around: _Around | None,
+    ) -> Call:
+        above = self.open.get(around.id) if around is not None else None
+        if above is None and self.adopting:
+            above = self.adopting.get(id(_argument("messages", found, args, kwargs)))
+        given = read.inputs(found.parameters, args, kwargs)
+        call = Call(self, found.target, given, kwargs, above)
+        if found.target.family == "batch":
+            call.adopt(_argument("messages", found, args, kwargs))
+        return call
+
+    def _delegated(self, around: _Around) -> Delegation | None:
+        """Follow a retry, which calls the entry point again; nothing else of LiteLLM's own."""
+        call = self.open.get(around.id)
+        if call is None or not call.retrying:
+            return None
+        return call.next_attempt()
+
+    def _bridged(
+        self, around: _Around, target: Target, kwargs: dict[str, Any]
+    ) -> Delegation | None:
+        """Let a call that serves another API speak for the call around."""
+        call = self.open.get(around.id)
+        if call is None:
+            return None
+        inner = kwargs.setdefault("litellm_call_id", str(uuid4()))
+        return Alias(self, call, _Around(str(inner), target.family, parent=False))
+
+    def call_around(self) -> Call | None:
+        """Return the innermost call open around this code."""
+        around = _around.get()
+        return self.open.get(around.id) if around is not None else None
 
     def before_request(
         self, original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Take notice of a request on its way to a provider. The hook of ``Logging.pre_call``."""
         try:
-            call = self.open.get(args[0].litellm_call_id)
+            call = self.call_around() or self.open.get(args[0].litellm_call_id)
             if call is not None:
                 call.requested(args[0], kwargs.get("additional_args"))
         except Exception as error:
@@ -129,78 +229,162 @@ class Calls:
         return original(*args, **kwargs)
 
 
-def _is_delegation(kwargs: Mapping[str, Any]) -> bool:
-    """Tell whether LiteLLM is calling itself on behalf of the call around."""
-    around = _active.get()
-    if around is None:
-        return False
-    if kwargs.get("litellm_call_id") == around:
+def _is_delegation(around: _Around, target: Target, kwargs: Mapping[str, Any]) -> bool:
+    """Tell whether LiteLLM is calling itself on behalf of the call around.
+
+    Then the call carries the id of the call around, which we choose, or one of the markers of
+    LiteLLM's async functions. The Router's methods call each other without either.
+    """
+    if kwargs.get("litellm_call_id") == around.id:
         return True
+    if around.parent:
+        return around.family == target.family == "router"
     return any(kwargs[name] is True for name in _MARKERS & kwargs.keys())
 
 
-class Call:
-    """One call and its span, from the caller's first step in to the last chunk out."""
+def _argument(name: str, found: Found, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    if name in kwargs:
+        return kwargs[name]
+    at = found.parameters.index(name) if name in found.parameters else len(args)
+    return args[at] if at < len(args) else None
 
-    __slots__ = (
-        "_calls",
-        "_error",
-        "_family",
-        "_given",
-        "_leave",
-        "_prices",
-        "_told",
-        "attempts",
-        "endpoint",
-        "id",
-        "provider",
-        "span",
-    )
+
+class Delegation:
+    """A call that LiteLLM makes on behalf of another."""
+
+    def failed(self, error: BaseException) -> None:
+        """Take notice of an exception on its way to the caller. Never raises."""
+        raise NotImplementedError
+
+    def returned(self, result: Any) -> Any:
+        """Take notice of a result; return what the caller is to get."""
+        raise NotImplementedError
+
+
+class Alias(Delegation):
+    """A call that serves another API: what is noticed of it is noticed of the call around.
+
+    Args:
+        calls: Where open calls are kept.
+        call: The call around.
+        around: What is around from now on.
+    """
+
+    def __init__(self, calls: Calls, call: Call, around: _Around) -> None:
+        self._calls = calls
+        self._id = around.id
+        calls.open[around.id] = call
+        self._token = _around.set(around)
+
+    def _leave(self) -> None:
+        self._calls.open.pop(self._id, None)
+        _around.reset(self._token)
+
+    def failed(self, error: BaseException) -> None:
+        """Step out; the call around fails as well, or knows what to do."""
+        self._leave()
+
+    def returned(self, result: Any) -> Any:
+        """Step out and hand on the result as it is."""
+        self._leave()
+        return result
+
+
+class Call(Delegation):
+    """One call and its span, from the caller's first step in to the last chunk out.
+
+    Args:
+        calls: Where open calls are kept.
+        target: What is called.
+        given: Its parameters, copied.
+        kwargs: The keyword arguments themselves; the call's id is put there.
+        above: The call around, if there is one.
+        attempt_of: The call that this is one try of, which has the id.
+    """
 
     def __init__(
-        self, calls: Calls, found: Found, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        calls: Calls,
+        target: Target,
+        given: dict[str, Value],
+        kwargs: dict[str, Any],
+        above: Call | None = None,
+        attempt_of: Call | None = None,
     ) -> None:
-        target = found.target
         self._calls = calls
+        self._target = target
         self._family = read.FAMILIES[target.family]
-        self._given = given = read.inputs(found.parameters, args, kwargs)
-        self._prices: dict[str, Value] = {n: given[n] for n in _PRICES if n in given}
+        self._given = given
         self._told: dict[str, Value] = {}
         self._error: dict[str, Value] = {}
-        self.attempts = 0
+        self._deltas: Deltas | None = None
+        self._watch: Watch | None = None
+        self._adopted: list[int] = []
+        self._attempt_of = attempt_of
+        self.attempt: Call | None = None
+        self.tries = 0
+        self.requests = 0
         self.endpoint: str | None = None
         self.provider: str | None = None
-        self.id = self._choose_id(kwargs)
-        attributes = read.call_attributes(kwargs)
-        attributes[semconv.OPERATION_NAME] = target.operation
-        name = f"{target.operation} {given.get('model') or ''}".rstrip()
-        self.span = calls.tracer.start(name, kind=target.kind, attributes=attributes)
-        self.span.inputs = given  # copied already
+        self.above = above
+        self.retrying = False
+        self.parent = target.parent or _falls_back(target, kwargs)
+        self.id: str = attempt_of.id if attempt_of is not None else self._choose_id(kwargs)
+        self.span = self._start(kwargs)
         self.span.complete = self._complete
         self._enter()
 
-    @staticmethod
-    def _choose_id(kwargs: dict[str, Any]) -> str:
+    def _choose_id(self, kwargs: dict[str, Any]) -> str:
         """Choose the call's id, as LiteLLM would have, unless the caller did."""
+        if self._target.parent:
+            return str(uuid4())  # its calls have ids of their own
         chosen = kwargs.get("litellm_call_id")
         if chosen is None:
             chosen = kwargs["litellm_call_id"] = str(uuid4())
         return str(chosen)
 
+    def _start(self, kwargs: Mapping[str, Any]) -> OpenSpan:
+        target = self._target
+        attributes = read.call_attributes(kwargs)
+        attributes[semconv.OPERATION_NAME] = target.operation
+        if self.above is not None and self.above.parent:
+            self.above.tries += 1
+            attributes[semconv.ATTEMPT] = self.above.tries
+        name = f"{target.name} {self._given.get('model') or ''}".rstrip()
+        kind = SpanKind.CHAIN if self.parent and target.kind is SpanKind.LLM else target.kind
+        tracer = self._calls.tracer
+        if self.above is None:
+            span = tracer.start(name, kind=kind, attributes=attributes)
+        else:  # perhaps in a thread of LiteLLM's own, which knows of no current span
+            leave = _nothing if _around.get() is not None else tracer.activate(self.above.span)
+            span = tracer.start(name, kind=kind, attributes=attributes)
+            leave()
+        span.inputs = self._given  # copied already
+        return span
+
     def _enter(self) -> None:
-        self._calls.open[self.id] = self
+        if self._attempt_of is None:
+            self._calls.open[self.id] = self
         deactivate = self._calls.tracer.activate(self.span)
-        token = _active.set(self.id)
+        token = _around.set(_Around(self.id, self._target.family, self.parent))
 
         def leave() -> None:
-            _active.reset(token)
+            _around.reset(token)
             deactivate()
 
         self._leave = leave
 
+    def adopt(self, messages: Any) -> None:
+        """Become the parent of calls made with these messages in threads of LiteLLM's own."""
+        shared = [messages, *messages] if isinstance(messages, (list, tuple)) else [messages]
+        self._adopted = [id(one) for one in shared]
+        self._calls.adopting.update(dict.fromkeys(self._adopted, self))
+
     def requested(self, logging: Any, details: Any) -> None:
         """Take notice of a request to a provider: where it goes. Not what is in its headers."""
-        self.attempts += 1
+        if self.attempt is not None:
+            self.attempt.requested(logging, details)
+        self.requests += 1
         if isinstance(details, Mapping):
             url = details.get("api_base")
             if url is not None:
@@ -208,6 +392,35 @@ class Call:
         provider = logging.model_call_details.get("custom_llm_provider")
         if isinstance(provider, str):
             self.provider = provider
+
+    # Retries: the call becomes the parent of its attempts.
+
+    def retry(self, error: BaseException | None) -> None:
+        """Take notice that LiteLLM is about to try again.
+
+        Args:
+            error: Why: the failure of the first attempt.
+        """
+        self.retrying = True
+        self.parent = True
+        self.span.kind = SpanKind.CHAIN
+        first = self._new_attempt()
+        first.span.start_with(self.span)
+        first.endpoint, first.provider = self.endpoint, self.provider
+        first.requests = self.requests
+        first.failed(error if error is not None else RuntimeError("unknown"))
+
+    def next_attempt(self) -> Call | None:
+        """Open the span of the next attempt, unless one is under way."""
+        if self.attempt is not None:
+            return None
+        self.attempt = self._new_attempt()
+        return self.attempt
+
+    def _new_attempt(self) -> Call:
+        return Call(self._calls, self._target, self._given, {}, above=self, attempt_of=self)
+
+    # Endings.
 
     def failed(self, error: BaseException) -> None:
         """End the span for an exception on its way to the caller. Never raises."""
@@ -225,7 +438,7 @@ class Call:
         """
         self._guard(self._leave)
         try:
-            if self._family.deltas is not None and is_stream(result):
+            if is_stream(result):
                 return self._follow(result)
             self._told = told_of(result)
             self.span.outputs = self._family.outputs(result)
@@ -241,78 +454,126 @@ class Call:
             self._calls.on_error("ending a call", error)
 
     def _follow(self, stream: Any) -> StreamProxy:
-        assert self._family.deltas is not None
         self._told = told_of(stream)
+        self._deltas = self._family.deltas(stream)
+        self._stop_holding()
 
         def end(error: BaseException | None) -> None:
             self._told |= told_of(stream)
             self._told["usage"] = usage_kept_by(stream)
             self._end(error)
 
-        watch = Watch(self.span, self._family.deltas(), end, self._calls.on_error)
-        return StreamProxy(stream, watch)
+        self._watch = Watch(self.span, self._deltas, end, self._calls.on_error)
+        return StreamProxy(stream, self._watch, self._resume if self.parent else None)
+
+    def _resume(self) -> Callable[[], None]:
+        """Be the call around again, while a stream of the Router's falls back."""
+        self._enter()
+        return self._leave
 
     def _end(self, error: BaseException | None) -> None:
-        self._calls.open.pop(self.id, None)
+        self._stop_holding()
         if error is not None:
             self._error = error_attributes(error)
         self.span.end(error)
 
+    def _stop_holding(self) -> None:
+        """Be found no more by calls that begin from now on."""
+        if self._attempt_of is not None:
+            self._attempt_of.attempt = None
+        else:
+            self._calls.open.pop(self.id, None)
+        for one in self._adopted:
+            self._calls.adopting.pop(one, None)
+
+    # On the sink's thread, over copies alone.
+
     def _complete(self, span: Span) -> Span:
-        """Make sense of what was copied. Runs on the sink's thread."""
+        """Make sense of what was copied."""
+        if self._deltas is not None:
+            span = attrs.evolve(span, outputs=self._deltas.outputs())
+        span = attrs.evolve(span, attributes={**self._attributes(span), **span.attributes})
+        if self.parent or self._target.parent:
+            return span
+        return self._priced(self._with_usage(span))
+
+    def _attributes(self, span: Span) -> dict[str, Value]:
         told = self._told
-        span = self._with_usage(span)
-        provider = self._provider()
-        hit = told.get("cache_hit") is True or told.get("custom_llm_provider") == _CACHED
-        added: dict[str, Value] = {
+        failed = span.status.code is StatusCode.ERROR
+        found: dict[str, Value] = {
             **read.request_attributes(self._given),
-            **read.provider_attributes(provider, self._given.get("model")),
+            **read.provider_attributes(self._provider_name(), self._given.get("model")),
             **read.response_attributes(span.outputs),
             **read.endpoint_attributes(self.endpoint or _text(told.get("api_base"))),
             **read.header_attributes(told.get("additional_headers")),
+            **(self._watch.statistics() if self._watch is not None else {}),
             **self._error,
             read.CALL_ID: self.id,
             read.MODEL_ID: told.get("model_id"),
+            read.REGION: told.get("region_name"),
             read.OVERHEAD: told.get("litellm_overhead_time_ms"),
-            read.ATTEMPTS: self.attempts or None,
-            semconv.CACHE_HIT: hit if span.status.code is not StatusCode.ERROR else None,
+            read.REQUESTS: self.requests or None,
+            semconv.CACHE_HIT: None if failed or self.parent else self._cache_hit(),
         }
-        span = read.describe(span, added)
-        return attrs.evolve(span, cost=self._cost(span, provider, cache_hit=hit))
+        return {name: value for name, value in found.items() if value is not None}
 
-    def _provider(self) -> str | None:
+    def _cache_hit(self) -> bool:
+        told = self._told
+        return told.get("cache_hit") is True or told.get("custom_llm_provider") == _CACHED
+
+    def _provider_name(self) -> str | None:
         told = _text(self._told.get("custom_llm_provider"))
-        return self.provider or (told if told != _CACHED else None)
+        return self.provider or (told if told != _CACHED else None) or self._guessed_provider()
+
+    def _guessed_provider(self) -> str | None:
+        """Ask LiteLLM which provider serves a model, where no request was made: a cache hit."""
+        given = _text(self._given.get("custom_llm_provider"))
+        model = _text(self._given.get("model"))
+        litellm: Any = sys.modules.get("litellm")
+        if given is not None or model is None or self.parent or litellm is None:
+            return given
+        try:
+            return _text(litellm.get_llm_provider(model)[1])
+        except Exception:  # its way of saying that it does not know the model
+            return None
 
     def _with_usage(self, span: Span) -> Span:
         outputs = span.outputs
         kept = self._told.get("usage")
         if kept is not None and isinstance(outputs, Mapping) and "usage" not in outputs:
             outputs = {**outputs, "usage": kept}
-            span = attrs.evolve(span, outputs=outputs)
         usage = read.usage_of(outputs)
-        if usage is None and semconv.STREAM_ENDING in span.attributes:
-            usage = estimated_usage(span, _text(self._given.get("model")))
+        if usage is None and self._deltas is not None:
+            usage = estimated_usage(span)
         if usage is None and span.status.code is not StatusCode.ERROR:
             usage = TokenUsage(source=UsageSource.MISSING)
-        return attrs.evolve(span, usage=usage)
+        if usage is not None and self._watch is not None:
+            speed = self._watch.tokens_per_second(usage.output)
+            span = read.describe(span, {semconv.STREAM_TOKENS_PER_SECOND: speed})
+        return attrs.evolve(span, outputs=outputs, usage=usage)
 
-    def _cost(self, span: Span, provider: str | None, *, cache_hit: bool) -> Any:
-        if span.usage is None or span.usage.source is UsageSource.MISSING:
-            return None
+    def _priced(self, span: Span) -> Span:
+        return attrs.evolve(span, cost=self._cost(span.usage))
+
+    def _cost(self, usage: TokenUsage | None) -> Cost | None:
         told = self._told.get("response_cost")
-        streamed = semconv.STREAM_ENDING in span.attributes
-        priced = Priced(
-            model=_text(self._told.get("litellm_model_name")) or _text(self._given.get("model")),
-            provider=provider,
-            told=told if isinstance(told, float) and not streamed else None,
-            cache_hit=cache_hit,
-            custom=self._prices,
-        )
-        return cost_of(span.usage, span.outputs, priced)
+        if self._deltas is not None or not isinstance(told, float):
+            told = None  # on a stream it is LiteLLM's guess from before the first chunk
+        if told is None and (usage is None or usage.source is UsageSource.MISSING):
+            return None
+        model = _text(self._told.get("litellm_model_name")) or _text(self._given.get("model"))
+        custom: dict[str, Value] = {n: self._given[n] for n in _PRICES if n in self._given}
+        hit = self._cache_hit()
+        return cost_of(usage, Priced(model, self._provider_name(), told, hit, custom))
 
 
-_CACHED: Final = "cached_response"
+def _falls_back(target: Target, kwargs: Mapping[str, Any]) -> bool:
+    """Tell whether a completion is going to try one model after another."""
+    return target.family == "chat" and bool(kwargs.get("fallbacks"))
+
+
+def _nothing() -> None:
+    return
 
 
 def _text(value: Value) -> str | None:
@@ -332,7 +593,7 @@ def told_of(result: Any) -> dict[str, Value]:
         return {}
     if not isinstance(hidden, Mapping):
         hidden = getattr(hidden, "__dict__", {})
-    found = {name: copied(hidden[name]) for name in _TOLD if hidden.get(name) is not None}
+    found = {name: snapshot(hidden[name]) for name in _TOLD if hidden.get(name) is not None}
     provider = getattr(result, "custom_llm_provider", None)
     if isinstance(provider, str):
         found["custom_llm_provider"] = provider
@@ -345,8 +606,10 @@ def usage_kept_by(stream: Any) -> Value:
     Args:
         stream: LiteLLM's stream.
     """
-    for chunk in reversed(getattr(stream, "chunks", None) or ()):
-        usage = getattr(chunk, "usage", None)
-        if usage is not None:
-            return copied(usage)
+    inner = getattr(stream, "completion_stream", None)  # text completions wrap chat ones
+    for holder in (stream, inner):
+        for chunk in reversed(getattr(holder, "chunks", None) or ()):
+            usage = getattr(chunk, "usage", None)
+            if usage is not None:
+                return snapshot(usage)
     return None

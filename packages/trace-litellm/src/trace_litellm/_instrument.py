@@ -26,14 +26,13 @@ from trace_core import (
     sink_from_environment,
     sink_names,
 )
+from trace_litellm._attempts import hooks_of
 from trace_litellm._calls import Calls
 from trace_litellm._patch import Hook, Swap, swap_all
 from trace_litellm._targets import (
-    PRE_CALL,
     UnsupportedLiteLLM,
     check_version,
     find_targets,
-    lookup,
     trojan_on_path,
 )
 
@@ -154,10 +153,7 @@ def _hooks(tracer: Tracer) -> dict[FunctionType, Hook]:
         for function in found.functions:
             is_async = inspect.iscoroutinefunction(function)
             hooks[function] = calls.around(found, is_async=is_async)
-    before_request = lookup(PRE_CALL)
-    if type(before_request) is FunctionType:
-        hooks[before_request] = calls.before_request
-    return hooks
+    return hooks | hooks_of(calls)
 
 
 def _litellm_version() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Mapping
 from typing import Any, Final
@@ -32,18 +33,17 @@ class Priced:
     custom: Mapping[str, Value]
 
 
-def cost_of(usage: TokenUsage | None, outputs: Value, priced: Priced) -> Cost | None:
+def cost_of(usage: TokenUsage | None, priced: Priced) -> Cost | None:
     """Work out what a call cost.
 
     Args:
         usage: Its tokens.
-        outputs: The copied response, for what LiteLLM prices by more than tokens.
         priced: What else the price depends on.
 
     Returns:
         The cost, 0 with ``saved`` for a cache hit; ``None`` where no price is known.
     """
-    total = priced.told or _by_litellm(usage, outputs, priced)
+    total = priced.told or _by_litellm(usage, priced)
     if total is None and not priced.cache_hit:
         return None
     if priced.cache_hit:
@@ -52,14 +52,13 @@ def cost_of(usage: TokenUsage | None, outputs: Value, priced: Priced) -> Cost | 
     return Cost(input=split[0], output=split[1], total=total)
 
 
-def _by_litellm(usage: TokenUsage | None, outputs: Value, priced: Priced) -> float | None:
+def _by_litellm(usage: TokenUsage | None, priced: Priced) -> float | None:
     """Ask LiteLLM for the price of a response, as for streams, where it tells none itself."""
-    litellm: Any = sys.modules.get("litellm")
-    if litellm is None or usage is None or priced.model is None:
+    if usage is None or priced.model is None:
         return None
     try:
-        cost = litellm.completion_cost(
-            completion_response=_response(litellm, usage, outputs, priced.model),
+        cost = _litellm("cost_calculator").completion_cost(
+            completion_response=_response(usage, priced.model),
             model=priced.model,
             custom_llm_provider=priced.provider,
             custom_cost_per_token=_custom(priced.custom),
@@ -69,15 +68,27 @@ def _by_litellm(usage: TokenUsage | None, outputs: Value, priced: Priced) -> flo
     return float(cost) if cost else None
 
 
-def _response(litellm: Any, usage: TokenUsage, outputs: Value, model: str) -> Any:
-    told = outputs.get("usage") if isinstance(outputs, Mapping) else None
-    if not isinstance(told, Mapping) or usage.source is UsageSource.ESTIMATED:
-        told = {
-            "prompt_tokens": usage.input or 0,
-            "completion_tokens": usage.output or 0,
-            "total_tokens": usage.total or 0,
-        }
-    return litellm.ModelResponse(model=model, usage=litellm.Usage(**_mutable(told)))
+def _litellm(module: str) -> Any:
+    """Import a module of LiteLLM's: attributes of ``litellm`` itself are made on first use."""
+    return importlib.import_module(f"litellm.{module}")
+
+
+def _response(usage: TokenUsage, model: str) -> Any:
+    """Make a response that LiteLLM can price out of token counts."""
+    types = _litellm("types.utils")
+    counted = types.Usage(
+        prompt_tokens=usage.input or 0,
+        completion_tokens=usage.output or 0,
+        total_tokens=usage.total or 0,
+        reasoning_tokens=usage.reasoning,
+        prompt_tokens_details={
+            "cached_tokens": usage.cache_read or 0,
+            "audio_tokens": usage.audio_input or 0,
+        },
+        cache_creation_input_tokens=usage.cache_creation or 0,
+        cache_read_input_tokens=usage.cache_read or 0,
+    )
+    return types.ModelResponse(model=model, usage=counted)
 
 
 def _mutable(value: Any) -> Any:
@@ -123,44 +134,47 @@ def _listed(priced: Priced) -> Mapping[str, Any]:
     return {}
 
 
-def estimated_usage(span: Span, model: str | None) -> TokenUsage | None:
+def estimated_usage(span: Span) -> TokenUsage | None:
     """Count the tokens of a stream whose provider told none.
 
     Always with OpenAI's tokenizer, which LiteLLM ships: others are fetched from the network.
 
     Args:
-        span: A finished span with a chat request and a chat response.
-        model: The model.
+        span: A finished span of a chat or a text completion.
 
     Returns:
         The estimate, marked as one; ``None`` where there is nothing to count.
     """
-    litellm: Any = sys.modules.get("litellm")
     texts = _texts(span.outputs)
-    messages = span.inputs.get("messages") if isinstance(span.inputs, Mapping) else None
-    if litellm is None or not texts or not isinstance(messages, tuple):
+    given = span.inputs if isinstance(span.inputs, Mapping) else {}
+    messages, prompt = given.get("messages"), given.get("prompt")
+    if not texts:
         return None
-    tokenizer = {"type": "openai_tokenizer", "tokenizer": litellm.encoding}
-    count = litellm.token_counter
     try:
-        given = count(
-            model=model or "", custom_tokenizer=tokenizer, messages=[_mutable(m) for m in messages]
-        )
-        made = count(model=model or "", custom_tokenizer=tokenizer, text="".join(texts))
+        if isinstance(messages, tuple):
+            asked = _tokens(messages=[_mutable(message) for message in messages])
+        elif isinstance(prompt, str):
+            asked = _tokens(text=prompt)
+        else:
+            return None
+        made = _tokens(text="".join(texts))
     except Exception:  # content that LiteLLM's counter does not know, such as a new message part
         return None
-    return TokenUsage(input=given, output=made, total=given + made, source=UsageSource.ESTIMATED)
+    return TokenUsage(input=asked, output=made, total=asked + made, source=UsageSource.ESTIMATED)
+
+
+def _tokens(**what: Any) -> int:
+    encoding = _litellm("litellm_core_utils.default_encoding").encoding
+    tokenizer = {"type": "openai_tokenizer", "tokenizer": encoding}
+    return int(_litellm("utils").token_counter(model="", custom_tokenizer=tokenizer, **what))
 
 
 def _texts(outputs: Value) -> list[str]:
     choices = outputs.get("choices") if isinstance(outputs, Mapping) else None
-    if not isinstance(choices, tuple):
-        return []
-    messages = [c.get("message") for c in choices if isinstance(c, Mapping)]
-    return [
-        text
-        for message in messages
-        if isinstance(message, Mapping)
-        for name in ("content", "reasoning_content")
-        if isinstance(text := message.get(name), str)
-    ]
+    found: list[str] = []
+    for choice in choices if isinstance(choices, tuple) else ():
+        said = choice.get("message", choice) if isinstance(choice, Mapping) else None
+        if isinstance(said, Mapping):
+            texts = (said.get(name) for name in ("text", "content", "reasoning_content"))
+            found.extend(text for text in texts if isinstance(text, str))
+    return found

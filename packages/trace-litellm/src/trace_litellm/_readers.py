@@ -13,8 +13,18 @@ from urllib.parse import urlsplit, urlunsplit
 import attrs
 
 from trace_core import Span, TokenUsage, UsageSource, Value, semconv, snapshot
+from trace_litellm._deltas import (
+    ChatDeltas,
+    Deltas,
+    EventDeltas,
+    ListDeltas,
+    NoDeltas,
+    SseDeltas,
+    TextDeltas,
+    merge_anthropic,
+    merge_google,
+)
 from trace_litellm._secrets import is_secret, without_secrets
-from trace_litellm._streams import ChatDeltas, Deltas
 
 CALL_ID: Final = "litellm.call_id"
 PROVIDER: Final = "litellm.provider"
@@ -23,7 +33,8 @@ MODEL_ID: Final = "litellm.model_id"
 OVERHEAD: Final = "litellm.overhead_ms"
 REQUEST_ID: Final = "litellm.provider_request_id"
 RATE_LIMIT_PREFIX: Final = "litellm.ratelimit."
-ATTEMPTS: Final = "litellm.attempts"
+REGION: Final = "litellm.region"
+REQUESTS: Final = "litellm.requests"
 """Requests to a provider that LiteLLM made for this call; retries inside a provider's SDK apart."""
 
 _PROVIDERS: Final = {
@@ -83,6 +94,7 @@ _INTERNAL: Final = frozenset(
         "original_function",
         "proxy_server_request",
         "secret_fields",
+        "self",
         "shared_session",
         "standard_callback_dynamic_params",
     }
@@ -114,17 +126,52 @@ _METADATA_NAMES: Final = {
 """LiteLLM's own words in ``metadata``, and the attribute each one is."""
 
 
+_ROUTER_NAMES: Final = {
+    "attempted_fallbacks": "litellm.router.attempted_fallbacks",
+    "attempted_retries": "litellm.router.attempted_retries",
+    "deployment": "litellm.router.deployment",
+    "model_group": "litellm.router.model_group",
+    "original_model_group": "litellm.router.original_model_group",
+    "user_api_key_alias": "litellm.proxy.key_alias",
+    "user_api_key_end_user_id": "litellm.proxy.end_user_id",
+    "user_api_key_org_alias": "litellm.proxy.organization_alias",
+    "user_api_key_team_alias": "litellm.proxy.team_alias",
+    "user_api_key_team_id": "litellm.proxy.team_id",
+    "user_api_key_user_id": "litellm.proxy.user_id",
+}
+"""What LiteLLM's Router and proxy note in ``metadata``, and the attribute each one is."""
+_ROUTER_NOTES: Final = frozenset(
+    {
+        "api_base",
+        "caching_groups",
+        "deployment_model_name",
+        "hidden_params",
+        "max_retries",
+        "model_group_alias",
+        "model_group_size",
+        "model_info",
+        "previous_models",
+        "request_retry_count",
+        "routing_decision",
+        "specific_deployment",
+    }
+)
+"""Notes of the Router's that are left out: bookkeeping, and what other attributes say."""
+_PROXY_NOTES: Final = ("user_api_key", "headers", "endpoint", "requester_", "global_max_parallel")
+"""How the names of the proxy's other notes begin; there are keys and headers among them."""
+
+
 @attrs.frozen
 class Family:
     """How to read one family of calls.
 
     Args:
         outputs: Copies a response.
-        deltas: Makes what adds up a stream of it; ``None`` where there are no streams.
+        deltas: Makes, for a stream, what adds it up.
     """
 
     outputs: Callable[[Any], Value]
-    deltas: Callable[[], Deltas] | None = None
+    deltas: Callable[[Any], Deltas]
 
 
 def _response(result: Any) -> Value:
@@ -136,9 +183,41 @@ def _response(result: Any) -> Value:
     return outputs
 
 
+def _speech(result: Any) -> Value:
+    """Describe audio by its type and length, without reading what may not have arrived."""
+    response = getattr(result, "response", None)
+    headers = getattr(response, "headers", None) or {}
+    loaded = getattr(response, "_content", None)
+    return {
+        "kind": "audio",
+        "content_type": snapshot(headers.get("content-type")),
+        "bytes": len(loaded) if isinstance(loaded, bytes) else None,
+    }
+
+
+def _any_deltas(stream: Any) -> Deltas:
+    """Choose by the stream's own class where the function does not tell."""
+    names = {cls.__name__ for cls in stream.__class__.__mro__}
+    if "CustomStreamWrapper" in names:
+        return ChatDeltas()
+    if "TextCompletionStreamWrapper" in names:
+        return TextDeltas()
+    if any("Responses" in name for name in names):
+        return EventDeltas()
+    return NoDeltas()
+
+
 FAMILIES: Final[Mapping[str, Family]] = {
-    "chat": Family(_response, ChatDeltas),
-    "embedding": Family(_response),
+    "any": Family(_response, lambda _: ListDeltas()),
+    "batch": Family(_response, lambda _: NoDeltas()),
+    "chat": Family(_response, lambda _: ChatDeltas()),
+    "embedding": Family(_response, lambda _: NoDeltas()),
+    "google": Family(_response, lambda _: SseDeltas(merge_google)),
+    "messages": Family(_response, lambda _: SseDeltas(merge_anthropic)),
+    "responses": Family(_response, lambda _: EventDeltas()),
+    "router": Family(_response, _any_deltas),
+    "speech": Family(_speech, lambda _: NoDeltas()),
+    "text": Family(_response, lambda _: TextDeltas()),
 }
 
 
@@ -171,7 +250,7 @@ def _copy_into(found: dict[str, Value], name: str, value: Any) -> None:
     elif value.__class__ in (str, bool, int, float):
         found[name] = value
     else:
-        found[name] = without_secrets({name: snapshot(value)})[name]  # type: ignore[index,call-overload]
+        found[name] = _clean(name, value)
 
 
 def call_attributes(kwargs: Mapping[str, Any]) -> dict[str, Value]:
@@ -190,21 +269,34 @@ def call_attributes(kwargs: Mapping[str, Any]) -> dict[str, Value]:
     user = kwargs.get("user")
     if user is not None:
         found[semconv.USER_ID] = snapshot(user)
-    metadata = kwargs.get("metadata")
-    if isinstance(metadata, Mapping):
-        found.update(_metadata(metadata))
+    for name in ("litellm_metadata", "metadata"):
+        metadata = kwargs.get(name)
+        if isinstance(metadata, Mapping):
+            found.update(_metadata(metadata))
     return found
 
 
 def _metadata(metadata: Mapping[str, Any]) -> dict[str, Value]:
-    copied = without_secrets(snapshot(metadata))
-    if not isinstance(copied, Mapping):
-        return {}
-    return {
-        _METADATA_NAMES.get(name, semconv.METADATA_PREFIX + name): value
-        for name, value in copied.items()
-        if value is not None
-    }
+    """Name what is in ``metadata``: LiteLLM's Router and proxy put notes of their own there."""
+    found: dict[str, Value] = {}
+    routed = "model_group" in metadata
+    for name, value in metadata.items():
+        if value is None or not isinstance(name, str):
+            continue
+        known = _METADATA_NAMES.get(name) or _ROUTER_NAMES.get(name)
+        if known is not None:
+            found[known] = without_secrets(snapshot(value))
+        elif not (routed and name in _ROUTER_NOTES) and not name.startswith(_PROXY_NOTES):
+            found[semconv.METADATA_PREFIX + name] = _clean(name, value)
+    info = metadata.get("model_info")
+    if routed and isinstance(info, Mapping) and info.get("id") is not None:
+        found[MODEL_ID] = snapshot(info["id"])
+    return found
+
+
+def _clean(name: str, value: Any) -> Value:
+    copied = without_secrets({name: snapshot(value)})
+    return copied[name] if isinstance(copied, Mapping) else None
 
 
 # From here on: on the sink's thread, over copies alone.
@@ -324,26 +416,50 @@ def usage_of(outputs: Value) -> TokenUsage | None:
     Returns:
         The counts; ``None`` where nothing was told.
     """
-    usage = outputs.get("usage") if isinstance(outputs, Mapping) else None
-    if not isinstance(usage, Mapping):
+    usage = _usage_in(outputs)
+    if usage is None:
         return None
     read = _Counts(usage)
-    given = read("prompt_tokens", "input_tokens")
-    made = read("completion_tokens", "output_tokens")
+    given = read("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_token_count")
+    made = read("completion_tokens", "output_tokens", "candidatesTokenCount",
+        "candidates_token_count")  # fmt: skip
     if not given and not made:
         return None
     asked, answered = read.inside("prompt", "input"), read.inside("completion", "output")
+    cached = asked("cached_tokens")
+    if cached is None:
+        cached = read("cache_read_input_tokens", "cachedContentTokenCount")
+    created = asked("cache_creation_tokens", "cache_write_tokens")
+    if created is None:
+        created = read("cache_creation_input_tokens")
+    if given is not None and "input_tokens" in usage and "cache_read_input_tokens" in usage:
+        given += (cached or 0) + (created or 0)  # Anthropic counts them apart
+    thought = answered("reasoning_tokens")
+    if thought is None:
+        thought = read("thoughtsTokenCount", "thoughts_token_count")
+        made = (made or 0) + thought if thought else made  # Google counts them apart
     return TokenUsage(
         input=given,
         output=made,
-        total=read("total_tokens") or (given or 0) + (made or 0),
-        cache_read=asked("cached_tokens") or read("cache_read_input_tokens"),
-        cache_creation=asked("cache_creation_tokens") or read("cache_creation_input_tokens"),
-        reasoning=answered("reasoning_tokens"),
+        total=read("total_tokens", "totalTokenCount", "total_token_count")
+        or (given or 0) + (made or 0),
+        cache_read=cached,
+        cache_creation=created,
+        reasoning=thought,
         audio_input=asked("audio_tokens"),
         audio_output=answered("audio_tokens"),
         source=UsageSource.PROVIDER,
     )
+
+
+def _usage_in(outputs: Value) -> Mapping[str, Value] | None:
+    if not isinstance(outputs, Mapping):
+        return None
+    for name in ("usage", "usageMetadata", "usage_metadata"):
+        usage = outputs.get(name)
+        if isinstance(usage, Mapping):
+            return usage
+    return None
 
 
 class _Counts:

@@ -1,153 +1,22 @@
-"""Streams: a proxy that is the stream in every visible way, and what its chunks add up to.
+"""Streams: a proxy that is the stream in every visible way, and follows it to its end.
 
-The proxy counts, times and aggregates chunks as they pass and ends the span exactly once, however
-the stream ends. Deltas are taken from the models' own dictionaries: asking a pydantic model for
-an extra field by name costs two microseconds, ten times what a whole chunk may cost us.
+The proxy counts, times and hands on chunks as they pass and ends the span exactly once, however
+the stream ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol
+from array import array
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+from typing import Any, Final
 
-from trace_core import OpenSpan, Value, semconv, snapshot
+from trace_core import OpenSpan, Value, semconv
+from trace_litellm._deltas import Deltas
 
-_TEXTS: Final = frozenset({"content", "reasoning_content", "refusal"})
 _perf_ns: Final = time.perf_counter_ns
-
-
-class Deltas(Protocol):
-    """Adds up the chunks of one family of streams."""
-
-    def add(self, chunk: Any) -> None:
-        """Take what is new in a chunk, keeping nothing of the chunk itself."""
-        ...
-
-    def outputs(self) -> Value:
-        """Return the whole answer so far, in the shape of one that was not streamed."""
-        ...
-
-
-class ChatDeltas:
-    """Adds up chat completion chunks, per choice."""
-
-    def __init__(self) -> None:
-        self._choices: dict[int, _Choice] = {}
-        self._head: dict[str, Value] = {}
-        self._usage: Value = None
-
-    def add(self, chunk: Any) -> None:
-        """Take a chunk's deltas."""
-        fields = chunk.__dict__
-        if not self._head:
-            self._head = {name: fields.get(name) for name in ("id", "created", "model")}
-        for choice in fields["choices"]:
-            self._add_choice(choice)
-        usage = fields.get("usage") or _extra(chunk).get("usage")
-        if usage is not None:
-            self._usage = snapshot(usage)
-
-    def _add_choice(self, choice: Any) -> None:
-        fields = choice.__pydantic_extra__  # where current releases keep everything
-        if not fields or "delta" not in fields:
-            fields = {**choice.__dict__, **(fields or {})}
-        index = fields.get("index") or 0
-        into = self._choices.get(index)
-        if into is None:
-            into = self._choices[index] = _Choice(index)
-        if fields.get("finish_reason") is not None:
-            into.finish_reason = fields["finish_reason"]
-        delta = fields.get("delta")
-        if delta is None:
-            return
-        for name, value in delta.__dict__.items():
-            if value is not None:
-                into.add(name, value)
-        for name, value in _extra(delta).items():
-            if value is not None:
-                into.add(name, value)
-
-    def outputs(self) -> Value:
-        """Return a chat completion with what has arrived."""
-        choices = tuple(self._choices[index].to_value() for index in sorted(self._choices))
-        result: dict[str, Value] = {**self._head, "object": "chat.completion", "choices": choices}
-        if self._usage is not None:
-            result["usage"] = self._usage
-        return result
-
-
-def _extra(model: Any) -> Mapping[str, Any]:
-    return model.__pydantic_extra__ or {}
-
-
-class _Choice:
-    """What has arrived for one choice."""
-
-    __slots__ = ("_lists", "_rest", "_texts", "finish_reason", "index")
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-        self.finish_reason: Value = None
-        self._texts: dict[str, list[str]] = {}
-        self._lists: dict[str, dict[object, dict[str, Any]]] = {}
-        self._rest: dict[str, Value] = {}
-
-    def add(self, name: str, value: Any) -> None:
-        """Take one field of a delta."""
-        if name in _TEXTS and value.__class__ is str:
-            texts = self._texts.get(name)
-            if texts is None:
-                self._texts[name] = [value]
-            else:
-                texts.append(value)
-        elif name == "tool_calls" and isinstance(value, list):
-            for part in value:
-                self._merge(name, snapshot(part))
-        elif name == "thinking_blocks" and isinstance(value, list):
-            for part in value:
-                self._merge_block(snapshot(part))
-        elif name != "role" or name not in self._rest:
-            self._rest[name] = snapshot(value)
-
-    def _merge(self, name: str, part: Value) -> None:
-        """Add a tool call's delta to the call of the same index."""
-        if not isinstance(part, Mapping):
-            return
-        calls = self._lists.setdefault(name, {})
-        call = calls.setdefault(part.get("index") or 0, {})
-        for key, value in part.items():
-            if key == "function" and isinstance(value, Mapping):
-                _merge_function(call.setdefault("function", {}), value)
-            elif value is not None:
-                call[key] = value
-
-    def _merge_block(self, part: Value) -> None:
-        """Add a thinking delta to the last block; a signature ends a block."""
-        if not isinstance(part, Mapping):
-            return
-        blocks = self._lists.setdefault("thinking_blocks", {})
-        last = blocks.get(len(blocks) - 1)
-        if last is None or "signature" in last or last.get("type") != part.get("type"):
-            last = blocks[len(blocks)] = {"type": part.get("type")}
-        for key in ("thinking", "data"):
-            if part.get(key):
-                last[key] = f"{last.get(key, '')}{part[key]}"
-        if part.get("signature"):
-            last["signature"] = part["signature"]
-
-    def to_value(self) -> Value:
-        message: dict[str, Value] = {"role": "assistant", "content": None, **self._rest}
-        message |= {name: "".join(texts) for name, texts in self._texts.items()}
-        message |= {name: tuple(parts.values()) for name, parts in self._lists.items()}
-        return {"index": self.index, "finish_reason": self.finish_reason, "message": message}
-
-
-def _merge_function(into: dict[str, Any], part: Mapping[str, Any]) -> None:
-    if part.get("name"):
-        into["name"] = part["name"]
-    into["arguments"] = f"{into.get('arguments', '')}{part.get('arguments') or ''}"
 
 
 class Watch:
@@ -168,33 +37,23 @@ class Watch:
         on_error: Callable[[str, BaseException], None],
     ) -> None:
         self._span = span
-        self._deltas = deltas
         self._end = end
         self._on_error = on_error
-        self._count = 0
+        self._times = array("q")
         self._first_ns = 0
-        self._last_ns = 0
-        self._gap_ns = 0
-        self._take = deltas.add
-        self._broken = False
-        span.before_end = self._fill
+        self._add: Callable[[Any], None] = deltas.add
+        span.before_end = self._mark_ending
 
     def chunk(self, chunk: Any) -> None:
         """Take notice of a chunk on its way to the caller."""
-        now = _perf_ns()
-        if self._count:
-            gap = now - self._last_ns
-            self._gap_ns = max(self._gap_ns, gap)
-        else:
+        if not self._times:
             self._first_ns = self._span.elapsed_ns
-        self._last_ns = now
-        self._count += 1
+        self._times.append(_perf_ns())
         try:
-            self._take(chunk)
+            self._add(chunk)
         except Exception as error:
-            if not self._broken:
-                self._broken = True
-                self._on_error(f"reading a {type(chunk).__name__}", error)
+            self._on_error(f"reading a {type(chunk).__name__}", error)
+            self._add = _ignore
 
     def end(self, ending: str, error: BaseException | None = None) -> None:
         """End the span, the first time.
@@ -215,34 +74,69 @@ class Watch:
         else:
             self.end("failed", error)
 
-    def _fill(self) -> None:
-        """Write what is known on the span, right before it ends for whatever reason."""
-        found = self._span.attributes
-        found.setdefault(semconv.STREAM_ENDING, "interrupted")
-        found[semconv.STREAM_CHUNKS] = self._count
-        if self._count:
+    def _mark_ending(self) -> None:
+        """Say so where nobody ended the stream and the program exits."""
+        self._span.attributes.setdefault(semconv.STREAM_ENDING, "interrupted")
+
+    def statistics(self) -> dict[str, Value]:
+        """Work out counts and pauses, on the sink's thread.
+
+        Returns:
+            Attributes: chunk count, time to first chunk, longest and 95th percentile pause.
+        """
+        times = self._times
+        found: dict[str, Value] = {semconv.STREAM_CHUNKS: len(times)}
+        if times:
             found[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = self._first_ns / 1e9
-            found[semconv.STREAM_GAP_MAX] = self._gap_ns / 1e9
-        self._span.outputs = self._deltas.outputs()
+        gaps = sorted(b - a for a, b in pairwise(times))
+        if gaps:
+            found[semconv.STREAM_GAP_MAX] = gaps[-1] / 1e9
+            found[semconv.STREAM_GAP_P95] = gaps[max(0, -(-len(gaps) * 95 // 100) - 1)] / 1e9
+        return found
+
+    def tokens_per_second(self, tokens: int | None) -> float | None:
+        """Return how fast an answer of so many tokens came, or ``None`` if it came at once."""
+        if not tokens or len(self._times) < 2 or self._times[-1] == self._times[0]:  # noqa: PLR2004
+            return None
+        return tokens / ((self._times[-1] - self._times[0]) / 1e9)
+
+
+def _ignore(_: Any) -> None:
+    """Stand in for reading chunks once one could not be read."""
 
 
 _OWN: Final = ("_trace_inner", "_trace_watch", "_trace_next", "_trace_anext")
 
 
 class StreamProxy:
-    """Stands in for a stream: same class to ``isinstance``, same attributes, same items."""
+    """Stands in for a stream: same class to ``isinstance``, same attributes, same items.
+
+    Args:
+        inner: The stream.
+        watch: Follows it.
+        resume: Makes a span current and returns what undoes it. For a stream that calls
+            providers between its chunks, as the Router's do to fall back; around each step.
+    """
 
     __slots__ = (*_OWN, "__weakref__")
 
-    def __init__(self, inner: Any, watch: Watch) -> None:
+    def __init__(
+        self, inner: Any, watch: Watch, resume: Callable[[], Callable[[], None]] | None = None
+    ) -> None:
         put = object.__setattr__
         put(self, "_trace_inner", inner)
         put(self, "_trace_watch", watch)
-        put(self, "_trace_next", getattr(inner, "__next__", None))
-        put(self, "_trace_anext", getattr(inner, "__anext__", None))
+        step, astep = getattr(inner, "__next__", None), getattr(inner, "__anext__", None)
+        put(self, "_trace_next", step if resume is None or step is None else _inside(resume, step))
+        put(
+            self,
+            "_trace_anext",
+            astep if resume is None or astep is None else _inside_async(resume, astep),
+        )
 
     @property  # type: ignore[misc]
-    def __class__(self) -> type:  # isinstance() asks for it
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The stream's own class, which is what ``isinstance`` asks for."""
         return self._trace_inner.__class__  # type: ignore[no-any-return]
 
     def __iter__(self) -> StreamProxy:
@@ -325,6 +219,30 @@ class StreamProxy:
         watch = getattr(self, "_trace_watch", None)
         if watch is not None:
             watch.end("abandoned")
+
+
+def _inside(resume: Callable[[], Callable[[], None]], step: Callable[[], Any]) -> Callable[[], Any]:
+    def inside() -> Any:
+        leave = resume()
+        try:
+            return step()
+        finally:
+            leave()
+
+    return inside
+
+
+def _inside_async(
+    resume: Callable[[], Callable[[], None]], step: Callable[[], Awaitable[Any]]
+) -> Callable[[], Awaitable[Any]]:
+    async def inside() -> Any:
+        leave = resume()
+        try:
+            return await step()
+        finally:
+            leave()
+
+    return inside
 
 
 def _then(close: Callable[..., Any], watch: Watch) -> Callable[..., Any]:

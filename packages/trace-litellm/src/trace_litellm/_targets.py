@@ -6,10 +6,11 @@ and has the shape that was seen in all releases from 1.53.9 on: fail closed.
 
 from __future__ import annotations
 
+import enum
 import importlib
 import importlib.util
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any, Final
 
@@ -21,10 +22,18 @@ OLDEST: Final = (1, 53, 9)
 """The oldest release that was tried."""
 TROJANED: Final = frozenset({"1.82.7", "1.82.8", "1.107.0"})
 """Uploads that steal credentials. 1.82.7 and 1.82.8: 2026-03-24, MAL-2026-2144."""
+_MOST_WRAPPERS: Final = 16
 
 
 class UnsupportedLiteLLM(Exception):
     """The installed LiteLLM is not one that can be patched safely."""
+
+
+class Shape(enum.Enum):
+    """What a target's functions look like, checked before they are touched."""
+
+    CLIENT = "made by @client, or dispatching to one that is"
+    PLAIN = "an ordinary function"
 
 
 @attrs.frozen
@@ -32,13 +41,15 @@ class Target:
     """One of LiteLLM's entry points.
 
     Args:
-        name: LiteLLM's public name for it.
+        name: What its spans are called; the model follows.
         places: Where it is defined, as ``module:attribute``. Which exist depends on the release;
             the public one of 1.104 and later dispatches to the older one, and both are patched.
         family: Which reader understands it; see `trace_litellm._readers`.
         kind: The kind of its spans.
         operation: ``gen_ai.operation.name`` of its spans.
         twin: The sync function whose signature names its positional arguments; itself by default.
+        shape: What its functions must look like.
+        parent: Whether its spans hold others and have no content and no cost of their own.
         core: Whether LiteLLM without it is one we do not know.
     """
 
@@ -48,36 +59,179 @@ class Target:
     kind: SpanKind
     operation: str
     twin: str | None = None
+    shape: Shape = Shape.CLIENT
+    parent: bool = False
     core: bool = False
 
 
-_CHAT = ("litellm.chat_completions.dispatch", "litellm.main")
-_EMBEDDINGS = ("litellm.embeddings.dispatch", "litellm.main")
+def _both(
+    name: str, modules: Sequence[str], family: str, kind: SpanKind, operation: str, **more: Any
+) -> tuple[Target, Target]:
+    """Name a function and its async twin, ``a`` in front."""
+    twin = f"{modules[-1]}:{name}"
+    sync = Target(
+        more.pop("title", name), _in(modules, name), family, kind, operation, **more, twin=twin
+    )
+    return sync, attrs.evolve(sync, places=_in(modules, f"a{name}"))
 
 
-def _target(
-    name: str, modules: tuple[str, ...], family: str, kind: SpanKind, operation: str, **more: Any
-) -> Target:
-    return Target(name, tuple(f"{m}:{name}" for m in modules), family, kind, operation, **more)
+def _in(modules: Sequence[str], name: str) -> tuple[str, ...]:
+    return tuple(f"{module}:{name}" for module in modules)
 
+
+def _rest(module: str, *names: str) -> tuple[Target, ...]:
+    """Name management calls, traced by what goes in and comes out alone."""
+    place = module.removeprefix("litellm.").removesuffix(".main")
+    return tuple(
+        target
+        for name in names
+        for target in _both(
+            name, (module,), "any", SpanKind.INTERNAL, name, title=f"{place}.{name}"
+        )
+    )
+
+
+def _router(*names: str) -> tuple[Target, ...]:
+    """Name methods of the Router; their calls to providers are spans below theirs."""
+    return tuple(
+        Target(
+            "router",
+            (f"litellm.router:Router.{name}",),
+            "router",
+            SpanKind.CHAIN,
+            "router",
+            shape=Shape.PLAIN,
+            parent=True,
+        )
+        for name in names
+    )
+
+
+def _plain(place: str, family: str, kind: SpanKind, operation: str, **more: Any) -> Target:
+    name = place.rpartition(":")[2]
+    return Target(name, (place,), family, kind, operation, shape=Shape.PLAIN, **more)
+
+
+_LLM, _TOOL = SpanKind.LLM, SpanKind.TOOL
+_MAIN = "litellm.main"
+_MESSAGES = (
+    "litellm.messages.dispatch",
+    "litellm.llms.anthropic.experimental_pass_through.messages.handler",
+    "litellm.llms.anthropic.pass_through.messages.handler",
+)
+_IMAGES = (_MAIN, "litellm.images.main")
 
 TARGETS: Final[tuple[Target, ...]] = (
-    _target("completion", _CHAT, "chat", SpanKind.LLM, "chat", core=True),
-    _target("acompletion", _CHAT, "chat", SpanKind.LLM, "chat", core=True),
-    _target("embedding", _EMBEDDINGS, "embedding", SpanKind.EMBEDDING, "embeddings", core=True),
-    _target(
-        "aembedding",
-        _EMBEDDINGS,
-        "embedding",
-        SpanKind.EMBEDDING,
-        "embeddings",
-        twin="litellm.main:embedding",
-        core=True,
+    # what people call models with
+    *_both(
+        "completion", ("litellm.chat_completions.dispatch", _MAIN), "chat", _LLM, "chat",
+        title="chat", core=True,
     ),
-)
+    *_both("text_completion", (_MAIN,), "text", _LLM, "text_completion"),
+    *_both(
+        "embedding", ("litellm.embeddings.dispatch", _MAIN), "embedding", SpanKind.EMBEDDING,
+        "embeddings", title="embeddings", core=True,
+    ),
+    *_both(
+        "responses", ("litellm.responses.dispatch", "litellm.responses.main"), "responses", _LLM,
+        "chat",
+    ),
+    *_both("compact_responses", ("litellm.responses.main",), "responses", _LLM, "chat"),
+    Target("messages", _in(_MESSAGES, "anthropic_messages"), "messages", _LLM, "chat"),
+    Target("messages", _in(_MESSAGES[:1], "anthropic_messages_handler"), "messages", _LLM, "chat"),
+    *_both("generate_content", ("litellm.google_genai.main",), "google", _LLM, "generate_content"),
+    *_both(
+        "generate_content_stream", ("litellm.google_genai.main",), "google", _LLM,
+        "generate_content", title="generate_content",
+    ),
+    *_both("create", ("litellm.interactions.main",), "responses", _LLM, "chat",
+        title="interactions"),
+    *_both("image_generation", _IMAGES, "any", SpanKind.IMAGE, "image_generation"),
+    *_both("image_edit", _IMAGES, "any", SpanKind.IMAGE, "image_edit"),
+    *_both("image_variation", _IMAGES, "any", SpanKind.IMAGE, "image_variation"),
+    *_both("transcription", (_MAIN,), "any", SpanKind.AUDIO, "transcription"),
+    *_both("speech", (_MAIN,), "speech", SpanKind.AUDIO, "speech"),
+    _plain(f"{_MAIN}:moderation", "any", SpanKind.MODERATION, "moderation"),
+    Target(
+        "moderation", (f"{_MAIN}:amoderation",), "any", SpanKind.MODERATION, "moderation",
+        twin=f"{_MAIN}:moderation",
+    ),
+    *_both("rerank", ("litellm.rerank_api.main",), "any", SpanKind.RERANKER, "rerank"),
+    *_both("ocr", ("litellm.ocr.dispatch", "litellm.ocr.main"), "any", SpanKind.TOOL, "ocr"),
+    *_both("search", ("litellm.search.main",), "any", SpanKind.RETRIEVER, "retrieval",
+        title="search"),
+    *_both("search", ("litellm.vector_stores.main",), "any", SpanKind.RETRIEVER, "retrieval",
+        title="vector_store_search"),
+    *_both("query", ("litellm.rag.main",), "any", SpanKind.CHAIN, "retrieval", title="rag.query",
+        parent=True),
+    *_both("ingest", ("litellm.rag.main",), "any", SpanKind.CHAIN, "ingest", title="rag.ingest",
+        parent=True),
+    *_both("decisions", ("litellm.decisions.main",), "any", _LLM, "decisions"),
+    *_both("systemone", ("litellm.systemone.main",), "any", _LLM, "systemone"),
+    Target("passthrough", ("litellm.passthrough.main:llm_passthrough_route",), "any", _LLM,
+        "passthrough"),
+    Target("passthrough", ("litellm.passthrough.main:allm_passthrough_route",), "any", _LLM,
+        "passthrough"),
+    *_both("create_sandbox", ("litellm.sandbox.main",), "any", _TOOL, "execute_tool"),
+    *_both("run_code", ("litellm.sandbox.main",), "any", _TOOL, "execute_tool"),
+    # what calls those several times
+    *(
+        _plain(f"litellm.batch_completion.main:{name}", "batch", SpanKind.CHAIN, name, parent=True)
+        for name in (
+            "batch_completion", "batch_completion_models", "batch_completion_models_all_responses",
+        )
+    ),
+    _plain("litellm.tool_loop:run_tool_loop", "any", SpanKind.AGENT, "invoke_agent", parent=True),
+    _plain("litellm.tool_loop:arun_tool_loop", "any", SpanKind.AGENT, "invoke_agent", parent=True),
+    *_router(
+        "completion", "acompletion", "text_completion", "atext_completion", "embedding",
+        "aembedding", "image_generation", "aimage_generation", "atranscription", "aspeech",
+        "arerank", "abatch_completion", "abatch_completion_one_model_multiple_requests",
+        "abatch_completion_fastest_response", "schedule_acompletion", "aadapter_completion",
+        "_ageneric_api_call_with_fallbacks", "_generic_api_call_with_fallbacks",
+        "_aresponses_with_streaming_fallbacks", "_pass_through_moderation_endpoint_factory",
+        "_asearch_with_fallbacks", "_init_vector_store_api_endpoints",
+        "async_function_with_fallbacks", "function_with_fallbacks",
+    ),
+    # management: rare, told by what goes in and comes out
+    *_rest("litellm.responses.main", "get_responses", "delete_responses", "cancel_responses",
+        "list_input_items"),
+    *_rest("litellm.videos.main", "video_generation", "video_content", "video_remix", "video_list",
+        "video_status", "video_create_character", "video_get_character", "video_edit",
+        "video_extension"),
+    *_rest("litellm.files.main", "create_file", "file_retrieve", "file_delete", "file_list",
+        "file_content"),
+    *_rest("litellm.batches.main", "create_batch", "retrieve_batch", "list_batches",
+        "cancel_batch"),
+    *_rest("litellm.fine_tuning.main", "create_fine_tuning_job", "cancel_fine_tuning_job",
+        "retrieve_fine_tuning_job", "list_fine_tuning_jobs"),
+    *_rest("litellm.vector_stores.main", "create", "retrieve", "list", "update", "delete"),
+    *_rest("litellm.vector_store_files.main", "create", "list", "retrieve", "retrieve_content",
+        "update", "delete"),
+    *_rest("litellm.interactions.main", "get", "delete", "cancel"),
+    *_rest("litellm.interactions.agents.main", "create", "list", "get", "delete", "list_versions"),
+    *_rest("litellm.containers.main", "create_container", "list_containers", "retrieve_container",
+        "delete_container", "list_container_files", "upload_container_file"),
+    *_rest("litellm.skills.main", "create_skill", "list_skills", "get_skill", "delete_skill"),
+    *_rest("litellm.evals.main", "create_eval", "list_evals", "get_eval", "update_eval",
+        "delete_eval", "cancel_eval", "create_run", "list_runs", "get_run", "cancel_run",
+        "delete_run"),
+)  # fmt: skip
 
 PRE_CALL: Final = "litellm.litellm_core_utils.litellm_logging:Logging.pre_call"
 """Called before every request to a provider, with the endpoint and the headers."""
+RUN_ASYNC: Final = "litellm.litellm_core_utils.asyncify:run_async_function"
+"""Runs a coroutine function for a sync one, on another thread where a loop is running."""
+RETRIES: Final = tuple(
+    f"{_MAIN}:{name}_with_retries"
+    for name in ("completion", "acompletion", "responses", "aresponses")
+)
+"""Call a function again until it succeeds. Called while the first failure is being handled."""
+COOLDOWNS: Final = (
+    "litellm.router_utils.cooldown_handlers:set_cooldown_deployments",
+    "litellm.router_utils.cooldown_handlers:_set_cooldown_deployments",
+)
+"""Take a failing deployment of a Router out of use for a while, and say whether they did."""
 
 
 @attrs.frozen(eq=False)
@@ -137,14 +291,19 @@ def find_targets() -> tuple[Found, ...]:
 def _find(target: Target) -> Found:
     functions: list[FunctionType] = []
     for place in target.places:
-        function = _entry_point(lookup(place))
+        function = _entry_point(lookup(place), target.shape, place)
         if function is not None and function not in functions:
             functions.append(function)
     if target.core and not any(is_client_closure(f) for f in functions):
         raise UnsupportedLiteLLM(
-            f"litellm.{target.name} does not look like any release tracing was tested on"
+            f"litellm's {target.name} does not look like any release tracing was tested on"
         )
     return Found(target, tuple(functions), _parameters(target, functions))
+
+
+def find_plain(place: str) -> FunctionType | None:
+    """Return an ordinary function of LiteLLM's, or ``None`` where there is none of that shape."""
+    return _entry_point(lookup(place), Shape.PLAIN, place)
 
 
 def lookup(place: str) -> Any:
@@ -152,22 +311,34 @@ def lookup(place: str) -> Any:
     module_name, _, path = place.partition(":")
     try:
         thing: Any = importlib.import_module(module_name)
-    except ImportError:  # a place of another release, or an extra that is not installed
+    except Exception:  # of another release, or in want of an extra that is not installed
         return None
     for name in path.split("."):
-        thing = getattr(thing, name, None)
+        thing = inspect.getattr_static(thing, name, None)
     return thing
 
 
-def _entry_point(thing: Any) -> FunctionType | None:
+def _entry_point(thing: Any, shape: Shape, place: str) -> FunctionType | None:
     """Find LiteLLM's own function under whatever other tools have wrapped around it."""
-    while thing is not None:
-        if type(thing) is FunctionType and (is_client_closure(thing) or _is_dispatch(thing)):
+    for _ in range(_MOST_WRAPPERS):
+        if thing is None:
+            return None
+        if type(thing) is FunctionType and _has_shape(thing, shape, place):
             return thing
-        thing = inspect.getattr_static(thing, "__wrapped__", None) or getattr(
-            thing, "__wrapped__", None
-        )
+        thing = getattr(thing, "__wrapped__", None)
     return None
+
+
+def _has_shape(function: FunctionType, shape: Shape, place: str) -> bool:
+    if shape is Shape.CLIENT:
+        return is_client_closure(function) or _is_dispatch(function)
+    module_name, _, path = place.partition(":")
+    code = function.__code__
+    return (
+        code.co_name == path.rpartition(".")[2]
+        and function.__module__ == module_name
+        and not code.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR)
+    )
 
 
 def is_client_closure(function: FunctionType) -> bool:

@@ -1,0 +1,135 @@
+"""Hooks on what LiteLLM does around its calls: retries, other threads, cool-downs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from types import FunctionType
+from typing import Any
+
+from trace_core import capture_context, snapshot
+from trace_litellm import _calls, _targets
+from trace_litellm._calls import Call, Calls
+from trace_litellm._patch import Hook, Original
+
+COOLDOWN_EVENT = "litellm.router.cooldown"
+
+
+def hooks_of(calls: Calls) -> dict[FunctionType, Hook]:
+    """Return the hooks for the functions found in the installed LiteLLM; each may be missing.
+
+    Args:
+        calls: Knows the open calls.
+    """
+    wanted: list[tuple[str, Callable[[Calls], Hook]]] = [
+        (_targets.PRE_CALL, lambda calls: calls.before_request),
+        (_targets.RUN_ASYNC, carrying_context),
+        *((place, noticing_retries) for place in _targets.RETRIES),
+        *((place, noticing_cooldowns) for place in _targets.COOLDOWNS),
+    ]
+    found = [(_targets.find_plain(place), make) for place, make in wanted]
+    return {function: make(calls) for function, make in found if function is not None}
+
+
+def carrying_context(calls: Calls) -> Hook:
+    """Make the hook that lets a coroutine run on another thread know what is around it.
+
+    Args:
+        calls: Knows the open calls.
+    """
+
+    def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if calls.call_around() is None:
+            return original(*args, **kwargs)
+        if args:
+            return original(_carried(args[0]), *args[1:], **kwargs)
+        function = kwargs.pop("async_function")
+        return original(async_function=_carried(function), **kwargs)
+
+    return hook
+
+
+def _carried(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    restored, around = capture_context(), _calls.around_here()
+
+    async def carried(*args: Any, **kwargs: Any) -> Any:
+        with restored(), around():
+            return await function(*args, **kwargs)
+
+    return carried
+
+
+def noticing_retries(calls: Calls) -> Hook:
+    """Make the hook of ``..._with_retries``, which LiteLLM calls while handling a failure.
+
+    Args:
+        calls: Knows the open calls.
+    """
+
+    def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        call = calls.call_around()
+        error = sys.exc_info()[1]
+        if call is not None and error is not None and not call.retrying:
+            try:
+                call.retry(error)
+                _wrap_function(call, kwargs)
+            except Exception as trouble:
+                calls.on_error("following a retry", trouble)
+        return original(*args, **kwargs)
+
+    return hook
+
+
+def _wrap_function(call: Call, kwargs: dict[str, Any]) -> None:
+    """Open a span around each call of a raw function that is to be retried.
+
+    Where there is none LiteLLM calls its own entry point again, which is hooked already.
+    """
+    function = kwargs.get("original_function")
+    if function is None:
+        return
+
+    async def attempt(*args: Any, **options: Any) -> Any:
+        tried = call.next_attempt()
+        if tried is None:
+            return await function(*args, **options)
+        try:
+            result = await function(*args, **options)
+        except BaseException as error:
+            tried.failed(error)
+            raise
+        return tried.returned(result)
+
+    kwargs["original_function"] = attempt
+
+
+def noticing_cooldowns(calls: Calls) -> Hook:
+    """Make the hook that notes on a Router's span which deployment is taken out of use.
+
+    Args:
+        calls: Knows the open calls.
+    """
+
+    def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result = original(*args, **kwargs)
+        call = calls.call_around()
+        if result is True and call is not None:
+            try:
+                _note_cooldown(call, kwargs)
+            except Exception as trouble:
+                calls.on_error("noting a cool-down", trouble)
+        return result
+
+    return hook
+
+
+def _note_cooldown(call: Call, details: dict[str, Any]) -> None:
+    span = call.above.span if call.above is not None else call.span
+    span.event(
+        COOLDOWN_EVENT,
+        {
+            "litellm.model_id": snapshot(details.get("deployment")),
+            "litellm.router.cooldown_seconds": snapshot(details.get("time_to_cooldown")),
+            "http.response.status_code": snapshot(details.get("exception_status")),
+        },
+    )

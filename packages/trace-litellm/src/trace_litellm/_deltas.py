@@ -1,0 +1,403 @@
+"""What the chunks of a stream add up to, one class per family of streams.
+
+`Deltas.add` runs on the caller's thread for every chunk and must be quick. Fields are taken from
+the models' own dictionaries: asking a pydantic model for an extra field by name costs two
+microseconds, twice what a whole chunk may cost. `Deltas.outputs` runs on the sink's thread.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Protocol
+
+from trace_core import Value, snapshot
+
+_TEXTS: Final = frozenset({"content", "reasoning_content", "refusal"})
+
+
+class Deltas(Protocol):
+    """Adds up the chunks of one family of streams."""
+
+    def add(self, chunk: Any) -> None:
+        """Take what is new in a chunk, keeping nothing of the chunk itself."""
+        ...
+
+    def outputs(self) -> Value:
+        """Return the whole answer so far, in the shape of one that was not streamed."""
+        ...
+
+
+class ChatDeltas:
+    """Adds up chat completion chunks, per choice."""
+
+    def __init__(self) -> None:
+        self._choices: dict[int, _Choice] = {}
+        self._head: dict[str, Value] = {}
+        self._usage: Value = None
+
+    def add(self, chunk: Any) -> None:
+        """Take a chunk's deltas."""
+        fields = chunk.__dict__
+        if not self._head:
+            self._head = {name: fields.get(name) for name in ("id", "created", "model")}
+        for choice in fields["choices"]:
+            self._add_choice(choice)
+        usage = fields.get("usage") or _extra(chunk).get("usage")
+        if usage is not None:
+            self._usage = snapshot(usage)
+
+    def _add_choice(self, choice: Any) -> None:
+        fields = choice.__pydantic_extra__  # where current releases keep everything
+        if not fields or "delta" not in fields:
+            fields = {**choice.__dict__, **(fields or {})}
+        index = fields.get("index") or 0
+        into = self._choices.get(index)
+        if into is None:
+            into = self._choices[index] = _Choice(index)
+        if fields.get("finish_reason") is not None:
+            into.finish_reason = fields["finish_reason"]
+        delta = fields.get("delta")
+        if delta is None:
+            return
+        for name, value in delta.__dict__.items():
+            if value is not None:
+                into.add(name, value)
+        for name, value in _extra(delta).items():
+            if value is not None:
+                into.add(name, value)
+
+    def outputs(self) -> Value:
+        """Return a chat completion with what has arrived."""
+        choices = tuple(self._choices[index].to_value() for index in sorted(self._choices))
+        result: dict[str, Value] = {**self._head, "object": "chat.completion", "choices": choices}
+        if self._usage is not None:
+            result["usage"] = self._usage
+        return result
+
+
+def _extra(model: Any) -> Mapping[str, Any]:
+    return model.__pydantic_extra__ or {}
+
+
+class _Choice:
+    """What has arrived for one choice."""
+
+    __slots__ = ("_lists", "_rest", "_texts", "finish_reason", "index")
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.finish_reason: Value = None
+        self._texts: dict[str, list[str]] = {}
+        self._lists: dict[str, dict[object, dict[str, Any]]] = {}
+        self._rest: dict[str, Value] = {}
+
+    def add(self, name: str, value: Any) -> None:
+        """Take one field of a delta."""
+        if name in _TEXTS and value.__class__ is str:
+            texts = self._texts.get(name)
+            if texts is None:
+                self._texts[name] = [value]
+            else:
+                texts.append(value)
+        elif name == "tool_calls" and isinstance(value, list):
+            for part in value:
+                self._merge(name, snapshot(part))
+        elif name == "thinking_blocks" and isinstance(value, list):
+            for part in value:
+                self._merge_block(snapshot(part))
+        elif name != "role" or name not in self._rest:
+            self._rest[name] = snapshot(value)
+
+    def _merge(self, name: str, part: Value) -> None:
+        """Add a tool call's delta to the call of the same index."""
+        if not isinstance(part, Mapping):
+            return
+        calls = self._lists.setdefault(name, {})
+        call = calls.setdefault(part.get("index") or 0, {})
+        for key, value in part.items():
+            if key == "function" and isinstance(value, Mapping):
+                _merge_function(call.setdefault("function", {}), value)
+            elif value is not None:
+                call[key] = value
+
+    def _merge_block(self, part: Value) -> None:
+        """Add a thinking delta to the last block; a signature ends a block."""
+        if not isinstance(part, Mapping):
+            return
+        blocks = self._lists.setdefault("thinking_blocks", {})
+        last = blocks.get(len(blocks) - 1)
+        if last is None or "signature" in last or last.get("type") != part.get("type"):
+            last = blocks[len(blocks)] = {"type": part.get("type")}
+        for key in ("thinking", "data"):
+            if part.get(key):
+                last[key] = f"{last.get(key, '')}{part[key]}"
+        if part.get("signature"):
+            last["signature"] = part["signature"]
+
+    def to_value(self) -> Value:
+        message: dict[str, Value] = {"role": "assistant", "content": None, **self._rest}
+        message |= {name: "".join(texts) for name, texts in self._texts.items()}
+        message |= {name: tuple(parts.values()) for name, parts in self._lists.items()}
+        return {"index": self.index, "finish_reason": self.finish_reason, "message": message}
+
+
+def _merge_function(into: dict[str, Any], part: Mapping[str, Any]) -> None:
+    if part.get("name"):
+        into["name"] = part["name"]
+    into["arguments"] = f"{into.get('arguments', '')}{part.get('arguments') or ''}"
+
+
+class TextDeltas:
+    """Adds up text completion chunks, per choice."""
+
+    def __init__(self) -> None:
+        self._texts: dict[int, list[str]] = {}
+        self._reasons: dict[int, Value] = {}
+        self._head: dict[str, Value] = {}
+        self._usage: Value = None
+
+    def add(self, chunk: Any) -> None:
+        """Take a chunk's texts."""
+        if not self._head:
+            self._head = {name: getattr(chunk, name, None) for name in ("id", "created", "model")}
+        for choice in chunk.choices:
+            index = getattr(choice, "index", 0) or 0
+            texts = self._texts.setdefault(index, [])
+            if choice.text:
+                texts.append(choice.text)
+            if choice.finish_reason is not None:
+                self._reasons[index] = choice.finish_reason
+        usage = getattr(chunk, "usage", None)
+        if usage is not None:
+            self._usage = snapshot(usage)
+
+    def outputs(self) -> Value:
+        """Return a text completion with what has arrived."""
+        choices = tuple(
+            {"index": i, "text": "".join(texts), "finish_reason": self._reasons.get(i)}
+            for i, texts in sorted(self._texts.items())
+        )
+        result: dict[str, Value] = {**self._head, "object": "text_completion", "choices": choices}
+        if self._usage is not None:
+            result["usage"] = self._usage
+        return result
+
+
+class EventDeltas:
+    """Adds up events of the Responses and Interactions APIs: deltas, until the whole is sent."""
+
+    def __init__(self) -> None:
+        self._whole: Value = None
+        self._texts: dict[tuple[object, ...], list[str]] = {}
+
+    def add(self, chunk: Any) -> None:
+        """Take an event's delta, or the whole response it carries."""
+        fields: Mapping[str, Any] = chunk if isinstance(chunk, Mapping) else chunk.__dict__
+        delta = fields.get("delta")
+        if isinstance(delta, str):
+            kind = fields.get("type")
+            key = (getattr(kind, "value", kind), fields.get("output_index"))
+            self._texts.setdefault(key, []).append(delta)
+            return
+        whole = fields.get("response") or fields.get("interaction")
+        if whole is not None:
+            self._whole = snapshot(whole)
+
+    def outputs(self) -> Value:
+        """Return the response; where it was cut short, with the deltas that had arrived."""
+        partial = tuple(
+            {"type": str(key[0]), "output_index": snapshot(key[1]), "text": "".join(texts)}
+            for key, texts in self._texts.items()
+        )
+        whole = self._whole
+        if not isinstance(whole, Mapping):
+            return {"output": partial}
+        if whole.get("output") or not partial:
+            return whole
+        return {**whole, "output": partial}
+
+
+class SseDeltas:
+    """Adds up server-sent events that come as bytes, cut anywhere, or as objects.
+
+    Bytes are only collected while they pass: they are immutable, so keeping them copies nothing.
+
+    Args:
+        merge: Adds up the events' data.
+    """
+
+    def __init__(self, merge: EventMerger) -> None:
+        self._merge = merge
+        self._parts: list[bytes] = []
+        self._objects: list[Value] = []
+
+    def add(self, chunk: Any) -> None:
+        """Keep a chunk."""
+        if chunk.__class__ is bytes:
+            self._parts.append(chunk)
+        elif chunk.__class__ is str:
+            self._parts.append(chunk.encode("utf-8", "replace"))
+        else:
+            self._objects.append(snapshot(chunk))
+
+    def outputs(self) -> Value:
+        """Return the answer that the events add up to."""
+        return self._merge([*sse_data(b"".join(self._parts)), *self._objects])
+
+
+class EventMerger(Protocol):
+    """Makes one answer of the data of many events."""
+
+    def __call__(self, events: list[Value], /) -> Value:
+        """Return the answer."""
+        ...
+
+
+def sse_data(raw: bytes) -> Iterator[Value]:
+    """Read the data of server-sent events; what is not JSON, as an event cut short, is left out.
+
+    Args:
+        raw: Whole or partial events, as they came over the wire.
+    """
+    for line in raw.splitlines():
+        if not line.startswith(b"data:"):
+            continue
+        try:
+            yield snapshot(json.loads(line[5:]))
+        except ValueError:  # "[DONE]", or the last event of a stream that was cut
+            continue
+
+
+def merge_anthropic(events: list[Value]) -> Value:
+    """Add up the events of Anthropic's Messages API.
+
+    Args:
+        events: The events' data.
+
+    Returns:
+        A message as it would have been without streaming.
+    """
+    message: dict[str, Any] = {}
+    blocks: dict[object, dict[str, Any]] = {}
+    for event in events:
+        if isinstance(event, Mapping):
+            _merge_anthropic_event(message, blocks, event)
+    if message:
+        message["content"] = tuple(_closed(block) for block in blocks.values())
+    return message
+
+
+def _merge_anthropic_event(
+    message: dict[str, Any], blocks: dict[object, dict[str, Any]], event: Mapping[str, Any]
+) -> None:
+    kind, index = event.get("type"), event.get("index")
+    if kind == "message_start":
+        message.update(event.get("message") or {})
+    elif kind == "content_block_start":
+        blocks[index] = dict(event.get("content_block") or {})
+    elif kind == "content_block_delta":
+        _merge_anthropic_delta(blocks.setdefault(index, {}), event.get("delta") or {})
+    elif kind == "message_delta":
+        message.update({k: v for k, v in (event.get("delta") or {}).items() if v is not None})
+        counted = {k: v for k, v in (event.get("usage") or {}).items() if v is not None}
+        message["usage"] = {**(message.get("usage") or {}), **counted}
+
+
+_ANTHROPIC_DELTAS: Final = {
+    "text_delta": "text",
+    "thinking_delta": "thinking",
+    "signature_delta": "signature",
+    "input_json_delta": "partial_json",
+}
+
+
+def _merge_anthropic_delta(block: dict[str, Any], delta: Mapping[str, Any]) -> None:
+    name = _ANTHROPIC_DELTAS.get(str(delta.get("type")))
+    if name is not None:
+        block[name] = f"{block.get(name) or ''}{delta.get(name) or ''}"
+
+
+def _closed(block: dict[str, Any]) -> Mapping[str, Value]:
+    """Read a tool's input, which comes as pieces of JSON; a broken piece stays text."""
+    text = block.pop("partial_json", None)
+    if text:
+        try:
+            block["input"] = snapshot(json.loads(text))
+        except ValueError:
+            block["input"] = text
+    return block
+
+
+def merge_google(events: list[Value]) -> Value:
+    """Add up the chunks of Google's ``streamGenerateContent``.
+
+    Args:
+        events: The chunks.
+
+    Returns:
+        A response as it would have been without streaming: texts joined, the last usage.
+    """
+    result: dict[str, Any] = {}
+    candidates: dict[object, dict[str, Any]] = {}
+    for event in events:
+        if not isinstance(event, Mapping):
+            continue
+        result.update({k: v for k, v in event.items() if k != "candidates" and v is not None})
+        found = event.get("candidates")
+        for candidate in found if isinstance(found, tuple) else ():
+            if isinstance(candidate, Mapping):
+                _merge_candidate(candidates.setdefault(candidate.get("index") or 0, {}), candidate)
+    if candidates:
+        result["candidates"] = tuple(candidates.values())
+    return result
+
+
+def _merge_candidate(into: dict[str, Any], candidate: Mapping[str, Any]) -> None:
+    content = candidate.get("content") or {}
+    parts = [*(into.get("content") or {}).get("parts", ())]
+    for part in content.get("parts") or ():
+        same = parts and set(part) == set(parts[-1]) == {"text"}
+        if same:
+            parts[-1] = {"text": parts[-1]["text"] + part["text"]}
+        else:
+            parts.append(part)
+    into.update({k: v for k, v in candidate.items() if v is not None})
+    into["content"] = {"role": "model", **content, "parts": tuple(parts)}
+
+
+class NoDeltas:
+    """Adds up nothing: the spans below have the content."""
+
+    def add(self, chunk: Any) -> None:
+        """Do nothing."""
+
+    def outputs(self) -> Value:
+        """Return nothing."""
+        return None
+
+
+class ListDeltas:
+    """Keeps the chunks of a stream nobody knows more about, up to a limit."""
+
+    LIMIT: Final = 1_000
+
+    def __init__(self) -> None:
+        self._chunks: list[Value] = []
+        self._left_out = 0
+
+    def add(self, chunk: Any) -> None:
+        """Keep a copy of a chunk."""
+        if len(self._chunks) < self.LIMIT:
+            self._chunks.append(
+                chunk.decode("utf-8", "replace") if chunk.__class__ is bytes else snapshot(chunk)
+            )
+        else:
+            self._left_out += 1
+
+    def outputs(self) -> Value:
+        """Return the chunks, and how many more there were."""
+        result: dict[str, Value] = {"chunks": tuple(self._chunks)}
+        if self._left_out:
+            result["chunks_left_out"] = self._left_out
+        return result
