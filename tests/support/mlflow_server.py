@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -137,6 +141,41 @@ def _environment() -> dict[str, str]:
         "DO_NOT_TRACK": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
+
+
+@functools.lru_cache(maxsize=1)
+def shared_server() -> MlflowServer:
+    """Return one running server for all tests of this process; starting one takes ten seconds.
+
+    Tests keep apart by using experiments of their own.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="mlflow-server-"))
+    server = MlflowServer(folder).start()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(server.stop, kill=True)
+    return server
+
+
+@functools.lru_cache(maxsize=1)
+def _empty_database() -> Path:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    folder = Path(tempfile.mkdtemp(prefix="mlflow-database-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    SqlAlchemyStore(f"sqlite:///{folder / 'empty.db'}", str(folder)).engine.dispose()
+    return folder / "empty.db"
+
+
+def database(folder: Path) -> str:
+    """Return the URI of a new, empty MLflow database.
+
+    It is copied from one made once, because MLflow takes five seconds to make one.
+
+    Args:
+        folder: Where it goes.
+    """
+    shutil.copy(_empty_database(), folder / "mlflow.db")
+    return f"sqlite:///{folder / 'mlflow.db'}"
 
 
 def free_port() -> int:

@@ -60,6 +60,7 @@ class _Mlflow:
     """The parts of a fully imported MLflow that are used here."""
 
     def __init__(self) -> None:
+        import mlflow
         from mlflow.tracing import fluent as tracing_fluent
         from mlflow.tracing import provider
         from mlflow.tracing.trace_manager import InMemoryTraceManager
@@ -67,8 +68,6 @@ class _Mlflow:
         from mlflow.tracking import is_tracking_uri_set
         from mlflow.utils.autologging_utils import get_autologging_config
         from opentelemetry import trace as otel
-
-        import mlflow
 
         self.mlflow: Any = mlflow
         self.provider: Any = provider

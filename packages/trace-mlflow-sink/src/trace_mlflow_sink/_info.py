@@ -148,7 +148,8 @@ def totals(spans: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         (semconv.USER_ID, _keys.METADATA_USER),
     ):
         said = (_unwrapped(attributes.get(name)) for attributes in stored)
-        found.update({key: one for one in said if isinstance(one, str)})
+        known = next((one for one in said if isinstance(one, str)), None)
+        found.update({key: known} if known else {})
     for name, key in (
         (_keys.CHAT_TOKEN_USAGE, _keys.METADATA_TOKEN_USAGE),
         (_keys.LLM_COST, _keys.METADATA_COST),

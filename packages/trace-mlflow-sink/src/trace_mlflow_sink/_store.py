@@ -6,11 +6,12 @@ from __future__ import annotations
 # registers itself with the interpreter's shutdown and refuses to once that has begun.
 import concurrent.futures.thread  # noqa: F401
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from trace_core import SinkError, Span, after_fork, semconv
-from trace_mlflow_sink import _convert, _info, _where
+from trace_mlflow_sink import _convert, _dialects, _info, _keys, _where
 from trace_mlflow_sink._bisect import Refused, deliver
 
 if TYPE_CHECKING:
@@ -62,15 +63,27 @@ class StoreWriter:
         """
         store = self._open()
         experiment = self._experiment(store, where)
+        dialect = self._dialect()
         refused = deliver(spans, lambda batch: _log(store, experiment, batch))
         bad = {span.context for span, _ in refused}
         taken = [span for span in spans if span.context not in bad]
         roots = [span for span in taken if span.parent_id is None]
         if where.run_id is not None and roots:
             store.link_traces_to_run([_info.mlflow_id(r.trace_id) for r in roots], where.run_id)
-        for root in filter(_info.says_more, roots):
-            store.start_trace(_trace_info(_info.of_root(root, experiment, where.run_id, {})))
+        if dialect.recount:
+            _recount(store, experiment, where.run_id, taken)
+        else:
+            for root in filter(_info.says_more, roots):
+                store.start_trace(_trace_info(_info.of_root(root, experiment, where.run_id, {})))
         return refused
+
+    def _dialect(self) -> _dialects.Dialect:
+        from mlflow.version import VERSION
+
+        dialect = _dialects.dialect_of(VERSION, "this program")
+        if dialect.nested or not dialect.otlp:
+            raise SinkError(f"MLflow {VERSION} cannot read traces back as a whole: upgrade to 3.8")
+        return dialect
 
     def known_experiment(self, name: str) -> str | None:
         """Return the id of an experiment that was written to before.
@@ -127,10 +140,30 @@ def _mlflow_span(span: Span) -> MlflowSpan:
 
     made: Any = MlflowSpan
     proto = _convert.to_proto(span)
-    result: MlflowSpan = made.from_otel_proto(
-        proto, resource=_convert.resource(span.resource.get(semconv.SERVICE_NAME))
-    )
+    service = span.resource.get(semconv.SERVICE_NAME)
+    more = {}
+    if service is not None and "resource" in signature(made.from_otel_proto).parameters:
+        more["resource"] = _convert.resource(service)
+    result: MlflowSpan = made.from_otel_proto(proto, **more)
     return result
+
+
+def _recount(store: _Store, experiment: str, run_id: str | None, spans: Sequence[Span]) -> None:
+    """Set the totals of traces to what their stored spans add up to, from their root on.
+
+    Traces that MLflow itself finishes are left to it.
+    """
+    ours = [span for span in spans if not span.attributes.get(_keys.LIVE)]
+    roots = {span.trace_id: span for span in ours if span.parent_id is None}
+    for trace_id in dict.fromkeys(span.trace_id for span in ours):
+        trace = store.get_trace(_info.mlflow_id(trace_id), allow_partial=True)
+        counted = _info.totals(span.to_dict() for span in trace.data.spans)
+        if trace_id in roots:
+            info = _info.of_root(roots[trace_id], experiment, run_id, counted)
+            store.start_trace(_trace_info(info))
+        elif trace.info.state.value != _info.IN_PROGRESS:
+            trace.info.trace_metadata.update(counted)
+            store.start_trace(trace.info)
 
 
 def _trace_info(info: _info.TraceInfo) -> MlflowTraceInfo:
