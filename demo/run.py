@@ -59,6 +59,10 @@ class Calls:
             **options,
         }
 
+    @property
+    def _is_local(self) -> bool:
+        return "api_base" in self._options
+
     def _ask(self, question: str, **more: Any) -> dict[str, Any]:
         return {**self._options, "messages": [{"role": "user", "content": question}], **more}
 
@@ -92,7 +96,7 @@ class Calls:
 
     def failing(self) -> None:
         """A call that fails: a prompt too long for the local model, or a model there is not."""
-        if "api_base" in self._options:
+        if self._is_local:
             wrong = self._ask(CONTEXT_OVERFLOW)
         else:
             wrong = self._ask("Hello?", model=f"{self.model}-of-which-nobody-heard")
@@ -100,6 +104,14 @@ class Calls:
             litellm.completion(**wrong)
         except (litellm.exceptions.BadRequestError, litellm.exceptions.NotFoundError) as error:
             print(f"    It failed, as it should: {type(error).__name__}.")
+
+    def embedding(self) -> None:
+        """An embedding of two texts."""
+        litellm.embedding(
+            **{k: v for k, v in self._options.items() if k != "max_tokens"},
+            input=["a cat", "a dog"],
+            encoding_format="float",
+        )
 
     async def asynchronous(self) -> None:
         """A call with await."""
@@ -129,7 +141,10 @@ class Calls:
 
     def all(self) -> None:
         """Make every call, saying which."""
-        for call in (self.plain, self.stream, self.abandoned_stream, self.cached, self.failing):
+        calls = [self.plain, self.stream, self.abandoned_stream, self.cached, self.failing]
+        if self._is_local:
+            calls.append(self.embedding)
+        for call in calls:
             _announce(call)
             call()
         asyncio.run(self._all_asynchronous())
