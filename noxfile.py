@@ -228,7 +228,7 @@ def tests(session: nox.Session) -> None:
 def compat(session: nox.Session, litellm: str) -> None:
     """Test trace-core and trace-litellm with one of the LiteLLM releases in compat.toml."""
     _install(session, "test", litellm=litellm)
-    _pytest(session, "packages/trace-core/tests", "packages/trace-litellm/tests")
+    _pytest(session, "packages/trace-core/tests", "packages/trace-litellm/tests", "tests/test_install.py")
 
 
 @nox.session(python=[NEWEST], requires=["build"])
