@@ -1007,6 +1007,7 @@ class _Server(ThreadingHTTPServer):
     """A threading server that knows its connections, so that it can end them."""
 
     daemon_threads = True
+    request_queue_size = 128  # of 5, some of many callers at once are turned away
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider

@@ -4,7 +4,7 @@ A scenario makes real calls over HTTP to the loopback provider, on a lane of its
 function returns is what the caller saw, made comparable: it must be the same with tracing on.
 """
 
-# ruff: noqa: D103  # the name of a scenario says what it is
+# the name of a scenario says what it is
 
 from __future__ import annotations
 
@@ -510,7 +510,7 @@ def _body(message: str, code: str | None = None) -> dict[str, Any]:
 _error_case("500", "provider", 500, Scenario(status=500))
 _error_case("429", "rate_limit", 429, Scenario(status=429, retry_after=1))
 _error_case("401", "authentication", 401, Scenario(status=401))
-_error_case("404", "invalid_request", 404, Scenario(status=404))
+_error_case("404", "invalid_request" if NEWER else "not_found", 404, Scenario(status=404))
 _error_case("400", "invalid_request", 400, Scenario(status=400))
 _error_case(
     "context_window",
@@ -682,7 +682,7 @@ def retries(w: World) -> Any:
     return w.litellm.completion(CLAUDE, MESSAGES, num_retries=3, **w.anthropic())
 
 
-@case(RETRIED, script=Scenario(status=500, fail_times=2))
+@case(RETRIED, script=Scenario(status=500, fail_times=2), since=(1, 75, 8))
 def retries_async(w: World) -> Any:
     call = w.litellm.acompletion(CLAUDE, MESSAGES, num_retries=3, **w.anthropic())
     return asyncio.run(call)
@@ -1117,12 +1117,12 @@ def other(name: str, kind: str, **more: Any) -> Expect:
     return Expect(name, kind, **options)
 
 
-@case(other("image_generation openai/dall-e-3", "IMAGE", cost=ANY, usage=ANY))
+@case(other("image_generation openai/dall-e-3", "IMAGE", cost=ANY, usage=ANY), since=(1, 70, 4))
 def image(w: World) -> Any:
     return w.litellm.image_generation(model="openai/dall-e-3", prompt="hi", **w.openai())
 
 
-@case(other("image_generation openai/dall-e-3", "IMAGE", cost=ANY, usage=ANY))
+@case(other("image_generation openai/dall-e-3", "IMAGE", cost=ANY, usage=ANY), since=(1, 70, 4))
 def image_async(w: World) -> Any:
     return asyncio.run(
         w.litellm.aimage_generation(model="openai/dall-e-3", prompt="hi", **w.openai())
@@ -1158,12 +1158,12 @@ def speech_async(w: World) -> Any:
 MODERATED = other("moderation omni-moderation-latest", "MODERATION", text="categories")
 
 
-@case(MODERATED)
+@case(MODERATED, since=(1, 70, 4))
 def moderation(w: World) -> Any:
     return w.litellm.moderation(input="hi", model="omni-moderation-latest", **bare(w))
 
 
-@case(MODERATED)
+@case(MODERATED, since=(1, 70, 4))
 def moderation_async(w: World) -> Any:
     return asyncio.run(w.litellm.amoderation(input="hi", model="omni-moderation-latest", **bare(w)))
 

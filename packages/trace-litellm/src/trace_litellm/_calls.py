@@ -460,7 +460,7 @@ class Call(Delegation):
 
         def end(error: BaseException | None) -> None:
             self._told |= told_of(stream)
-            self._told["usage"] = usage_kept_by(stream)
+            self._told |= usage_kept_by(stream)
             self._end(error)
 
         self._watch = Watch(self.span, self._deltas, end, self._calls.on_error)
@@ -538,11 +538,12 @@ class Call(Delegation):
             return None
 
     def _with_usage(self, span: Span) -> Span:
-        outputs = span.outputs
-        kept = self._told.get("usage")
-        if kept is not None and isinstance(outputs, Mapping) and "usage" not in outputs:
+        outputs, kept = span.outputs, self._told.get("usage")
+        if kept is not None and isinstance(outputs, Mapping):
             outputs = {**outputs, "usage": kept}
         usage = read.usage_of(outputs)
+        if usage is not None and kept is None and self._told.get("keeps_chunks"):
+            usage = attrs.evolve(usage, source=UsageSource.ESTIMATED)  # LiteLLM made it up
         if usage is None and self._deltas is not None:
             usage = estimated_usage(span)
         if usage is None and span.status.code is not StatusCode.ERROR:
@@ -600,16 +601,21 @@ def told_of(result: Any) -> dict[str, Value]:
     return found
 
 
-def usage_kept_by(stream: Any) -> Value:
-    """Find the usage that LiteLLM keeps of a stream but does not show to the caller.
+def usage_kept_by(stream: Any) -> dict[str, Value]:
+    """Find the usage that a provider told at the end of a stream, among the chunks LiteLLM keeps.
+
+    What the caller sees may be nothing, or LiteLLM's own count instead.
 
     Args:
         stream: LiteLLM's stream.
+
+    Returns:
+        ``usage``, if it was told, and whether the stream keeps chunks at all.
     """
     inner = getattr(stream, "completion_stream", None)  # text completions wrap chat ones
-    for holder in (stream, inner):
-        for chunk in reversed(getattr(holder, "chunks", None) or ()):
-            usage = getattr(chunk, "usage", None)
-            if usage is not None:
-                return snapshot(usage)
-    return None
+    chunks = getattr(stream, "chunks", None) or getattr(inner, "chunks", None) or ()
+    for chunk in reversed(chunks):
+        usage = getattr(chunk, "usage", None)
+        if usage is not None:
+            return {"usage": snapshot(usage), "keeps_chunks": True}
+    return {"keeps_chunks": bool(chunks)}

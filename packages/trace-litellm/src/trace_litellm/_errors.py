@@ -34,6 +34,18 @@ _CATEGORIES: Final = {
 }
 """By class name, because which classes exist depends on LiteLLM's release. First match of the
 exception's own line of ancestors, so the special before the general."""
+_STATUSES: Final = {
+    400: "invalid_request",
+    401: "authentication",
+    403: "permission",
+    404: "not_found",
+    408: "timeout",
+    422: "invalid_request",
+    429: "rate_limit",
+    502: "unavailable",
+    503: "unavailable",
+}
+_FIRST_SERVER_ERROR: Final = 500
 
 
 def category(error: BaseException) -> str:
@@ -53,7 +65,21 @@ def category(error: BaseException) -> str:
         known = _CATEGORIES.get(cls.__name__)
         if known is not None:
             return known
-    return "other"
+    return _by_status(_status(error))
+
+
+def _status(error: BaseException) -> int | None:
+    status: Any = getattr(error, "status_code", None)
+    if isinstance(status, str) and status.isdigit():
+        status = int(status)
+    return status if isinstance(status, int) else None
+
+
+def _by_status(status: int | None) -> str:
+    """Sort an exception of a provider's own class, which LiteLLM did not map."""
+    if status is None:
+        return "other"
+    return _STATUSES.get(status) or ("provider" if status >= _FIRST_SERVER_ERROR else "other")
 
 
 def error_attributes(error: BaseException) -> dict[str, Value]:
@@ -62,10 +88,7 @@ def error_attributes(error: BaseException) -> dict[str, Value]:
     Args:
         error: What the call raised.
     """
-    found: dict[str, Value] = {semconv.ERROR_CATEGORY: category(error)}
-    status: Any = getattr(error, "status_code", None)
-    if isinstance(status, str) and status.isdigit():
-        status = int(status)
-    if isinstance(status, int):
-        found[semconv.HTTP_RESPONSE_STATUS_CODE] = status
-    return found
+    return {
+        semconv.ERROR_CATEGORY: category(error),
+        semconv.HTTP_RESPONSE_STATUS_CODE: _status(error),
+    }

@@ -1,0 +1,185 @@
+"""Requests and responses are read right, and no credential is."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trace_core import TokenUsage, UsageSource, snapshot
+from trace_litellm import _readers as read
+from trace_litellm._deltas import merge_anthropic, merge_google, sse_data
+from trace_litellm._errors import category
+from trace_litellm._secrets import REDACTED, is_secret, without_secrets
+
+SECRET = "sk-PLANTED0123456789"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "api_key", "api-key", "aws_secret_access_key", "aws_session_token", "azure_ad_token",
+        "vertex_credentials", "client_secret", "password", "Authorization", "token",
+    ],
+)  # fmt: skip
+def test_credentials_are_known_by_name(name: str) -> None:
+    """Every parameter LiteLLM takes a credential in is one."""
+    assert is_secret(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["max_tokens", "prompt_cache_key", "logprobs", "tools", "stop", "user", "seed"]
+)
+def test_other_parameters_are_not(name: str) -> None:
+    """Parameters that only look a little like it are recorded."""
+    assert not is_secret(name)
+
+
+def test_inputs_have_no_credentials_and_no_internals() -> None:
+    """Keys, headers, clients and LiteLLM's bookkeeping are left out, at any depth."""
+    given: dict[str, Any] = {
+        "temperature": 0.1,
+        "api_key": SECRET,
+        "extra_headers": {
+            "Authorization": f"Bearer {SECRET}",
+            "User-Agent": "me",
+            "X-Mine": SECRET,
+        },
+        "fallbacks": [{"model": "b", "api_key": SECRET}],
+        "client": object(),
+        "litellm_logging_obj": object(),
+        "metadata": {"a": 1},
+        "stream": None,
+    }
+    found = read.inputs(("model", "messages"), ("m", [{"role": "user", "content": "x"}]), given)
+    assert SECRET not in json.dumps(found)
+    assert found["model"] == "m"
+    assert found["extra_headers"] == {
+        "Authorization": REDACTED, "User-Agent": "me", "X-Mine": REDACTED,
+    }  # fmt: skip
+    assert found["fallbacks"] == ({"model": "b", "api_key": REDACTED},)
+    assert set(found) == {"model", "messages", "temperature", "extra_headers", "fallbacks"}
+
+
+@given(
+    st.recursive(
+        st.none() | st.text() | st.integers(), lambda c: st.lists(c) | st.dictionaries(st.text(), c)
+    )
+)
+def test_removing_secrets_is_total(value: Any) -> None:
+    """Any plain data goes in and plain data comes out."""
+    json.dumps(without_secrets(snapshot(value)), default=str)
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}, TokenUsage(3, 2, 5)),
+        ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, None),
+        (
+            {"input_tokens": 3, "output_tokens": 2, "cache_read_input_tokens": 4,
+             "cache_creation_input_tokens": 1},
+            TokenUsage(8, 2, 10, cache_read=4, cache_creation=1),
+        ),
+        (
+            {"input_tokens": 7, "output_tokens": 2, "total_tokens": 9,
+             "input_tokens_details": {"cached_tokens": 4},
+             "output_tokens_details": {"reasoning_tokens": 1}},
+            TokenUsage(7, 2, 9, cache_read=4, reasoning=1),
+        ),
+        (
+            {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13,
+             "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 2},
+             "completion_tokens_details": {"audio_tokens": 3, "reasoning_tokens": None}},
+            TokenUsage(9, 4, 13, cache_read=0, audio_input=2, audio_output=3),
+        ),
+        ("not a mapping", None),
+    ],
+)  # fmt: skip
+def test_usage_in_every_dialect(usage: Any, expected: TokenUsage | None) -> None:
+    """OpenAI's, Anthropic's and the Responses API's words mean the same counts."""
+    assert read.usage_of({"usage": usage}) == expected
+
+
+def test_usage_of_google() -> None:
+    """Google counts thoughts apart from the answer."""
+    usage = {"promptTokenCount": 5, "candidatesTokenCount": 3, "thoughtsTokenCount": 2,
+             "totalTokenCount": 10, "cachedContentTokenCount": 1}  # fmt: skip
+    found = read.usage_of({"usageMetadata": usage})
+    assert found == TokenUsage(5, 5, 10, cache_read=1, reasoning=2, source=UsageSource.PROVIDER)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "port"),
+    [
+        ("https://api.openai.com/v1/?key=SECRET#x", "https://api.openai.com/v1", 443),
+        ("http://user:pass@host:8080/v1", "http://host:8080/v1", 8080),
+        ("http://[::1]:9/x", "http://[::1]:9/x", 9),
+        ("not a url", None, None),
+        ("http://host:notaport/", None, None),
+    ],
+)
+def test_endpoint(url: str, shown: str | None, port: int | None) -> None:
+    """The endpoint is told without query, fragment and credentials."""
+    found = read.endpoint_attributes(url)
+    assert found.get("url.full") == shown
+    assert found.get("server.port") == port
+
+
+def test_sse_cut_anywhere_adds_up() -> None:
+    """Anthropic's events add up to the message, whatever is missing at the end."""
+    events = [
+        {"type": "message_start", "message": {"id": "m", "usage": {"input_tokens": 3}}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "He"}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "y"}},
+        {"type": "content_block_start", "index": 1,
+         "content_block": {"type": "tool_use", "name": "t", "input": {}}},
+        {"type": "content_block_delta", "index": 1,
+         "delta": {"type": "input_json_delta", "partial_json": '{"a":'}},
+        {"type": "content_block_delta", "index": 1,
+         "delta": {"type": "input_json_delta", "partial_json": "1}"}},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"},
+         "usage": {"output_tokens": 2}},
+    ]  # fmt: skip
+    raw = b"".join(b"event: x\ndata: " + json.dumps(e).encode() + b"\n\n" for e in events)
+    message = merge_anthropic(list(sse_data(raw)))
+    assert message["content"] == (  # type: ignore[index,call-overload]
+        {"type": "text", "text": "Hey"},
+        {"type": "tool_use", "name": "t", "input": {"a": 1}},
+    )
+    assert message["usage"] == {"input_tokens": 3, "output_tokens": 2}  # type: ignore[index,call-overload]
+    for cut in range(len(raw)):
+        merge_anthropic(list(sse_data(raw[:cut])))
+
+
+def test_google_chunks_add_up() -> None:
+    """Texts of a candidate are joined, function calls kept, the last usage taken."""
+    chunks = [
+        {"candidates": [{"content": {"parts": [{"text": "He"}]}}], "usageMetadata": {"a": 1}},
+        {"candidates": [{"content": {"parts": [{"text": "y"}]}}]},
+        {"candidates": [{"content": {"parts": [{"functionCall": {"name": "f"}}]},
+                         "finishReason": "STOP"}], "usageMetadata": {"a": 2}},
+    ]  # fmt: skip
+    merged = merge_google([snapshot(chunk) for chunk in chunks])
+    [candidate] = merged["candidates"]  # type: ignore[index,call-overload]
+    assert candidate["content"]["parts"] == ({"text": "Hey"}, {"functionCall": {"name": "f"}})
+    assert candidate["finishReason"] == "STOP"
+    assert merged["usageMetadata"] == {"a": 2}  # type: ignore[index,call-overload]
+
+
+def test_category_of_the_nearest_ancestor() -> None:
+    """An exception of a class of its own is sorted by what it is made from."""
+
+    class RateLimitError(Exception):
+        pass
+
+    class Mine(RateLimitError):
+        pass
+
+    assert category(Mine()) == "rate_limit"
+    assert category(KeyError()) == "other"
+    assert category(TimeoutError()) == "timeout"

@@ -1,0 +1,223 @@
+"""The stream proxy is the stream, and ends its span once, however the stream ends."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from trace_core import MemorySink, OpenSpan, Tracer
+from trace_litellm._deltas import ListDeltas, NoDeltas
+from trace_litellm._streams import StreamProxy, Watch
+
+
+class Inner:
+    """A stream with everything LiteLLM's have."""
+
+    def __init__(self, items: list[Any], error: BaseException | None = None) -> None:
+        self.items = list(items)
+        self.error = error
+        self.completion_stream = "inner"
+        self.entered = False
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        if self.items:
+            return self.items.pop(0)
+        raise self.error or StopIteration
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        await asyncio.sleep(0)
+        if self.items:
+            return self.items.pop(0)
+        raise self.error or StopAsyncIteration
+
+    def __enter__(self) -> Inner:
+        self.entered = True
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.entered = False
+
+
+class Closable(Inner):
+    """One that can be closed."""
+
+    closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+class Followed:
+    """A stream with a span of its own."""
+
+    def __init__(self, inner: Any, deltas: Any = None) -> None:
+        self.sink = MemorySink()
+        self.troubles: list[str] = []
+        tracer = Tracer(self.sink)
+        self.span: OpenSpan = tracer.start("stream")
+        self.watch = Watch(
+            self.span,
+            deltas or NoDeltas(),
+            self.span.end,
+            lambda where, _error: self.troubles.append(where),
+        )
+        self.proxy: Any = StreamProxy(inner, self.watch)
+
+    @property
+    def ending(self) -> Any:
+        [span] = self.sink.spans
+        return span.attributes["trace.stream.ending"]
+
+
+def test_completed() -> None:
+    """Every item arrives, then the span ends as completed, once."""
+    followed = Followed(Inner([1, 2, 3]))
+    assert list(followed.proxy) == [1, 2, 3]
+    assert followed.ending == "completed"
+    with pytest.raises(StopIteration):
+        next(followed.proxy)
+    del followed.proxy
+    gc.collect()
+    assert followed.ending == "completed"
+
+
+def test_completed_async() -> None:
+    """The same with ``async for``."""
+    followed = Followed(Inner([1, 2]))
+
+    async def read() -> list[int]:
+        return [item async for item in followed.proxy]
+
+    assert asyncio.run(read()) == [1, 2]
+    assert followed.ending == "completed"
+
+
+def test_abandoned() -> None:
+    """A stream dropped before its end ends its span when it is collected."""
+    followed = Followed(Inner([1, 2]))
+    assert next(followed.proxy) == 1
+    assert not followed.sink.spans
+    del followed.proxy
+    gc.collect()
+    assert followed.ending == "abandoned"
+
+
+def test_failed() -> None:
+    """The very exception arrives, and the span has it."""
+    failure = RuntimeError("cut")
+    followed = Followed(Inner([1], failure))
+    assert next(followed.proxy) == 1
+    with pytest.raises(RuntimeError) as caught:
+        next(followed.proxy)
+    assert caught.value is failure
+    assert followed.ending == "failed"
+    assert followed.sink.spans[0].status.description == "cut"
+
+
+def test_cancelled() -> None:
+    """A cancelled read ends the span as cancelled."""
+    followed = Followed(Inner([], asyncio.CancelledError()))
+
+    async def read() -> None:
+        await followed.proxy.__anext__()
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(read())
+    assert followed.ending == "cancelled"
+
+
+def test_closed() -> None:
+    """Closing closes the stream inside and ends the span."""
+    inner = Closable([1, 2])
+    followed = Followed(inner)
+    next(followed.proxy)
+    followed.proxy.close()
+    assert inner.closed == 1
+    assert followed.ending == "closed"
+
+
+def test_aclosed() -> None:
+    """The same with ``aclose``."""
+    inner = Closable([1, 2])
+    followed = Followed(inner)
+    asyncio.run(followed.proxy.aclose())
+    assert inner.closed == 1
+    assert followed.ending == "closed"
+
+
+def test_interrupted() -> None:
+    """A stream still open when the program ends is told as interrupted, not lost."""
+    sink = MemorySink()
+    tracer = Tracer(sink)
+    span = tracer.start("stream")
+    watch = Watch(span, NoDeltas(), span.end, lambda *_: None)
+    proxy = StreamProxy(Inner([1, 2]), watch)
+    next(proxy)
+    tracer.end_open_spans()
+    assert sink.spans[0].attributes["trace.stream.ending"] == "interrupted"
+    assert next(proxy) == 2
+
+
+def test_visible_ways() -> None:
+    """Class, attributes, ``dir``, ``repr`` and context manager are those of the stream."""
+    inner = Inner([1])
+    proxy = Followed(inner).proxy
+    assert isinstance(proxy, Inner)
+    assert proxy.__class__ is Inner
+    assert proxy.completion_stream == "inner"
+    proxy.completion_stream = "changed"
+    assert inner.completion_stream == "changed"
+    del proxy.completion_stream
+    assert not hasattr(proxy, "completion_stream")
+    assert dir(proxy) == dir(inner)
+    assert repr(proxy) == repr(inner)
+    with proxy as entered:
+        assert entered is proxy
+        assert inner.entered
+
+
+def test_no_method_that_the_stream_has_not() -> None:
+    """LiteLLM asks with ``hasattr`` whether a stream can be closed."""
+    proxy = Followed(Inner([1])).proxy
+    assert not hasattr(proxy, "close")
+    assert not hasattr(proxy, "aclose")
+    assert hasattr(Followed(Closable([])).proxy, "aclose")
+
+
+def test_trouble_of_ours_costs_the_caller_nothing() -> None:
+    """A chunk we cannot read arrives all the same, and is told once."""
+
+    class Broken(ListDeltas):
+        def add(self, chunk: Any) -> None:
+            raise ValueError(chunk)
+
+    followed = Followed(Inner([1, 2, 3]), Broken())
+    assert list(followed.proxy) == [1, 2, 3]
+    assert len(followed.troubles) == 1
+    assert followed.ending == "completed"
+
+
+def test_statistics() -> None:
+    """Chunks are counted and the pauses between them measured."""
+    followed = Followed(Inner(list(range(5))))
+    list(followed.proxy)
+    found = followed.watch.statistics()
+    assert found["trace.stream.chunks"] == 5
+    assert 0 < found["trace.stream.gap.p95"] <= found["trace.stream.gap.max"]  # type: ignore[operator]
+    assert found["gen_ai.response.time_to_first_chunk"] > 0  # type: ignore[operator]
+    speed = followed.watch.tokens_per_second(10)
+    assert speed is not None
+    assert speed > 0
