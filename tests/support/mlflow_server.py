@@ -112,7 +112,7 @@ class MlflowServer:
             _signal_group(process, 9)
             process.wait(_STOP_SECONDS)
 
-    def __enter__(self) -> MlflowServer:  # noqa: PYI034  # Self is of Python 3.11
+    def __enter__(self) -> MlflowServer:  # Self is of Python 3.11
         return self.start()
 
     def __exit__(

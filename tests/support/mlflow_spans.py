@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,9 +27,7 @@ _numbers = itertools.count(1)
 
 def context(trace_id: str | None = None) -> SpanContext:
     """Return ids never returned before, also by other runs of the tests."""
-    import uuid
-
-    return SpanContext(trace_id or uuid.uuid4().hex, uuid.uuid4().hex[:16])
+    return SpanContext(trace_id or secrets.token_hex(16), secrets.token_hex(8))
 
 
 def chat_span(

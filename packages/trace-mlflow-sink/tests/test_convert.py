@@ -28,7 +28,8 @@ def written(span, **options):
     for pair in _convert.to_proto(span, **options).attributes:
         kind = pair.value.WhichOneof("value")
         raw = getattr(pair.value, kind)
-        found[pair.key] = json.loads(raw) if kind == "string_value" else raw
+        plain = kind != "string_value" or pair.key == "mlflow.spanType"
+        found[pair.key] = raw if plain else json.loads(raw)
     return found
 
 

@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
 
 import attrs
 
@@ -63,12 +64,16 @@ class Credentials:
     token: str | None = attrs.field(default=None, repr=False)
 
     @classmethod
-    def find(cls, environ: Mapping[str, str] = os.environ) -> Credentials:
+    def find(cls, uri: str, environ: Mapping[str, str] = os.environ) -> Credentials:
         """Read them as MLflow does: the environment, then ``~/.mlflow/credentials``.
 
         Args:
+            uri: The server's address; a user name and password in it win.
             environ: The environment.
         """
+        address = urlsplit(uri)
+        if address.username and address.password:
+            return cls(unquote(address.username), unquote(address.password))
         stored = _stored_credentials()
         return cls(
             environ.get("MLFLOW_TRACKING_USERNAME") or stored.get("mlflow_tracking_username"),
@@ -95,8 +100,9 @@ class Client:
     """
 
     def __init__(self, uri: str, timeout: float) -> None:
-        self.uri = uri
+        self._uri = uri
         self.name = _where.without_secret(uri)
+        """Its address without credentials: httpx logs the addresses it is given."""
         self._timeout = timeout
         self._http: httpx.Client | None = None
         after_fork(self._forget)
@@ -145,7 +151,7 @@ class Client:
         try:
             answer = self._connection().request(
                 method,
-                f"{self.uri}{path}",
+                f"{self.name}{path}",
                 content=content,
                 json=json,
                 params=params,
@@ -163,7 +169,7 @@ class Client:
         if self._http is None:
             import httpx
 
-            found = Credentials.find()
+            found = Credentials.find(self._uri)
             headers = {"User-Agent": "trace-mlflow-sink"}
             auth = None
             if found.username and found.password:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -31,6 +32,8 @@ LONGEST_TAG_KEY: Final = 250
 LONGEST_TAG_VALUE: Final = 4_000
 LONGEST_DIMENSION: Final = 250
 LONGEST_DESCRIPTION: Final = 10_000
+_UNFIT_FOR_KEYS: Final = re.compile(r"[^/\w.\- :]")
+"""MLflow drops a tag whose key has one of these, and says nothing."""
 _INT64: Final = range(-(2**63), 2**63)
 _UINT64_MAX: Final = 2**64 - 1
 
@@ -97,7 +100,6 @@ def to_proto(span: Span, *, nested: bool = False) -> OtlpSpan:
         span: A finished span.
         nested: For MLflow 3.6 and 3.7: write structured values instead of JSON text.
     """
-    encode = _nested if nested else _flat
     return OtlpSpan(
         trace_id=bytes.fromhex(span.trace_id),
         span_id=bytes.fromhex(span.span_id),
@@ -106,7 +108,7 @@ def to_proto(span: Span, *, nested: bool = False) -> OtlpSpan:
         start_time_unix_nano=_nanoseconds(span.start_ns),
         end_time_unix_nano=_nanoseconds(span.end_ns),
         attributes=[
-            KeyValue(key=_safe.text(key), value=encode(value))
+            KeyValue(key=_safe.text(key), value=_nested(value) if nested else _flat(key, value))
             for key, value in mlflow_attributes(span).items()
             if value is not None  # there is no way to write None that MLflow reads as None
         ],
@@ -288,7 +290,7 @@ def own_tags(span: Span) -> dict[str, str]:
     tags = dict(_messages.as_object(span.attributes.get(_keys.TAGS)))
     tags.update(own if isinstance(own, Mapping) else dict.fromkeys(_labels(own), ""))
     return {
-        _safe.cut_id(key, LONGEST_TAG_KEY): _safe.cut(
+        _safe.cut_id(_UNFIT_FOR_KEYS.sub("_", key), LONGEST_TAG_KEY): _safe.cut(
             value if isinstance(value, str) else _safe.json_text(value), LONGEST_TAG_VALUE
         )
         for key, value in tags.items()
@@ -302,8 +304,13 @@ def _labels(tags: Value) -> list[str]:
     return [] if tags is None else [str(tags)]
 
 
-def _flat(value: Value) -> AnyValue:
-    """Write numbers as they are, everything else as JSON text, which MLflow reads back exactly."""
+def _flat(key: str, value: Value) -> AnyValue:
+    """Write numbers as they are, everything else as JSON text, which MLflow reads back exactly.
+
+    But for the type: MLflow indexes that before it has read the JSON.
+    """
+    if key == _keys.SPAN_TYPE:
+        return AnyValue(string_value=str(value))
     number = _number(value)
     return number or AnyValue(string_value=_safe.json_text(value))
 
@@ -328,7 +335,7 @@ def _nested(value: Value) -> AnyValue:
 
 def _plain(value: Value) -> AnyValue:
     """Write an event's value: text as it is, structures as JSON text."""
-    return AnyValue(string_value=_safe.text(value)) if isinstance(value, str) else _flat(value)
+    return AnyValue(string_value=_safe.text(value)) if isinstance(value, str) else _flat("", value)
 
 
 def _number(value: Value) -> AnyValue | None:

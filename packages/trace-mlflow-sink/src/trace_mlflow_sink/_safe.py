@@ -37,12 +37,15 @@ def cut(value: object, limit: int) -> str:
 
 
 def cut_id(value: object, limit: int) -> str:
-    """Return a safe text of at most ``limit`` characters; different ids stay different."""
+    """Return a safe text of at most ``limit`` characters; different ids stay different.
+
+    Cut ones end in a digest, joined by a character that MLflow allows in a tag's key.
+    """
     plain = text(value)
     if len(plain) <= limit:
         return plain
     digest = hashlib.sha256(plain.encode()).hexdigest()[:_DIGEST_CHARACTERS]
-    return f"{plain[: limit - _DIGEST_CHARACTERS - 1]}~{digest}"
+    return f"{plain[: limit - _DIGEST_CHARACTERS - 1]}-{digest}"
 
 
 def json_text(value: object) -> str:

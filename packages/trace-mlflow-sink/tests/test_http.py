@@ -1,0 +1,388 @@
+"""To a server that answers in every possible way."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import multiprocessing
+import threading
+import time
+from collections.abc import Callable, Iterator
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from support.mlflow_spans import chat_span
+from trace_core import Background, Rejected, RetryLater, SinkError, Span, Tracer
+from trace_mlflow_sink import MlflowSink
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+class FakeServer:
+    """Just enough of MLflow's REST interface, with answers that tests replace."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, dict[str, str]]] = []
+        self.experiments: dict[str, dict[str, Any]] = {}
+        self.version = "3.17.2"
+        self.on_spans: Callable[[list[str]], int | Answer] = lambda names: 200
+        self.stored: list[str] = []
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *args: object) -> None:
+                """Say nothing."""
+
+            def handle_any(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                server.requests.append((self.path, dict(self.headers)))
+                status, headers, content = server.answer(self.path, body)
+                self.send_response(status)
+                for key, value in {**headers, "Content-Length": str(len(content))}.items():
+                    self.send_header(key, value)
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_GET = do_POST = handle_any  # noqa: N815  # names the base class looks for
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+
+    def answer(self, path: str, body: bytes) -> Answer:
+        if path == "/version":
+            return 200, {}, self.version.encode()
+        if path == "/v1/traces":
+            return self._take(body)
+        name = path.partition("experiment_name=")[2]
+        if "get-by-name" in path:
+            found = self.experiments.get(name)
+            return _json(200, {"experiment": found}) if found else _json(404, {})
+        if path.endswith("/create"):
+            return self._create(json.loads(body)["name"])
+        return _json(200, {})
+
+    def _create(self, name: str) -> Answer:
+        if name in self.experiments:
+            return _json(400, {"error_code": "RESOURCE_ALREADY_EXISTS"})
+        number = str(len(self.experiments) + 1)
+        self.experiments[name] = {"experiment_id": number, "lifecycle_stage": "active"}
+        return _json(200, {"experiment_id": number})
+
+    def _take(self, body: bytes) -> Answer:
+        request = ExportTraceServiceRequest.FromString(body)
+        names = [
+            span.name
+            for group in request.resource_spans
+            for scope in group.scope_spans
+            for span in scope.spans
+        ]
+        answer = self.on_spans(names)
+        status = answer if isinstance(answer, int) else answer[0]
+        if status == 200:
+            self.stored += names
+        return (status, {}, b"") if isinstance(answer, int) else answer
+
+    def posts(self) -> list[dict[str, str]]:
+        return [headers for path, headers in self.requests if path == "/v1/traces"]
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+
+def _json(status: int, body: object) -> Answer:
+    return status, {"Content-Type": "application/json"}, json.dumps(body).encode()
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeServer]:
+    """A server whose answers the test decides."""
+    server = FakeServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def sink(fake: FakeServer) -> Iterator[MlflowSink]:
+    """A sink that writes to it."""
+    made = MlflowSink(fake.url, "LiteLLM", timeout=5.0)
+    yield made
+    made.close()
+
+
+def spans(*names: str) -> list[Span]:
+    return [chat_span(name=name) for name in names]
+
+
+def test_a_batch_is_one_request(fake, sink):
+    """Spans of many traces go together, over a connection that is kept."""
+    sink.write(spans("a", "b"))
+    sink.write(spans("c"))
+    assert fake.stored == ["a", "b", "c"]
+    assert len(fake.posts()) == 2
+    headers = fake.posts()[0]
+    assert headers["x-mlflow-experiment-id"] == "1"
+    assert headers["Content-Type"] == "application/x-protobuf"
+
+
+def test_the_experiment_is_found_or_made_once(fake, sink):
+    """One look-up and one creation for all batches; an existing one is used."""
+    sink.write(spans("a"))
+    sink.write(spans("b"))
+    assert [path for path, _ in fake.requests if path.endswith("create")] != []
+    assert len([path for path, _ in fake.requests if "experiments" in path]) == 2
+    MlflowSink(fake.url, "LiteLLM").write(spans("c"))
+    assert list(fake.experiments) == ["LiteLLM"]
+
+
+def test_an_experiment_made_by_another_process_is_used(fake, sink, monkeypatch):
+    """Losing the race to make it is no error."""
+    create = fake._create
+
+    def race(name: str) -> Answer:
+        create(name)
+        return create(name)
+
+    monkeypatch.setattr(fake, "_create", race)
+    sink.write(spans("a"))
+    assert fake.posts()[0]["x-mlflow-experiment-id"] == "1"
+
+
+def test_a_deleted_experiment_is_told_and_waited_for(fake, sink):
+    """Nothing is lost while somebody restores it."""
+    fake.experiments["LiteLLM"] = {"experiment_id": "4", "lifecycle_stage": "deleted"}
+    with pytest.raises(RetryLater, match="restore it") as waiting:
+        sink.write(spans("a"))
+    assert waiting.value.after
+    fake.experiments["LiteLLM"]["lifecycle_stage"] = "active"
+    sink.write(spans("a"))
+    assert fake.stored == ["a"]
+
+
+def test_an_experiment_that_vanished_is_looked_up_again(fake, sink):
+    """After a 404 the next attempt finds or makes it anew."""
+    sink.write(spans("a"))
+    fake.experiments.clear()
+    fake.on_spans = lambda names: 404
+    with pytest.raises(RetryLater):
+        sink.write(spans("b"))
+    fake.on_spans = lambda names: 200
+    sink.write(spans("b"))
+    assert fake.stored == ["a", "b"]
+    assert "LiteLLM" in fake.experiments
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_refused_batch_is_halved_until_the_bad_span_is_alone(fake, sink, status):
+    """One bad span costs no other; the sink names it and says why."""
+    fake.on_spans = lambda names: (status, {}, b"bad value") if "bad" in names else 200
+    batch = spans("a", "b", "bad", "c", "d")
+    with pytest.raises(Rejected, match="bad value") as refusal:
+        sink.write(batch)
+    assert refusal.value.spans == [batch[2]]
+    assert sorted(fake.stored) == ["a", "b", "c", "d"]
+
+
+def test_a_span_that_breaks_the_server_is_found(fake, sink):
+    """A 500 is tried again, then halved; the server taking others shows who is to blame."""
+    fake.on_spans = lambda names: 500 if "bad" in names else 200
+    batch = spans("a", "bad", "b")
+    with pytest.raises(SinkError) as first:
+        sink.write(batch)
+    assert not isinstance(first.value, Rejected)
+    with pytest.raises(Rejected) as refusal:
+        sink.write(batch)
+    assert refusal.value.spans == [batch[1]]
+    assert sorted(fake.stored) == ["a", "b"]
+
+
+def test_a_broken_server_costs_no_span(fake, sink):
+    """While nothing is taken, spans are not blamed."""
+    fake.on_spans = lambda names: 500
+    for _ in range(4):
+        with pytest.raises(SinkError) as failure:
+            sink.write(spans("a", "b"))
+        assert not isinstance(failure.value, Rejected)
+
+
+def test_a_lone_span_that_always_breaks_the_server_is_given_up(fake, sink):
+    """It would hold up all others for ever."""
+    fake.on_spans = lambda names: 500
+    span = spans("bad")
+    for _ in range(9):
+        with pytest.raises(SinkError) as failure:
+            sink.write(span)
+        assert not isinstance(failure.value, Rejected)
+    with pytest.raises(Rejected):
+        sink.write(span)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"Retry-After": "7"}, 7.0),
+        ({"Retry-After": "99999"}, 300.0),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "nan"}, None),
+        ({}, None),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_may_ask_for_patience(fake, sink, status, headers, expected):
+    """``Retry-After`` is passed on to whoever repeats the write, within reason."""
+    fake.on_spans = lambda names: (status, headers, b"")
+    with pytest.raises(RetryLater) as waiting:
+        sink.write(spans("a"))
+    assert waiting.value.after == expected
+
+
+def test_patience_may_be_a_date(fake, sink):
+    """``Retry-After`` may be a date in the future."""
+    date = formatdate(time.time() + 100, usegmt=True)
+    fake.on_spans = lambda names: (503, {"Retry-After": date}, b"")
+    with pytest.raises(RetryLater) as waiting:
+        sink.write(spans("a"))
+    assert 0 < (waiting.value.after or 0) <= 100
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_missing_credentials_are_told(fake, sink, status, monkeypatch):
+    """The message says what to set; credentials set later are used."""
+    fake.on_spans = lambda names: status
+    with pytest.raises(RetryLater, match="MLFLOW_TRACKING_USERNAME"):
+        sink.write(spans("a"))
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken")
+    fake.on_spans = lambda names: 200
+    sink.write(spans("a"))
+    assert fake.posts()[-1]["Authorization"] == "Bearer t0ken"
+
+
+def test_credentials_of_the_environment_win(fake, sink, monkeypatch, tmp_path):
+    """User name and password beat the token, the environment beats the file, as in MLflow."""
+    folder = tmp_path / ".mlflow"
+    folder.mkdir()
+    (folder / "credentials").write_text(
+        "[mlflow]\nmlflow_tracking_username = file\nmlflow_tracking_password = 50%\n"
+    )
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken")
+    sink.write(spans("a"))
+    sink.close()
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "env")
+    sink.write(spans("b"))
+    sent = [headers["Authorization"].removeprefix("Basic ") for headers in fake.posts()]
+    assert [base64.b64decode(text) for text in sent] == [b"file:50%", b"env:50%"]
+
+
+def test_credentials_may_be_in_the_address(fake):
+    """A user name and password in the tracking URI are used, not sent along with the address."""
+    address = fake.url.replace("http://", "http://me:p%40ss@")
+    MlflowSink(address, "LiteLLM").write(spans("a"))
+    sent = fake.posts()[0]["Authorization"].removeprefix("Basic ")
+    assert base64.b64decode(sent) == b"me:p@ss"
+
+
+def test_credentials_are_never_logged(fake, monkeypatch, caplog):
+    """Not when it works, not when it fails, not at debug level."""
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "user")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "s3cret")
+    caplog.set_level(logging.DEBUG)
+    address = fake.url.replace("http://", "http://someone:s3cret@")
+    fake.on_spans = lambda names: 401
+    with pytest.raises(RetryLater) as refusal:
+        MlflowSink(address, "LiteLLM").write(spans("a"))
+    fake.close()
+    with pytest.raises(SinkError) as failure:
+        MlflowSink(address, "LiteLLM", timeout=1).write(spans("a"))
+    assert "s3cret" not in caplog.text + str(refusal.value) + str(failure.value)
+
+
+def test_a_server_that_is_away_is_a_reason_to_try_again():
+    """The message names the address; nothing is rejected."""
+    with pytest.raises(SinkError, match=r"cannot reach MLflow at http://127.0.0.1:1") as failure:
+        MlflowSink("http://127.0.0.1:1", "LiteLLM", timeout=1).write(spans("a"))
+    assert not isinstance(failure.value, (Rejected, RetryLater))
+
+
+def test_an_old_server_is_told_to_be_upgraded(fake, sink):
+    """A version without traces of our own ids cannot be written to."""
+    fake.version = "2.22.4"
+    with pytest.raises(SinkError, match=r"upgrade it to 3.2 at least"):
+        sink.write(spans("a"))
+
+
+def test_a_server_that_was_upgraded_meanwhile_is_asked_again(fake, sink):
+    """A failure makes the next write ask for the version."""
+    fake.version = "2.22.4"
+    with pytest.raises(SinkError):
+        sink.write(spans("a"))
+    fake.version = "3.18.0.dev0"
+    sink.write(spans("a"))
+    assert fake.stored == ["a"]
+
+
+def test_run_and_workspace_are_headers(fake, monkeypatch):
+    """They go with the request, so spans of different runs go apart."""
+    monkeypatch.setenv("MLFLOW_WORKSPACE", "team")
+    both = [chat_span(name=run, attributes={"trace.mlflow.run_id": run}) for run in ("r1", "r2")]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", fake.url)
+    MlflowSink(experiment="LiteLLM").write(both)
+    assert [headers["x-mlflow-run-id"] for headers in fake.posts()] == ["r1", "r2"]
+    assert {headers["X-MLFLOW-WORKSPACE"] for headers in fake.posts()} == {"team"}
+
+
+def test_spans_still_open_are_not_written(fake, sink):
+    """MLflow would show an open root as one that ended in 1970."""
+    sink.write([chat_span(name="open", end_ns=0), *spans("done")])
+    assert fake.stored == ["done"]
+
+
+def test_sampling_is_honoured(fake, sink, monkeypatch):
+    """``MLFLOW_TRACE_SAMPLING_RATIO`` keeps or drops whole traces."""
+    monkeypatch.setenv("MLFLOW_TRACE_SAMPLING_RATIO", "0")
+    sink.write(spans("a"))
+    assert fake.stored == []
+    monkeypatch.setenv("MLFLOW_TRACE_SAMPLING_RATIO", "0.5")
+    sink.write(spans(*map(str, range(200))))
+    assert 50 < len(fake.stored) < 150
+
+
+def _write_in_child(sink: MlflowSink, result: Any) -> None:
+    sink.write(spans("child"))
+    result.put(True)
+
+
+def test_a_forked_child_opens_connections_of_its_own(fake, sink):
+    """Parent and child both go on writing after a fork."""
+    sink.write(spans("before"))
+    fork = multiprocessing.get_context("fork")
+    result = fork.Queue()
+    child = fork.Process(target=_write_in_child, args=(sink, result))
+    child.start()
+    assert result.get(timeout=30)
+    child.join(30)
+    sink.write(spans("after"))
+    assert sorted(fake.stored) == ["after", "before", "child"]
+
+
+def test_a_slow_server_costs_the_caller_nothing(fake):
+    """Behind a queue, ending a span returns before the server has answered."""
+    answered = threading.Event()
+    fake.on_spans = lambda names: answered.wait(10) and 200
+    tracer = Tracer(Background(MlflowSink(fake.url, "LiteLLM")))
+    with tracer.span("a"):
+        pass
+    assert not fake.stored
+    answered.set()
+    assert tracer.flush(10)
+    assert fake.stored == ["a"]
+    tracer.close()
