@@ -156,6 +156,7 @@ class Background:
         """Set up everything that does not survive a fork."""
         self._queue: SimpleQueue[_Item] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._writer: int | None = None  # set by the writer itself: `_thread` is set too late
         self._starting = threading.Lock()
         self._wake = threading.Event()  # ends a wait between two attempts
         self._deadline: float | None = None  # of closing
@@ -259,6 +260,7 @@ class Background:
             self._starting.release()
 
     def _run(self) -> None:
+        self._writer = threading.get_ident()
         with suppress():  # a processor that calls a model must not trace itself for ever
             while True:
                 batch = self._next_batch()
@@ -315,7 +317,7 @@ class Background:
         except Exception as error:
             return error
         except BaseException as error:
-            if threading.current_thread() is not self._thread:
+            if threading.get_ident() != self._writer:
                 raise  # Ctrl-C, on the user's own thread
             return error  # nothing a sink raises may end the writer
         return None

@@ -1,0 +1,444 @@
+"""The hand-off: nothing waits for a sink, and every span is accounted for."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trace_core import (
+    Background,
+    ConfigurationError,
+    MemorySink,
+    Rejected,
+    Retry,
+    RetryLater,
+    Span,
+    SpanContext,
+    SpanKind,
+    Tracer,
+)
+
+FAST = Retry(first=0.001, longest=0.002)
+NEEDS_FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+
+
+class Gate:
+    """A sink whose writes wait until it is opened."""
+
+    def __init__(self) -> None:
+        self.opened = threading.Event()
+        self.entered = threading.Event()
+        self.spans: list[Span] = []
+        self.threads: set[str] = set()
+
+    def write(self, spans: Sequence[Span], /) -> None:
+        self.entered.set()
+        self.threads.add(threading.current_thread().name)
+        self.opened.wait()
+        self.spans.extend(spans)
+
+    def flush(self, timeout: float = 5.0, /) -> bool:
+        return True
+
+    def close(self, timeout: float = 5.0, /) -> None:
+        self.threads.add(threading.current_thread().name)
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+def balanced(background: Background) -> bool:
+    stats = background.stats
+    return stats.pending >= 0 and stats.accepted == stats.delivered + stats.pending + stats.dropped
+
+
+def test_spans_arrive_in_order_on_another_thread(gate: Gate, make_span: Callable[..., Span]) -> None:
+    """What one thread writes arrives in its order; all calls of the sink come from the writer."""
+    gate.opened.set()
+    background = Background(gate, batch_size=7)
+    spans = [make_span() for _ in range(100)]
+    background.write(spans[:50])
+    for span in spans[50:]:
+        background.write((span,))
+    assert background.flush()
+    assert gate.spans == spans
+    background.close()
+    assert gate.threads == {"trace-writer"}
+    assert background.stats.delivered == 100
+
+
+def test_writing_does_not_wait_for_a_hung_sink(gate: Gate, make_span: Callable[..., Span]) -> None:
+    """With the sink stuck, writing returns, flush and close give up at their deadlines."""
+    background = Background(gate)
+    background.write((make_span(),))
+    assert gate.entered.wait(10)
+    begun = time.monotonic()
+    background.write([make_span() for _ in range(1000)])
+    assert not background.flush(0.1)
+    background.close(0.1)
+    background.write((make_span(),))
+    assert time.monotonic() - begun < 5
+    stats = background.stats
+    assert stats.dropped_by_reason == {"not delivered at exit": 1001}
+    assert stats.pending == 1
+    gate.opened.set()
+
+
+@pytest.mark.parametrize("overflow", ["drop_newest", "drop_oldest"])
+def test_a_full_queue_drops_and_counts(
+    gate: Gate, make_span: Callable[..., Span], overflow: str
+) -> None:
+    """Beyond capacity, the newest or the oldest spans go, and are counted."""
+    background = Background(gate, capacity=3, overflow=overflow)
+    first, *rest = [make_span() for _ in range(10)]
+    background.write((first,))
+    assert gate.entered.wait(10)
+    background.write(rest)
+    gate.opened.set()
+    assert background.flush()
+    assert gate.spans == [first, *(rest[:3] if overflow == "drop_newest" else rest[-3:])]
+    assert background.stats.dropped_by_reason == {"queue full": 6}
+
+
+def test_a_full_queue_blocks_for_a_while(gate: Gate, make_span: Callable[..., Span]) -> None:
+    """With overflow="block" the caller waits for room, and drops only after the time-out."""
+    background = Background(gate, capacity=1, overflow="block", block_timeout=0.05)
+    background.write((make_span(),))
+    assert gate.entered.wait(10)
+    background.write([make_span(), make_span()])
+    assert background.stats.dropped == 1
+    patient = Background(gate, capacity=1, overflow="block", block_timeout=30)
+    threading.Timer(0.05, gate.opened.set).start()
+    patient.write([make_span() for _ in range(20)])
+    assert patient.flush()
+    assert patient.stats.delivered == 20
+
+
+@pytest.mark.parametrize(
+    "options", [{"capacity": 0}, {"batch_size": 0}, {"overflow": "explode"}], ids=str
+)
+def test_senseless_options_are_refused(options: dict[str, object]) -> None:
+    """A wrong option is an error when the background is made."""
+    with pytest.raises(ConfigurationError):
+        Background(MemorySink(), **options)
+
+
+def test_failed_writes_are_repeated(make_span: Callable[..., Span]) -> None:
+    """A sink that fails a few times gets the same spans again until it takes them."""
+    seen: list[int] = []
+
+    def flaky(spans: Sequence[Span]) -> None:
+        seen.append(len(spans))
+        if len(seen) < 4:
+            raise OSError("away")
+
+    background = Background(flaky, retry=FAST)
+    background.write((make_span(),))
+    assert background.flush()
+    assert seen == [1, 1, 1, 1]
+    assert background.stats.delivered == 1
+
+
+def test_refused_spans_are_set_aside(make_span: Callable[..., Span]) -> None:
+    """What a sink rejects is counted; the rest of the batch is written and not offered again."""
+    spans = [make_span() for _ in range(3)]
+    offered: list[Sequence[Span]] = []
+
+    def picky(batch: Sequence[Span]) -> None:
+        offered.append(batch)
+        if spans[1] in batch:
+            raise Rejected("not this one", [spans[1]])
+        raise Rejected("none of these")
+
+    background = Background(picky, linger=0.2, batch_size=3)
+    background.write(spans)
+    background.write((make_span(),))
+    assert background.flush()
+    assert background.stats.delivered == 2
+    assert background.stats.dropped_by_reason == {"rejected by the sink": 2}
+    assert sum(map(len, offered)) == 4
+
+
+def test_a_sink_may_ask_for_patience() -> None:
+    """RetryLater decides the wait; without a wish it is the backoff, jittered and limited."""
+    retry = Retry(first=1, factor=2, longest=10, jitter=0.1)
+    assert retry.wait(0, RetryLater("busy", after=42)) == 42
+    assert 0.9 <= retry.wait(0, RetryLater("busy")) <= 1.1
+    assert 3.6 <= retry.wait(2, OSError()) <= 4.4
+    assert 9 <= retry.wait(1000, OSError()) <= 11
+
+
+def test_nothing_a_sink_raises_ends_the_writer(make_span: Callable[..., Span]) -> None:
+    """Even SystemExit out of a sink is a failure like another."""
+    calls: list[int] = []
+
+    def exits(spans: Sequence[Span]) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            sys.exit(3)
+
+    background = Background(exits, retry=FAST)
+    background.write((make_span(),))
+    assert background.flush()
+    assert len(calls) == 2
+
+
+def test_deferred_work_runs_on_the_writer(memory: MemorySink, make_span: Callable[..., Span]) -> None:
+    """write_later's function runs off the caller's thread; if it fails, the span goes on as is."""
+    names: list[str] = []
+    background = Background(memory)
+
+    def complete(span: Span) -> Span:
+        names.append(threading.current_thread().name)
+        return span
+
+    background.write_later(make_span(), complete)
+    background.write_later(make_span(), lambda span: 1 / 0)
+    assert background.flush()
+    assert names == ["trace-writer"]
+    assert len(memory.spans) == 2
+
+
+def test_writes_after_close_go_through(memory: MemorySink, make_span: Callable[..., Span]) -> None:
+    """Spans that end after the close, in an exit handler say, are written at once."""
+    background = Background(memory)
+    background.write((make_span(),))
+    background.close()
+    background.close()
+    late = make_span()
+    background.write((late,))
+    assert memory.spans[-1] is late
+    assert background.stats.delivered == 2
+    assert background.flush()
+
+
+def test_close_keeps_trying_until_its_deadline(make_span: Callable[..., Span]) -> None:
+    """A sink that comes back during the close still gets the spans, though a long wait was on."""
+    calls: list[float] = []
+
+    def away(spans: Sequence[Span]) -> None:
+        calls.append(time.monotonic())
+        if len(calls) < 3:
+            raise OSError("away")
+
+    background = Background(away, retry=Retry(first=60))
+    background.write((make_span(),))
+    while not calls:
+        time.sleep(0.001)
+    background.close(30)
+    assert background.stats.delivered == 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.sampled_from(["ok", "fail", "reject", "exit"]), max_size=12),
+    st.integers(1, 5),
+    st.sampled_from(["drop_newest", "drop_oldest"]),
+)
+def test_every_span_is_accounted_for(outcomes: list[str], capacity: int, overflow: str) -> None:
+    """accepted == delivered + pending + dropped, at every moment and whatever the sink does."""
+    script = iter(outcomes)
+    delivered: list[Span] = []
+
+    def sink(spans: Sequence[Span]) -> None:
+        outcome = next(script, "ok")
+        if outcome == "fail":
+            raise OSError
+        if outcome == "reject":
+            raise Rejected("no", spans[:1])
+        if outcome == "exit":
+            raise SystemExit
+        delivered.extend(spans)
+
+    background = Background(sink, capacity=capacity, overflow=overflow, retry=FAST, batch_size=3)
+    span = Span(SpanContext("1" * 32, "1" * 16), None, "x", SpanKind.LLM, 0, 1)
+    for _ in range(20):
+        background.write((span,))
+        assert balanced(background)
+    background.close(10)
+    assert background.stats.pending == 0
+    assert background.stats.accepted == 20
+    assert background.stats.delivered + background.stats.dropped == 20
+
+
+def test_finalisers_and_signal_handlers_may_write(
+    memory: MemorySink, make_span: Callable[..., Span]
+) -> None:
+    """Spans written while a write is going on in the same thread are not lost and block nothing."""
+    background = Background(memory)
+    count = 0
+
+    class Last:
+        def __del__(self) -> None:
+            nonlocal count
+            count += 1
+            background.write((make_span(),))
+
+    def handler(*_: object) -> None:
+        background.write((make_span(),))
+        assert balanced(background)
+
+    previous = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    try:
+        for _ in range(2_000):
+            loop: list[object] = [Last()]
+            loop.append(loop)
+            background.write((make_span(),))
+            assert balanced(background)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    del loop
+    gc.collect()
+    assert background.flush(30)
+    assert count == 2_000
+    assert background.stats.delivered == background.stats.accepted
+    assert background.stats.accepted >= 4_000
+
+
+@NEEDS_FORK
+def test_a_forked_child_has_its_own_queue(folder: Path, make_span: Callable[..., Span]) -> None:
+    """Parent and child each deliver their own spans, once, though the parent was busy."""
+    target = folder / "ids"
+
+    def record(spans: Sequence[Span]) -> None:
+        time.sleep(0.001)
+        with target.open("a") as file:
+            file.writelines(f"{span.name}\n" for span in spans)
+
+    background = Background(record, batch_size=1)
+    background.write([make_span(name=f"parent {i}") for i in range(50)])
+    pid = os.fork()
+    if pid == 0:
+        background.write([make_span(name=f"child {i}") for i in range(10)])
+        background.flush(10)
+        os._exit(0 if background.stats.delivered == 10 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert background.flush(30)
+    names = target.read_text().split("\n")[:-1]
+    assert sorted(names) == sorted(
+        [f"parent {i}" for i in range(50)] + [f"child {i}" for i in range(10)]
+    )
+
+
+@NEEDS_FORK
+def test_a_forked_child_leaves_the_parents_spans_to_it(memory: MemorySink) -> None:
+    """A span open at the fork ends in the parent alone; the child's own are its children."""
+    tracer = Tracer(memory)
+    with tracer.span("open at fork") as outer:
+        pid = os.fork()
+        if pid == 0:
+            outer.end()
+            tracer.start("childs own").end()
+            own = memory.spans[0]
+            right = own.parent_id == outer.context.span_id and len(memory.spans) == 1
+            os._exit(0 if right and own.resource["process.pid"] == os.getpid() else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert [span.name for span in memory.spans] == ["open at fork"]
+
+
+def in_worker(path: str) -> None:
+    from trace_core import JsonLinesSink
+
+    tracer = Tracer(Background(JsonLinesSink(path)))
+    tracer.start("in worker").end()
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_multiprocessing_children_drain_at_exit(folder: Path, method: str) -> None:
+    """A worker that ends right after its last span delivers it, whatever the start method."""
+    target = folder / "spans.jsonl"
+    script = folder / "main.py"
+    script.write_text(
+        textwrap.dedent(f"""
+        import multiprocessing, sys
+        def in_worker(path):
+            from trace_core import Background, JsonLinesSink, Tracer
+            global tracer
+            tracer = Tracer(Background(JsonLinesSink(path)))
+            tracer.start("in worker").end()
+        if __name__ == "__main__":
+            context = multiprocessing.get_context({method!r})
+            process = context.Process(target=in_worker, args=({str(target)!r},))
+            process.start(); process.join(); sys.exit(process.exitcode)
+        """)
+    )
+    subprocess.run([sys.executable, str(script)], check=True, timeout=60, cwd=folder)
+    assert target.read_text().count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "ending", ["pass", "sys.exit(3)", "raise SystemExit", "1 / 0", "os.kill(os.getpid(), signal.SIGINT)"]
+)
+def test_spans_survive_the_exit(folder: Path, ending: str) -> None:
+    """However the program ends, all spans queued at that moment are in the file, open ones too."""
+    target = folder / "spans.jsonl"
+    script = f"""
+import os, signal, sys, time
+from trace_core import Background, JsonLinesSink, Tracer
+tracer = Tracer(Background(JsonLinesSink({str(target)!r})))
+for _ in range(200):
+    tracer.start("work").end()
+kept = tracer.start("still open")
+{ending}
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], timeout=60, cwd=folder, capture_output=True, check=False
+    )
+    lines = target.read_text().splitlines()
+    assert len(lines) == 201, done.stderr.decode()
+    assert '"trace.ending":"interrupted"' in lines[-1]
+
+
+def test_spans_of_late_exit_handlers_survive(folder: Path) -> None:
+    """A span made in an exit handler that runs after ours is written all the same."""
+    target = folder / "spans.jsonl"
+    script = f"""
+import atexit
+def late():
+    tracer.start("late").end()
+atexit.register(late)
+from trace_core import Background, JsonLinesSink, Tracer
+tracer = Tracer(Background(JsonLinesSink({str(target)!r})))
+def early():
+    tracer.start("early").end()
+atexit.register(early)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], timeout=60, cwd=folder, capture_output=True, check=False
+    )
+    # the sink was closed by our handler; what comes later is counted, and said, not a crash
+    assert '"early"' in target.read_text(), done.stderr.decode()
+    assert done.returncode == 0
+    assert b"after close" in done.stderr
+
+
+def test_exit_with_a_hung_sink_keeps_the_deadline(folder: Path) -> None:
+    """A sink that never returns holds up the exit for exit_timeout, and the log says what it cost."""
+    script = """
+import time
+from trace_core import Background, Tracer
+tracer = Tracer(Background(lambda spans: time.sleep(3600), exit_timeout=0.5))
+tracer.start("stuck").end()
+"""
+    begun = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", script], timeout=60, cwd=folder, capture_output=True, check=True
+    )
+    assert time.monotonic() - begun < 20
+    assert b"1 span(s) were not delivered" in done.stderr

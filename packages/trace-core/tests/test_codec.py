@@ -1,0 +1,148 @@
+"""Spans to JSON and back."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from trace_core import (
+    ConfigurationError,
+    Cost,
+    Event,
+    Scope,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TokenUsage,
+    UsageSource,
+    decode,
+    encode,
+    from_dict,
+    snapshot,
+    to_dict,
+    to_json,
+)
+
+NUMBERS = st.one_of(
+    st.integers(-(2**63), 2**63), st.floats(allow_nan=False, allow_infinity=False)
+)
+PLAIN = st.recursive(
+    st.one_of(st.none(), st.booleans(), NUMBERS, st.text()),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.text(), inner, max_size=4)
+    ),
+    max_leaves=20,
+).map(snapshot)
+ATTRIBUTES = st.dictionaries(st.text(), PLAIN, max_size=4).map(snapshot)
+COUNT = st.one_of(st.none(), st.integers(0, 10**9))
+PRICE = st.one_of(st.none(), st.floats(0, 1e6))
+SPANS = st.builds(
+    Span,
+    context=st.builds(
+        SpanContext,
+        st.integers(1, 2**128 - 1).map("{:032x}".format),
+        st.integers(1, 2**64 - 1).map("{:016x}".format),
+    ),
+    parent_id=st.one_of(st.none(), st.just("00f067aa0ba902b7")),
+    name=st.text(),
+    kind=st.sampled_from(SpanKind),
+    start_ns=st.integers(0, 2**63),
+    end_ns=st.integers(0, 2**63),
+    status=st.builds(Status, st.sampled_from(StatusCode), st.one_of(st.none(), st.text())),
+    inputs=PLAIN,
+    outputs=PLAIN,
+    usage=st.one_of(
+        st.none(),
+        st.builds(TokenUsage, COUNT, COUNT, COUNT, COUNT, source=st.sampled_from(UsageSource)),
+    ),
+    cost=st.one_of(st.none(), st.builds(Cost, PRICE, PRICE, PRICE, PRICE)),
+    attributes=ATTRIBUTES,
+    events=st.lists(st.builds(Event, st.text(), st.integers(0, 2**63), ATTRIBUTES), max_size=3).map(
+        tuple
+    ),
+    scope=st.builds(Scope, st.text(), st.text()),
+    resource=ATTRIBUTES,
+)
+
+
+@given(SPANS)
+def test_round_trip(span: Span) -> None:
+    """A span read back equals the span written, on one line of UTF-8."""
+    line = encode(span)
+    assert b"\n" not in line
+    assert decode(line) == span
+    assert from_dict(to_dict(span)) == span
+
+
+@given(
+    st.recursive(
+        st.one_of(st.floats(), st.integers(), st.text(st.characters(), max_size=5), st.binary()),
+        lambda inner: st.one_of(st.lists(inner), st.dictionaries(st.integers(), inner)),
+        max_leaves=10,
+    )
+)
+def test_json_is_total_and_strict(value: object) -> None:
+    """Not-a-number, lone surrogates, bytes, odd keys: all come out as JSON anyone can read."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    text = to_json({"value": value, "lone": "\ud800"})
+    json.loads(text.encode(), parse_constant=refuse)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [math.nan, math.inf, 10**5000, {1, 2}, object(), b"x", "\ud800", [[math.nan]]],
+    ids=["nan", "inf", "huge", "set", "object", "bytes", "surrogate", "nested"],
+)
+def test_values_json_cannot_hold(value: object, make_span: Callable[..., Span]) -> None:
+    """A processor may put anything into a span: it is written all the same, and read back."""
+    span = attrs.evolve(make_span(), attributes={"odd": value})
+    assert decode(encode(span)).context == span.context
+
+
+def test_missing_is_not_zero(make_span: Callable[..., Span]) -> None:
+    """A count that is not known is not written, and comes back as None."""
+    span = make_span(usage=TokenUsage(input=0), cost=Cost())
+    assert to_dict(span)["usage"] == {"input": 0, "source": "provider"}
+    read = decode(encode(span))
+    assert read.usage == TokenUsage(input=0)
+    assert read.cost == Cost()
+
+
+def test_what_a_later_version_adds_is_ignored(make_span: Callable[..., Span]) -> None:
+    """Unknown keys, at any level, do not stop a reader of the same schema."""
+    span = make_span(usage=TokenUsage(1, 2, 3), cost=Cost(total=0.1))
+    data = to_dict(span)
+    data["new"] = 1
+    for part in ("usage", "cost", "scope", "status"):
+        data[part] = {**data[part], "new": 1}
+    assert from_dict(data) == span
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("", "not a span"),
+        ("nonsense", "not a span"),
+        ("[]", "wanted a JSON object"),
+        ("[" * 100_000, "not a span"),
+        ("{}", "schema None"),
+        ('{"schema": 99}', "upgrade trace-core"),
+        ('{"schema": 1}', "KeyError"),
+        ('{"schema": 1, "trace_id": "a", "span_id": "b", "name": "", "kind": "LLM", "start_ns": 0, "end_ns": 0, "status": 3}', "TypeError"),
+        ('{"schema": 1, "status": {"code": "X"}, "trace_id": "", "span_id": "", "name": "", "kind": "?"}', "not a span"),
+    ],
+)
+def test_what_is_not_a_span_is_refused(line: str, complaint: str) -> None:
+    """A line that is no span raises one kind of error, which says why."""
+    with pytest.raises(ConfigurationError, match=complaint):
+        decode(line)

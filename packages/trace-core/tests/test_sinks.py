@@ -1,0 +1,260 @@
+"""The sinks that need nothing else, and putting them together."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import attrs
+import pytest
+from trace_core import (
+    Background,
+    ConfigurationError,
+    ConsoleSink,
+    Cost,
+    FunctionSink,
+    JsonLinesSink,
+    MemorySink,
+    Sink,
+    SinkClosed,
+    Span,
+    Status,
+    StatusCode,
+    TokenUsage,
+    UsageSource,
+    as_sink,
+    decode,
+    disabled_by_environment,
+    load_sink,
+    pipeline,
+    sink_from_environment,
+    sink_names,
+    tee,
+    without_content,
+)
+
+
+def test_memory_keeps_the_newest(make_span: Callable[..., Span]) -> None:
+    """A limited memory forgets the oldest; clear forgets all."""
+    sink = MemorySink(limit=2)
+    spans = [make_span() for _ in range(3)]
+    sink.write(spans)
+    assert sink.spans == tuple(spans[1:])
+    sink.clear()
+    assert sink.spans == ()
+
+
+def test_functions_are_sinks(make_span: Callable[..., Span]) -> None:
+    """A function of a batch will do, and knows its name."""
+    seen: list[Sequence[Span]] = []
+    sink = as_sink(seen.append)
+    assert isinstance(sink, FunctionSink)
+    assert isinstance(sink, Sink)
+    sink.write((make_span(),))
+    assert sink.flush()
+    sink.close()
+    assert len(seen) == 1
+    assert as_sink(test_functions_are_sinks).name.endswith("test_functions_are_sinks")  # type: ignore[union-attr]
+
+
+def test_json_lines(folder: Path, make_span: Callable[..., Span]) -> None:
+    """One line a span, appended, in folders made as needed, for the owner's eyes alone."""
+    path = folder / "a" / "b" / "spans.jsonl"
+    spans = [make_span(inputs="zeile\n2") for _ in range(3)]
+    for batch in (spans[:2], spans[2:]):
+        sink = JsonLinesSink(path)
+        sink.write(batch)
+        assert sink.flush()
+        sink.close()
+        sink.close()
+    assert [decode(line) for line in path.read_bytes().splitlines()] == spans
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with pytest.raises(SinkClosed):
+        sink.write(spans)
+
+
+def test_a_torn_line_is_ended(
+    folder: Path, make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a disk that filled up half way, later lines are whole again."""
+    sink = JsonLinesSink(folder / "spans.jsonl")
+    real, room = os.write, [100]
+
+    def nearly_full(descriptor: int, data: bytes) -> int:
+        if room[0] <= 0:
+            raise OSError(28, "No space left on device")
+        done = real(descriptor, data[: room[0]])
+        room[0] -= done
+        return done
+
+    monkeypatch.setattr(os, "write", nearly_full)
+    span = make_span()
+    for _ in range(2):
+        with pytest.raises(OSError, match="No space"):
+            sink.write((span,))
+    monkeypatch.undo()
+    sink.write((span,))
+    torn, whole = sink.path.read_bytes().splitlines()
+    assert len(torn) == 100
+    assert decode(whole) == span
+
+
+def test_console_lines(make_span: Callable[..., Span]) -> None:
+    """A line says name, time, tokens, cost and error."""
+    stream = io.StringIO()
+    ConsoleSink(stream).write(
+        [
+            make_span(usage=TokenUsage(1, 2, 3), cost=Cost(total=0.001)),
+            make_span(
+                end_ns=1_700_000_002_000_000_000,
+                status=Status(StatusCode.ERROR, "first\nsecond"),
+                usage=TokenUsage(1, 2, 3, source=UsageSource.ESTIMATED),
+                attributes={"trace.cache_hit": True},
+            ),
+        ]
+    )
+    first, second = stream.getvalue().splitlines()
+    assert first == "✓ chat test  500 ms  1→2 tokens  $0.001000"
+    assert second == "✗ chat test  2.00 s  ~1→2 tokens  cache hit  first"
+
+
+def test_console_on_a_terminal_without_unicode(make_span: Callable[..., Span]) -> None:
+    """What the terminal cannot show is replaced; nothing is raised."""
+    raw = io.BytesIO()
+    terminal = io.TextIOWrapper(raw, encoding="ascii")
+    ConsoleSink(terminal).write((make_span(),))
+    assert raw.getvalue().startswith(b"? chat test")
+
+
+def test_pipelines_change_and_drop(memory: MemorySink, make_span: Callable[..., Span]) -> None:
+    """Processors run in order; None drops a span, and the drop is counted."""
+    sink = pipeline(
+        lambda span: attrs.evolve(span, name=span.name + "!"),
+        lambda span: None if span.name == "drop!" else span,
+        lambda span: attrs.evolve(span, name=span.name + "?"),
+        sink=memory,
+    )
+    sink.write([make_span(name="keep"), make_span(name="drop")])
+    assert [span.name for span in memory.spans] == ["keep!?"]
+    assert sink.filtered == 1  # type: ignore[attr-defined]
+    assert sink.flush()
+
+
+def test_a_failing_processor_costs_the_content(
+    memory: MemorySink, make_span: Callable[..., Span]
+) -> None:
+    """Had it been a redactor: what it did not look at does not go on, the span does."""
+    sink = pipeline(lambda span: 1 / 0, sink=memory)  # type: ignore[arg-type, return-value]
+    span = make_span(inputs="secret", attributes={"a": "secret"}, usage=TokenUsage(1, 2, 3))
+    sink.write((span,))
+    assert memory.spans == (without_content(span),)
+    assert memory.spans[0].usage == span.usage
+    assert "secret" not in repr(memory.spans)
+
+
+def test_a_tee_isolates(memory: MemorySink, make_span: Callable[..., Span]) -> None:
+    """One sink hangs, one raises at everything; the third has every span, in time."""
+    stuck = threading.Event()
+
+    class Raising:
+        def write(self, spans: Sequence[Span], /) -> None:
+            raise OSError
+
+        def flush(self, timeout: float = 5.0, /) -> bool:
+            raise OSError
+
+        def close(self, timeout: float = 5.0, /) -> None:
+            raise OSError
+
+    sink = tee(lambda spans: stuck.wait(60), Raising(), memory)
+    spans = [make_span() for _ in range(10)]
+    begun = time.monotonic()
+    sink.write(spans)
+    assert memory.spans == tuple(spans)
+    assert not sink.flush(0.2)
+    sink.close(0.2)
+    assert time.monotonic() - begun < 10
+    stuck.set()
+
+
+def test_a_slow_neighbour_takes_no_time_from_the_others(make_span: Callable[..., Span]) -> None:
+    """With one branch hung for the whole deadline, the other still drains within it."""
+    stuck, done = threading.Event(), MemorySink()
+
+    def slow(spans: Sequence[Span]) -> None:
+        time.sleep(0.02)
+        done.write(spans)
+
+    sink = tee(lambda spans: stuck.wait(60), Background(slow, batch_size=1))
+    sink.write([make_span() for _ in range(20)])
+    sink.close(5.0)
+    assert len(done.spans) == 20
+    stuck.set()
+
+
+def test_tee_counts_per_sink(memory: MemorySink, make_span: Callable[..., Span]) -> None:
+    """Each branch that counts, counts for itself."""
+    sink = tee(memory, lambda spans: None)
+    sink.write((make_span(),))
+    assert sink.flush()
+    direct, queued = sink.branch_stats  # type: ignore[attr-defined]
+    assert direct is None
+    assert queued.delivered == 1
+
+
+def test_processors_under_a_tee_run_off_the_callers_thread(make_span: Callable[..., Span]) -> None:
+    """A pipeline beside another sink has a thread of its own, whatever sink it ends in."""
+    names: list[str] = []
+
+    def slow(span: Span) -> Span:
+        names.append(threading.current_thread().name)
+        return span
+
+    sink = tee(pipeline(slow, sink=MemorySink()), MemorySink())
+    sink.write((make_span(),))
+    assert sink.flush()
+    assert names == ["trace-writer"]
+
+
+def test_sinks_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Specifications pick and configure sinks, side by side with commas."""
+    assert {"console", "jsonl", "memory"} <= set(sink_names())
+    assert isinstance(load_sink("memory"), MemorySink)
+    one = load_sink(f"jsonl:{folder}/x.jsonl")
+    assert isinstance(one, JsonLinesSink)
+    assert one.path == folder / "x.jsonl"
+    assert one.spool_key == f"jsonl:{folder}/x.jsonl"
+    both = load_sink("console, memory")
+    assert [type(sink) for sink in both.sinks] == [ConsoleSink, MemorySink]  # type: ignore[attr-defined]
+    assert sink_from_environment({}) is None
+    assert isinstance(sink_from_environment({"TRACE_SINKS": "console"}), ConsoleSink)
+
+
+@pytest.mark.parametrize(
+    ("spec", "complaint"),
+    [
+        ("", "no sink named"),
+        ("nosuch", "unknown sink 'nosuch'.*console"),
+        ("console:target", "takes no target"),
+        ("jsonl:a,,nosuch:b", "unknown sink"),
+    ],
+)
+def test_bad_specifications_say_what_is_known(spec: str, complaint: str) -> None:
+    """A mistyped name is an error that lists the installed sinks."""
+    with pytest.raises(ConfigurationError, match=complaint):
+        load_sink(spec)
+
+
+def test_a_bad_environment_names_the_variable() -> None:
+    """The message says which variable is wrong and what could be chosen."""
+    with pytest.raises(ConfigurationError, match=r"TRACE_SINKS='nosuch'.*installed are"):
+        sink_from_environment({"TRACE_SINKS": "nosuch"})
+    with pytest.raises(ConfigurationError, match=r"TRACE_DISABLED='maybe'; choose"):
+        disabled_by_environment({"TRACE_DISABLED": "maybe"})
+    assert disabled_by_environment({"TRACE_DISABLED": "Yes"})
+    assert not disabled_by_environment({})
