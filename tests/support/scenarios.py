@@ -835,6 +835,19 @@ def router_responses_async(w: World) -> Any:
     return asyncio.run(w.router().aresponses(model="good", input="hi"))
 
 
+@case(
+    routed(
+        Expect(f"messages {CLAUDE}", cost=..., attributes={"litellm.router.model_group": "claude"}),
+        group="claude",
+    ),
+    since=(1, 80, 17),
+)
+def router_messages(w: World) -> Any:
+    group = {"model_name": "claude", "litellm_params": {"model": CLAUDE, **w.anthropic()}}
+    router = w.litellm.Router(model_list=[group])
+    return asyncio.run(router.aanthropic_messages(model="claude", messages=MESSAGES, max_tokens=5))
+
+
 @case(routed(*FELL_BACK), since=(1, 65, 8))
 def router_built_before(w: World) -> Any:
     return w.early_router.completion("bad", MESSAGES)  # type: ignore[attr-defined]
@@ -942,8 +955,8 @@ def responses_stream_async(w: World) -> Any:
 @case(
     Expect(
         f"responses {GPT}",
-        usage=(None, None, "missing"),
-        cost=None,
+        usage=(1, 1, "estimated"),
+        cost=...,
         text="Hello",
         attributes={"trace.stream.ending": "abandoned"},
     ),
@@ -1059,6 +1072,36 @@ def messages_stream(w: World) -> Any:
     return asyncio.run(main())
 
 
+@case(
+    Expect(f"messages {GPT}", cost=..., attributes={"trace.stream.ending": "completed"}),
+    since=(1, 90, 7),
+    needs=PROXY,
+)
+def messages_stream_over_responses(w: World) -> Any:
+    return asyncio.run(_messages_streamed(w, GPT, w.openai()))
+
+
+@case(
+    Expect(
+        "messages mistral/mistral-small-latest",
+        usage=ESTIMATED,
+        cost=...,
+        attributes={"trace.stream.ending": "completed"},
+    ),
+    since=(1, 90, 7),
+    needs=PROXY,
+)
+def messages_stream_over_chat(w: World) -> Any:
+    return asyncio.run(_messages_streamed(w, "mistral/mistral-small-latest", bare(w)))
+
+
+async def _messages_streamed(w: World, model: str, options: dict[str, Any]) -> bool:
+    answer = await w.litellm.anthropic_messages(
+        model=model, messages=MESSAGES, max_tokens=10, stream=True, **options
+    )
+    return len([chunk async for chunk in answer]) > 0
+
+
 CONTENTS = [{"role": "user", "parts": [{"text": "hi"}]}]
 GENERATED = Expect(f"generate_content {GEMINI}", cost=...)
 
@@ -1092,6 +1135,21 @@ def google_over_chat(w: World) -> Any:
 
     call = agenerate_content(model=GPT, contents=CONTENTS, **w.openai())
     return type(asyncio.run(call)).__name__
+
+
+@case(
+    Expect(f"generate_content {GPT}", usage=(1, 7, "estimated"), cost=...),
+    since=(1, 90, 7),
+    needs=PROXY,
+)
+def google_stream_over_chat(w: World) -> Any:
+    from litellm.google_genai import agenerate_content_stream
+
+    async def main() -> bool:
+        answer = await agenerate_content_stream(model=GPT, contents=CONTENTS, **w.openai())
+        return len([chunk async for chunk in answer]) > 0
+
+    return asyncio.run(main())
 
 
 @case(

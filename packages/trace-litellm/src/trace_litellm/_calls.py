@@ -17,7 +17,6 @@ from uuid import uuid4
 import attrs
 
 from trace_core import (
-    Cost,
     OpenSpan,
     Span,
     SpanKind,
@@ -504,7 +503,7 @@ class Call(Delegation):
             **read.request_attributes(self._given),
             **read.provider_attributes(self._provider_name(), self._given.get("model")),
             **read.response_attributes(span.outputs),
-            **read.endpoint_attributes(self.endpoint or _text(told.get("api_base"))),
+            **read.endpoint_attributes(self._url()),
             **read.header_attributes(told.get("additional_headers")),
             **(self._watch.statistics() if self._watch is not None else {}),
             **self._error,
@@ -516,6 +515,10 @@ class Call(Delegation):
             semconv.CACHE_HIT: None if failed or self.parent else self._cache_hit(),
         }
         return {name: value for name, value in found.items() if value is not None}
+
+    def _url(self) -> str | None:
+        asked = self._given.get("api_base") or self._given.get("base_url")
+        return self.endpoint or _text(self._told.get("api_base")) or _text(asked)
 
     def _cache_hit(self) -> bool:
         told = self._told
@@ -554,18 +557,17 @@ class Call(Delegation):
         return attrs.evolve(span, outputs=outputs, usage=usage)
 
     def _priced(self, span: Span) -> Span:
-        return attrs.evolve(span, cost=self._cost(span.usage))
-
-    def _cost(self, usage: TokenUsage | None) -> Cost | None:
-        told = self._told.get("response_cost")
+        told, usage = self._told.get("response_cost"), span.usage
         if self._deltas is not None or not isinstance(told, float):
             told = None  # on a stream it is LiteLLM's guess from before the first chunk
         if told is None and (usage is None or usage.source is UsageSource.MISSING):
-            return None
-        model = _text(self._told.get("litellm_model_name")) or _text(self._given.get("model"))
+            return span
+        answered = span.attributes.get(semconv.RESPONSE_MODEL)
+        names = (self._told.get("litellm_model_name"), self._given.get("model"), answered)
+        models = tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
         custom: dict[str, Value] = {n: self._given[n] for n in _PRICES if n in self._given}
-        hit = self._cache_hit()
-        return cost_of(usage, Priced(model, self._provider_name(), told, hit, custom))
+        priced = Priced(models, self._provider_name(), told, self._cache_hit(), custom)
+        return attrs.evolve(span, cost=cost_of(usage, priced))
 
 
 def _falls_back(target: Target, kwargs: Mapping[str, Any]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import attrs
@@ -19,14 +19,15 @@ class Priced:
     """What a price depends on besides the usage.
 
     Args:
-        model: The model that LiteLLM sent the request to.
+        models: Names the price may be listed under: as LiteLLM sent it, as the caller said it,
+            as the provider answered.
         provider: LiteLLM's name of the provider.
         told: What LiteLLM says the call cost, if it does.
         cache_hit: Whether the answer came from LiteLLM's cache, and so cost nothing.
         custom: Prices the caller gave: ``input_cost_per_token``, ``output_cost_per_token``.
     """
 
-    model: str | None
+    models: tuple[str, ...]
     provider: str | None
     told: float | None
     cache_hit: bool
@@ -54,12 +55,17 @@ def cost_of(usage: TokenUsage | None, priced: Priced) -> Cost | None:
 
 def _by_litellm(usage: TokenUsage | None, priced: Priced) -> float | None:
     """Ask LiteLLM for the price of a response, as for streams, where it tells none itself."""
-    if usage is None or priced.model is None:
+    if usage is None:
         return None
+    costs = (_cost_as(model, usage, priced) for model in priced.models)
+    return next((cost for cost in costs if cost), None)
+
+
+def _cost_as(model: str, usage: TokenUsage, priced: Priced) -> float | None:
     try:
         cost = _litellm("cost_calculator").completion_cost(
-            completion_response=_response(usage, priced.model),
-            model=priced.model,
+            completion_response=_response(usage, model),
+            model=model,
             custom_llm_provider=priced.provider,
             custom_cost_per_token=_custom(priced.custom),
         )
@@ -127,11 +133,15 @@ def _split(
 def _listed(priced: Priced) -> Mapping[str, Any]:
     litellm: Any = sys.modules.get("litellm")
     prices: Mapping[str, Any] = getattr(litellm, "model_cost", {})
-    model = priced.model or ""
-    for name in (model, model.partition("/")[2], f"{priced.provider}/{model}"):
-        if name in prices:
-            return prices[name]  # type: ignore[no-any-return]
+    for model in priced.models:
+        for name in (model, model.partition("/")[2], f"{priced.provider}/{model}"):
+            if name in prices:
+                return prices[name]  # type: ignore[no-any-return]
     return {}
+
+
+_SAID: Final = frozenset({"content", "reasoning_content", "text", "thinking"})
+_ASKED: Final = ("contents", "input", "instructions", "prompt", "system")
 
 
 def estimated_usage(span: Span) -> TokenUsage | None:
@@ -140,27 +150,28 @@ def estimated_usage(span: Span) -> TokenUsage | None:
     Always with OpenAI's tokenizer, which LiteLLM ships: others are fetched from the network.
 
     Args:
-        span: A finished span of a chat or a text completion.
+        span: A finished span.
 
     Returns:
         The estimate, marked as one; ``None`` where there is nothing to count.
     """
-    texts = _texts(span.outputs)
-    given = span.inputs if isinstance(span.inputs, Mapping) else {}
-    messages, prompt = given.get("messages"), given.get("prompt")
-    if not texts:
+    texts = list(_texts(span.outputs))
+    if not texts or not isinstance(span.inputs, Mapping):
         return None
     try:
-        if isinstance(messages, tuple):
-            asked = _tokens(messages=[_mutable(message) for message in messages])
-        elif isinstance(prompt, str):
-            asked = _tokens(text=prompt)
-        else:
-            return None
+        asked = _tokens_asked(span.inputs)
         made = _tokens(text="".join(texts))
     except Exception:  # content that LiteLLM's counter does not know, such as a new message part
         return None
     return TokenUsage(input=asked, output=made, total=asked + made, source=UsageSource.ESTIMATED)
+
+
+def _tokens_asked(given: Mapping[str, Value]) -> int:
+    messages = given.get("messages")
+    if isinstance(messages, tuple):
+        return _tokens(messages=[_mutable(message) for message in messages])
+    asked = [given[name] for name in _ASKED if name in given]
+    return _tokens(text="\n".join(text for value in asked for text in _texts({"text": value})))
 
 
 def _tokens(**what: Any) -> int:
@@ -169,12 +180,14 @@ def _tokens(**what: Any) -> int:
     return int(_litellm("utils").token_counter(model="", custom_tokenizer=tokenizer, **what))
 
 
-def _texts(outputs: Value) -> list[str]:
-    choices = outputs.get("choices") if isinstance(outputs, Mapping) else None
-    found: list[str] = []
-    for choice in choices if isinstance(choices, tuple) else ():
-        said = choice.get("message", choice) if isinstance(choice, Mapping) else None
-        if isinstance(said, Mapping):
-            texts = (said.get(name) for name in ("text", "content", "reasoning_content"))
-            found.extend(text for text in texts if isinstance(text, str))
-    return found
+def _texts(value: Value, *, said: bool = False) -> Iterator[str]:
+    """Find what was said in a request or response of any family."""
+    if isinstance(value, str):
+        if said:
+            yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _texts(item, said=said)
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _texts(item, said=name in _SAID)

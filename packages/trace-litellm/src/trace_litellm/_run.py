@@ -45,8 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code, where the program does not take this process's place.
     """
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
+    parser: argparse.ArgumentParser = options.parser
     command: list[str] = options.command
     if command[:1] == ["--"]:
         command = command[1:]
@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    run.set_defaults(parser=run)
     run.add_argument(
         "--sink",
         metavar="SPEC",
