@@ -1051,7 +1051,7 @@ def messages_error(w: World) -> Any:
 
 # -- what needs LiteLLM's proxy extra: its own imports do -----------------------------------------
 
-PROXY = ("backoff", "fastapi", "orjson", "soundfile")
+PROXY = ("backoff", "fastapi", "orjson", "redis", "soundfile")
 
 
 @case(
