@@ -218,7 +218,7 @@ def types(session: nox.Session) -> None:
 @nox.session(python=EDGES, requires=["build"])
 def tests(session: nox.Session) -> None:
     """Test the wheels with the newest LiteLLM, on the oldest and on the newest Python here."""
-    _install(session, "test", "docs", "browser", extra="[mlflow]")
+    _install(session, "test", "browser", extra="[mlflow]")
     _find_browser(session)
     _pytest(session, "packages", "tests")
 
@@ -228,7 +228,8 @@ def tests(session: nox.Session) -> None:
 def compat(session: nox.Session, litellm: str) -> None:
     """Test trace-core and trace-litellm with one of the LiteLLM releases in compat.toml."""
     _install(session, "test", litellm=litellm)
-    _pytest(session, "packages/trace-core/tests", "packages/trace-litellm/tests", "tests/test_install.py")
+    packages = ("packages/trace-core/tests", "packages/trace-litellm/tests")
+    _pytest(session, *packages, "tests/test_install.py")
 
 
 @nox.session(python=[NEWEST], requires=["build"])
