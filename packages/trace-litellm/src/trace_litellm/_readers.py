@@ -12,7 +12,16 @@ from urllib.parse import urlsplit, urlunsplit
 
 import attrs
 
-from trace_core import Span, TokenUsage, UsageSource, Value, semconv, snapshot
+from trace_core import (
+    ConfigurationError,
+    Span,
+    SpanContext,
+    TokenUsage,
+    UsageSource,
+    Value,
+    semconv,
+    snapshot,
+)
 from trace_litellm._deltas import (
     ChatDeltas,
     Deltas,
@@ -143,6 +152,7 @@ _ROUTER_NAMES: Final = {
 _ROUTER_NOTES: Final = frozenset(
     {
         "api_base",
+        "_routing_request_tags",
         "caching_groups",
         "deployment_model_name",
         "hidden_params",
@@ -159,6 +169,22 @@ _ROUTER_NOTES: Final = frozenset(
 """Notes of the Router's that are left out: bookkeeping, and what other attributes say."""
 _PROXY_NOTES: Final = ("user_api_key", "headers", "endpoint", "requester_", "global_max_parallel")
 """How the names of the proxy's other notes begin; there are keys and headers among them."""
+_PROXY_BOOKKEEPING: Final = frozenset(
+    {
+        "caller_tags",
+        "inherited_tags",
+        "litellm_api_version",
+        "litellm_received_at",
+        "litellm_roi_estimator",
+        "llm_api_timing_windows",
+        "queue_time_seconds",
+        "used_client_oauth_token",
+        "user_agent",
+    }
+)
+"""Notes of the proxy's that are left out where it is the proxy that wrote them."""
+_PROXY_REQUEST: Final = "proxy_server_request"
+"""The parameter in which the proxy tells of the HTTP request that a call is made for."""
 
 
 @attrs.frozen
@@ -279,19 +305,40 @@ def call_attributes(kwargs: Mapping[str, Any]) -> dict[str, Value]:
 def _metadata(metadata: Mapping[str, Any]) -> dict[str, Value]:
     """Name what is in ``metadata``: LiteLLM's Router and proxy put notes of their own there."""
     found: dict[str, Value] = {}
-    routed = "model_group" in metadata
+    routed, served = "model_group" in metadata, "user_api_key" in metadata
     for name, value in metadata.items():
         if value is None or not isinstance(name, str):
             continue
         known = _METADATA_NAMES.get(name) or _ROUTER_NAMES.get(name)
+        noted = (routed and name in _ROUTER_NOTES) or (served and name in _PROXY_BOOKKEEPING)
         if known is not None:
             found[known] = without_secrets(snapshot(value))
-        elif not (routed and name in _ROUTER_NOTES) and not name.startswith(_PROXY_NOTES):
+        elif not noted and not name.startswith(_PROXY_NOTES):
             found[semconv.METADATA_PREFIX + name] = _clean(name, value)
     info = metadata.get("model_info")
     if routed and isinstance(info, Mapping) and info.get("id") is not None:
         found[MODEL_ID] = snapshot(info["id"])
     return found
+
+
+def remote_parent(kwargs: Mapping[str, Any]) -> SpanContext | None:
+    """Read whose work a call of the proxy is: the ``traceparent`` of the request it is made for.
+
+    Args:
+        kwargs: The keyword arguments.
+
+    Returns:
+        The span of another service; ``None`` where no valid header was sent.
+    """
+    request = kwargs.get(_PROXY_REQUEST)
+    headers = request.get("headers") if isinstance(request, Mapping) else None
+    header = headers.get("traceparent") if isinstance(headers, Mapping) else None
+    if not isinstance(header, str):
+        return None
+    try:
+        return SpanContext.from_traceparent(header)
+    except ConfigurationError:  # from outside: whatever it is, it is no mistake of the caller's
+        return None
 
 
 def _clean(name: str, value: Any) -> Value:
