@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +22,8 @@ from trace_core import (
     semconv,
 )
 
-START_NS = 1_780_000_000_000_000_000
+START_NS = time.time_ns() - 60_000_000_000
+"""A minute ago: MLflow's list shows the last days alone."""
 _numbers = itertools.count(1)
 
 

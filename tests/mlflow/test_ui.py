@@ -1,0 +1,138 @@
+"""MLflow's own pages, read in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from support.browser import Browser
+from support.mlflow_server import MlflowServer
+from support.provider import Provider, Scenario, ToolCall, Usage
+
+EXPERIMENT = "LiteLLM"
+QUESTION = "What is the capital of France?"
+ANSWER = "The capital of France is Paris."
+FAILURE = "the provider is on strike"
+WEATHER = {
+    "type": "function",
+    "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {}}},
+}
+
+
+class Pages:
+    """MLflow's pages about one experiment, and the traces of real calls in it."""
+
+    def __init__(self, browser: Browser, server: MlflowServer, provider_base: str) -> None:
+        self._browser = browser
+        self.provider_base = provider_base
+        self._server = server
+        self.traces: dict[str, str] = {}
+        self._experiment = ""
+
+    def find_traces(self) -> None:
+        """Ask the server for the traces, by the model that was called."""
+        from mlflow import MlflowClient
+
+        client = MlflowClient(self._server.url)
+        found = client.get_experiment_by_name(EXPERIMENT)
+        assert found is not None
+        self._experiment = found.experiment_id
+        for trace in client.search_traces(locations=[found.experiment_id]):
+            model = trace.data.spans[0].inputs["model"]
+            self.traces[model.removeprefix("openai/")] = trace.info.trace_id
+
+    def open_list(self) -> Browser:
+        """Open the list of traces."""
+        self._browser.open(f"{self._server.url}/#/experiments/{self._experiment}/traces")
+        return self._browser
+
+    def open_trace(self, model: str) -> Browser:
+        """Open the trace of the call to a model."""
+        self._browser.open(
+            f"{self._server.url}/#/experiments/{self._experiment}/traces"
+            f"?selectedEvaluationId={self.traces[model]}"
+        )
+        return self._browser
+
+
+def _make_calls(server: MlflowServer, provider: Provider) -> None:
+    """Make three real calls: one answered in text, one with a tool call, one that fails."""
+    import litellm
+
+    import trace_litellm
+    from trace_mlflow_sink import MlflowSink
+
+    litellm.suppress_debug_info = True
+    usage = Usage(prompt=20, completion=10)
+    provider.script("capital", Scenario(text=ANSWER, usage=usage))
+    provider.script("weather", Scenario(tool_calls=(ToolCall("get_weather"),), usage=usage))
+    provider.script("strike", Scenario(status=400, error_body=FAILURE))
+    instrumentation = trace_litellm.autolog(MlflowSink(server.url, EXPERIMENT))
+    assert instrumentation is not None
+
+    def call(model: str, **options: object) -> None:
+        messages = [{"role": "user", "content": QUESTION}]
+        base = provider.openai_base
+        litellm.completion(f"openai/{model}", messages, api_base=base, api_key="none", **options)
+
+    try:
+        call("capital", temperature=0.2, metadata={"session_id": "session-1"})
+        call("weather", tools=[WEATHER])
+        with pytest.raises(litellm.BadRequestError):
+            call("strike")
+        assert instrumentation.tracer.flush(60)
+    finally:
+        trace_litellm.autolog(disable=True)
+
+
+@pytest.fixture(scope="module")
+def pages(provider: Provider, request: pytest.FixtureRequest) -> Iterator[Pages]:
+    """Pages about calls that were just made; skipped before the server starts if need be."""
+    with Browser() as browser:
+        server: MlflowServer = request.getfixturevalue("server")
+        _make_calls(server, provider)
+        made = Pages(browser, server, provider.openai_base)
+        made.find_traces()
+        yield made
+
+
+def test_the_list_shows_what_was_said_tokens_and_latency(pages: Pages):
+    """One row a call: question, answer, session, duration, state and tokens."""
+    browser = pages.open_list()
+    browser.read(QUESTION, ANSWER)
+    browser.click("Got it", wait=1.0)
+    browser.close_pane("MLflow Assistant")
+    lines = browser.read(ANSWER, "Tokens").splitlines()
+    row = lines[lines.index(ANSWER) :][:5]
+    answer, session, duration, state, tokens = row
+    assert (answer, session, state, tokens) == (ANSWER, "session-1", "OK", "30")
+    assert duration.endswith("s")
+    assert 'get_weather({"city": "Paris"})' in lines, "a tool call reads as one"
+    assert "Error" in lines
+    browser.keep("mlflow-list")
+
+
+def test_a_chat_trace_shows_the_conversation(pages: Pages):
+    """Prompt and answer as chat messages, parameters, tokens, cost and model."""
+    browser = pages.open_trace("capital")
+    browser.read(QUESTION, ANSWER, "Success", "30 tokens", "User", "Assistant", "temperature")
+    browser.keep("mlflow-chat")
+    assert browser.click("Attributes")
+    browser.read("url.full", pages.provider_base, "gen_ai.request.model")
+
+
+def test_a_tool_call_trace_shows_tool_and_arguments(pages: Pages):
+    """The tool that was offered, and the call the model answered with."""
+    browser = pages.open_trace("weather")
+    browser.read("get_weather", "Paris", "Tools")
+    browser.keep("mlflow-tool-call")
+
+
+def test_a_failed_trace_shows_the_exception(pages: Pages):
+    """State, type, message and stack."""
+    browser = pages.open_trace("strike")
+    browser.read("Error", QUESTION)
+    assert browser.click("Events", wait=10.0)
+    browser.read("exception.message", "BadRequestError", FAILURE, "Traceback")
+    browser.keep("mlflow-failed")
