@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from trace_core import MemorySink, Span, SpanContext, SpanKind, Status, StatusCode, Tracer
 from trace_core.testing import FakeClock, SequentialIds
 
@@ -39,7 +40,7 @@ def tracer(
 
 
 @pytest.fixture
-def make_span() -> Iterator[Callable[..., Span]]:
+def make_span() -> Callable[..., Span]:
     """Make spans with ids of their own; any field can be given."""
     ids = SequentialIds()
 
@@ -55,7 +56,7 @@ def make_span() -> Iterator[Callable[..., Span]]:
         }
         return Span(**{**values, **fields})
 
-    yield make
+    return make
 
 
 @pytest.fixture

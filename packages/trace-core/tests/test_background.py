@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from trace_core import (
     Background,
     ConfigurationError,
@@ -66,7 +67,9 @@ def balanced(background: Background) -> bool:
     return stats.pending >= 0 and stats.accepted == stats.delivered + stats.pending + stats.dropped
 
 
-def test_spans_arrive_in_order_on_another_thread(gate: Gate, make_span: Callable[..., Span]) -> None:
+def test_spans_arrive_in_order_on_another_thread(
+    gate: Gate, make_span: Callable[..., Span]
+) -> None:
     """What one thread writes arrives in its order; all calls of the sink come from the writer."""
     gate.opened.set()
     background = Background(gate, batch_size=7)
@@ -197,7 +200,9 @@ def test_nothing_a_sink_raises_ends_the_writer(make_span: Callable[..., Span]) -
     assert len(calls) == 2
 
 
-def test_deferred_work_runs_on_the_writer(memory: MemorySink, make_span: Callable[..., Span]) -> None:
+def test_deferred_work_runs_on_the_writer(
+    memory: MemorySink, make_span: Callable[..., Span]
+) -> None:
     """write_later's function runs off the caller's thread; if it fails, the span goes on as is."""
     names: list[str] = []
     background = Background(memory)
@@ -250,7 +255,7 @@ def test_close_keeps_trying_until_its_deadline(make_span: Callable[..., Span]) -
     st.sampled_from(["drop_newest", "drop_oldest"]),
 )
 def test_every_span_is_accounted_for(outcomes: list[str], capacity: int, overflow: str) -> None:
-    """accepted == delivered + pending + dropped, at every moment and whatever the sink does."""
+    """Accepted == delivered + pending + dropped, at every moment and whatever the sink does."""
     script = iter(outcomes)
     delivered: list[Span] = []
 
@@ -383,7 +388,8 @@ def test_multiprocessing_children_drain_at_exit(folder: Path, method: str) -> No
 
 
 @pytest.mark.parametrize(
-    "ending", ["pass", "sys.exit(3)", "raise SystemExit", "1 / 0", "os.kill(os.getpid(), signal.SIGINT)"]
+    "ending",
+    ["pass", "sys.exit(3)", "raise SystemExit", "1 / 0", "os.kill(os.getpid(), signal.SIGINT)"],
 )
 def test_spans_survive_the_exit(folder: Path, ending: str) -> None:
     """However the program ends, all spans queued at that moment are in the file, open ones too."""

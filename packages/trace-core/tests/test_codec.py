@@ -10,6 +10,7 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from trace_core import (
     ConfigurationError,
     Cost,
@@ -30,9 +31,7 @@ from trace_core import (
     to_json,
 )
 
-NUMBERS = st.one_of(
-    st.integers(-(2**63), 2**63), st.floats(allow_nan=False, allow_infinity=False)
-)
+NUMBERS = st.one_of(st.integers(-(2**63), 2**63), st.floats(allow_nan=False, allow_infinity=False))
 PLAIN = st.recursive(
     st.one_of(st.none(), st.booleans(), NUMBERS, st.text()),
     lambda inner: st.one_of(
@@ -138,8 +137,14 @@ def test_what_a_later_version_adds_is_ignored(make_span: Callable[..., Span]) ->
         ("{}", "schema None"),
         ('{"schema": 99}', "upgrade trace-core"),
         ('{"schema": 1}', "KeyError"),
-        ('{"schema": 1, "trace_id": "a", "span_id": "b", "name": "", "kind": "LLM", "start_ns": 0, "end_ns": 0, "status": 3}', "TypeError"),
-        ('{"schema": 1, "status": {"code": "X"}, "trace_id": "", "span_id": "", "name": "", "kind": "?"}', "not a span"),
+        (
+            '{"schema": 1, "trace_id": "a", "span_id": "b", "name": "", "kind": "LLM", "start_ns": 0, "end_ns": 0, "status": 3}',
+            "TypeError",
+        ),
+        (
+            '{"schema": 1, "status": {"code": "X"}, "trace_id": "", "span_id": "", "name": "", "kind": "?"}',
+            "not a span",
+        ),
     ],
 )
 def test_what_is_not_a_span_is_refused(line: str, complaint: str) -> None:

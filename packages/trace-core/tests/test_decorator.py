@@ -9,6 +9,7 @@ import inspect
 from collections.abc import AsyncGenerator, Generator
 
 import pytest
+
 from trace_core import MemorySink, SpanKind, StatusCode, Tracer, current_context
 from trace_core._decorator import MAX_YIELDED
 
@@ -25,7 +26,12 @@ def test_functions(tracer: Tracer, memory: MemorySink) -> None:
     assert add.__doc__ == "Add."
     assert list(inspect.signature(add).parameters) == ["a", "b"]
     (span,) = memory.spans
-    assert (span.name, span.kind, span.inputs, span.outputs) == ("adding", SpanKind.TOOL, {"a": 1}, 3)
+    assert (span.name, span.kind, span.inputs, span.outputs) == (
+        "adding",
+        SpanKind.TOOL,
+        {"a": 1},
+        3,
+    )
 
 
 def test_methods_do_not_record_self(tracer: Tracer, memory: MemorySink) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import attrs
 import pytest
+
 from trace_core import ConfigurationError, Span, SpanContext
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+
 from trace_core import (
     Background,
     ConfigurationError,

@@ -20,6 +20,7 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from trace_core import snapshot, to_json
 from trace_core._snapshot import MAX_DEPTH, MAX_ITEMS
 
@@ -156,7 +157,10 @@ class Text(str):
         (Colour.RED, "red"),
         (Level.HIGH, 3),
         (Text("plain"), "plain"),
-        (datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc), "2026-01-02T03:04:05+00:00"),
+        (
+            datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc),
+            "2026-01-02T03:04:05+00:00",
+        ),
         (datetime.date(2026, 1, 2), "2026-01-02"),
         (datetime.timedelta(seconds=90), 90.0),
         (decimal.Decimal("1.10"), "1.10"),
@@ -167,7 +171,10 @@ class Text(str):
         (frozenset({1}), (1,)),
         (OrderedDict(a=[1]), {"a": (1,)}),
         (UserDict({"a": 1}), {"a": 1}),
-        ({1: "a", None: "b", Colour.RED: "c", Text("d"): "e"}, {"1": "a", "None": "b", "red": "c", "d": "e"}),
+        (
+            {1: "a", None: "b", Colour.RED: "c", Text("d"): "e"},
+            {"1": "a", "None": "b", "red": "c", "d": "e"},
+        ),
         (range(3), "range(0, 3)"),
         (Colour, f"<class {__name__}.Colour>"),
     ],
@@ -178,7 +185,7 @@ def test_known_types(value: object, expected: object) -> None:
 
 
 def test_numpy_scalars_are_numbers() -> None:
-    """numpy's own numbers become Python's."""
+    """Numpy's own numbers become Python's."""
     numpy = pytest.importorskip("numpy")
     assert snapshot([numpy.float32(0.5), numpy.int64(3)]) == (0.5, 3)
 
@@ -271,7 +278,14 @@ class NotText:
 def test_hostile_objects_are_named() -> None:
     """An object that fights back costs itself, not its neighbours and never an exception."""
     liar = unittest.mock.Mock(spec=str)  # its __class__ says str
-    value = {"good": 1, "bad": Hostile(), "items": HostileItems(), Hostile(): 2, "n": NotText(), "liar": liar}
+    value = {
+        "good": 1,
+        "bad": Hostile(),
+        "items": HostileItems(),
+        Hostile(): 2,
+        "n": NotText(),
+        "liar": liar,
+    }
     result = snapshot(value)
     assert is_plain(result)
     assert isinstance(result, dict)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 import pytest
+
 from trace_core import (
     ConfigurationError,
     Cost,
@@ -90,7 +91,7 @@ def test_a_wrong_field_is_a_mistake_in_the_call(tracer: Tracer) -> None:
 def test_an_exception_is_recorded_and_goes_on(tracer: Tracer, memory: MemorySink) -> None:
     """The block's exception passes unchanged; the span has its type, text and stack."""
     error = ValueError("bad\nnews")
-    with pytest.raises(ValueError) as caught, tracer.span("work"):
+    with pytest.raises(ValueError, match="bad") as caught, tracer.span("work"):
         raise error
     assert caught.value is error
     (done,) = memory.spans
@@ -330,9 +331,12 @@ def test_leaving_in_another_context_spares_that_context(tracer: Tracer) -> None:
 
 def test_attributes_are_inherited(tracer: Tracer, memory: MemorySink) -> None:
     """Attributes set around spans appear on all of them, innermost value first."""
-    with attributes({"app.tier": "gold"}, session_id="s1", tags=["a"]):
-        with tracer.span("outer"), attributes(session_id="s2"):
-            tracer.start("inner", attributes={"app.tier": "lead"}).end()
+    with (
+        attributes({"app.tier": "gold"}, session_id="s1", tags=["a"]),
+        tracer.span("outer"),
+        attributes(session_id="s2"),
+    ):
+        tracer.start("inner", attributes={"app.tier": "lead"}).end()
     tracer.start("outside").end()
     found = {span.name: span.attributes for span in memory.spans}
     assert found["outer"] == {"app.tier": "gold", "session.id": "s1", "trace.tags": ("a",)}

@@ -13,6 +13,7 @@ from trace_core._context import (
     suppress,
     use_parent,
 )
+from trace_core._durable import durable
 from trace_core._errors import (
     ConfigurationError,
     Rejected,
@@ -41,7 +42,10 @@ from trace_core._plugins import (
     sink_names,
 )
 from trace_core._process import after_fork, at_exit
+from trace_core._processors import drop_content, limit_payloads, redact_pii, sample, truncate
+from trace_core._redact import redact
 from trace_core._retry import Retry
+from trace_core._secrets import remember_secret
 from trace_core._sinks import (
     ConsoleSink,
     FunctionSink,
@@ -52,6 +56,7 @@ from trace_core._sinks import (
     as_sink,
 )
 from trace_core._snapshot import Value, snapshot
+from trace_core._spool import Spool
 from trace_core._stats import Stats
 from trace_core._tracer import Bridge, Clock, IdGenerator, OpenSpan, SpanScope, Tracer
 
@@ -83,6 +88,7 @@ __all__ = [
     "SpanContext",
     "SpanKind",
     "SpanScope",
+    "Spool",
     "Stats",
     "Status",
     "StatusCode",
@@ -99,11 +105,18 @@ __all__ = [
     "current_context",
     "decode",
     "disabled_by_environment",
+    "drop_content",
+    "durable",
     "encode",
     "from_dict",
+    "limit_payloads",
     "load_sink",
     "log_once",
     "pipeline",
+    "redact",
+    "redact_pii",
+    "remember_secret",
+    "sample",
     "semconv",
     "sink_from_environment",
     "sink_names",
@@ -112,6 +125,7 @@ __all__ = [
     "tee",
     "to_dict",
     "to_json",
+    "truncate",
     "use_parent",
     "without_content",
 ]

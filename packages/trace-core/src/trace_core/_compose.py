@@ -39,6 +39,10 @@ class Pipeline:
             raise AttributeError(name)
         return getattr(self.sink, name)
 
+    def with_sink(self, sink: Sink) -> Pipeline:
+        """Return the same processors before another sink."""
+        return Pipeline(self._processors, sink)
+
     @property
     def filtered(self) -> int:
         """Spans that a processor left out."""

@@ -13,11 +13,10 @@ from typing import Final, cast
 
 from trace_core._compose import tee
 from trace_core._errors import ConfigurationError
+from trace_core._settings import setting
 from trace_core._sinks import ConsoleSink, JsonLinesSink, MemorySink, Sink, SinkLike, as_sink
 
 GROUP: Final = "trace_core.sinks"
-_TRUE: Final = frozenset({"1", "true", "yes", "on"})
-_FALSE: Final = frozenset({"", "0", "false", "no", "off"})
 
 
 def jsonl_sink(target: str) -> Sink:
@@ -128,9 +127,4 @@ def disabled_by_environment(environ: Mapping[str, str] = os.environ) -> bool:
     Raises:
         ConfigurationError: It is neither true nor false.
     """
-    value = environ.get("TRACE_DISABLED", "").strip().lower()
-    if value in _TRUE or value in _FALSE:
-        return value in _TRUE
-    raise ConfigurationError(
-        f"TRACE_DISABLED={value!r}; choose 1, true, yes, on or 0, false, no, off"
-    )
+    return bool(setting("TRACE_DISABLED", None, environ))

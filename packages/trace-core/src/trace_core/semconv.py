@@ -99,3 +99,20 @@ SHORT_NAMES: Final = {
     "trace_name": TRACE_NAME,
 }
 """What `trace_core.attributes` accepts as keywords, and the attribute each one sets."""
+
+CONTENT_ATTRIBUTES: Final = frozenset(
+    {
+        "gen_ai.input.messages",
+        "gen_ai.output.messages",
+        "gen_ai.system_instructions",
+        "gen_ai.tool.definitions",
+        "gen_ai.tool.call.arguments",
+        "gen_ai.tool.call.result",
+        "gen_ai.retrieval.documents",
+        "gen_ai.retrieval.query.text",
+        EXCEPTION_MESSAGE,
+        EXCEPTION_STACKTRACE,
+        REQUEST_STOP_SEQUENCES,
+    }
+)
+"""Attributes that hold what was said, rather than how it went: `drop_content` removes them."""

@@ -1,0 +1,216 @@
+"""What may be done to spans on their way: plain functions from a span to a span, or to nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import attrs
+
+from trace_core import semconv
+from trace_core._errors import ConfigurationError
+from trace_core._model import Event, Span, StatusCode
+from trace_core._redact import map_texts, replaced
+from trace_core._snapshot import Value
+
+_EMAIL: Final = re.compile(r"[A-Za-z0-9._%+\-]+@[A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)*\.[A-Za-z]{2,}")
+_PHONE: Final = re.compile(
+    r"(?<![\w.\-+])(?:\+\d{1,3}[ .\-]?(?:\(?\d{1,4}\)?[ .\-]?){2,4}\d{2,4}"
+    r"|\(?\d{3}\)?[ .\-]\d{3}[ .\-]\d{4})(?![\w\-])"
+)
+_CARD: Final = re.compile(r"(?<![\w.\-])\d(?:[ \-]?\d){12,18}(?![\w\-])")
+
+
+def redact_pii(
+    *, email: bool = True, phone: bool = True, card: bool = True
+) -> Callable[[Span], Span]:
+    """Make a processor that replaces personal data in every text of a span.
+
+    Args:
+        email: Replace e-mail addresses.
+        phone: Replace telephone numbers.
+        card: Replace card numbers, by their checksum.
+
+    Returns:
+        A processor.
+    """
+
+    def clean(text: str) -> str:
+        if email and "@" in text:
+            text = _EMAIL.sub("[redacted:e-mail]", text)
+        if card:
+            text = _CARD.sub(_without_card, text)
+        return _PHONE.sub("[redacted:phone]", text) if phone else text
+
+    return lambda span: map_texts(span, clean)
+
+
+def _without_card(found: re.Match[str]) -> str:
+    return "[redacted:card]" if _has_checksum(found.group()) else found.group()
+
+
+def _has_checksum(number: str) -> bool:
+    digits = [int(character) for character in number if character.isdigit()]
+    doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
+    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
+
+
+def sample(
+    rate: float, *, keep_errors: bool = True, keep_slower_than: float | None = None
+) -> Callable[[Span], Span | None]:
+    """Make a processor that keeps a share of the traces, the same in every process.
+
+    Whether a trace is kept follows from its id, so its spans stay together; errors and slow
+    spans of the others are kept one by one.
+
+    Args:
+        rate: Share of the traces to keep, from 0 to 1.
+        keep_errors: Keep every span that failed, or may yet: start records go through.
+        keep_slower_than: Keep every span that took longer than these seconds.
+
+    Returns:
+        A processor.
+
+    Raises:
+        ConfigurationError: ``rate`` is not between 0 and 1.
+    """
+    if not 0 <= rate <= 1:
+        raise ConfigurationError(f"a sample rate is between 0 and 1, not {rate!r}")
+    limit = rate * 2**64
+
+    def keep(span: Span) -> Span | None:
+        if int(span.context.trace_id[16:], 16) < limit:
+            return span
+        if keep_errors and (span.status.code is StatusCode.ERROR or span.end_ns == 0):
+            return span
+        slow = keep_slower_than is not None and span.duration_ns > keep_slower_than * 1e9
+        return span if slow else None
+
+    return keep
+
+
+def truncate(max_chars: int = 32_768) -> Callable[[Span], Span]:
+    """Make a processor that shortens long texts.
+
+    Args:
+        max_chars: Characters kept of each text.
+
+    Returns:
+        A processor.
+
+    Raises:
+        ConfigurationError: ``max_chars`` is less than 1.
+    """
+    if max_chars < 1:
+        raise ConfigurationError(f"max_chars must be at least 1, not {max_chars!r}")
+
+    def shorten(text: str) -> str:
+        if len(text) <= max_chars:
+            return text
+        return f"{text[:max_chars]}… ({len(text)} characters)"
+
+    return lambda span: map_texts(span, shorten)
+
+
+def drop_content() -> Callable[[Span], Span]:
+    """Make a processor that keeps metadata alone: no prompts, no answers, no error texts.
+
+    What stays: names, times, status, types of errors, model, parameters, usage, cost, tags.
+
+    Returns:
+        A processor.
+    """
+    return _without_what_was_said
+
+
+def _without_what_was_said(span: Span) -> Span:
+    return attrs.evolve(
+        span,
+        inputs=None,
+        outputs=None,
+        status=attrs.evolve(span.status, description=None),
+        attributes=_metadata(span.attributes),
+        events=tuple(Event(e.name, e.time_ns, _metadata(e.attributes)) for e in span.events),
+    )
+
+
+def _metadata(attributes: Mapping[str, Value]) -> Mapping[str, Value]:
+    return {name: v for name, v in attributes.items() if name not in semconv.CONTENT_ATTRIBUTES}
+
+
+_DATA_URI: Final = re.compile(
+    r"data:([\w.+\-]+/[\w.+\-]+)?(?:;[\w=.\-]+)*;base64,([A-Za-z0-9+/=_\-]+)"
+)
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_\-\r\n]+={0,2}\s*")
+_SAMPLE: Final = 256
+
+
+def limit_payloads(*, max_base64: int = 1_024, max_vector: int = 256) -> Callable[[Span], Span]:
+    """Make a processor that replaces large binary payloads by what they are and their digest.
+
+    That is: data URIs and base64 texts, and long lists of numbers such as embeddings.
+
+    Args:
+        max_base64: Characters of base64 that are kept.
+        max_vector: Numbers in a list that are kept.
+
+    Returns:
+        A processor.
+    """
+    walk = _PayloadWalk(max_base64, max_vector)
+    return lambda span: replaced(
+        span,
+        inputs=walk.value(span.inputs),
+        outputs=walk.value(span.outputs),
+        attributes=walk.value(span.attributes),
+    )
+
+
+class _PayloadWalk:
+    def __init__(self, max_base64: int, max_vector: int) -> None:
+        self._max_base64 = max_base64
+        self._max_vector = max_vector
+
+    def value(self, value: Value) -> Any:
+        if isinstance(value, str):
+            return self._text(value) if len(value) > self._max_base64 else value
+        if isinstance(value, Mapping):
+            changed = {key: self.value(item) for key, item in value.items()}
+            return changed if any(changed[key] is not value[key] for key in value) else value
+        if isinstance(value, (tuple, list)):
+            return self._sequence(tuple(value))
+        return value
+
+    def _sequence(self, value: tuple[Value, ...]) -> Value:
+        if len(value) > self._max_vector and _NUMBERS.issuperset(map(type, value)):
+            return _described("vector", repr(value).encode(), length=len(value))
+        changed = tuple([self.value(item) for item in value])
+        return changed if any(n is not o for n, o in zip(changed, value, strict=True)) else value
+
+    def _text(self, text: str) -> Value:
+        if ";base64," in text:
+            return self._without_data_uris(text)
+        if _BASE64.fullmatch(text[:_SAMPLE]) and _BASE64.fullmatch(text):
+            return _described("base64", text.encode(), length=len(text))
+        return text
+
+    def _without_data_uris(self, text: str) -> Value:
+        whole = _DATA_URI.fullmatch(text)
+        if whole is not None:
+            return _described(whole.group(1) or "data", text.encode(), length=len(text))
+        return _DATA_URI.sub(self._short_uri, text)
+
+    def _short_uri(self, found: re.Match[str]) -> str:
+        if len(found.group()) <= self._max_base64:
+            return found.group()
+        digest = hashlib.sha256(found.group().encode()).hexdigest()
+        return f"<{found.group(1) or 'data'}: {len(found.group())} characters, sha256 {digest}>"
+
+
+_NUMBERS: Final = frozenset({int, float})
+
+
+def _described(kind: str, data: bytes, *, length: int) -> Value:
+    return {"kind": kind, "length": length, "sha256": hashlib.sha256(data).hexdigest()}

@@ -1,0 +1,233 @@
+"""Keeping secrets out of spans, before anything of them reaches a disk or a network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypeAlias
+
+import attrs
+
+from trace_core._model import Event, Span, Status
+from trace_core._rules import Match, matches
+from trace_core._secrets import MIN_LENGTH, EnvironmentSecrets, remembered_secrets
+from trace_core._snapshot import Value
+
+Known: TypeAlias = "Iterable[str] | Callable[[], Iterable[str]]"
+TextChange: TypeAlias = Callable[[str], str]
+
+_SECRET_KEY: Final = re.compile(
+    r"(?:apikey|secret|secretkey|secretaccesskey|password|passwd|passphrase|accesstoken|authtoken"
+    r"|refreshtoken|sessiontoken|securitytoken|bearertoken|privatekey|authorization|subscriptionkey"
+    r"|credentials?|cookie)$"
+)
+_KEPT_SHORT: Final = 4  # "none", "true", "" under such a key tell nothing
+
+
+def redact(
+    *,
+    known: Known = (),
+    patterns: Mapping[str, str] | None = None,
+    environment: bool = True,
+) -> Callable[[Span], Span]:
+    """Make a processor that replaces secrets in spans by ``[redacted:KIND]``.
+
+    It looks at every text of a span, keys of mappings included: names and values of inputs,
+    outputs and attributes, events, error texts. It removes provider keys, bearer tokens, JSON web
+    tokens, private keys, URLs with credentials, assignments like ``password=...``, everything
+    under a key such as ``api_key`` or ``authorization``, and the exact values that are known: of
+    environment variables named like secrets, of `remember_secret`, and of ``known``.
+
+    Args:
+        known: More secrets, or a function that returns them, called for every span.
+        patterns: More kinds of secrets: what to call each, and a regular expression.
+        environment: Whether to look for secrets in the environment.
+
+    Returns:
+        A processor.
+    """
+    return Redactor(known, patterns or {}, environment=environment)
+
+
+class Redactor:
+    """Made by `redact`."""
+
+    def __init__(self, known: Known, patterns: Mapping[str, str], *, environment: bool) -> None:
+        self.__name__ = "redact"
+        self._known = known if callable(known) else _constant(tuple(known))
+        self._environment = EnvironmentSecrets() if environment else _constant(())
+        self._patterns = [(name, re.compile(pattern)) for name, pattern in patterns.items()]
+        self._scan: Callable[[str], Iterable[Match]] = fast_matches() or matches
+
+    def __call__(self, span: Span) -> Span:
+        """Return the span without secrets; the same one if there are none."""
+        secrets = self._secrets()
+
+        def clean(text: str) -> str:
+            return self._clean(text, secrets)
+
+        return map_texts(span, clean, hide_key=is_secret_key)
+
+    def _secrets(self) -> tuple[str, ...]:
+        """Return the known values, the longest first: one may contain another."""
+        found = {*self._environment(), *remembered_secrets(), *self._known()}
+        return tuple(sorted((s for s in found if len(s) >= MIN_LENGTH), key=len, reverse=True))
+
+    def _clean(self, text: str, secrets: tuple[str, ...]) -> str:
+        if len(text) < MIN_LENGTH:
+            return text
+        for secret in secrets:
+            if secret in text:
+                text = text.replace(secret, "[redacted:known]")
+        found = [match for match in self._scan(text) if text[match[0]] != "["]
+        for name, pattern in self._patterns:
+            found += [(*match.span(), name) for match in pattern.finditer(text)]
+        return _replaced(text, found) if found else text
+
+
+def _constant(values: tuple[str, ...]) -> Callable[[], tuple[str, ...]]:
+    return lambda: values
+
+
+def _replaced(text: str, found: list[Match]) -> str:
+    """Put markers in the place of secrets; of two that overlap, one marker covers both."""
+    found.sort()
+    parts: list[str] = []
+    done = 0
+    covered = 0
+    for begin, end, name in found:
+        if begin >= covered:
+            parts += (text[done:begin], f"[redacted:{name}]")
+        covered = done = max(covered, end)
+    parts.append(text[done:])
+    return "".join(parts)
+
+
+_key_answers: dict[str, bool] = {}
+_MAX_KEY_ANSWERS: Final = 4_096
+
+
+def is_secret_key(key: str) -> bool:
+    """Say whether what is filed under a key is a secret.
+
+    Args:
+        key: A key of a mapping, a header's or attribute's name.
+    """
+    answer = _key_answers.get(key)
+    if answer is None:
+        plain = re.sub(r"[^a-z]", "", key.lower())
+        answer = _SECRET_KEY.search(plain) is not None
+        if len(_key_answers) < _MAX_KEY_ANSWERS:
+            _key_answers[key] = answer
+    return answer
+
+
+def map_texts(
+    span: Span, change: TextChange, *, hide_key: Callable[[str], bool] | None = None
+) -> Span:
+    """Apply a change to every text of a span.
+
+    Args:
+        span: The span.
+        change: Takes a text and returns one; the very same where nothing is to change.
+        hide_key: Says of a key whether all texts under it are to be replaced.
+
+    Returns:
+        The span, the very same if nothing changed.
+    """
+    walk = _Walk(change, hide_key or _nothing_is_hidden)
+    return replaced(
+        span,
+        name=change(span.name),
+        status=_changed_status(span.status, change),
+        inputs=walk.value(span.inputs),
+        outputs=walk.value(span.outputs),
+        attributes=walk.value(span.attributes),
+        events=_changed_events(span.events, walk),
+        resource=walk.value(span.resource),
+    )
+
+
+def _nothing_is_hidden(_key: str) -> bool:
+    return False
+
+
+def replaced(span: Span, **fields: Any) -> Span:
+    """Return a span with other fields, or the very same if they are the ones it has.
+
+    Args:
+        span: The span.
+        **fields: Its fields, by name.
+    """
+    different = {name: new for name, new in fields.items() if getattr(span, name) is not new}
+    return attrs.evolve(span, **different) if different else span
+
+
+def _changed_status(status: Status, change: TextChange) -> Status:
+    if status.description is None:
+        return status
+    text = change(status.description)
+    return status if text is status.description else attrs.evolve(status, description=text)
+
+
+def _changed_events(events: tuple[Event, ...], walk: _Walk) -> tuple[Event, ...]:
+    changed = tuple(
+        Event(walk.change(event.name), event.time_ns, walk.value(event.attributes))
+        for event in events
+    )
+    same = all(
+        new.attributes is old.attributes and new.name is old.name
+        for new, old in zip(changed, events, strict=True)
+    )
+    return events if same else changed
+
+
+class _Walk:
+    """Goes through a value and copies only what changes."""
+
+    def __init__(self, change: TextChange, hide_key: Callable[[str], bool]) -> None:
+        self.change = change
+        self._hide_key = hide_key
+
+    def value(self, value: Value) -> Any:
+        if isinstance(value, str):
+            return self.change(value)
+        if isinstance(value, Mapping):
+            return self._mapping(value)
+        if isinstance(value, (tuple, list)):
+            changed = tuple([self.value(item) for item in value])
+            same = all(new is old for new, old in zip(changed, value, strict=True))
+            return value if same else changed
+        return value
+
+    def _mapping(self, value: Mapping[str, Value]) -> Mapping[str, Value]:
+        changed = {self.change(key): self._filed(key, item) for key, item in value.items()}
+        same = len(changed) == len(value) and all(
+            changed.get(key, value) is item for key, item in value.items()
+        )
+        return value if same else changed
+
+    def _filed(self, key: str, value: Value) -> Value:
+        if value is None or isinstance(value, (bool, int, float)):
+            return value
+        return _hidden(value) if self._hide_key(key) else self.value(value)
+
+
+def _hidden(value: Value) -> Value:
+    """Replace every text in a value."""
+    if isinstance(value, str):
+        return value if len(value) <= _KEPT_SHORT else "[redacted:by name]"
+    if isinstance(value, Mapping):
+        return {key: _hidden(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return tuple(_hidden(item) for item in value)
+    return value
+
+
+def fast_matches() -> Callable[[str], Iterable[Match]] | None:
+    """Return the search by google-re2, of the extra ``fast``, if it is installed."""
+    try:
+        from trace_core import _re2
+    except ImportError:
+        return None
+    return _re2.matches

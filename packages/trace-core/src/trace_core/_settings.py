@@ -1,0 +1,152 @@
+"""Every environment variable these packages read, in one table.
+
+Arguments beat the environment. A value that makes no sense raises `ConfigurationError`, which
+names the variable and what could be chosen.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from trace_core._errors import ConfigurationError
+
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_FALSE: Final = frozenset({"0", "false", "no", "off"})
+CAPTURES: Final = ("full", "metadata")
+
+
+@attrs.frozen
+class Variable:
+    """An environment variable.
+
+    Args:
+        name: Its name.
+        default: What holds when it is not set or empty.
+        choices: What it can be, for people.
+        about: What it does.
+        read: Turns its text into a value; raises ValueError.
+    """
+
+    name: str
+    default: Any
+    choices: str
+    about: str
+    read: Callable[[str], Any]
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in _TRUE | _FALSE:
+        raise ValueError
+    return text.lower() in _TRUE
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text.lower() not in choices:
+            raise ValueError
+        return text.lower()
+
+    return read
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        value = float(text)
+        if not low <= value <= high:
+            raise ValueError
+        return value
+
+    return read
+
+
+_UNITS: Final = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+
+
+def _size(text: str) -> int:
+    plain = text.lower().removesuffix("ib").removesuffix("b").strip()
+    unit = plain[-1:] if plain[-1:] in _UNITS else ""
+    value = int(float(plain.removesuffix(unit)) * _UNITS[unit])
+    if value < 1:
+        raise ValueError
+    return value
+
+
+_YES_NO: Final = "1, true, yes, on or 0, false, no, off"
+
+VARIABLES: Final = {
+    variable.name: variable
+    for variable in (
+        Variable("TRACE_DISABLED", False, _YES_NO, "turns all tracing off", _boolean),
+        Variable(
+            "TRACE_SINKS", "", "names of sinks, as `load_sink` takes them", "where spans go", str
+        ),
+        Variable(
+            "TRACE_CAPTURE",
+            "full",
+            "full or metadata",
+            "whether what was said is recorded",
+            _one_of(*CAPTURES),
+        ),
+        Variable("TRACE_REDACT", True, _YES_NO, "removes secrets from spans", _boolean),
+        Variable("TRACE_REDACT_PII", False, _YES_NO, "removes personal data as well", _boolean),
+        Variable(
+            "TRACE_SAMPLE_RATE",
+            1.0,
+            "a number from 0 to 1",
+            "share of the traces that is kept; errors are kept always",
+            _number(0, 1),
+        ),
+        Variable("TRACE_SPOOL", True, _YES_NO, "keeps spans on disk until delivered", _boolean),
+        Variable("TRACE_SPOOL_DIR", None, "a folder", "where they are kept", Path),
+        Variable(
+            "TRACE_SPOOL_MAX_BYTES",
+            512 * 1024**2,
+            "bytes, or a number with K, M or G",
+            "bytes kept on disk per sink and process at the most",
+            _size,
+        ),
+        Variable(
+            "TRACE_SPOOL_SYNC",
+            "interval",
+            "interval, batch or never",
+            "when to wait for the disk, against power failures",
+            _one_of("interval", "batch", "never"),
+        ),
+        Variable(
+            "TRACE_EXIT_TIMEOUT",
+            None,
+            "seconds, from 0 to 3600",
+            "how long delivery at exit may take",
+            _number(0, 3600),
+        ),
+    )
+}
+"""By name: all variables, in the order the documentation lists them."""
+
+
+def setting(name: str, argument: Any = None, environ: Mapping[str, str] | None = None) -> Any:
+    """Return what holds: the argument, else the environment variable, else its default.
+
+    Args:
+        name: The variable's name.
+        argument: What was given in the program; ``None`` if nothing was.
+        environ: Where to look; the process's environment by default.
+
+    Raises:
+        ConfigurationError: The variable's value makes no sense.
+    """
+    if argument is not None:
+        return argument
+    variable = VARIABLES[name]
+    text = (os.environ if environ is None else environ).get(name, "").strip()
+    if not text:
+        return variable.default
+    try:
+        return variable.read(text)
+    except (ValueError, KeyError):
+        raise ConfigurationError(f"{name}={text!r}; choose {variable.choices}") from None
