@@ -177,7 +177,9 @@ for chunk in stream:
     if chunk.choices[0].delta.content:
         break
 """
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    # No look at the exit code: CPython 3.13.0 crashes while it collects the OpenAI SDK's stream
+    # at its exit, with and without tracing. Our span is on disk before that.
+    subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
     span = json.loads(path.read_text())
     assert span["attributes"]["trace.stream.ending"] in ("abandoned", "interrupted")
     assert span["outputs"]["choices"][0]["message"]["content"] == "Hello"

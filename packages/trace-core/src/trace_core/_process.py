@@ -21,11 +21,12 @@ class _Hooks:
         self._references: dict[int, _Reference] = {}
 
     def add(self, method: Callable[[], None]) -> None:
-        reference = weakref.WeakMethod(method, self._forget)
+        # Not by a callback of the reference: it would run, and fail, while the interpreter ends.
+        for key, known in list(self._references.items()):
+            if known() is None:
+                self._references.pop(key, None)
+        reference = weakref.WeakMethod(method)
         self._references[id(reference)] = reference
-
-    def _forget(self, reference: weakref.ref[Callable[[], None]]) -> None:
-        self._references.pop(id(reference), None)
 
     def call(self, *, last_first: bool = False) -> None:
         references = list(self._references.values())
