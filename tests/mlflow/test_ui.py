@@ -102,7 +102,7 @@ def test_the_list_shows_what_was_said_tokens_and_latency(pages: Pages):
     browser = pages.open_list()
     browser.read(QUESTION, ANSWER)
     browser.click("Got it", wait=1.0)
-    browser.close_pane("MLflow Assistant")
+    browser.press("[data-component-id='mlflow.assistant.chat_panel.close']")
     lines = browser.read(ANSWER, "Tokens").splitlines()
     row = lines[lines.index(ANSWER) :][:5]
     answer, session, duration, state, tokens = row

@@ -136,23 +136,14 @@ class Browser:
                 return False
             time.sleep(0.2)
 
-    def close_pane(self, heading: str) -> None:
-        """Close the pane under a heading, if it is open, by the last button beside it.
+    def press(self, selector: str) -> None:
+        """Press what a CSS selector finds, if it finds anything.
 
         Args:
-            heading: The heading's whole text.
+            selector: The selector.
         """
-        self.window.execute_script(
-            """
-            const heads = [...document.querySelectorAll("h1, h2, h3, h4, span, div")];
-            let at = heads.find(e => e.children.length == 0 && e.textContent == arguments[0]);
-            for (let up = 0; at && up < 6; up++, at = at.parentElement) {
-                const buttons = [...at.querySelectorAll("button")];
-                if (buttons.length) { buttons[buttons.length - 1].click(); return; }
-            }
-            """,
-            heading,
-        )
+        script = "document.querySelector(arguments[0])?.click()"
+        self.window.execute_script(script, selector)
 
     def keep(self, name: str) -> None:
         """Save a picture of the page into the folder ``TRACE_SCREENSHOTS``, if that is set.
