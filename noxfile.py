@@ -87,9 +87,9 @@ def _install(
 def _settle(session: nox.Session) -> None:
     """Make what runs in a session independent of who runs it, and quiet on the network."""
     foreign = ("MLFLOW_", "OTEL_", "TRACE_")
-    kept = {"TRACE_SCREENSHOTS"}
-    names = [name for name in os.environ if name.startswith(foreign) and name not in kept]
-    session.env.update(dict.fromkeys(names))
+    session.env.update(dict.fromkeys(n for n in os.environ if n.startswith(foreign)))
+    if pictures := os.environ.get("TRACE_SCREENSHOTS"):
+        session.env["TRACE_SCREENSHOTS"] = str(Path(pictures).resolve())
     session.env["TRACE_WHEELS"] = str(DIST)
     session.env["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else importing it asks the network
     session.env["MLFLOW_DISABLE_TELEMETRY"] = "true"

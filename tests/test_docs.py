@@ -1,0 +1,125 @@
+"""What README and docs say is so: their Python runs, their links lead somewhere."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from support.provider import Provider
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("packages/*/README.md")])
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
+VERSION = re.compile(r"\d+\.\d+\.\d+")
+
+RUNNER = """
+import ast, asyncio, inspect, json, sys
+
+page = {"__name__": "__main__"}
+loop = asyncio.new_event_loop()
+for name, line, source in json.load(sys.stdin):
+    tree = ast.parse("\\n" * (line - 1) + source, name)
+    code = compile(tree, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    result = eval(code, page)
+    if inspect.iscoroutine(result):
+        loop.run_until_complete(result)
+loop.close()
+"""
+
+
+def blocks(page: Path) -> list[tuple[str, int, str]]:
+    """The Python of a page: where it stands, and what it says."""
+    text = page.read_text()
+    return [(page.name, text[: m.start(1)].count("\n") + 1, m[1]) for m in BLOCK.finditer(text)]
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+WITH_PYTHON = [page for page in PAGES if blocks(page)]
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    with Provider() as running:
+        yield running
+
+
+@pytest.mark.skipif(find_spec("trace_mlflow_sink") is None, reason="the pages are about all three")
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=name_of)
+def test_python_runs(page, provider, tmp_path):
+    """The blocks of a page, one after the other, as a reader would type them."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "TRACE_"))}
+    told = {
+        "OPENAI_API_KEY": "sk-loopback",
+        "OPENAI_BASE_URL": provider.openai_base,
+        "ANTHROPIC_API_KEY": "sk-loopback",
+        "ANTHROPIC_API_BASE": provider.url,
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", RUNNER],
+        input=json.dumps(blocks(page)),
+        cwd=tmp_path,
+        env={**kept, **told},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    if page == ROOT / "README.md":
+        with sqlite3.connect(tmp_path / "mlflow.db") as database:
+            stored = database.execute("select name from spans where type like '%CHAT%'").fetchall()
+        assert len(stored) == readme().count("litellm.completion(")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page):
+    """Each relative link and picture is in the repository."""
+    targets = LINK.findall(page.read_text())
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_test_command_is_the_one_that_is_run():
+    """`.ci/run` calls exactly what the README tells to call."""
+    (command,) = re.findall(r"^python -m pip install .* && python -m nox$", readme(), re.MULTILINE)
+    assert command.split(" && ") == [
+        part.strip() for part in (ROOT / ".ci" / "run").read_text().splitlines()[-1].split("&&")
+    ]
+
+
+def test_every_session_named_exists():
+    """`nox -s NAME` anywhere in the pages names a session of the noxfile."""
+    tree = ast.parse((ROOT / "noxfile.py").read_text())
+    sessions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    text = "".join(page.read_text() for page in PAGES)
+    named = set(re.findall(r"nox -s ([\w-]+)", text))
+    assert named
+    assert named <= sessions
+
+
+def test_the_releases_told_are_the_releases_tested():
+    """docs/reference/compatibility.md and compat.toml list the same releases of LiteLLM."""
+    page = (ROOT / "docs" / "reference" / "compatibility.md").read_text()
+    table = page.partition("## LiteLLM")[2].partition("\n## ")[0]
+    told = re.findall(r"^\| (\d+\.\d+\.\d+) ", table, re.MULTILINE)
+    listed = (ROOT / "compat.toml").read_text().partition("litellm = [")[2].partition("]")[0]
+    assert told == VERSION.findall(listed)
+
+
+def readme() -> str:
+    return (ROOT / "README.md").read_text()
