@@ -181,7 +181,7 @@ def to_json(value: object) -> str:
 
 
 _compact: Final = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, separators=(",", ":")
+    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
 ).encode  # made once: json.dumps with options makes an encoder each time
 
 

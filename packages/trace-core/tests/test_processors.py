@@ -1,0 +1,362 @@
+"""What happens to spans on their way, above all that no secret gets through."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from trace_core import (
+    ConfigurationError,
+    Event,
+    JsonLinesSink,
+    MemorySink,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TokenUsage,
+    Tracer,
+    drop_content,
+    durable,
+    encode,
+    limit_payloads,
+    pipeline,
+    redact,
+    redact_pii,
+    remember_secret,
+    sample,
+    truncate,
+)
+from trace_core import _secrets
+from trace_core._rules import RULES, matches
+
+PEM = (
+    "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,AB\n\n"
+    "MIIEowIBAAKCAQEA0Z3VS5JJcds3xfn\n-----END RSA PRIVATE KEY-----"
+)
+PREFIXED = {
+    "anthropic": "sk-ant-api03-" + "a1B2_c-D3" * 9,
+    "openai project": "sk-proj-" + "Ab1_" * 12,
+    "openai old": "sk-" + "a1B2c3D4" * 6,
+    "openrouter": "sk-or-v1-" + "0f" * 32,
+    "google": "AIza" + "Sy0123456789abcdefghijklmnopqrstuvw-"[:35],
+    "google oauth": "ya29." + "a0Ab_c-1" * 6,
+    "aws id": "AKIAABCDEFGHIJKLMNOP",
+    "bedrock": "ABSK" + "QmVkcm9jaw" * 11,
+    "huggingface": "hf_" + "aBcDeFgHiJ" * 4,
+    "groq": "gsk_" + "a1B2" * 13,
+    "xai": "xai-" + "a1B2c3" * 14,
+    "perplexity": "pplx-" + "a1b2" * 12,
+    "replicate": "r8_" + "a1B2" * 10,
+    "github": "ghp_" + "a1B2" * 9,
+    "gitlab": "glpat-" + "a1B2" * 6,
+    "slack": "xoxb-" + "123456789-" * 3,
+    "databricks": "dapi" + "0a1b" * 8,
+    "langfuse": "sk-lf-12345678-1234-1234-1234-123456789abc",
+    "stripe": "sk_live_" + "a1B2" * 6,
+    "npm": "npm_" + "a1B2" * 9,
+    "jwt": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N",
+}
+IN_CONTEXT = {
+    "bearer": ("Authorization: Bearer {}", "abcdefghijklmnop1234567890"),
+    "url": ("postgresql://user:{}@host/db", "hunter2hunter2"),
+    "assigned": ("AWS_SECRET_ACCESS_KEY={}", "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY"),
+    "json": ('{{"apiKey": "{}"}}', "0123456789abcdef0123456789abcdef"),
+    "json in json": ('{{\\"password\\": \\"{}\\"}}', "correcthorsebattery"),
+    "header": ("X-Api-Key: {}", "0123456789abcdef"),
+    "query": ("https://host/path?api_key={}&x=1", "0123456789abcdef"),
+    "pem": ("look: {} ok", PEM),
+}
+SECRETS = {name: ("look: {} ok", value) for name, value in PREFIXED.items()} | IN_CONTEXT
+LOOKALIKES = [
+    "chatcmpl-9fZr2NzXyQpLmKjHgFdSaWqErTyUi",
+    "msg_01XFDUDYJgAACzvnptvVoYEL",
+    "toolu_01A09q90qw90lq917835lq9",
+    "call_abcdefghijklmnopqrstuvwx",
+    "0af7651916cd43dd8448eb211c80319c",
+    "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+    "123e4567-e89b-12d3-a456-426614174000",
+    "sk-learn is a library, task-force-members-should-know",
+    "the key: a token is a unit of text",
+    "max_tokens=1000000000",
+    "https://example.com:8080/a/b@c",
+    "basic training for beginners",
+]
+
+
+def fields_with(text: str) -> Span:
+    """A span with a text in every place one can be."""
+    nested = {"deep": ({"list": (text,)},), text: "as a key"}
+    return Span(
+        SpanContext("1" * 32, "1" * 16),
+        None,
+        text,
+        SpanKind.LLM,
+        1,
+        2,
+        status=Status(StatusCode.ERROR, text),
+        inputs=nested,
+        outputs=(text, nested),
+        attributes={"url.full": text, "tags": (text,)},
+        events=(Event(text, 1, {"exception.message": text, "exception.stacktrace": text}),),
+        resource={"command": text},
+    )
+
+
+@pytest.fixture(autouse=True)
+def forget_secrets() -> Iterator[None]:
+    """What one test remembers is not known to the next."""
+    _secrets._remembered.clear()
+    yield
+    _secrets._remembered.clear()
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_secrets_are_removed_everywhere(name: str) -> None:
+    """A planted secret of each kind is in no field of the span, and the text around it stays."""
+    template, secret = SECRETS[name]
+    span = redact()(fields_with(template.format(secret)))
+    written = encode(span).decode()
+    assert secret not in written
+    assert json.dumps(secret)[1:-1] not in written
+    assert "[redacted:" in written
+    assert "as a key" in written
+
+
+def test_a_secret_is_removed_to_its_very_end() -> None:
+    """Longer than usual, at the end, twice in a row: nothing of a key is left over."""
+    key = "sk-ant-api03-" + "x" * 5_000
+    cleaned = redact()(fields_with(f"{key} {key}\n{key}"))
+    assert "xxxx" not in encode(cleaned).decode()
+
+
+@pytest.mark.parametrize("text", LOOKALIKES)
+def test_lookalikes_stay(text: str) -> None:
+    """Ids, digests and prose that resemble secrets are left alone: the very same span returns."""
+    span = fields_with(text)
+    assert redact()(span) is span
+
+
+def test_what_is_filed_under_a_secret_name() -> None:
+    """Everything under such a key goes, however it looks; numbers and other keys stay."""
+    inputs = {
+        "api_key": "abc123xyz",
+        "extra_headers": {"X-Api-Key": "0123456", "Authorization": ("whatever it is",)},
+        "Ocp-Apim-Subscription-Key": "azure-bare-key",
+        "aws_secret_access_key": "bare",
+        "password": {"value": "nested secret"},
+        "token": "a word of the answer",
+        "max_tokens": 5,
+        "is_secret": True,
+    }
+    cleaned = redact()(attrs.evolve(fields_with("x" * 9), inputs=inputs)).inputs
+    assert cleaned == {
+        "api_key": "[redacted:by name]",
+        "extra_headers": {
+            "X-Api-Key": "[redacted:by name]",
+            "Authorization": ("[redacted:by name]",),
+        },
+        "Ocp-Apim-Subscription-Key": "[redacted:by name]",
+        "aws_secret_access_key": "bare",
+        "password": {"value": "[redacted:by name]"},
+        "token": "a word of the answer",
+        "max_tokens": 5,
+        "is_secret": True,
+    }
+
+
+def test_known_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Secrets without any pattern go when the environment, the program or the call knows them."""
+    processor = redact(known=lambda: ["given-by-function"])
+    texts = {
+        "of the environment": "cohere0123456789bare",
+        "of the call": "azure-bare-32-hex-0a1b2c3d",
+        "of a function": "given-by-function",
+    }
+    monkeypatch.setenv("COHERE_API_KEY", texts["of the environment"])
+    remember_secret(texts["of the call"])
+    written = encode(processor(fields_with("; ".join(texts.values())))).decode()
+    for text in texts.values():
+        assert text not in written
+    monkeypatch.setenv("COHERE_API_KEY", "changed-in-between-1")
+    assert "changed-in" not in encode(processor(fields_with("changed-in-between-1"))).decode()
+
+
+def test_remembering_is_bounded_and_ignores_words() -> None:
+    """Short texts and other things are ignored, old secrets make room for new ones."""
+    for value in (None, 5, "short", b"bytes-of-a-secret"):
+        remember_secret(value)
+    assert _secrets.remembered_secrets() == ()
+    for index in range(_secrets.MAX_REMEMBERED + 10):
+        remember_secret(f"secret number {index}")
+    kept = _secrets.remembered_secrets()
+    assert len(kept) == _secrets.MAX_REMEMBERED
+    assert kept[-1] == f"secret number {_secrets.MAX_REMEMBERED + 9}"
+
+
+def test_own_patterns() -> None:
+    """More kinds of secrets can be given by pattern."""
+    span = redact(patterns={"ticket": r"TICKET-\d+"})(fields_with("see TICKET-12345"))
+    assert span.status.description == "see [redacted:ticket]"
+
+
+@given(st.text(), st.sampled_from(sorted(PREFIXED)), st.text())
+def test_a_secret_between_anything(before: str, name: str, after: str) -> None:
+    """Whatever surrounds a secret, but letters and digits that would make it another word."""
+    secret = PREFIXED[name]
+    text = f"{before} {secret} {after}"
+    assert secret not in encode(redact()(fields_with(text))).decode()
+
+
+@given(st.text(alphabet="aA0 -_.:=@/sk\"'\\\u0130é", max_size=200))
+def test_redaction_is_stable(text: str) -> None:
+    """Redacting twice is redacting once, and never raises."""
+    once = redact()(fields_with(text))
+    assert redact()(once) == once
+
+
+def test_the_fast_search_finds_the_same() -> None:
+    """google-re2 finds what the standard library finds, in every sample."""
+    pytest.importorskip("re2")
+    from trace_core import _re2
+
+    for template, secret in [*SECRETS.values(), *((text, "") for text in LOOKALIKES)]:
+        text = template.format(secret) if secret else template
+        found = {name for _, _, name in matches(text)}
+        assert bool(found) == bool({name for _, _, name in _re2.matches(text)}), text
+
+
+def test_every_rule_has_a_sample() -> None:
+    """No rule goes untested."""
+    found = {
+        name
+        for template, secret in SECRETS.values()
+        for _, _, name in matches(template.format(secret))
+    }
+    assert {rule.name for rule in RULES} <= found
+
+
+def test_no_secret_reaches_the_disk(folder: Path, memory: MemorySink) -> None:
+    """The 29 secrets, in every field, through the durable pipeline: neither spool nor sink."""
+
+    def away(spans: object) -> None:
+        raise OSError("away")
+
+    file = JsonLinesSink(folder / "out.jsonl")
+    for sink, place in ((away, "spool"), (file, "spool2")):
+        tracer = Tracer(durable(sink, spool_dir=folder / place, environ={}))
+        for template, secret in SECRETS.values():
+            text = template.format(secret)
+            try:
+                with tracer.span("call", inputs=[{"content": text}], attributes={"a": text}) as s:
+                    s.set(outputs=text)
+                    raise ValueError(text)
+            except ValueError:
+                pass  # noqa: S110  # the span has it
+        tracer.close(5)
+    everything = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    assert everything.count(b'"name":"call"') >= 2 * len(SECRETS)
+    for name, (_, secret) in SECRETS.items():
+        assert json.dumps(secret)[1:-1].encode() not in everything, name
+
+
+def test_a_failing_redactor_drops_the_content(memory: MemorySink) -> None:
+    """If looking for secrets fails, what was not looked at does not go on."""
+
+    def broken() -> list[str]:
+        raise RuntimeError
+
+    sink = pipeline(redact(known=broken), sink=memory)
+    sink.write((fields_with("said"),))
+    assert "said" not in repr(attrs.evolve(memory.spans[0], name="", resource={}, events=()))
+
+
+def test_personal_data() -> None:
+    """E-mail addresses, telephone and card numbers go; what fails the checksum stays."""
+    text = (
+        "mail a.b+c@mail.example.org or call +49 170 1234567 or (555) 123-4567, "
+        "card 4111 1111 1111 1111, not 4111 1111 1111 1112; build 20261123, v1.2.3.4"
+    )
+    cleaned = redact_pii()(fields_with(text)).status.description
+    assert cleaned == (
+        "mail [redacted:e-mail] or call [redacted:phone] or [redacted:phone], "
+        "card [redacted:card], not 4111 1111 1111 1112; build 20261123, v1.2.3.4"
+    )
+    only_mail = redact_pii(phone=False, card=False)(fields_with(text)).status.description
+    assert "4111 1111 1111 1111" in str(only_mail)
+
+
+def test_sampling(make_span: Callable[..., Span]) -> None:
+    """The share is about right, decided by the trace, and errors and slow spans are kept."""
+    keep = sample(0.25, keep_slower_than=10)
+    traces = [f"{i * 11400714819323198485 % 2**64:032x}" for i in range(10_000)]
+    kept = sum(keep(make_span(context=SpanContext(t, "1" * 16))) is not None for t in traces)
+    assert 2_200 < kept < 2_800
+    dropped = SpanContext("f" * 32, "1" * 16)
+    assert keep(make_span(context=dropped)) is None
+    assert keep(make_span(context=dropped, status=Status(StatusCode.ERROR))) is not None
+    assert keep(make_span(context=dropped, end_ns=0)) is not None
+    assert keep(make_span(context=dropped, start_ns=0, end_ns=11 * 10**9)) is not None
+    with pytest.raises(ConfigurationError, match="between 0 and 1"):
+        sample(2)
+
+
+def test_truncation() -> None:
+    """Long texts are cut, saying how long they were; a span without any is the very same."""
+    span = fields_with("x" * 50)
+    assert truncate(100)(span) is span
+    assert truncate(10)(span).status.description == "x" * 10 + "… (50 characters)"
+    with pytest.raises(ConfigurationError, match="at least 1"):
+        truncate(0)
+
+
+def test_metadata_only() -> None:
+    """What was said goes; that something happened, how long, how much and how it ended stays."""
+    span = attrs.evolve(
+        fields_with("said"),
+        name="chat",
+        usage=TokenUsage(1, 2, 3),
+        attributes={"gen_ai.request.model": "m", "gen_ai.input.messages": "said"},
+        events=(Event("exception", 1, {"exception.type": "T", "exception.message": "said"}),),
+        resource={},
+    )
+    kept = drop_content()(span)
+    assert "said" not in encode(kept).decode()
+    assert kept.usage == span.usage
+    assert kept.status.code is StatusCode.ERROR
+    assert kept.attributes == {"gen_ai.request.model": "m"}
+    assert kept.events[0].attributes == {"exception.type": "T"}
+
+
+def test_large_payloads() -> None:
+    """Images, base64 and vectors become a description; small ones and prose stay."""
+    image = "data:image/png;base64," + "iVBORw0KGgo" * 500
+    inputs = {
+        "image": image,
+        "inside": f"look at {image} please",
+        "raw": "QUJD" * 1_000,
+        "vector": tuple(float(i) for i in range(1_536)),
+        "short": "QUJD",
+        "few": (1, 2, 3),
+        "prose": "many words " * 500,
+    }
+    limit = limit_payloads()
+    result = limit(attrs.evolve(fields_with("x"), inputs=inputs)).inputs
+    assert isinstance(result, dict)
+    assert result["image"]["kind"] == "image/png"
+    assert result["image"]["length"] == len(image)
+    assert result["raw"]["kind"] == "base64"
+    assert result["vector"]["kind"] == "vector"
+    assert result["vector"]["length"] == 1_536
+    assert str(result["inside"]).startswith(f"look at <image/png: {len(image)} characters, sha256")
+    assert {key: result[key] for key in ("short", "few", "prose")} == {
+        key: inputs[key] for key in ("short", "few", "prose")
+    }
+    span = fields_with("nothing large")
+    assert limit(span) is span

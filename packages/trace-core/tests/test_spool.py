@@ -1,0 +1,580 @@
+"""Spans on disk: nothing that was written is lost, whatever happens to process, disk and sink."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trace_core import (
+    Background,
+    ConfigurationError,
+    MemorySink,
+    Rejected,
+    Retry,
+    Span,
+    SpanContext,
+    SpanKind,
+    Spool,
+    StatusCode,
+    Tracer,
+    durable,
+    tee,
+)
+from trace_core._deadletters import DeadLetters
+from trace_core._frames import HEADER_BYTES, pack, unpack
+from trace_core._journal import journals_in
+
+FAST = Retry(first=0.001, longest=0.01)
+
+
+def numbered(index: int, **fields: object) -> Span:
+    context = SpanContext(f"{index + 1:032x}", f"{index + 1:016x}")
+    return Span(context, None, f"span {index}", SpanKind.LLM, 1, 2, **fields)
+
+
+def many(count: int, start: int = 0) -> list[Span]:
+    return [numbered(index) for index in range(start, start + count)]
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait generously for what a thread is about to do."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.005)
+
+
+class Switch:
+    """A sink that is away until it is switched on."""
+
+    def __init__(self, *, on: bool = False) -> None:
+        self.on = on
+        self.calls = 0
+        self.spans: list[Span] = []
+
+    def __call__(self, spans: Sequence[Span]) -> None:
+        self.calls += 1
+        if not self.on:
+            raise ConnectionError("away")
+        self.spans.extend(spans)
+
+
+@pytest.fixture
+def open_spool(folder: Path) -> Iterator[Callable[..., Spool]]:
+    """Open spools that are closed after the test."""
+    opened: list[Spool] = []
+
+    def make(sink: object, **options: object) -> Spool:
+        spool = Spool(folder / "spool", sink, **{"key": "test", "retry": FAST, **options})
+        opened.append(spool)
+        return spool
+
+    yield make
+    for spool in opened:
+        spool.close(0.2)
+
+
+def balanced(spool: Spool) -> bool:
+    stats = spool.stats
+    return stats.accepted == stats.delivered + stats.pending + stats.dropped and stats.pending >= 0
+
+
+def test_spans_pass_through_in_order(open_spool: Callable[..., Spool], memory: MemorySink) -> None:
+    """With everything well, spans arrive in order and nothing stays on disk."""
+    spool = open_spool(memory)
+    spans = many(500)
+    for span in spans:
+        spool.write((span,))
+    assert spool.flush(30)
+    assert list(memory.spans) == spans
+    assert spool.stats.delivered == 500
+    spool.close()
+    assert journals_in(spool.folder) == []
+
+
+def test_files_are_for_the_owner_alone(open_spool: Callable[..., Spool]) -> None:
+    """Folders are 0700 and files 0600, whatever the umask."""
+    previous = os.umask(0)
+    try:
+        spool = open_spool(Switch())
+        spool.write(many(3))
+    finally:
+        os.umask(previous)
+    for path in [spool.root, *spool.root.rglob("*")]:
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_an_outage_is_waited_out(open_spool: Callable[..., Spool]) -> None:
+    """Far more spans than memory may hold wait on disk, and arrive in order, once, afterwards."""
+    sink = Switch()
+    spool = open_spool(sink, max_memory=2_000, segment_bytes=20_000)
+    spans = many(1_000)
+    for begin in range(0, 1_000, 10):
+        spool.write(spans[begin : begin + 10])
+    assert not spool.flush(0.05)
+    assert balanced(spool)
+    assert spool.stats.pending == 1_000
+    sink.on = True
+    assert spool.flush(30)
+    assert sink.spans == spans
+
+
+def test_what_one_process_leaves_the_next_delivers(
+    open_spool: Callable[..., Spool], memory: MemorySink, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the sink away for a program's life it exits in time, says so, and the next delivers."""
+    first = open_spool(Switch())
+    spans = many(250)
+    first.write(spans)
+    begun = time.monotonic()
+    first.close(5)
+    assert time.monotonic() - begun < 5
+    assert "250 span(s) wait in" in caplog.text
+    second = open_spool(memory)
+    second.start()
+    wait_for(lambda: len(memory.spans) == 250)
+    assert list(memory.spans) == spans
+    second.close()
+    assert journals_in(second.folder) == []
+
+
+def test_spans_of_one_sink_never_go_to_another(folder: Path, memory: MemorySink) -> None:
+    """What waits for one destination is left alone by a spool for another."""
+    first = Spool(folder, Switch(), key="mlflow:http://one")
+    first.write(many(3))
+    first.close(0.1)
+    second = Spool(folder, memory, key="mlflow:http://two")
+    second.write(many(1, start=10))
+    assert second.flush(30)
+    second.close()
+    assert [span.name for span in memory.spans] == ["span 10"]
+    assert len(journals_in(first.folder)) == 1
+
+
+def test_a_living_process_keeps_its_journal(
+    open_spool: Callable[..., Spool], memory: MemorySink
+) -> None:
+    """Another process's spool is taken over only when that process is gone."""
+    first = open_spool(Switch())
+    first.write(many(3))
+    second = open_spool(memory, adopt_every=0.01)
+    second.start()
+    time.sleep(0.1)
+    assert memory.spans == ()
+    first.close(0.1)
+    wait_for(lambda: len(memory.spans) == 3)
+
+
+def test_writing_and_closing_beside_a_hung_sink(open_spool: Callable[..., Spool]) -> None:
+    """A sink that never returns costs writers nothing, and closing its deadline."""
+    stuck = threading.Event()
+    spool = open_spool(lambda spans: stuck.wait(60))
+    begun = time.monotonic()
+    spool.write(many(100))
+    assert not spool.flush(0.1)
+    spool.close(0.1)
+    spool.write(many(1, start=100))
+    assert time.monotonic() - begun < 5
+    stuck.set()
+
+
+def test_refused_spans_become_dead_letters(
+    open_spool: Callable[..., Spool], memory: MemorySink
+) -> None:
+    """What the sink rejects is set aside with the reason; the rest is delivered."""
+    spans = many(10)
+
+    def picky(batch: Sequence[Span]) -> None:
+        bad = [span for span in batch if span.name == "span 5"]
+        memory.write([span for span in batch if span not in bad])
+        if bad:
+            raise Rejected("no fives", bad)
+
+    spool = open_spool(picky)
+    spool.write(spans)
+    assert spool.flush(30)
+    assert len(memory.spans) == 9
+    assert spool.stats.dropped_by_reason == {"rejected by the sink": 1}
+    (letter,) = DeadLetters(spool.folder)
+    assert (letter.span, letter.reason) == (spans[5], "no fives")
+
+
+def test_a_poisoned_span_holds_up_nobody(
+    open_spool: Callable[..., Spool], memory: MemorySink
+) -> None:
+    """A span the sink chokes on, without saying so, is found and set aside."""
+
+    def chokes(batch: Sequence[Span]) -> None:
+        if any(span.name == "span 5" for span in batch):
+            raise TypeError("cannot serialise")
+        memory.write(batch)
+
+    spool = open_spool(chokes)
+    spool.write(many(10))
+    assert spool.flush(30)
+    assert len(memory.spans) == 9
+    (letter,) = DeadLetters(spool.folder)
+    assert "cannot serialise" in letter.reason
+
+
+def test_an_outage_poisons_nothing(open_spool: Callable[..., Spool]) -> None:
+    """As long as a sink takes nothing at all, no span is taken for the cause."""
+    sink = Switch()
+
+    def broken(batch: Sequence[Span]) -> None:
+        if not sink.on:
+            raise RuntimeError("500")
+        sink(batch)
+
+    spool = open_spool(broken)
+    spool.write(many(5))
+    assert not spool.flush(0.2)
+    sink.on = True
+    assert spool.flush(30)
+    assert len(sink.spans) == 5
+
+
+def test_the_limit_drops_the_oldest_and_counts(open_spool: Callable[..., Spool]) -> None:
+    """Beyond its share of the disk the spool drops its oldest spans, and accounts for each."""
+    sink = Switch()
+    spool = open_spool(sink, max_bytes=40_000, max_memory=1_000)
+    for begin in range(0, 1_000, 10):
+        spool.write(many(10, start=begin))
+        assert balanced(spool)
+    used = sum(path.stat().st_size for path in spool.root.rglob("*.seg"))
+    assert used <= 60_000
+    sink.on = True
+    assert spool.flush(30)
+    stats = spool.stats
+    assert stats.dropped_by_reason.keys() == {"spool full"}
+    assert stats.delivered == len(sink.spans)
+    assert stats.delivered + stats.dropped == 1_000
+    assert sink.spans[-1].name == "span 999"
+
+
+class FullDisk:
+    """os.write as on a disk with little room left."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+        self.room = room
+        self._write = os.write
+        monkeypatch.setattr(os, "write", self)
+
+    def __call__(self, descriptor: int, data: bytes) -> int:
+        if self.room <= 0:
+            raise OSError(28, "No space left on device")
+        done = self._write(descriptor, data[: self.room])
+        self.room -= done
+        return done
+
+
+def test_a_full_disk_is_survived(
+    open_spool: Callable[..., Spool], memory: MemorySink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no room on the disk spans go on from memory; what was torn does not hurt later ones."""
+    sink = Switch()
+    spool = open_spool(sink)
+    spool.write(many(5))
+    disk = FullDisk(monkeypatch, 700)
+    for index in range(5, 20):
+        spool.write(many(1, start=index))
+    disk.room = 2**40
+    wait_for(lambda: time.monotonic() > spool._disk_again_at)
+    spool.write(many(10, start=20))
+    assert spool.stats.dropped == 0
+    spool.close(0.1)  # everything is on disk again, also what was in memory meanwhile
+    assert spool.stats.dropped == 0
+    second = open_spool(memory)
+    second.start()
+    wait_for(lambda: len(memory.spans) == 30)
+    assert [span.name for span in memory.spans] == [f"span {i}" for i in range(30)]
+
+
+def test_memory_alone_delivers(
+    open_spool: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that takes nothing at all does not stop delivery, and its limit in memory holds."""
+    FullDisk(monkeypatch, 0)
+    sink = Switch()
+    spool = open_spool(sink, max_memory=3_000)
+    for index in range(100):
+        spool.write(many(1, start=index))
+    sink.on = True
+    assert spool.flush(30)
+    stats = spool.stats
+    assert stats.dropped_by_reason.keys() == {"disk not writable and memory full"}
+    assert stats.delivered + stats.dropped == 100
+    assert len(sink.spans) == stats.delivered > 0
+
+
+def test_an_unusable_folder_is_survived(folder: Path, memory: MemorySink) -> None:
+    """Where no folder can be made, spans are delivered from memory."""
+    blocked = folder / "file"
+    blocked.write_text("not a folder")
+    spool = Spool(blocked / "spool", memory, key="test")
+    spool.write(many(10))
+    assert spool.flush(30)
+    spool.close()
+    assert len(memory.spans) == 10
+
+
+BATCH = many(8)
+DATA = b"".join(map(pack, BATCH))
+
+
+def read_back(data: bytes) -> list[bytes]:
+    return [frame.span_id for frame in unpack(data, 0, last=True, limit=1000).frames]
+
+
+IDS = read_back(DATA)
+
+
+def test_torn_anywhere_loses_the_torn_one_alone() -> None:
+    """Cut off at every single offset, all whole frames before it are read."""
+    sizes = [len(pack(span)) for span in BATCH]
+    for cut in range(len(DATA)):
+        whole = 0
+        while sum(sizes[: whole + 1]) <= cut:
+            whole += 1
+        assert read_back(DATA[:cut]) == IDS[:whole]
+
+
+@given(st.integers(0, len(DATA) - 1), st.integers(1, 255))
+def test_damage_costs_one_frame(offset: int, mask: int) -> None:
+    """A flipped byte costs the frame it is in; all others are found."""
+    damaged = bytearray(DATA)
+    damaged[offset] ^= mask
+    found = read_back(bytes(damaged))
+    assert len(found) >= len(IDS) - 1
+    assert [one for one in IDS if one in found] == found
+
+
+def test_zeros_are_not_frames() -> None:
+    """A tail of zeros, as a file system may leave after a power failure, holds nothing."""
+    assert read_back(DATA + bytes(100_000)) == IDS
+    assert read_back(bytes(100_000)) == []
+    assert read_back(DATA[:-HEADER_BYTES] + bytes(5_000) + DATA) == IDS[:-1] + IDS
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.binary(max_size=300), st.lists(st.integers(0, 7), max_size=4))
+def test_garbage_between_frames_is_skipped(garbage: bytes, order: list[int]) -> None:
+    """Whatever lies between frames, the frames are found, also when read in small parts."""
+    frames = [pack(BATCH[index]) for index in order]
+    data = garbage.join(frames) if frames else garbage
+    assert read_back(data) == [IDS[index] for index in order]
+
+
+def test_damaged_journals_are_delivered_and_kept(
+    open_spool: Callable[..., Spool], memory: MemorySink, folder: Path
+) -> None:
+    """A journal with a damaged and a missing segment gives what it has, and stays for a look."""
+    first = open_spool(Switch(), segment_bytes=500)
+    for index in range(30):
+        first.write(many(1, start=index))
+    first.close(0.1)
+    segments = sorted(first.root.rglob("*.seg"))
+    assert len(segments) > 4
+    with segments[1].open("r+b") as file:
+        file.seek(50)
+        file.write(b"\x00\x01\x02")
+    segments[3].unlink()
+    second = open_spool(memory)
+    second.start()
+    wait_for(lambda: any(span.name == "span 29" for span in memory.spans))
+    wait_for(lambda: not journals_in(second.folder))
+    assert balanced(second)
+    assert len(memory.spans) >= 24
+    assert list(second.folder.glob(".damaged-*"))
+    assert second.stats.dropped_by_reason == {"damaged on disk": 1}
+
+
+KILLED = """
+import os, sys, time
+from pathlib import Path
+from trace_core import Background, Spool, Tracer, Retry
+def away(spans):
+    raise OSError("away")
+tracer = Tracer(Background(Spool(sys.argv[1], away, key="test")))
+outer = tracer.start("never ended")
+for i in range(300):
+    tracer.start(f"done {i}").end()
+while tracer.sink.stats.pending:
+    time.sleep(0.001)
+time.sleep(0.05)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_kill_9_loses_nothing_handed_over(
+    open_spool: Callable[..., Spool], memory: MemorySink, folder: Path
+) -> None:
+    """After kill -9 all finished spans are delivered, and the one cut off as interrupted."""
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(folder / "spool")], timeout=60, check=False
+    )
+    assert done.returncode == -9
+    spool = open_spool(memory)
+    spool.start()
+    wait_for(lambda: len(memory.spans) == 301)
+    names = [span.name for span in memory.spans]
+    assert names == [f"done {i}" for i in range(300)] + ["never ended"]
+    last = memory.spans[-1]
+    assert last.status.code is StatusCode.ERROR
+    assert last.attributes["trace.ending"] == "interrupted"
+    assert last.end_ns >= last.start_ns
+
+
+def test_start_records_outlive_their_segment(
+    open_spool: Callable[..., Spool], memory: MemorySink
+) -> None:
+    """A span open for long is known to have begun though its first segment is long gone."""
+    spool = open_spool(memory, segment_bytes=500)
+    spool.write_started([numbered(999)])
+    for index in range(50):
+        spool.write(many(1, start=index))
+        assert spool.flush(30)
+    journal = spool._mine.journal
+    assert journal is not None
+    assert journal.segments[0].number > 1
+    journal.forget()  # as if the process were gone
+    spool._own = type(spool._mine)(*spool._limits)
+    memory.clear()
+    other = open_spool(memory)
+    other.start()
+    wait_for(lambda: len(memory.spans) == 1)
+    assert memory.spans[0].context == numbered(999).context
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_forked_children_have_journals_of_their_own(
+    open_spool: Callable[..., Spool], memory: MemorySink
+) -> None:
+    """Parent and children write side by side; every span arrives, none twice."""
+    spool = open_spool(Switch())
+    spool.write(many(10))
+    children = []
+    for child in range(3):
+        pid = os.fork()
+        if pid == 0:
+            spool.write(many(10, start=100 * (child + 1)))
+            os._exit(0)
+        children.append(pid)
+    spool.write(many(10, start=10))
+    for pid in children:
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    spool.close(0.1)
+    second = open_spool(memory)
+    second.start()
+    wait_for(lambda: len(memory.spans) >= 50)
+    time.sleep(0.05)
+    assert len({span.span_id for span in memory.spans}) == len(memory.spans) == 50
+
+
+def test_writes_after_close_are_kept(open_spool: Callable[..., Spool], memory: MemorySink) -> None:
+    """A span that ends after the close is on disk for the next start."""
+    spool = open_spool(memory)
+    spool.write(many(1))
+    spool.close()
+    spool.write(many(1, start=1))
+    spool._release()
+    second = open_spool(memory)
+    second.start()
+    wait_for(lambda: len(memory.spans) == 2)
+
+
+def test_what_is_delivered_does_not_stay(
+    open_spool: Callable[..., Spool], memory: MemorySink
+) -> None:
+    """Once all is delivered, large segments are removed, not kept until they are full."""
+    spool = open_spool(memory)
+    spool.write([numbered(i, inputs="x" * 50_000) for i in range(40)])
+    assert spool.flush(30)
+    spool.write(many(1, start=50))
+    assert spool.flush(30)
+    assert sum(path.stat().st_size for path in spool.root.rglob("*.seg")) < 1_000_000
+
+
+@pytest.mark.parametrize("sync", ["interval", "batch", "never"])
+def test_sync_policies(
+    open_spool: Callable[..., Spool],
+    memory: MemorySink,
+    monkeypatch: pytest.MonkeyPatch,
+    sync: str,
+) -> None:
+    """The disk is waited for as asked: now and then, with each batch, or never."""
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", synced.append, raising=False)
+    spool = open_spool(memory, sync=sync, sync_every=0.02)
+    for index in range(3):
+        spool.write(many(1, start=index))
+    if sync == "interval":
+        wait_for(lambda: len(synced) > 0)
+    else:
+        assert spool.flush(30)
+        assert len(synced) == (3 if sync == "batch" else 0)
+
+
+@pytest.mark.parametrize("options", [{"sync": "sometimes"}, {"max_bytes": 0}, {"batch_size": 0}])
+def test_senseless_options_are_refused(folder: Path, options: dict[str, object]) -> None:
+    """A wrong option is an error when the spool is made."""
+    with pytest.raises(ConfigurationError):
+        Spool(folder, MemorySink(), **options)
+
+
+def test_a_dead_sink_under_a_tee_holds_up_nobody(folder: Path) -> None:
+    """durable() gives each sink of a tee a spool: one is away, the other has everything."""
+    one, two = Switch(), Switch(on=True)
+    both = tee(lambda spans: one(spans), lambda spans: two(spans))
+    both.sinks[0].spool_key, both.sinks[1].spool_key = "one", "two"  # type: ignore[attr-defined]
+    tracer = Tracer(durable(both, spool_dir=folder, environ={}))
+    for _ in range(50):
+        tracer.start("work").end()
+    wait_for(lambda: len(two.spans) == 50)
+    assert one.spans == []
+    tracer.close(0.5)
+    assert len(list(folder.rglob("*.seg"))) == 1
+
+
+def test_durable_reads_the_environment(folder: Path) -> None:
+    """Variables set what arguments do not, and a bad value names its variable and choices."""
+    sink = MemorySink()
+    environ = {"TRACE_SPOOL_DIR": str(folder), "TRACE_CAPTURE": "metadata"}
+    tracer = Tracer(durable(sink, environ=environ))
+    tracer.start("work", inputs="said").end()
+    assert tracer.flush()
+    assert sink.spans[0].inputs is None
+    away = durable(Switch(), environ={**environ, "TRACE_EXIT_TIMEOUT": "0.1"})
+    assert isinstance(away, Background)
+    assert away.exit_timeout == 0.1
+    Tracer(away).start("work").end()
+    away.close(0.5)
+    assert list(folder.rglob("*.seg"))
+    for name, value in [
+        ("TRACE_CAPTURE", "some"),
+        ("TRACE_SPOOL_SYNC", "sometimes"),
+        ("TRACE_SPOOL_MAX_BYTES", "lots"),
+        ("TRACE_SAMPLE_RATE", "2"),
+        ("TRACE_REDACT", "maybe"),
+    ]:
+        with pytest.raises(ConfigurationError, match=f"{name}='{value}'; choose"):
+            durable(sink, environ={name: value})
+    with pytest.raises(ConfigurationError, match="full or metadata"):
+        durable(sink, capture="some")  # type: ignore[arg-type]
+
+
+def test_handing_off_on_the_callers_thread(folder: Path) -> None:
+    """With handoff="caller" a span is on disk when its call returns."""
+    tracer = Tracer(durable(Switch(), spool_dir=folder, handoff="caller", environ={}))
+    tracer.start("work", inputs="remember me").end()
+    assert b"remember me" in b"".join(path.read_bytes() for path in folder.rglob("*.seg"))
+    tracer.close(0.2)
