@@ -31,6 +31,12 @@ def provider() -> Iterator[Provider]:
 
 
 @pytest.fixture(autouse=True)
+def own_spool(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep spools out of the state folder of whoever runs the tests."""
+    monkeypatch.setenv("TRACE_SPOOL_DIR", str(tmp_path_factory.mktemp("spool")))
+
+
+@pytest.fixture(autouse=True)
 def nothing_left_patched() -> Iterator[None]:
     """Turn tracing off after each test, whatever happened in it."""
     yield

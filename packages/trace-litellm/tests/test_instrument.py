@@ -219,3 +219,18 @@ def test_background_sinks_are_used_as_they_are(litellm: Any) -> None:
     call(litellm)
     assert on.flush(10)
     assert len(memory.spans) == 1
+
+
+def test_a_key_in_an_errors_text_is_removed(litellm: Any, tmp_path: Path) -> None:
+    """A provider that repeats the key in its error: the file has the error without it."""
+    path = tmp_path / "spans.jsonl"
+    key = "no-known-prefix-4711-0815"
+    on = trace_litellm.autolog(f"jsonl:{path}")
+    assert on is not None
+    error = litellm.AuthenticationError(f"Incorrect key: {key}", "openai", "gpt")
+    with pytest.raises(litellm.AuthenticationError):
+        litellm.completion(MODEL, MESSAGES, mock_response=error, api_key=key)
+    assert on.flush(10)
+    written = path.read_text()
+    assert "Incorrect key" in written
+    assert key not in written

@@ -8,7 +8,6 @@ import logging
 import threading
 from importlib.metadata import PackageNotFoundError, version
 from types import FunctionType, TracebackType
-from typing import Final
 
 from trace_core import (
     Background,
@@ -21,6 +20,7 @@ from trace_core import (
     Tracer,
     at_exit,
     disabled_by_environment,
+    durable,
     load_sink,
     log_once,
     sink_from_environment,
@@ -40,7 +40,6 @@ logger = logging.getLogger("trace_litellm")
 
 _lock = threading.RLock()
 _current: Instrumentation | None = None
-_LINGER_SECONDS: Final = 0.2
 
 
 class Instrumentation:
@@ -226,7 +225,7 @@ def _has_store() -> bool:
 
 
 def _in_background(sink: SinkLike) -> SinkLike:
-    """Give a sink a thread of its own, unless it has one or a test wants to read it at once."""
+    """Put a sink behind redaction, a spool and a thread, unless it has one or is read at once."""
     if isinstance(sink, (Background, MemorySink)):
         return sink
-    return Background(sink, linger=_LINGER_SECONDS)
+    return durable(sink)

@@ -33,7 +33,7 @@ from trace_litellm._deltas import (
     merge_anthropic,
     merge_google,
 )
-from trace_litellm._secrets import is_secret, without_secrets
+from trace_litellm._secrets import is_secret, withheld, without_secrets
 
 CALL_ID: Final = "litellm.call_id"
 PROVIDER: Final = "litellm.provider"
@@ -269,7 +269,10 @@ def inputs(
 
 
 def _copy_into(found: dict[str, Value], name: str, value: Any) -> None:
-    if value is None or name in _INTERNAL or is_secret(name):
+    if value is None or name in _INTERNAL:
+        return
+    if is_secret(name):
+        withheld(value)
         return
     if name in _CONTENT:
         found[name] = snapshot(value)

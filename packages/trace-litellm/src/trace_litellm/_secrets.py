@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from trace_core import Value
+from trace_core import Value, remember_secret
 
 REDACTED: Final = "[REDACTED]"
 
@@ -84,7 +84,20 @@ def _clean(name: str, value: Value) -> Value:
     if value is None:
         return None
     if is_secret(name):
-        return REDACTED
+        return withheld(value)
     if name in _HEADER_PARAMETERS and isinstance(value, Mapping):
-        return {h: v if h.lower() in _OPEN_HEADERS else REDACTED for h, v in value.items()}
+        return {h: v if h.lower() in _OPEN_HEADERS else withheld(v) for h, v in value.items()}
     return without_secrets(value)
+
+
+def withheld(value: object) -> str:
+    """Say that a credential was given, and have it removed wherever else it turns up.
+
+    An error's text may repeat it, or a message. It is remembered in memory alone.
+
+    Args:
+        value: The credential, perhaps with its scheme in front, as in ``Bearer ...``.
+    """
+    if isinstance(value, str):
+        remember_secret(value.rpartition(" ")[2])
+    return REDACTED
