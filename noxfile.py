@@ -66,7 +66,7 @@ def _wheel(package: Path) -> Path:
 
 
 def _install(
-    session: nox.Session, *groups: str, extra: str = "", litellm: str = NEWEST_LITELLM
+    session: nox.Session, *groups: str, extra: str = "", litellm: str = f"=={NEWEST_LITELLM}"
 ) -> None:
     """Install the wheels, the way a user would, and what the session works with.
 
@@ -74,11 +74,11 @@ def _install(
         session: The session.
         groups: Dependency groups of the root ``pyproject.toml``.
         extra: Extra of trace-litellm, such as ``[mlflow]``; without it, no MLflow sink either.
-        litellm: Which release of LiteLLM.
+        litellm: Which release of LiteLLM, and what of it, such as ``[proxy]==1.106.2``.
     """
     wheels = [_wheel(p) for p in PACKAGES if extra or p.name != "trace-mlflow-sink"]
     specs = [f"{w}{extra}" if w.name.startswith("trace_litellm") else str(w) for w in wheels]
-    pins = [f"litellm=={litellm}", *([f"mlflow=={COMPAT['mlflow']}"] if extra else [])]
+    pins = [f"litellm{litellm}", *([f"mlflow=={COMPAT['mlflow']}"] if extra else [])]
     again = [f"--reinstall-package={package.name}" for package in PACKAGES]
     needed = nox.project.dependency_groups(GROUPS, *groups) if groups else ()
     session.install(*again, *specs, *pins, *needed)
@@ -108,7 +108,11 @@ def _pytest(session: nox.Session, *paths: str, options: Iterable[str] = ()) -> N
     given = [str(ROOT / arg) if (ROOT / arg).exists() else arg for arg in session.posargs]
     chosen = any(not arg.startswith("-") for arg in given)
     folders = [] if chosen else [str(ROOT / path) for path in paths]
-    with session.chdir(session.create_tmp()):
+    scratch = Path(session.create_tmp())
+    shutil.rmtree(scratch)
+    scratch.mkdir()
+    session.env["XDG_STATE_HOME"] = str(scratch / "state")  # for spools; not the user's own
+    with session.chdir(scratch):
         where = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT))
         session.run("pytest", *where, *options, *folders, *given)
 
@@ -217,8 +221,12 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=EDGES, requires=["build"])
 def tests(session: nox.Session) -> None:
-    """Test the wheels with the newest LiteLLM, on the oldest and on the newest Python here."""
-    _install(session, "test", "browser", extra="[mlflow]")
+    """Test the wheels with the newest LiteLLM, on the oldest and on the newest Python here.
+
+    On the newest with LiteLLM's proxy, without which some of LiteLLM's functions do not work.
+    """
+    proxy = "[proxy]" if session.python == NEWEST else ""
+    _install(session, "test", "browser", extra="[mlflow]", litellm=f"{proxy}=={NEWEST_LITELLM}")
     _find_browser(session)
     _pytest(session, "packages", "tests")
 
@@ -227,7 +235,7 @@ def tests(session: nox.Session) -> None:
 @nox.parametrize("litellm", [nox.param(v, id=v) for v in COMPAT["litellm"]])
 def compat(session: nox.Session, litellm: str) -> None:
     """Test trace-core and trace-litellm with one of the LiteLLM releases in compat.toml."""
-    _install(session, "test", litellm=litellm)
+    _install(session, "test", litellm=f"=={litellm}")
     packages = ("packages/trace-core/tests", "packages/trace-litellm/tests")
     _pytest(session, *packages, "tests/test_install.py")
 

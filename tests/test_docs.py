@@ -68,6 +68,7 @@ def test_python_runs(page, provider, tmp_path):
         "ANTHROPIC_API_KEY": "sk-loopback",
         "ANTHROPIC_API_BASE": provider.url,
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "XDG_STATE_HOME": str(tmp_path / "state"),
     }
     done = subprocess.run(
         [sys.executable, "-c", RUNNER],

@@ -61,7 +61,7 @@ def clean(provider: Provider, **more: str) -> Mapping[str, str]:
 
 
 def run(code: str, folder: Path, environment: Mapping[str, str]) -> tuple[str, str, float]:
-    """Run a program as a newcomer would.
+    """Run a program as a newcomer would, who has nothing left over from earlier ones.
 
     Returns:
         What it printed, what it warned of, and how many seconds it took to end after its last line.
@@ -71,7 +71,7 @@ def run(code: str, folder: Path, environment: Mapping[str, str]) -> tuple[str, s
     done = subprocess.run(
         program,
         cwd=folder,
-        env=environment,
+        env={**environment, "XDG_STATE_HOME": str(folder / "state")},
         capture_output=True,
         check=False,
         text=True,
