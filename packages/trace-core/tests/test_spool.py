@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from trace_core import (
     Background,
     ConfigurationError,
+    FunctionSink,
     MemorySink,
     Rejected,
     Retry,
@@ -534,7 +536,7 @@ def test_senseless_options_are_refused(folder: Path, options: dict[str, object])
 def test_a_dead_sink_under_a_tee_holds_up_nobody(folder: Path) -> None:
     """durable() gives each sink of a tee a spool: one is away, the other has everything."""
     one, two = Switch(), Switch(on=True)
-    both = tee(lambda spans: one(spans), lambda spans: two(spans))
+    both = tee(FunctionSink(one), FunctionSink(two))
     both.sinks[0].spool_key, both.sinks[1].spool_key = "one", "two"  # type: ignore[attr-defined]
     tracer = Tracer(durable(both, spool_dir=folder, environ={}))
     for _ in range(50):
