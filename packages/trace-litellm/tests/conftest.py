@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,11 @@ from support.provider import Provider
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # importing LiteLLM asks the network otherwise
 os.environ["LITELLM_LOG"] = "CRITICAL"
+
+_found = find_spec("litellm")
+for _folder in (_found and _found.submodule_search_locations) or ():
+    # 1.80 asks the network for a tokenizer that it brings itself, unless told where that is.
+    os.environ["TIKTOKEN_CACHE_DIR"] = str(Path(_folder, "litellm_core_utils", "tokenizers"))
 
 
 @pytest.fixture(scope="session")

@@ -94,7 +94,7 @@ def comparable(seen: Any, w: World) -> Any:
 def scrub(text: str) -> str:
     text = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}", "UUID", text)
     text = re.sub(
-        r"((?:cmpl|chatcmpl|resp|msg|req|run|rerank|gemini)[-_])[A-Za-z0-9_=-]+", r"\1ID", text
+        r"((?:cmpl|chatcmpl|modr|resp|msg|req|run|rerank|gemini)[-_])[A-Za-z0-9_=-]+", r"\1ID", text
     )
     text = re.sub(r"[0-9a-f]{32}", "BOUNDARY", text)
     text = re.sub(r"-(plain|trace)", "-LANE", text)
