@@ -122,5 +122,13 @@ def test_the_releases_told_are_the_releases_tested():
     assert told == VERSION.findall(listed)
 
 
+def test_the_settings_told_are_those_that_are_read():
+    """docs/reference/settings.md has a row for each variable, in the code's order."""
+    from trace_core._settings import VARIABLES
+
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text()
+    assert re.findall(r"^\| `(TRACE_\w+)` ", page, re.MULTILINE) == list(VARIABLES)
+
+
 def readme() -> str:
     return (ROOT / "README.md").read_text()

@@ -137,11 +137,13 @@ def test_five_lines_store_a_trace(tmp_path, provider):
 
 @NEEDS_MLFLOW
 def test_an_unreachable_server_holds_nothing_up(tmp_path, provider):
-    """The call works and the program ends, though MLflow's address leads nowhere."""
+    """MLflow's address leads nowhere: the call works, the program ends, its span waits on disk."""
     environment = clean(provider, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
     printed, _, seconds = run(FIVE_LINES, tmp_path, environment)
     assert printed == TEXT
     assert seconds < SERVER_EXIT_SECONDS
+    waiting = [path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file()]
+    assert any(TEXT.encode() in content for content in waiting)
 
 
 @WITHOUT_MLFLOW
