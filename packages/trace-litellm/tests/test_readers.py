@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trace_core import TokenUsage, UsageSource, snapshot
-from trace_litellm import _readers as read
+from trace_litellm import _requests, _responses
 from trace_litellm._deltas import merge_anthropic, merge_google, sse_data
 from trace_litellm._errors import category
 from trace_litellm._secrets import REDACTED, is_secret, without_secrets
@@ -54,7 +54,9 @@ def test_inputs_have_no_credentials_and_no_internals() -> None:
         "metadata": {"a": 1},
         "stream": None,
     }
-    found = read.inputs(("model", "messages"), ("m", [{"role": "user", "content": "x"}]), given)
+    found = _requests.inputs(
+        ("model", "messages"), ("m", [{"role": "user", "content": "x"}]), given
+    )
     assert SECRET not in json.dumps(found)
     assert found["model"] == "m"
     assert found["extra_headers"] == {
@@ -101,14 +103,14 @@ def test_removing_secrets_is_total(value: Any) -> None:
 )  # fmt: skip
 def test_usage_in_every_dialect(usage: Any, expected: TokenUsage | None) -> None:
     """OpenAI's, Anthropic's and the Responses API's words mean the same counts."""
-    assert read.usage_of({"usage": usage}) == expected
+    assert _responses.usage_of({"usage": usage}) == expected
 
 
 def test_usage_of_google() -> None:
     """Google counts thoughts apart from the answer."""
     usage = {"promptTokenCount": 5, "candidatesTokenCount": 3, "thoughtsTokenCount": 2,
              "totalTokenCount": 10, "cachedContentTokenCount": 1}  # fmt: skip
-    found = read.usage_of({"usageMetadata": usage})
+    found = _responses.usage_of({"usageMetadata": usage})
     assert found == TokenUsage(5, 5, 10, cache_read=1, reasoning=2, source=UsageSource.PROVIDER)
 
 
@@ -124,7 +126,7 @@ def test_usage_of_google() -> None:
 )
 def test_endpoint(url: str, shown: str | None, port: int | None) -> None:
     """The endpoint is told without query, fragment and credentials."""
-    found = read.endpoint_attributes(url)
+    found = _responses.endpoint_attributes(url)
     assert found.get("url.full") == shown
     assert found.get("server.port") == port
 

@@ -93,6 +93,7 @@ if __name__ == "__main__":
 """
     done = python(tmp_path, program, ("--sink", "jsonl:spans.jsonl"))
     assert done.returncode == 0, done.stderr
+    assert "not traced" not in done.stderr
     pids = {span["resource"]["process.pid"] for span in spans(tmp_path / "spans.jsonl")}
     assert len(pids) == (2 if hasattr(os, "fork") else 1)
 

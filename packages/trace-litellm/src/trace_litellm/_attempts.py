@@ -8,8 +8,10 @@ from types import FunctionType
 from typing import Any
 
 from trace_core import capture_context, snapshot
-from trace_litellm import _calls, _targets
-from trace_litellm._calls import Call, Calls
+from trace_litellm import _targets
+from trace_litellm._around import around_here
+from trace_litellm._call import Call
+from trace_litellm._calls import Calls
 from trace_litellm._patch import Hook, Original
 
 COOLDOWN_EVENT = "litellm.router.cooldown"
@@ -50,7 +52,7 @@ def carrying_context(calls: Calls) -> Hook:
 
 
 def _carried(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    restored, around = capture_context(), _calls.around_here()
+    restored, around = capture_context(), around_here()
 
     async def carried(*args: Any, **kwargs: Any) -> Any:
         with restored(), around():

@@ -329,6 +329,10 @@ def _closed(block: dict[str, Any]) -> Mapping[str, Value]:
     return block
 
 
+_ADDED_UP: Final = ("candidates", "text")
+"""Told by each chunk for itself; LiteLLM adds the text once more where another API serves Google's."""
+
+
 def merge_google(events: list[Value]) -> Value:
     """Add up the chunks of Google's ``streamGenerateContent``.
 
@@ -343,7 +347,7 @@ def merge_google(events: list[Value]) -> Value:
     for event in events:
         if not isinstance(event, Mapping):
             continue
-        result.update({k: v for k, v in event.items() if k != "candidates" and v is not None})
+        result.update({k: v for k, v in event.items() if k not in _ADDED_UP and v is not None})
         found = event.get("candidates")
         for candidate in found if isinstance(found, tuple) else ():
             if isinstance(candidate, Mapping):

@@ -1,27 +1,18 @@
-"""Requests and responses to span fields: one family of calls, one reader.
+"""Responses to span fields: one reader a family of calls.
 
-What runs on the caller's thread only copies (`Family.inputs`, `Family.outputs`); making sense of
-the copies (`describe`) is for the sink's thread.
+On the caller's thread a response is only copied (`Family.outputs`, `told_of`); making sense of
+the copies is for the sink's thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import attrs
 
-from trace_core import (
-    ConfigurationError,
-    Span,
-    SpanContext,
-    TokenUsage,
-    UsageSource,
-    Value,
-    semconv,
-    snapshot,
-)
+from trace_core import Span, TokenUsage, UsageSource, Value, semconv, snapshot
 from trace_litellm._deltas import (
     ChatDeltas,
     Deltas,
@@ -33,7 +24,6 @@ from trace_litellm._deltas import (
     merge_anthropic,
     merge_google,
 )
-from trace_litellm._secrets import is_secret, withheld, without_secrets
 
 CALL_ID: Final = "litellm.call_id"
 PROVIDER: Final = "litellm.provider"
@@ -45,7 +35,6 @@ RATE_LIMIT_PREFIX: Final = "litellm.ratelimit."
 REGION: Final = "litellm.region"
 REQUESTS: Final = "litellm.requests"
 """Requests to a provider that LiteLLM made for this call; retries inside a provider's SDK apart."""
-
 _PROVIDERS: Final = {
     "azure": "azure.ai.openai",
     "azure_ai": "azure.ai.inference",
@@ -59,132 +48,19 @@ _PROVIDERS: Final = {
     "watsonx": "ibm.watsonx.ai",
     "xai": "x_ai",
 }
-
-_CONTENT: Final = frozenset(
-    {
-        "contents",
-        "documents",
-        "functions",
-        "input",
-        "instructions",
-        "messages",
-        "prompt",
-        "query",
-        "response_format",
-        "system",
-        "tools",
-    }
+_ATOMS: Final = (str, float, int, bool)
+_TOLD: Final = (
+    "additional_headers",
+    "api_base",
+    "cache_hit",
+    "custom_llm_provider",
+    "litellm_model_name",
+    "litellm_overhead_time_ms",
+    "model_id",
+    "region_name",
+    "response_cost",
 )
-"""Parameters copied whole: what is said, not how to reach a provider."""
-
-_INTERNAL: Final = frozenset(
-    {
-        "acompletion",
-        "aembedding",
-        "aimg_generation",
-        "amoderation",
-        "arerank",
-        "aresponses",
-        "aspeech",
-        "async_call",
-        "atext_completion",
-        "atranscription",
-        "client",
-        "http_client",
-        "is_async",
-        "litellm_call_id",
-        "litellm_logging_obj",
-        "litellm_params",
-        "litellm_session_id",
-        "litellm_trace_id",
-        "logger_fn",
-        "metadata",
-        "litellm_metadata",
-        "original_function",
-        "proxy_server_request",
-        "secret_fields",
-        "self",
-        "shared_session",
-        "standard_callback_dynamic_params",
-    }
-)
-"""Parameters that are LiteLLM's own business, or told elsewhere on the span."""
-
-_REQUEST_ATTRIBUTES: Final = {
-    "dimensions": semconv.EMBEDDINGS_DIMENSION_COUNT,
-    "frequency_penalty": semconv.REQUEST_FREQUENCY_PENALTY,
-    "max_completion_tokens": semconv.REQUEST_MAX_TOKENS,
-    "max_tokens": semconv.REQUEST_MAX_TOKENS,
-    "n": semconv.REQUEST_CHOICE_COUNT,
-    "presence_penalty": semconv.REQUEST_PRESENCE_PENALTY,
-    "seed": semconv.REQUEST_SEED,
-    "stop": semconv.REQUEST_STOP_SEQUENCES,
-    "temperature": semconv.REQUEST_TEMPERATURE,
-    "top_k": semconv.REQUEST_TOP_K,
-    "top_p": semconv.REQUEST_TOP_P,
-}
-
-_METADATA_NAMES: Final = {
-    "conversation_id": semconv.CONVERSATION_ID,
-    "session_id": semconv.SESSION_ID,
-    "tags": semconv.TAGS,
-    "trace_name": semconv.TRACE_NAME,
-    "trace_user_id": semconv.USER_ID,
-    "user_id": semconv.USER_ID,
-}
-"""LiteLLM's own words in ``metadata``, and the attribute each one is."""
-
-
-_ROUTER_NAMES: Final = {
-    "attempted_fallbacks": "litellm.router.attempted_fallbacks",
-    "attempted_retries": "litellm.router.attempted_retries",
-    "deployment": "litellm.router.deployment",
-    "model_group": "litellm.router.model_group",
-    "original_model_group": "litellm.router.original_model_group",
-    "user_api_key_alias": "litellm.proxy.key_alias",
-    "user_api_key_end_user_id": "litellm.proxy.end_user_id",
-    "user_api_key_org_alias": "litellm.proxy.organization_alias",
-    "user_api_key_team_alias": "litellm.proxy.team_alias",
-    "user_api_key_team_id": "litellm.proxy.team_id",
-    "user_api_key_user_id": "litellm.proxy.user_id",
-}
-"""What LiteLLM's Router and proxy note in ``metadata``, and the attribute each one is."""
-_ROUTER_NOTES: Final = frozenset(
-    {
-        "api_base",
-        "_routing_request_tags",
-        "caching_groups",
-        "deployment_model_name",
-        "hidden_params",
-        "max_retries",
-        "model_group_alias",
-        "model_group_size",
-        "model_info",
-        "previous_models",
-        "request_retry_count",
-        "routing_decision",
-        "specific_deployment",
-    }
-)
-"""Notes of the Router's that are left out: bookkeeping, and what other attributes say."""
-_PROXY_NOTES: Final = ("user_api_key", "headers", "endpoint", "requester_", "global_max_parallel")
-"""How the names of the proxy's other notes begin; there are keys and headers among them."""
-_PROXY_BOOKKEEPING: Final = frozenset(
-    {
-        "caller_tags",
-        "inherited_tags",
-        "litellm_api_version",
-        "litellm_received_at",
-        "litellm_roi_estimator",
-        "llm_api_timing_windows",
-        "queue_time_seconds",
-        "used_client_oauth_token",
-        "user_agent",
-    }
-)
-"""Notes of the proxy's that are left out where it is the proxy that wrote them."""
-_PROXY_REQUEST: Final = "proxy_server_request"
-"""The parameter in which the proxy tells of the HTTP request that a call is made for."""
+"""What is read of ``_hidden_params``, LiteLLM's note on a response."""
 
 
 @attrs.frozen
@@ -245,133 +121,6 @@ FAMILIES: Final[Mapping[str, Family]] = {
     "speech": Family(_speech, lambda _: NoDeltas()),
     "text": Family(_response, lambda _: TextDeltas()),
 }
-
-
-def inputs(
-    parameters: Sequence[str], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> dict[str, Value]:
-    """Copy the parameters of a call, without credentials and LiteLLM's internals.
-
-    Args:
-        parameters: Names of the positional parameters, in order.
-        args: The positional arguments.
-        kwargs: The keyword arguments.
-
-    Returns:
-        The given parameters that are not ``None``, by name.
-    """
-    found: dict[str, Value] = {}
-    for name, value in zip(parameters, args, strict=False):  # too many: LiteLLM will say so
-        _copy_into(found, name, value)
-    for name, value in kwargs.items():
-        _copy_into(found, name, value)
-    return found
-
-
-def _copy_into(found: dict[str, Value], name: str, value: Any) -> None:
-    if value is None or name in _INTERNAL:
-        return
-    if is_secret(name):
-        withheld(value)
-        return
-    if name in _CONTENT:
-        found[name] = snapshot(value)
-    elif value.__class__ in (str, bool, int, float):
-        found[name] = value
-    else:
-        found[name] = _clean(name, value)
-
-
-def call_attributes(kwargs: Mapping[str, Any]) -> dict[str, Value]:
-    """Read what people filter by from a call's own parameters: session, user, tags, metadata.
-
-    Args:
-        kwargs: The keyword arguments.
-
-    Returns:
-        Attributes.
-    """
-    found: dict[str, Value] = {}
-    session = kwargs.get("litellm_session_id")
-    if session is not None:
-        found[semconv.SESSION_ID] = snapshot(session)
-    user = kwargs.get("user")
-    if user is not None:
-        found[semconv.USER_ID] = snapshot(user)
-    for name in ("litellm_metadata", "metadata"):
-        metadata = kwargs.get(name)
-        if isinstance(metadata, Mapping):
-            found.update(_metadata(metadata))
-    return found
-
-
-def _metadata(metadata: Mapping[str, Any]) -> dict[str, Value]:
-    """Name what is in ``metadata``: LiteLLM's Router and proxy put notes of their own there."""
-    found: dict[str, Value] = {}
-    routed, served = "model_group" in metadata, "user_api_key" in metadata
-    for name, value in metadata.items():
-        if value is None or not isinstance(name, str):
-            continue
-        known = _METADATA_NAMES.get(name) or _ROUTER_NAMES.get(name)
-        noted = (routed and name in _ROUTER_NOTES) or (served and name in _PROXY_BOOKKEEPING)
-        if known is not None:
-            found[known] = without_secrets(snapshot(value))
-        elif not noted and not name.startswith(_PROXY_NOTES):
-            found[semconv.METADATA_PREFIX + name] = _clean(name, value)
-    info = metadata.get("model_info")
-    if routed and isinstance(info, Mapping) and info.get("id") is not None:
-        found[MODEL_ID] = snapshot(info["id"])
-    return found
-
-
-def remote_parent(kwargs: Mapping[str, Any]) -> SpanContext | None:
-    """Read whose work a call of the proxy is: the ``traceparent`` of the request it is made for.
-
-    Args:
-        kwargs: The keyword arguments.
-
-    Returns:
-        The span of another service; ``None`` where no valid header was sent.
-    """
-    request = kwargs.get(_PROXY_REQUEST)
-    headers = request.get("headers") if isinstance(request, Mapping) else None
-    header = headers.get("traceparent") if isinstance(headers, Mapping) else None
-    if not isinstance(header, str):
-        return None
-    try:
-        return SpanContext.from_traceparent(header)
-    except ConfigurationError:  # from outside: whatever it is, it is no mistake of the caller's
-        return None
-
-
-def _clean(name: str, value: Any) -> Value:
-    copied = without_secrets({name: snapshot(value)})
-    return copied[name] if isinstance(copied, Mapping) else None
-
-
-# From here on: on the sink's thread, over copies alone.
-
-
-def request_attributes(given: Mapping[str, Value]) -> dict[str, Value]:
-    """Name the parameters that OpenTelemetry has names for.
-
-    Args:
-        given: What `inputs` returned.
-    """
-    found = {
-        attribute: given[name] for name, attribute in _REQUEST_ATTRIBUTES.items() if name in given
-    }
-    stop = found.get(semconv.REQUEST_STOP_SEQUENCES)
-    if isinstance(stop, str):
-        found[semconv.REQUEST_STOP_SEQUENCES] = (stop,)
-    if found.get(semconv.REQUEST_CHOICE_COUNT) == 1:
-        del found[semconv.REQUEST_CHOICE_COUNT]
-    if given.get("stream"):
-        found[semconv.REQUEST_STREAM] = True
-    encoding = given.get("encoding_format")
-    if isinstance(encoding, str):
-        found[semconv.REQUEST_ENCODING_FORMATS] = (encoding,)
-    return found
 
 
 def response_attributes(outputs: Value) -> dict[str, Value]:
@@ -542,3 +291,47 @@ def describe(span: Span, added: Mapping[str, Value]) -> Span:
     """
     known = {name: value for name, value in added.items() if value is not None}
     return attrs.evolve(span, attributes={**known, **span.attributes})
+
+
+def told_of(result: Any) -> dict[str, Value]:
+    """Copy what LiteLLM notes on a response or stream, as far as it is of use.
+
+    Args:
+        result: A response, a stream, or a plain dictionary.
+    """
+    hidden = getattr(result, "_hidden_params", None)
+    if hidden is None and isinstance(result, dict):
+        hidden = result.get("_hidden_params")
+    if hidden is None:
+        return {}
+    if not isinstance(hidden, Mapping):
+        hidden = getattr(hidden, "__dict__", {})
+    found: dict[str, Value] = {}
+    for name in _TOLD:
+        value = hidden.get(name)
+        if value is not None:
+            found[name] = value if type(value) in _ATOMS else snapshot(value)
+    provider = getattr(result, "custom_llm_provider", None)
+    if isinstance(provider, str):
+        found["custom_llm_provider"] = provider
+    return found
+
+
+def usage_kept_by(stream: Any) -> dict[str, Value]:
+    """Find the usage that a provider told at the end of a stream, among the chunks LiteLLM keeps.
+
+    What the caller sees may be nothing, or LiteLLM's own count instead.
+
+    Args:
+        stream: LiteLLM's stream.
+
+    Returns:
+        ``usage``, if it was told, and whether the stream keeps chunks at all.
+    """
+    inner = getattr(stream, "completion_stream", None)  # text completions wrap chat ones
+    chunks = getattr(stream, "chunks", None) or getattr(inner, "chunks", None) or ()
+    for chunk in reversed(chunks):
+        usage = getattr(chunk, "usage", None)
+        if usage is not None:
+            return {"usage": snapshot(usage), "keeps_chunks": True}
+    return {"keeps_chunks": bool(chunks)}

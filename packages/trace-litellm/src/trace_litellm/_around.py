@@ -1,0 +1,88 @@
+"""Which call is around: how LiteLLM calling itself is told from calls made inside a call.
+
+LiteLLM calls itself a lot: async functions call their sync twins, one API is served by another,
+retries call the entry point again. All of that is one call, and one span.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from typing import Any, Final, NamedTuple
+
+from trace_litellm._targets import Target
+
+_MARKERS: Final = frozenset(
+    {
+        "acompletion",
+        "aembedding",
+        "aimg_generation",
+        "amoderation",
+        "arerank",
+        "aresponses",
+        "aspeech",
+        "atext_completion",
+        "atranscription",
+        "is_async",
+        "text_completion",
+    }
+)
+"""What LiteLLM's async functions set to ``True`` when they call their sync twins."""
+BRIDGES: Final = frozenset({("google", "chat"), ("messages", "chat"), ("messages", "responses")})
+"""Families that LiteLLM serves by another with an id of its own: outer and inner."""
+
+
+class Around(NamedTuple):
+    """The call around. Ids alone: LiteLLM's workers keep a context for a loop's life."""
+
+    id: str
+    family: str
+    parent: bool
+
+
+call_around: ContextVar[Around | None] = ContextVar("trace_litellm_around", default=None)
+
+_random = random.Random()  # noqa: S311  # ids need to differ, not to be secret
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_random.seed)
+
+
+def new_call_id() -> str:
+    """Make an id that looks like LiteLLM's own, a UUID of version 4, at a fifth of its price."""
+    digits = f"{_random.getrandbits(122):031x}"
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[12:15]}-a{digits[15:18]}-{digits[18:30]}"
+
+
+def around_here() -> Callable[[], AbstractContextManager[None]]:
+    """Capture which call is around, to go on in another thread.
+
+    Returns:
+        A function whose result is a context manager: inside it, that call is around.
+    """
+    found = call_around.get()
+
+    @contextmanager
+    def restored() -> Generator[None]:
+        token = call_around.set(found)
+        try:
+            yield
+        finally:
+            call_around.reset(token)
+
+    return restored
+
+
+def is_delegation(around: Around, target: Target, kwargs: Mapping[str, Any]) -> bool:
+    """Tell whether LiteLLM is calling itself on behalf of the call around.
+
+    Then the call carries the id of the call around, which we choose, or one of the markers of
+    LiteLLM's async functions. The Router's methods call each other without either.
+    """
+    if kwargs.get("litellm_call_id") == around.id:
+        return True
+    if around.parent:
+        return around.family == target.family == "router"
+    return any(kwargs[name] is True for name in _MARKERS & kwargs.keys())

@@ -1,0 +1,375 @@
+"""One call and its span: what is read of it, on whose thread, and how it ends."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from trace_core import (
+    OpenSpan,
+    Span,
+    SpanKind,
+    StatusCode,
+    TokenUsage,
+    UsageSource,
+    Value,
+    current_context,
+    semconv,
+    use_parent,
+)
+from trace_litellm import _requests, _responses
+from trace_litellm._around import Around, call_around, new_call_id
+from trace_litellm._deltas import Deltas
+from trace_litellm._errors import error_attributes
+from trace_litellm._pricing import Priced, cost_of, estimated_usage
+from trace_litellm._streams import StreamProxy, Watch, is_stream
+from trace_litellm._targets import Target
+
+if TYPE_CHECKING:
+    from trace_litellm._calls import Calls
+
+_PRICES: Final = ("input_cost_per_token", "output_cost_per_token")
+_CACHED: Final = "cached_response"
+_HERE: Final = nullcontext()
+
+
+class Delegation:
+    """A call that LiteLLM makes on behalf of another."""
+
+    def failed(self, error: BaseException) -> None:
+        """Take notice of an exception on its way to the caller. Never raises."""
+        raise NotImplementedError
+
+    def returned(self, result: Any) -> Any:
+        """Take notice of a result; return what the caller is to get."""
+        raise NotImplementedError
+
+
+class Alias(Delegation):
+    """A call that serves another API: what is noticed of it is noticed of the call around.
+
+    Args:
+        calls: Where open calls are kept.
+        call: The call around.
+        around: What is around from now on.
+    """
+
+    def __init__(self, calls: Calls, call: Call, around: Around) -> None:
+        self._calls = calls
+        self._id = around.id
+        calls.open[around.id] = call
+        self._token = call_around.set(around)
+
+    def _leave(self) -> None:
+        try:
+            self._calls.open.pop(self._id, None)
+            call_around.reset(self._token)
+        except Exception as error:
+            self._calls.on_error("leaving a call", error)
+
+    def failed(self, error: BaseException) -> None:
+        """Step out; the call around fails as well, or knows what to do."""
+        self._leave()
+
+    def returned(self, result: Any) -> Any:
+        """Step out and hand on the result as it is."""
+        self._leave()
+        return result
+
+
+class Call(Delegation):
+    """One call and its span, from the caller's first step in to the last chunk out.
+
+    Args:
+        calls: Where open calls are kept.
+        target: What is called.
+        given: Its parameters, copied.
+        kwargs: The keyword arguments themselves; the call's id is put there.
+        above: The call around, if there is one.
+        attempt_of: The call that this is one try of, which has the id.
+    """
+
+    def __init__(
+        self,
+        calls: Calls,
+        target: Target,
+        given: dict[str, Value],
+        kwargs: dict[str, Any],
+        above: Call | None = None,
+        attempt_of: Call | None = None,
+    ) -> None:
+        self._calls = calls
+        self._target = target
+        self._family = _responses.FAMILIES[target.family]
+        self._given = given
+        self._told: dict[str, Value] = {}
+        self._error: dict[str, Value] = {}
+        self._deltas: Deltas | None = None
+        self._watch: Watch | None = None
+        self._adopted: list[int] = []
+        self._attempt_of = attempt_of
+        self.attempt: Call | None = None
+        self.tries = 0
+        self.requests = 0
+        self.endpoint: str | None = None
+        self.provider: str | None = None
+        self.above = above
+        self.retrying = False
+        self.parent = target.parent or _falls_back(target, kwargs)
+        self.id: str = attempt_of.id if attempt_of is not None else self._choose_id(kwargs)
+        self.span = self._start(kwargs)
+        self.span.complete = self._complete
+        self._enter()
+
+    def _choose_id(self, kwargs: dict[str, Any]) -> str:
+        """Choose the call's id, as LiteLLM would have, unless the caller did."""
+        if self._target.parent:
+            return new_call_id()  # its calls have ids of their own
+        chosen = kwargs.get("litellm_call_id")
+        if chosen is None:
+            chosen = kwargs["litellm_call_id"] = new_call_id()
+        return str(chosen)
+
+    def _start(self, kwargs: Mapping[str, Any]) -> OpenSpan:
+        target = self._target
+        attributes = _requests.call_attributes(kwargs)
+        attributes[semconv.OPERATION_NAME] = target.operation
+        if self.above is not None and self.above.parent:
+            self.above.tries += 1
+            attributes[semconv.ATTEMPT] = self.above.tries
+        name = f"{target.name} {self._given.get('model') or ''}".rstrip()
+        kind = SpanKind.CHAIN if self.parent and target.kind is SpanKind.LLM else target.kind
+        with self._parent(kwargs):
+            span = self._calls.tracer.start(name, kind=kind, attributes=attributes)
+        span.inputs = self._given  # copied already
+        return span
+
+    def _parent(self, kwargs: Mapping[str, Any]) -> AbstractContextManager[Any]:
+        """Find the parent where it is not simply the current span."""
+        if self.above is not None and call_around.get() is None:
+            return use_parent(self.above.span.context)  # in a thread of LiteLLM's own
+        if self.above is None and current_context() is None:
+            remote = _requests.remote_parent(kwargs)
+            return _HERE if remote is None else use_parent(remote)
+        return _HERE
+
+    def _enter(self) -> None:
+        if self._attempt_of is None:
+            self._calls.open[self.id] = self
+        deactivate = self._calls.tracer.activate(self.span)
+        token = call_around.set(Around(self.id, self._target.family, self.parent))
+
+        def leave() -> None:
+            call_around.reset(token)
+            deactivate()
+
+        self._leave = leave
+
+    def adopt(self, messages: Any) -> None:
+        """Become the parent of calls made with these messages in threads of LiteLLM's own."""
+        shared = [messages, *messages] if isinstance(messages, (list, tuple)) else [messages]
+        self._adopted = [id(one) for one in shared]
+        self._calls.adopting.update(dict.fromkeys(self._adopted, self))
+
+    def requested(self, logging: Any, details: Any) -> None:
+        """Take notice of a request to a provider: where it goes. Not what is in its headers."""
+        if self.attempt is not None:
+            self.attempt.requested(logging, details)
+        self.requests += 1
+        if isinstance(details, Mapping):
+            url = details.get("api_base")
+            if url is not None:
+                self.endpoint = str(url)
+        provider = logging.model_call_details.get("custom_llm_provider")
+        if isinstance(provider, str):
+            self.provider = provider
+
+    # Retries: the call becomes the parent of its attempts.
+
+    def retry(self, error: BaseException | None) -> None:
+        """Take notice that LiteLLM is about to try again.
+
+        Args:
+            error: Why: the failure of the first attempt.
+        """
+        self.retrying = True
+        self.parent = True
+        self.span.kind = SpanKind.CHAIN
+        first = self._new_attempt()
+        first.span.start_with(self.span)
+        first.endpoint, first.provider = self.endpoint, self.provider
+        first.requests = self.requests
+        first.failed(error if error is not None else RuntimeError("unknown"))
+
+    def next_attempt(self) -> Call | None:
+        """Open the span of the next attempt, unless one is under way."""
+        if self.attempt is not None:
+            return None
+        self.attempt = self._new_attempt()
+        return self.attempt
+
+    def _new_attempt(self) -> Call:
+        return Call(self._calls, self._target, self._given, {}, above=self, attempt_of=self)
+
+    # Endings.
+
+    def failed(self, error: BaseException) -> None:
+        """End the span for an exception on its way to the caller. Never raises."""
+        self._guard(self._leave)
+        self._guard(lambda: self._end(error))
+
+    def returned(self, result: Any) -> Any:
+        """End the span of an answer, or follow a stream.
+
+        Args:
+            result: What LiteLLM returned.
+
+        Returns:
+            The same object; for a stream, a proxy of it.
+        """
+        self._guard(self._leave)
+        try:
+            if is_stream(result):
+                return self._follow(result)
+            self._told = _responses.told_of(result)
+            self.span.outputs = self._family.outputs(result)
+        except Exception as error:
+            self._calls.on_error(f"reading a {type(result).__name__}", error)
+        self._guard(lambda: self._end(None))
+        return result
+
+    def _guard(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Exception as error:
+            self._calls.on_error("ending a call", error)
+
+    def _follow(self, stream: Any) -> StreamProxy:
+        self._told = _responses.told_of(stream)
+        self._deltas = self._family.deltas(stream)
+        self._stop_holding()
+
+        def end(error: BaseException | None) -> None:
+            self._told |= _responses.told_of(stream)
+            self._told |= _responses.usage_kept_by(stream)
+            self._end(error)
+
+        self._watch = Watch(self.span, self._deltas, end, self._calls.on_error)
+        return StreamProxy(stream, self._watch, self._resume if self.parent else None)
+
+    def _resume(self) -> Callable[[], None]:
+        """Be the call around again, while a stream of the Router's falls back."""
+        self._enter()
+        return self._leave
+
+    def _end(self, error: BaseException | None) -> None:
+        self._stop_holding()
+        if error is not None:
+            self._error = error_attributes(error)
+        self.span.end(error)
+
+    def _stop_holding(self) -> None:
+        """Be found no more by calls that begin from now on."""
+        if self._attempt_of is not None:
+            self._attempt_of.attempt = None
+        else:
+            self._calls.open.pop(self.id, None)
+        for one in self._adopted:
+            self._calls.adopting.pop(one, None)
+
+    # On the sink's thread, over copies alone.
+
+    def _complete(self, span: Span) -> Span:
+        """Make sense of what was copied."""
+        if self._deltas is not None:
+            span = attrs.evolve(span, outputs=self._deltas.outputs())
+        span = attrs.evolve(span, attributes={**self._attributes(span), **span.attributes})
+        if self.parent or self._target.parent:
+            return span
+        return self._priced(self._with_usage(span))
+
+    def _attributes(self, span: Span) -> dict[str, Value]:
+        told = self._told
+        failed = span.status.code is StatusCode.ERROR
+        found: dict[str, Value] = {
+            **_requests.request_attributes(self._given),
+            **_responses.provider_attributes(self._provider_name(), self._given.get("model")),
+            **_responses.response_attributes(span.outputs),
+            **_responses.endpoint_attributes(self._url()),
+            **_responses.header_attributes(told.get("additional_headers")),
+            **(self._watch.statistics() if self._watch is not None else {}),
+            **self._error,
+            _responses.CALL_ID: self.id,
+            _responses.MODEL_ID: told.get("model_id"),
+            _responses.REGION: told.get("region_name"),
+            _responses.OVERHEAD: told.get("litellm_overhead_time_ms"),
+            _responses.REQUESTS: self.requests or None,
+            semconv.CACHE_HIT: None if failed or self.parent else self._cache_hit(),
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _url(self) -> str | None:
+        asked = self._given.get("api_base") or self._given.get("base_url")
+        return self.endpoint or _text(self._told.get("api_base")) or _text(asked)
+
+    def _cache_hit(self) -> bool:
+        told = self._told
+        return told.get("cache_hit") is True or told.get("custom_llm_provider") == _CACHED
+
+    def _provider_name(self) -> str | None:
+        told = _text(self._told.get("custom_llm_provider"))
+        return self.provider or (told if told != _CACHED else None) or self._guessed_provider()
+
+    def _guessed_provider(self) -> str | None:
+        """Ask LiteLLM which provider serves a model, where no request was made: a cache hit."""
+        given = _text(self._given.get("custom_llm_provider"))
+        model = _text(self._given.get("model"))
+        litellm: Any = sys.modules.get("litellm")
+        if given is not None or model is None or self.parent or litellm is None:
+            return given
+        try:
+            return _text(litellm.get_llm_provider(model)[1])
+        except Exception:  # its way of saying that it does not know the model
+            return None
+
+    def _with_usage(self, span: Span) -> Span:
+        outputs, kept = span.outputs, self._told.get("usage")
+        if kept is not None and isinstance(outputs, Mapping):
+            outputs = {**outputs, "usage": kept}
+        usage = _responses.usage_of(outputs)
+        if usage is not None and kept is None and self._told.get("keeps_chunks"):
+            usage = attrs.evolve(usage, source=UsageSource.ESTIMATED)  # LiteLLM made it up
+        if usage is None and self._deltas is not None:
+            usage = estimated_usage(span)
+        if usage is None and span.status.code is not StatusCode.ERROR:
+            usage = TokenUsage(source=UsageSource.MISSING)
+        if usage is not None and self._watch is not None:
+            speed = self._watch.tokens_per_second(usage.output)
+            span = _responses.describe(span, {semconv.STREAM_TOKENS_PER_SECOND: speed})
+        return attrs.evolve(span, outputs=outputs, usage=usage)
+
+    def _priced(self, span: Span) -> Span:
+        told, usage = self._told.get("response_cost"), span.usage
+        if self._deltas is not None or not isinstance(told, float):
+            told = None  # on a stream it is LiteLLM's guess from before the first chunk
+        if told is None and (usage is None or usage.source is UsageSource.MISSING):
+            return span
+        answered = span.attributes.get(semconv.RESPONSE_MODEL)
+        names = (self._told.get("litellm_model_name"), self._given.get("model"), answered)
+        models = tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
+        custom: dict[str, Value] = {n: self._given[n] for n in _PRICES if n in self._given}
+        priced = Priced(models, self._provider_name(), told, self._cache_hit(), custom)
+        return attrs.evolve(span, cost=cost_of(usage, priced))
+
+
+def _falls_back(target: Target, kwargs: Mapping[str, Any]) -> bool:
+    """Tell whether a completion is going to try one model after another."""
+    return target.family == "chat" and bool(kwargs.get("fallbacks"))
+
+
+def _text(value: Value) -> str | None:
+    return value if isinstance(value, str) else None
