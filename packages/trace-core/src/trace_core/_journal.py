@@ -57,10 +57,10 @@ class Journal:
 
     Args:
         path: The folder.
-        lock: Descriptor of the locked file in it.
+        lock: Descriptor of the locked file in it; ``None`` to read only.
     """
 
-    def __init__(self, path: Path, lock: int) -> None:
+    def __init__(self, path: Path, lock: int | None) -> None:
         self.path = path
         self._lock = lock
         self.segments: deque[Segment] = deque(_segments_in(path))

@@ -1,0 +1,251 @@
+"""Reading spans back: from JSON lines and from spools."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from trace_core._backlog import Orphan, spans_of
+from trace_core._codec import decode
+from trace_core._deadletters import DeadLetters
+from trace_core._errors import ConfigurationError
+from trace_core._frames import SPAN
+from trace_core._journal import DAMAGED_PREFIX, Journal, journals_in
+from trace_core._model import Span
+from trace_core._sinks import Sink
+from trace_core._spool import Spool
+
+_READ_AT_ONCE: Final = 1_000
+
+
+@attrs.frozen
+class Folder:
+    """One sink's folder in a spool.
+
+    Args:
+        path: The folder.
+        key: What the sink is known by.
+        journals: Folders of processes in it.
+        alive: How many of their owners still run.
+        waiting: Spans not delivered.
+        bytes: Size of all segments.
+        dead: Spans that were refused for good.
+        damaged: Folders kept because something in them could not be read.
+    """
+
+    path: Path
+    key: str
+    journals: int
+    alive: int
+    waiting: int
+    bytes: int
+    dead: int
+    damaged: int
+
+
+def folders_in(root: Path) -> list[Folder]:
+    """Describe the folders of a spool.
+
+    Args:
+        root: The spool's folder.
+    """
+    try:
+        found = sorted(path for path in root.iterdir() if path.is_dir())
+    except OSError:
+        return []
+    return [_describe(path) for path in found]
+
+
+def _describe(path: Path) -> Folder:
+    journals = journals_in(path)
+    return Folder(
+        path,
+        _key_in(path),
+        len(journals),
+        sum(_is_alive(journal) for journal in journals),
+        sum(1 for journal in journals for _ in spans_waiting(journal)),
+        sum(segment.stat().st_size for segment in path.rglob("*.seg")),
+        sum(1 for _ in DeadLetters(path)),
+        len(list(path.glob(f"{DAMAGED_PREFIX}*"))),
+    )
+
+
+def _key_in(path: Path) -> str:
+    try:
+        return (path / "key").read_text("utf-8")
+    except OSError:
+        return path.name
+
+
+def _is_alive(path: Path) -> bool:
+    journal = Journal.adopt(path)
+    if journal is not None:
+        journal.release(remove=False)
+    return journal is None
+
+
+def spans_waiting(path: Path) -> Iterator[Span]:
+    """Read a journal without taking it over.
+
+    Args:
+        path: The journal's folder.
+
+    Yields:
+        The spans that are not acknowledged.
+    """
+    journal = Journal(path, None)
+    place = journal.acknowledged
+    while True:
+        after, reading = journal.read(place, _READ_AT_ONCE)
+        if after == place and not reading.frames:
+            return
+        place = after
+        for frame in reading.frames:
+            if frame.kind == SPAN:
+                yield from spans_of([frame])
+
+
+def read_spans(source: Path) -> Iterator[Span]:
+    """Read spans from a file of JSON lines, a spool, or a folder in one.
+
+    Args:
+        source: The file or folder.
+
+    Raises:
+        ConfigurationError: It is not there.
+    """
+    if source.is_file():
+        yield from _read_lines(source)
+    elif source.is_dir():
+        for lock in sorted(source.rglob("lock")):
+            yield from spans_waiting(lock.parent)
+    else:
+        raise ConfigurationError(f"{source} is neither a file of JSON lines nor a spool's folder")
+
+
+def _read_lines(path: Path) -> Iterator[Span]:
+    with path.open("rb") as file:
+        for line in file:
+            span = _span_or_none(line)
+            if span is not None:
+                yield span
+
+
+def _span_or_none(line: bytes) -> Span | None:
+    try:
+        return decode(line)
+    except ConfigurationError:  # torn by a crash or a full disk; the next line is whole again
+        return None
+
+
+def follow(
+    path: Path, *, every: float = 0.25, stop: Callable[[], bool] = lambda: False
+) -> Iterator[Span]:
+    """Read the spans a file of JSON lines has, then those that are added to it, for ever.
+
+    Args:
+        path: The file; it need not be there yet, and may be rotated.
+        every: Seconds between two looks.
+        stop: Asked between two looks whether to end.
+    """
+    offset, rest = 0, b""
+    while True:
+        if path.exists():
+            if path.stat().st_size < offset:  # rotated
+                offset, rest = 0, b""
+            with path.open("rb") as file:
+                file.seek(offset)
+                *lines, rest = (rest + file.read()).split(b"\n")
+                offset = file.tell()
+            yield from (span for span in map(_span_or_none, lines) if span is not None)
+        if stop():
+            return
+        time.sleep(every)
+
+
+def drain(
+    folder: Folder, sink: Sink, *, timeout: float, progress: Callable[[int], None]
+) -> dict[str, Any]:
+    """Deliver what processes that are gone have left in a folder.
+
+    Args:
+        folder: One sink's folder.
+        sink: Where to.
+        timeout: Seconds to take at the most.
+        progress: Told now and then how many spans are delivered.
+
+    Returns:
+        How many spans were delivered, dropped, and are still waiting.
+    """
+    spool = Spool(folder.path.parent, sink, key=folder.key)
+    spool.start()
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline and _orphans_in(folder.path):
+        time.sleep(0.05)
+        progress(spool.stats.delivered)
+    stats = spool.stats
+    spool.close(max(1.0, deadline - time.monotonic()))
+    waiting = sum(1 for path in _orphans_in(folder.path) for _ in spans_waiting(path))
+    return {"delivered": stats.delivered, "dropped": stats.dropped, "waiting": waiting}
+
+
+def _orphans_in(path: Path) -> list[Path]:
+    """Return the journals that a drain is at, or still to come to."""
+    return [journal for journal in journals_in(path) if not _held_by_another(journal)]
+
+
+def _held_by_another(path: Path) -> bool:
+    """Say whether the process that made a journal still runs, rather than us holding it now."""
+    return _is_alive(path) and _runs(path.name.split("-")[1])
+
+
+def _runs(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def collect_garbage(root: Path, *, dead: bool, damaged: bool) -> list[Path]:
+    """Remove what nobody needs any more.
+
+    Args:
+        root: The spool's folder.
+        dead: Remove the dead letters as well.
+        damaged: Remove the folders kept because of damage as well.
+
+    Returns:
+        What was removed.
+    """
+    removed: list[Path] = []
+    for folder in folders_in(root):
+        removed += [path for path in journals_in(folder.path) if _remove_if_empty(path)]
+        if damaged:
+            removed += [_removed(path) for path in folder.path.glob(f"{DAMAGED_PREFIX}*")]
+        if dead:
+            removed += [_removed(path) for path in folder.path.glob("dead*.jsonl")]
+    return removed
+
+
+def _remove_if_empty(path: Path) -> bool:
+    journal = Journal.adopt(path)
+    if journal is None:
+        return False
+    empty = Orphan(journal).next(1, 1) is None
+    journal.release(remove=empty)
+    return empty
+
+
+def _removed(path: Path) -> Path:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    return path

@@ -1,0 +1,199 @@
+"""The ``trace-core`` command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+import pytest
+
+from trace_core import JsonLinesSink, Rejected, Retry, Span, Spool, decode
+from trace_core._cli import main
+from trace_core._report import percentile
+from trace_core._store import follow
+from trace_core._tree import tree_lines
+from trace_core.testing import sample_spans
+
+
+@pytest.fixture
+def file(folder: Path) -> Path:
+    sink = JsonLinesSink(folder / "traces.jsonl")
+    sink.write(sample_spans())
+    sink.close()
+    with sink.path.open("ab") as torn:
+        torn.write(b'{"torn":')
+    return sink.path
+
+
+def away(spans: Sequence[Span]) -> None:
+    raise OSError("away")
+
+
+@pytest.fixture
+def spool(folder: Path) -> Path:
+    """A spool with three spans that wait for a file."""
+    left = Spool(folder / "spool", away, key=f"jsonl:{folder}/drained.jsonl", retry=Retry(0.001))
+    left.write(sample_spans())
+    left.close(1)
+    return folder / "spool"
+
+
+def test_show_draws_trees(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Spans are drawn under their parents, in the order they started."""
+    assert main(["show", str(file)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("trace c0ffee")
+    assert [line.split("  ")[1] for line in lines[1:]] == [
+        "✓ agent",
+        "├─ ✓ chat sample-model",
+        "└─ ✗ execute_tool sample",
+    ]
+    assert "8→1 tokens  $0.300000" in lines[2]
+    assert lines[3].endswith("no such tool")
+
+
+def test_show_for_machines(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --json the traces come as spans by trace id."""
+    assert main(["show", str(file), "--json", "--trace", "c0ff"]) == 0
+    (spans,) = json.loads(capsys.readouterr().out).values()
+    assert len(spans) == 3
+    assert main(["show", str(file), "--trace", "nosuch"]) == 0
+    assert "no traces found" in capsys.readouterr().out
+
+
+def test_spans_that_are_each_others_parent_are_drawn() -> None:
+    """Broken parentage neither hides a span that is its own parent nor loops."""
+    root, *_ = sample_spans()
+    own = attrs.evolve(root, parent_id=root.span_id)
+    assert [span for _, span in tree_lines([own])] == [own]
+
+
+def test_tail_prints_lines(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line a span, or the span itself for machines."""
+    assert main(["tail", str(file)]) == 0
+    assert capsys.readouterr().out.count("\n") == 3
+    assert main(["tail", str(file), "--json"]) == 0
+    assert decode(capsys.readouterr().out.splitlines()[0]).name == "chat sample-model"
+
+
+def test_following_sees_what_is_added(folder: Path) -> None:
+    """Lines added while following appear, whole, also after a rotation."""
+    path = folder / "grows.jsonl"
+    first, second, third = sample_spans()
+    steps = iter(
+        [
+            lambda: JsonLinesSink(path).write([first]),
+            lambda: JsonLinesSink(path).write([second]),
+            lambda: (path.unlink(), JsonLinesSink(path).write([third])),
+        ]
+    )
+
+    def stop() -> bool:
+        step = next(steps, None)
+        if step is not None:
+            step()
+        return step is None
+
+    assert list(follow(path, every=0, stop=stop)) == [first, second, third]
+
+
+def test_stats(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Calls of models are counted with latency, tokens and cost; other spans are not calls."""
+    assert main(["stats", str(file), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["group"], row["count"], row["errors"]) == ("sample-model", 1, 0)
+    assert (row["input_tokens"], row["cost_usd"], row["saved_usd"]) == (8, 0.3, None)
+    assert main(["stats", str(file), "--by", "status"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("OK")
+
+
+def test_percentiles() -> None:
+    """The nearest-rank percentile: always a value that occurred."""
+    values = list(range(1, 101))
+    assert [percentile(values, share) for share in (0.5, 0.95, 0.99, 1.0)] == [50, 95, 99, 100]
+    assert percentile([7], 0.5) == 7
+    assert percentile([], 0.5) is None
+
+
+def test_replay(file: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Recorded spans are written into any sink."""
+    target = folder / "again.jsonl"
+    assert main(["replay", str(file), "--to", f"jsonl:{target}", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"replayed": 3, "delivered": True}
+    assert [decode(line) for line in target.read_bytes().splitlines()] == sample_spans()
+
+
+def test_spool_ls_show_drain(spool: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What waits is listed, shown and delivered to where it was meant to go."""
+    assert main(["spool", "ls", "--dir", str(spool), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["waiting"], row["journals"], row["alive"]) == (3, 1, 0)
+    assert main(["spool", "show", "--dir", str(spool)]) == 0
+    assert "chat sample-model" in capsys.readouterr().out
+    assert main(["show", str(spool)]) == 0
+    assert "chat sample-model" in capsys.readouterr().out
+    assert main(["spool", "drain", "--dir", str(spool)]) == 0
+    assert "3 delivered, 0 dropped, 0 waiting" in capsys.readouterr().out
+    assert (folder / "drained.jsonl").read_bytes().count(b"\n") == 3
+    assert main(["spool", "drain", "--dir", str(spool)]) == 0
+    assert "nothing waits" in capsys.readouterr().out
+
+
+def test_drain_without_a_known_sink_asks(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Spans of a function's sink can only go where the person says."""
+    left = Spool(folder / "spool", away, key="my function", retry=Retry(0.001))
+    left.write(sample_spans())
+    left.close(1)
+    arguments = ["spool", "drain", "--dir", str(left.root)]
+    assert main(arguments) == 2
+    assert "--to" in capsys.readouterr().err
+    assert main([*arguments, "--to", f"jsonl:{folder}/x.jsonl"]) == 0
+    assert (folder / "x.jsonl").read_bytes().count(b"\n") == 3
+
+
+def test_dead_letters_are_shown_and_collected(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Refused spans are listed with the reason, and removed only when asked for."""
+
+    def refuse(spans: Sequence[Span]) -> None:
+        raise Rejected("too ugly")
+
+    root = str(folder / "spool")
+    refusing = Spool(root, refuse, key="refusing")
+    refusing.write(sample_spans())
+    assert refusing.flush(30)
+    refusing.close()
+    assert main(["spool", "show", "--dead", "--dir", root]) == 0
+    assert capsys.readouterr().out.count("refused: too ugly") == 3
+    assert main(["spool", "gc", "--dir", root]) == 0
+    assert "nothing to remove" in capsys.readouterr().out
+    assert main(["spool", "gc", "--dead", "--dir", root]) == 0
+    assert main(["spool", "show", "--dead", "--dir", root]) == 0
+    assert "too ugly" not in capsys.readouterr().out.replace("removed", "")
+
+
+def test_doctor(
+    spool: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says what is installed, what is configured, wrongly too, and what waits."""
+    monkeypatch.setenv("TRACE_SPOOL_DIR", str(spool))
+    monkeypatch.setenv("TRACE_CAPTURE", "some")
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["installed"]["trace-core"]
+    assert found["sinks"]["jsonl"] == "ok"
+    assert list(found["waiting"].values()) == [3]
+    assert "choose full or metadata" in found["environment"]["TRACE_CAPTURE"]
+    assert main(["doctor"]) == 0
+    assert "trace-core:" in capsys.readouterr().out
+
+
+def test_mistakes_are_explained(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that is not there is a message and exit status 2, not a traceback."""
+    assert main(["show", str(folder / "nosuch")]) == 2
+    assert "neither a file of JSON lines nor a spool" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["nosuch"])
