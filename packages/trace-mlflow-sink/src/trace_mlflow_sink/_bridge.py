@@ -359,9 +359,11 @@ def _is_off(found: _Mlflow, current: Any) -> bool:
 
 @_guarded(default=False)
 def _note_live_trace(found: _Mlflow, current: Any, said: dict[str, Value]) -> bool:
-    """Note the experiment of the live trace we are in; say whether we are in one."""
+    """Note that we are in a trace of MLflow's; say whether its experiment is known."""
     if current is found.nobody:
         return False
+    if type(current) is not found.mirror:
+        said[_keys.LIVE] = True  # though it may be over, or of another process
     trace_id = found.live_trace(current._context.trace_id)  # noqa: SLF001  # a mirror would register
     if trace_id is None:
         return False

@@ -108,12 +108,10 @@ class ServerWriter:
         bad = {span.context for span, _ in refused}
         taken = [span for span in spans if span.context not in bad]
         if dialect.recount:
-            return refused + _by_trace(
-                [span for span in taken if not span.attributes.get(_keys.LIVE)], traces.recount
-            )
-        return refused + deliver(
-            [span for span in taken if _info.says_more(span)], traces.tell_more
-        )
+            return refused + _by_trace(taken, traces.recount)
+        live = [span for span in taken if _keys.LIVE in span.attributes]
+        more = [span for span in taken if _info.says_more(span)]
+        return refused + _by_trace(live, traces.add_late) + deliver(more, traces.tell_more)
 
     def _deliver(
         self,

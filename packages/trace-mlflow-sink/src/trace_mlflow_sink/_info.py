@@ -159,6 +159,27 @@ def totals(spans: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     return found
 
 
+def late(told: Mapping[str, str], counted: Mapping[str, str]) -> dict[str, str]:
+    """Return the totals that a trace lacks because spans came after MLflow had closed it.
+
+    Either side may know spans that the other does not yet, so the larger number is right.
+
+    Args:
+        told: The trace's metadata.
+        counted: What `totals` made of its stored spans.
+    """
+    found: dict[str, str] = {}
+    if _keys.METADATA_FINAL not in told:
+        return found
+    for key in (_keys.METADATA_TOKEN_USAGE, _keys.METADATA_COST):
+        before = _sum([_unwrapped(told.get(key))])
+        now = _sum([_unwrapped(counted.get(key))])
+        merged = {name: max(before.get(name, 0), now.get(name, 0)) for name in {**before, **now}}
+        if merged != before:
+            found[key] = json.dumps(merged)
+    return found
+
+
 def _sum(parts: Iterable[Any]) -> dict[str, float]:
     total: dict[str, float] = {}
     for part in parts:

@@ -26,6 +26,8 @@ METADATA_USER: Final = "mlflow.trace.user"
 METADATA_TOKEN_USAGE: Final = "mlflow.trace.tokenUsage"  # noqa: S105  # the same
 METADATA_COST: Final = "mlflow.trace.cost"
 METADATA_SOURCE_RUN: Final = "mlflow.sourceRun"
+METADATA_FINAL: Final = "mlflow.trace.infoFinalized"
+"""From then on, what later spans add to a total that is there already is not counted."""
 METADATA_SCHEMA: Final = "mlflow.trace_schema.version"
 
 # Ours, beside the names of trace_core.semconv

@@ -75,6 +75,7 @@ class StoreWriter:
         else:
             for root in filter(_info.says_more, roots):
                 store.start_trace(_trace_info(_info.of_root(root, experiment, where.run_id, {})))
+            _add_late(store, [span for span in taken if _keys.LIVE in span.attributes])
         return refused
 
     def _dialect(self) -> _dialects.Dialect:
@@ -149,13 +150,9 @@ def _mlflow_span(span: Span) -> MlflowSpan:
 
 
 def _recount(store: _Store, experiment: str, run_id: str | None, spans: Sequence[Span]) -> None:
-    """Set the totals of traces to what their stored spans add up to, from their root on.
-
-    Traces that MLflow itself finishes are left to it.
-    """
-    ours = [span for span in spans if not span.attributes.get(_keys.LIVE)]
-    roots = {span.trace_id: span for span in ours if span.parent_id is None}
-    for trace_id in dict.fromkeys(span.trace_id for span in ours):
+    """Set the totals of traces to what their stored spans add up to, from their root on."""
+    roots = {span.trace_id: span for span in spans if span.parent_id is None}
+    for trace_id in dict.fromkeys(span.trace_id for span in spans):
         trace = store.get_trace(_info.mlflow_id(trace_id), allow_partial=True)
         counted = _info.totals(span.to_dict() for span in trace.data.spans)
         if trace_id in roots:
@@ -164,6 +161,20 @@ def _recount(store: _Store, experiment: str, run_id: str | None, spans: Sequence
         elif trace.info.state.value != _info.IN_PROGRESS:
             trace.info.trace_metadata.update(counted)
             store.start_trace(trace.info)
+
+
+def _add_late(store: _Store, spans: Sequence[Span]) -> None:
+    """Count spans that came after MLflow had closed their trace."""
+    for trace_id in dict.fromkeys(_info.mlflow_id(span.trace_id) for span in spans):
+        info = store.get_trace_info(trace_id)
+        if _keys.METADATA_FINAL not in info.trace_metadata:
+            continue
+        trace = store.get_trace(trace_id, allow_partial=True)
+        counted = _info.totals(span.to_dict() for span in trace.data.spans)
+        missing = _info.late(info.trace_metadata, counted)
+        if missing:
+            info.trace_metadata.update(missing)
+            store.start_trace(info)
 
 
 def _trace_info(info: _info.TraceInfo) -> MlflowTraceInfo:

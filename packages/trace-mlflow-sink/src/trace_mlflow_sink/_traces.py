@@ -8,7 +8,7 @@ from typing import Any, Final
 import attrs
 
 from trace_core import SinkError, Span, to_json
-from trace_mlflow_sink import _info, _where
+from trace_mlflow_sink import _info, _keys, _where
 from trace_mlflow_sink._bisect import Refused
 from trace_mlflow_sink._client import Client, NotFound
 
@@ -63,6 +63,22 @@ class TraceApi:
         if told is not None and told.get("state") != _info.IN_PROGRESS:
             told["trace_metadata"] = {**told.get("trace_metadata", {}), **counted}
             self._post({"trace": {"trace_info": told}})
+
+    def add_late(self, traces: Mapping[str, Sequence[Span]]) -> None:
+        """Count spans that came after MLflow had closed their trace.
+
+        Args:
+            traces: Spans just written, by trace id.
+        """
+        for trace_id in traces:
+            told = self._told(trace_id)
+            if told is None or _keys.METADATA_FINAL not in told.get("trace_metadata", {}):
+                continue
+            counted = _info.totals(self._stored(trace_id))
+            missing = _info.late(told["trace_metadata"], counted)
+            if missing:
+                told["trace_metadata"].update(missing)
+                self._post({"trace": {"trace_info": told}})
 
     def write_artifacts(self, traces: Mapping[str, Sequence[Span]]) -> None:
         """Store traces as MLflow 3.2 to 3.5 keep them: an info, and a file with all spans.
