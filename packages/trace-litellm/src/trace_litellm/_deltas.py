@@ -330,7 +330,7 @@ def _closed(block: dict[str, Any]) -> Mapping[str, Value]:
 
 
 _ADDED_UP: Final = ("candidates", "text")
-"""Told by each chunk for itself; LiteLLM adds the text once more where another API serves Google's."""
+"""Told by each chunk anew; LiteLLM repeats the text there where another API serves Google's."""
 
 
 def merge_google(events: list[Value]) -> Value:
