@@ -55,6 +55,7 @@ HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHONS = [version for version in COMPAT["python"] if _works(version)] or [HERE]
 OLDEST, NEWEST = PYTHONS[0], PYTHONS[-1]
 EDGES = list(dict.fromkeys([OLDEST, NEWEST]))
+COMPAT_PYTHON = "3.11" if "3.11" in PYTHONS else NEWEST  # LiteLLM 1.100.5 cannot be had on 3.10
 
 
 # Environments ----------------------------------------------------------------------------------
@@ -231,13 +232,36 @@ def tests(session: nox.Session) -> None:
     _pytest(session, "packages", "tests")
 
 
-@nox.session(python=[OLDEST], requires=["build"])
+@nox.session(python=[COMPAT_PYTHON], requires=["build"])
 @nox.parametrize("litellm", [nox.param(v, id=v) for v in COMPAT["litellm"]])
 def compat(session: nox.Session, litellm: str) -> None:
     """Test trace-core and trace-litellm with one of the LiteLLM releases in compat.toml."""
-    _install(session, "test", litellm=f"=={litellm}")
-    packages = ("packages/trace-core/tests", "packages/trace-litellm/tests")
-    _pytest(session, *packages, "tests/test_install.py")
+    _install(session, "test", "compat", litellm=f"=={litellm}")
+    report = f"--junitxml={session.cache_dir / 'compat' / litellm}.xml"
+    _pytest(session, "packages/trace-litellm/tests", options=[] if session.posargs else [report])
+    _pytest(session, "packages/trace-core/tests", "tests/test_install.py")
+
+
+@nox.session(python=False)
+def compat_report(session: nox.Session) -> None:
+    """Write docs/reference/compatibility-results.md from what the compat sessions found."""
+    page = ROOT / "docs" / "reference" / "compatibility-results.md"
+    script = str(ROOT / "tests" / "support" / "compat_report.py")
+    session.run("python", script, str(session.cache_dir / "compat"), str(page))
+
+
+@nox.session(python=[NEWEST], requires=["build"])
+def proxy(session: nox.Session) -> None:
+    """Run the LiteLLM proxy under ``trace-litellm run`` and call it over HTTP."""
+    _install(session, "test", litellm=f"[proxy]=={NEWEST_LITELLM}")
+    _pytest(session, "tests/proxy", "packages/trace-litellm/tests/test_run.py")
+
+
+@nox.session(python=[COMPAT_PYTHON], requires=["build"])
+def frameworks(session: nox.Session) -> None:
+    """Trace LiteLLM under frameworks that hold on to its functions or reset its callbacks."""
+    _install(session, "test", "frameworks")
+    _pytest(session, "tests/frameworks")
 
 
 @nox.session(python=[NEWEST], requires=["build"])
@@ -254,5 +278,5 @@ nox.options.sessions = [
     "lint",
     "types",
     *(f"tests-{python}" for python in EDGES),
-    *(f"compat-{OLDEST}({version})" for version in COMPAT["litellm-default"]),
+    *(f"compat-{COMPAT_PYTHON}({version})" for version in COMPAT["litellm-default"]),
 ]
