@@ -88,7 +88,8 @@ def _install(
 def _settle(session: nox.Session) -> None:
     """Make what runs in a session independent of who runs it, and quiet on the network."""
     foreign = ("MLFLOW_", "OTEL_", "TRACE_")
-    session.env.update(dict.fromkeys(n for n in os.environ if n.startswith(foreign)))
+    names = {name for name in os.environ if name.startswith(foreign)}
+    session.env.update(dict.fromkeys(names - set(session.env)))
     if pictures := os.environ.get("TRACE_SCREENSHOTS"):
         session.env["TRACE_SCREENSHOTS"] = str(Path(pictures).resolve())
     session.env["TRACE_WHEELS"] = str(DIST)
@@ -227,7 +228,9 @@ def tests(session: nox.Session) -> None:
     On the newest with LiteLLM's proxy, without which some of LiteLLM's functions do not work.
     """
     proxy = "[proxy]" if session.python == NEWEST else ""
-    _install(session, "test", "browser", extra="[mlflow]", litellm=f"{proxy}=={NEWEST_LITELLM}")
+    _install(
+        session, "test", "compat", "browser", extra="[mlflow]", litellm=f"{proxy}=={NEWEST_LITELLM}"
+    )
     _find_browser(session)
     _pytest(session, "packages", "tests")
 
@@ -240,6 +243,14 @@ def compat(session: nox.Session, litellm: str) -> None:
     report = f"--junitxml={session.cache_dir / 'compat' / litellm}.xml"
     _pytest(session, "packages/trace-litellm/tests", options=[] if session.posargs else [report])
     _pytest(session, "packages/trace-core/tests", "tests/test_install.py")
+
+
+@nox.session(python=[NEWEST], requires=["build"])
+def chaos(session: nox.Session) -> None:
+    """Kill, starve and damage programs that trace, hundreds of times, and count their spans."""
+    _install(session, "test")
+    session.env["TRACE_CHAOS_ROUNDS"] = os.environ.get("TRACE_CHAOS_ROUNDS", "200")
+    _pytest(session, "tests/chaos")
 
 
 @nox.session(python=False)
