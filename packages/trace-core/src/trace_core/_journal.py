@@ -67,8 +67,6 @@ class Journal:
         self.acknowledged: Position = _read_cursor(path)
         self._file: int | None = None
         self._cursor_file: int | None = None
-        self.dirty = False
-        """Whether something was appended since the last `sync`."""
 
     @classmethod
     def create(cls, parent: Path) -> Journal:
@@ -149,7 +147,6 @@ class Journal:
             raise
         segment.size += len(data)
         segment.spans += spans
-        self.dirty = True
         return self.tail
 
     def _open_segment(self) -> None:
@@ -182,9 +179,12 @@ class Journal:
 
     def sync(self) -> None:
         """Have the operating system write to the disk what it was given."""
-        if self._file is not None and self.dirty:
-            self.dirty = False
-            getattr(os, "fdatasync", os.fsync)(self._file)
+        if self._file is not None:
+            sync_file(self._file)
+
+    def duplicate(self) -> int | None:
+        """Return another descriptor of the file that is written to, to sync on another thread."""
+        return os.dup(self._file) if self._file is not None else None
 
     def read(
         self, place: Position, limit: int, size: int = CHUNK_BYTES
@@ -273,6 +273,11 @@ class Journal:
             if self.path.is_dir():
                 self.path.rmdir()
         self.forget()
+
+
+def sync_file(descriptor: int) -> None:
+    """Wait until the disk has what was written to a file."""
+    getattr(os, "fdatasync", os.fsync)(descriptor)
 
 
 def _read_segment(segment: Segment, offset: int, limit: int, size: int) -> Reading:

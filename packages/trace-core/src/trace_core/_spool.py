@@ -21,7 +21,7 @@ from trace_core._context import suppress
 from trace_core._deadletters import DeadLetters
 from trace_core._delivery import Outcome, attempt, is_the_spans_fault, isolate
 from trace_core._errors import ConfigurationError, log_once, report, text_of
-from trace_core._journal import Journal, journals_in
+from trace_core._journal import Journal, journals_in, sync_file
 from trace_core._model import Span
 from trace_core._process import after_fork, at_exit
 from trace_core._retry import Retry
@@ -155,7 +155,8 @@ class Spool:
         self._quiet_until = 0.0
         self._disk_again_at = 0.0
         self._adopt_at = 0.0
-        self._synced_at = 0.0
+        self._dirty = threading.Event()
+        self._stop_syncing = threading.Event()
         self._deadline: float | None = None  # of closing
         self._closed = False
         self._turn = 0
@@ -205,7 +206,7 @@ class Spool:
             self._written += len(spans)
             self._append(spans)
             self._count_lost(*self._mine.shrink())
-            self._sync_if_due(batch=True)
+            self._note_dirty()
             self._changed.notify_all()
         self.start()
 
@@ -228,13 +229,18 @@ class Spool:
         with self._changed:
             if self._thread is not None or self._closed:
                 return
-            thread = threading.Thread(target=self._run, name="trace-delivery", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError as error:  # at shutdown: what is on disk waits for the next start
-                report("starting the delivery thread", error)
-            else:
-                self._thread = thread
+            self._thread = self._started_thread(self._run, "trace-delivery")
+            if self._thread is not None and self._sync == "interval":
+                self._started_thread(self._run_sync, "trace-sync")
+
+    def _started_thread(self, target: Callable[[], None], name: str) -> threading.Thread | None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # at shutdown: what is on disk waits for the next start
+            report("starting a thread of the spool", error)
+            return None
+        return thread
 
     def flush(self, timeout: float = 5.0, /) -> bool:
         """Wait until all that was written so far is delivered.
@@ -363,15 +369,41 @@ class Spool:
                 self._ledger.dropped(count, reason)
                 log_once(f"spool:{reason}", "tracing: %s: the oldest spans are dropped", reason)
 
-    def _sync_if_due(self, *, batch: bool = False) -> None:
-        journal, now = self._mine.journal, time.monotonic()
-        due = self._sync == "interval" and now - self._synced_at >= self._sync_every
-        if journal is not None and (due or (batch and self._sync == "batch")):
-            self._synced_at = now
+    def _note_dirty(self) -> None:
+        """See to it that the disk gets what was appended, now or soon."""
+        if self._sync == "batch":
+            self._sync_now()
+        elif self._sync == "interval":
+            self._dirty.set()
+
+    def _sync_now(self) -> None:
+        journal = self._mine.journal
+        if journal is not None:
             try:
                 journal.sync()
             except OSError as error:
                 self._tell_of_disk(error)
+
+    # Waiting for the disk, on a thread that does nothing else: it may take long, and nobody
+    # else is to wait for it
+
+    def _run_sync(self) -> None:
+        while not self._stop_syncing.wait(self._sync_every):
+            self._dirty.wait()
+            self._dirty.clear()
+            with self._changed:
+                journal = self._mine.journal
+                descriptor = journal.duplicate() if journal is not None else None
+            if descriptor is not None:
+                self._sync_descriptor(descriptor)
+
+    def _sync_descriptor(self, descriptor: int) -> None:
+        try:
+            sync_file(descriptor)
+        except OSError as error:
+            self._tell_of_disk(error)
+        finally:
+            os.close(descriptor)
 
     # Delivering, on the delivery thread
 
@@ -465,7 +497,6 @@ class Spool:
             self._ledger.dropped(len(outcome.refused), REJECTED)
             if orphan is None:
                 self._settle_own(batch)
-            self._sync_if_due()
             self._changed.notify_all()
 
     def _settle_own(self, batch: Batch) -> None:
@@ -501,19 +532,14 @@ class Spool:
                 left = until - time.monotonic()
                 if left <= 0:
                     break
-                self._changed.wait(min(left, self._sync_every))
-                self._sync_if_due()
+                self._changed.wait(left)
             if self._deadline is not None:
                 self._changed.wait(max(0.0, min(0.1, self._deadline - time.monotonic())))
 
     def _wait_for_work(self) -> None:
         with self._changed:
             if not self._mine.waiting and self._deadline is None and not self._orphans:
-                self._sync_if_due()
                 idle = self._adopt_at - time.monotonic() if self._adopt_orphans else 3600.0
-                journal = self._mine.journal
-                if journal is not None and journal.dirty and self._sync == "interval":
-                    idle = min(idle, self._sync_every)
                 self._changed.wait(max(0.01, idle))
 
     def _adopt_if_due(self) -> None:
@@ -554,6 +580,8 @@ class Spool:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        self._stop_syncing.set()
+        self._dirty.set()
 
     def _release(self) -> None:
         own = self._mine
@@ -563,6 +591,7 @@ class Spool:
         self._resolved += own.only_in_memory
         self._ledger.dropped(own.only_in_memory, LEFT_AT_EXIT)
         if own.journal is not None:
-            self._sync_if_due()
+            if self._sync != "never" and own.waiting:
+                self._sync_now()
             own.journal.release(remove=own.done >= own.tail)
         self._own = Own(*self._limits)  # what is written from now on begins a journal of its own

@@ -183,7 +183,7 @@ def drain(
     Returns:
         How many spans were delivered, dropped, and are still waiting.
     """
-    spool = Spool(folder.path.parent, sink, key=folder.key)
+    spool = Spool(folder.path.parent, sink, key=folder.key, adopt_every=0.2)
     spool.start()
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline and _orphans_in(folder.path):
