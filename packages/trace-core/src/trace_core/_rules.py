@@ -127,15 +127,19 @@ def matches(text: str) -> Iterator[Match]:
     Args:
         text: The text.
     """
-    for rule in RULES:
-        if not rule.folded:
-            yield from _near(rule, text, text)
+    for literal, rule in _PLAIN:
+        if literal in text:
+            yield from _near(literal, rule, text, text)
     if "=" in text or ":" in text or " " in text:
         folded = _folded(text)
-        for rule in RULES:
-            if rule.folded:
-                yield from _near(rule, text, folded)
+        for literal, rule in _FOLDED:
+            if literal in folded:
+                yield from _near(literal, rule, text, folded)
         yield from _assignments(text, folded)
+
+
+_PLAIN: Final = [(literal, r) for r in RULES if not r.folded for literal in r.literals]
+_FOLDED: Final = [(literal, r) for r in RULES if r.folded for literal in r.literals]
 
 
 def _folded(text: str) -> str:
@@ -144,16 +148,14 @@ def _folded(text: str) -> str:
     return folded if len(folded) == len(text) else text.replace("\u0130", "I").lower()
 
 
-def _near(rule: Rule, text: str, searched: str) -> Iterator[Match]:
-    pattern, back = rule.compiled, rule.back
-    for literal in rule.literals:
-        at = searched.find(literal)
-        while at >= 0:
-            found = _at(pattern, text, at, back)
-            if found is not None:
-                yield (*_span(found), rule.name)
-                at = max(found.end() - 1, at)
-            at = searched.find(literal, at + 1)
+def _near(literal: str, rule: Rule, text: str, searched: str) -> Iterator[Match]:
+    at = searched.find(literal)
+    while at >= 0:
+        found = _at(rule.compiled, text, at, rule.back)
+        if found is not None:
+            yield (*_span(found), rule.name)
+            at = max(found.end() - 1, at)
+        at = searched.find(literal, at + 1)
 
 
 def _at(pattern: re.Pattern[str], text: str, at: int, back: int) -> re.Match[str] | None:

@@ -89,6 +89,7 @@ class Spool:
         sync_every: Seconds.
         batch_size: Spans in one write to the sink at the most.
         batch_bytes: Their size at the most, as written on disk.
+        linger: Seconds to let spans gather after a delivery, so that they go in batches.
         retry: When to repeat a failed write.
         adopt: Whether to deliver what processes that are gone left behind.
         adopt_every: Seconds between two looks for that.
@@ -114,6 +115,7 @@ class Spool:
         sync_every: float = 0.5,
         batch_size: int = 100,
         batch_bytes: int = 4 * _MIB,
+        linger: float = 0.05,
         retry: Retry | None = None,
         adopt: bool = True,
         adopt_every: float = 30.0,
@@ -132,6 +134,7 @@ class Spool:
         self._sync_every = sync_every
         self._batch_size = batch_size
         self._batch_bytes = batch_bytes
+        self._linger = linger
         self._retry = retry or Retry()
         self._adopt_orphans = adopt
         self._adopt_every = adopt_every
@@ -155,6 +158,7 @@ class Spool:
         self._quiet_until = 0.0
         self._disk_again_at = 0.0
         self._adopt_at = 0.0
+        self._urgent = threading.Event()  # a flush or the close wants no lingering
         self._dirty = threading.Event()
         self._stop_syncing = threading.Event()
         self._deadline: float | None = None  # of closing
@@ -259,6 +263,7 @@ class Spool:
         with self._changed:
             wanted = self._written
             self._quiet_until = 0.0
+            self._urgent.set()
             self._changed.notify_all()
         return lambda: self._await_flush(wanted, deadline)
 
@@ -291,6 +296,7 @@ class Spool:
             self._deadline = time.monotonic() + timeout
             self._attempt = 0
             self._quiet_until = 0.0
+            self._urgent.set()
             self._changed.notify_all()
             delivering = self._thread is not None
         if not delivering:
@@ -440,8 +446,20 @@ class Spool:
             outcome = isolate(self.sink, batch.spans, outcome)
         if outcome.error is None:
             self._settle(batch, orphan, outcome)
+            self._let_some_gather(batch)
         else:
             self._put_back(orphan, outcome.error)
+
+    def _let_some_gather(self, batch: Batch) -> None:
+        """After a small batch, wait a moment: the next one will be larger, and cheaper."""
+        if len(batch.spans) >= self._batch_size or self._orphans:
+            return
+        if self._urgent.is_set():
+            with self._changed:
+                if self._resolved >= self._written and self._deadline is None:
+                    self._urgent.clear()
+            return
+        self._urgent.wait(self._linger)
 
     def _choose(self) -> tuple[Batch | None, Orphan | None]:
         """Take turns between this process's spans and those left behind."""
