@@ -19,6 +19,7 @@ from trace_core import (
     Value,
     current_context,
     semconv,
+    snapshot,
     use_parent,
 )
 from trace_litellm import _requests, _responses
@@ -249,12 +250,12 @@ class Call(Delegation):
             self._calls.on_error("ending a call", error)
 
     def _follow(self, stream: Any) -> StreamProxy:
-        self._told = _responses.told_of(stream)
+        self._told = _responses.told_of_stream(stream)
         self._deltas = self._family.deltas(stream)
         self._stop_holding()
 
         def end(error: BaseException | None) -> None:
-            self._told |= _responses.told_of(stream)
+            self._told |= _responses.told_of_stream(stream)
             self._told |= _responses.usage_kept_by(stream)
             self._end(error)
 
@@ -285,8 +286,8 @@ class Call(Delegation):
 
     def _complete(self, span: Span) -> Span:
         """Make sense of what was copied."""
-        if self._deltas is not None:
-            span = attrs.evolve(span, outputs=self._deltas.outputs())
+        outputs = snapshot(span.outputs) if self._deltas is None else self._deltas.outputs()
+        span = attrs.evolve(span, outputs=outputs)
         span = attrs.evolve(span, attributes={**self._attributes(span), **span.attributes})
         if self.parent or self._target.parent:
             return span

@@ -267,7 +267,16 @@ def _then_async(
     return closing
 
 
+_streams: Final[dict[type, bool]] = {}
+_MAX_TYPES: Final = 1_024  # LiteLLM makes some stream classes anew for each call
+
+
 def is_stream(result: object) -> bool:
     """Tell whether a call's result is something to iterate over, rather than an answer."""
     cls = type(result)
-    return hasattr(cls, "__next__") or hasattr(cls, "__anext__")
+    known = _streams.get(cls)
+    if known is None:
+        known = hasattr(cls, "__next__") or hasattr(cls, "__anext__")
+        if len(_streams) < _MAX_TYPES:
+            _streams[cls] = known
+    return known
