@@ -14,7 +14,7 @@ from types import FunctionType
 import pytest
 
 PACKAGES = ("trace_core", "trace_litellm", "trace_mlflow_sink")
-OPTIONAL_OF_CORE = {"re2", "rich"}
+OPTIONAL_OF_CORE = {"re2"}
 """What an extra of trace-core brings, imported only where its absence is provided for."""
 FORBIDDEN = {
     "trace_core": {"trace_litellm", "trace_mlflow_sink", "litellm", "mlflow"},

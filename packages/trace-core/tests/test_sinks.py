@@ -27,6 +27,7 @@ from trace_core import (
     Status,
     StatusCode,
     TokenUsage,
+    TreeSink,
     UsageSource,
     as_sink,
     decode,
@@ -38,6 +39,7 @@ from trace_core import (
     tee,
     without_content,
 )
+from trace_core.testing import sample_spans
 
 
 def test_memory_keeps_the_newest(make_span: Callable[..., Span]) -> None:
@@ -259,3 +261,44 @@ def test_a_bad_environment_names_the_variable() -> None:
         disabled_by_environment({"TRACE_DISABLED": "maybe"})
     assert disabled_by_environment({"TRACE_DISABLED": "Yes"})
     assert not disabled_by_environment({})
+
+
+def test_rotation(folder: Path, make_span: Callable[..., Span]) -> None:
+    """A file that is long enough is set aside, a few of them are kept, and two writers agree."""
+    path = folder / "spans.jsonl"
+    sinks = [JsonLinesSink(path, rotate_bytes=1_000, keep=2) for _ in range(2)]
+    spans = [make_span() for _ in range(30)]
+    for index, span in enumerate(spans):
+        sinks[index % 2].write((span,))
+    names = sorted(found.name for found in folder.iterdir())
+    assert names == ["spans.jsonl", "spans.jsonl.1", "spans.jsonl.2"]
+    newest = [decode(line) for line in path.read_bytes().splitlines()]
+    assert newest[-1] == spans[-1]
+    kept = sum(len((folder / name).read_bytes().splitlines()) for name in names)
+    older = [decode(line) for n in (2, 1) for line in (folder / f"spans.jsonl.{n}").open("rb")]
+    assert older + newest == spans[-kept:]
+    with pytest.raises(ConfigurationError, match="at least 1"):
+        JsonLinesSink(path, rotate_bytes=0)
+
+
+def test_trees_appear_when_their_root_ends() -> None:
+    """A trace is printed once, whole, when its root has come; the rest with the flush."""
+    stream = io.StringIO()
+    sink = TreeSink(stream)
+    call, failed, root = sample_spans()
+    sink.write((call, failed))
+    assert stream.getvalue() == ""
+    sink.write((root,))
+    lines = stream.getvalue().splitlines()
+    assert [line.split("  ")[0] for line in lines] == [
+        "✓ agent",
+        "├─ ✓ chat sample-model",
+        "└─ ✗ execute_tool sample",
+    ]
+    sink.write((call,))
+    sink.close()
+    assert stream.getvalue().splitlines()[3].startswith("✓ chat")
+    painted = io.StringIO()
+    TreeSink(painted, colour=True).write((root,))
+    assert "\x1b[32m✓" in painted.getvalue()
+    assert isinstance(load_sink("console:tree"), TreeSink)

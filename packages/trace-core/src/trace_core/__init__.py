@@ -59,6 +59,7 @@ from trace_core._snapshot import Value, snapshot
 from trace_core._spool import Spool
 from trace_core._stats import Stats
 from trace_core._tracer import Bridge, Clock, IdGenerator, OpenSpan, SpanScope, Tracer
+from trace_core._tree import TreeSink
 
 __version__ = _version("trace-core")
 
@@ -95,6 +96,7 @@ __all__ = [
     "TokenUsage",
     "TraceError",
     "Tracer",
+    "TreeSink",
     "UsageSource",
     "Value",
     "after_fork",

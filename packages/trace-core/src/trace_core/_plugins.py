@@ -15,6 +15,7 @@ from trace_core._compose import tee
 from trace_core._errors import ConfigurationError
 from trace_core._settings import setting
 from trace_core._sinks import ConsoleSink, JsonLinesSink, MemorySink, Sink, SinkLike, as_sink
+from trace_core._tree import TreeSink
 
 GROUP: Final = "trace_core.sinks"
 
@@ -25,11 +26,13 @@ def jsonl_sink(target: str) -> Sink:
 
 
 def console_sink(target: str) -> Sink:
-    """Make the sink of ``console``.
+    """Make the sink of ``console``, or of ``console:tree``.
 
     Raises:
-        ConfigurationError: Something follows the name.
+        ConfigurationError: Something else follows the name.
     """
+    if target == "tree":
+        return TreeSink()
     _wants_nothing("console", target)
     return ConsoleSink()
 

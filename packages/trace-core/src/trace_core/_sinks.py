@@ -160,10 +160,22 @@ class JsonLinesSink:
 
     Args:
         path: The file; made with its folders at the first write.
+        rotate_bytes: Once the file is this long, it is renamed to ``PATH.1``, that to ``PATH.2``
+            and so on, and a new one is begun. ``None``: never.
+        keep: Renamed files that are kept.
+
+    Raises:
+        ConfigurationError: A number makes no sense.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, rotate_bytes: int | None = None, keep: int = 5
+    ) -> None:
+        if keep < 1 or (rotate_bytes is not None and rotate_bytes < 1):
+            raise ConfigurationError("rotate_bytes and keep must be at least 1")
         self.path = Path(path)
+        self._rotate_bytes = rotate_bytes
+        self._keep = keep
         self._descriptor: int | None = None
         self._closed = False
         self._torn = False
@@ -189,9 +201,35 @@ class JsonLinesSink:
         with self._lock:
             if self._closed:
                 raise SinkClosed(f"{self.path} is closed")
+            self._rotate_if_due()
             if self._descriptor is None:
                 self._descriptor = self._open()
             self._append(self._descriptor, data)
+
+    def _rotate_if_due(self) -> None:
+        if self._rotate_bytes is None or self._descriptor is None:
+            return
+        mine = os.fstat(self._descriptor)
+        if mine.st_size < self._rotate_bytes and self._is_in_place(mine.st_ino):
+            return
+        if self._is_in_place(mine.st_ino):  # else another process has done it already
+            for number in range(self._keep - 1, 0, -1):
+                self._rename(self._numbered(number), self._numbered(number + 1))
+            self._rename(self.path, self._numbered(1))
+        self._close_descriptor()
+
+    def _is_in_place(self, inode: int) -> bool:
+        try:
+            return self.path.stat().st_ino == inode
+        except FileNotFoundError:
+            return False
+
+    def _numbered(self, number: int) -> Path:
+        return self.path.with_name(f"{self.path.name}.{number}")
+
+    def _rename(self, old: Path, new: Path) -> None:
+        if old.exists():
+            old.replace(new)
 
     def _open(self) -> int:
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, TextIO
 
 from trace_core._model import Span, StatusCode
-from trace_core._sinks import summary
+from trace_core._process import after_fork
+from trace_core._sinks import print_to, summary
+
+_MAX_TRACES: Final = 1_000
 
 
 def by_trace(spans: Iterable[Span]) -> dict[str, list[Span]]:
@@ -58,3 +65,58 @@ def coloured(line: str, span: Span) -> str:
     colour = "31" if span.status.code is StatusCode.ERROR else "32"
     mark = "✗" if span.status.code is StatusCode.ERROR else "✓"
     return line.replace(mark, f"\x1b[{colour}m{mark}\x1b[0m", 1)
+
+
+class TreeSink:
+    """Prints each trace as a tree, as soon as its root has ended.
+
+    Args:
+        stream: Where to; standard error by default, looked up at each write.
+        colour: Whether to use colours; by default where the stream is a terminal and
+            ``NO_COLOR`` is not set.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, colour: bool | None = None) -> None:
+        self._stream = stream
+        self._colour = colour
+        self._renew()
+        after_fork(self._renew)
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()
+        self._traces: dict[str, list[Span]] = {}
+
+    def write(self, spans: Sequence[Span], /) -> None:
+        """Keep the spans, and print the traces whose root is among them."""
+        with self._lock:
+            done: list[str] = []
+            for span in spans:
+                self._traces.setdefault(span.trace_id, []).append(span)
+                if span.parent_id is None:
+                    done.append(span.trace_id)
+            waiting = [trace_id for trace_id in self._traces if trace_id not in done]
+            self._print([*done, *waiting[: max(0, len(waiting) - _MAX_TRACES)]])
+
+    def _print(self, trace_ids: Iterable[str]) -> None:
+        stream = self._stream or sys.stderr
+        for trace_id in dict.fromkeys(trace_ids):
+            lines = tree_lines(by_trace(self._traces.pop(trace_id))[trace_id])
+            if stream is not None:  # there is none under pythonw
+                paint = self._paints(stream)
+                text = [coloured(line, span) if paint else line for line, span in lines]
+                print_to(stream, "\n".join(text) + "\n")
+
+    def _paints(self, stream: TextIO) -> bool:
+        if self._colour is not None:
+            return self._colour
+        return stream.isatty() and "NO_COLOR" not in os.environ
+
+    def flush(self, timeout: float = 5.0, /) -> bool:
+        """Print what there is of the other traces."""
+        with self._lock:
+            self._print(list(self._traces))
+        return True
+
+    def close(self, timeout: float = 5.0, /) -> None:
+        """Print what there is of the other traces; the stream is not ours to close."""
+        self.flush(timeout)
