@@ -38,8 +38,8 @@ def mlflow(database_uri: str) -> Iterator[Any]:
     mlflow.set_tracking_uri(database_uri)
     mlflow.set_experiment("mine")
     yield mlflow
-    mlflow.flush_trace_async_logging()
-    mlflow.tracing.enable()
+    if not mlflow.tracing.provider.is_tracing_enabled():
+        mlflow.tracing.enable()
     mlflow.tracking.fluent._active_experiment_id = None
     mlflow.set_tracking_uri(None)
     for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
@@ -61,7 +61,6 @@ def traces(mlflow: Any, tracer: Tracer) -> Callable[[], list[Any]]:
     def read() -> list[Any]:
         mlflow.flush_trace_async_logging()
         assert tracer.flush(60)
-        mlflow.flush_trace_async_logging()  # a trace that waited for a span of ours
         found = mlflow.search_traces(return_type="list", order_by=["timestamp_ms ASC"])
         return list(found)
 
