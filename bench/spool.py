@@ -12,14 +12,15 @@ import time
 from pathlib import Path
 
 from trace_core import Span, SpanContext, SpanKind, Spool
+from trace_core._backlog import Orphan
 from trace_core._frames import pack
 from trace_core._journal import Journal, journals_in
-from trace_core._backlog import Orphan
 
 BATCH = 100
 
 
 def spans(count: int) -> list[Span]:
+    """Make spans of 4 KB."""
     text = "x" * 3_600
     return [
         Span(

@@ -89,7 +89,8 @@ class Oracle:
         last = Spool(self.spool, file, key="chaos", adopt_every=0.05)
         last.start()
         deadline = time.monotonic() + 120
-        while list(self.spool.rglob("*.seg")):
+        # os.walk, because folders vanish while we look
+        while any(n.endswith(".seg") for _, _, names in os.walk(self.spool) for n in names):
             assert time.monotonic() < deadline, "spans are stuck in the spool"
             time.sleep(0.02)
         (fresh,) = _fresh()

@@ -300,9 +300,20 @@ def _read_segment(segment: Segment, offset: int, limit: int, size: int) -> Readi
 
 
 def _segments_in(path: Path) -> Iterator[Segment]:
-    for file in sorted(path.glob(f"*{_SUFFIX}")):
+    try:
+        files = sorted(Path(entry) for entry in os.scandir(path) if entry.name.endswith(_SUFFIX))
+    except FileNotFoundError:  # delivered by somebody and removed while we looked
+        return
+    for file in files:
         if file.stem.isdigit():
-            yield Segment(int(file.stem), file, file.stat().st_size)
+            yield Segment(int(file.stem), file, _size_of(file))
+
+
+def _size_of(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _read_cursor(path: Path) -> Position:

@@ -70,10 +70,23 @@ def _describe(path: Path) -> Folder:
         len(journals),
         sum(_is_alive(journal) for journal in journals),
         sum(1 for journal in journals for _ in spans_waiting(journal)),
-        sum(segment.stat().st_size for segment in path.rglob("*.seg")),
+        sum(map(_size, _files_below(path, ".seg"))),
         sum(1 for _ in DeadLetters(path)),
         len(list(path.glob(f"{DAMAGED_PREFIX}*"))),
     )
+
+
+def _files_below(path: Path, ending: str) -> list[Path]:
+    """Find files in a folder that others may be removing things from meanwhile."""
+    walk = os.walk(path)  # unlike Path.rglob it takes no offence
+    return sorted(Path(at) / n for at, _, names in walk for n in names if n.endswith(ending))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _key_in(path: Path) -> str:
@@ -123,7 +136,7 @@ def read_spans(source: Path) -> Iterator[Span]:
     if source.is_file():
         yield from _read_lines(source)
     elif source.is_dir():
-        for lock in sorted(source.rglob("lock")):
+        for lock in _files_below(source, "lock"):
             yield from spans_waiting(lock.parent)
     else:
         raise ConfigurationError(f"{source} is neither a file of JSON lines nor a spool's folder")
