@@ -20,9 +20,9 @@ from typing import Any
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 import litellm
-from trace_core import Background, Span, Tracer
 
 import trace_litellm
+from trace_core import Background, Span, Tracer
 
 MODEL = "openai/gpt-4o-mini"
 IMAGE = "data:image/png;base64," + "A" * 1_000_000
@@ -62,9 +62,7 @@ def stream(messages: list[dict[str, Any]], characters: int) -> Callable[[], int]
     """Make a call whose answer is streamed, three characters a chunk, and read it."""
 
     def call() -> int:
-        answer = litellm.completion(
-            MODEL, messages, mock_response="y" * characters, stream=True
-        )
+        answer = litellm.completion(MODEL, messages, mock_response="y" * characters, stream=True)
         return sum(1 for _ in answer)
 
     return call

@@ -96,6 +96,9 @@ class StoreWriter:
 
     def _open(self) -> _Store:
         if self._store is None:
+            # The whole first: its parts import each other in circles, and one that is entered from
+            # here while the program imports the whole would break the program's own import.
+            import mlflow  # noqa: F401
             from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
             make: Any = SqlAlchemyStore
