@@ -76,7 +76,9 @@ def open_spool(folder: Path) -> Iterator[Callable[..., Spool]]:
     opened: list[Spool] = []
 
     def make(sink: object, **options: object) -> Spool:
-        spool = Spool(folder / "spool", sink, **{"key": "test", "retry": FAST, **options})
+        spool = Spool(
+            folder / "spool", sink, **{"key": "test", "retry": FAST, "adopt_every": 0.05, **options}
+        )
         opened.append(spool)
         return spool
 
@@ -480,6 +482,32 @@ def test_forked_children_have_journals_of_their_own(
     wait_for(lambda: len(memory.spans) >= 50)
     time.sleep(0.05)
     assert len({span.span_id for span in memory.spans}) == len(memory.spans) == 50
+
+
+def test_journals_are_removed_oldest_first(
+    open_spool: Callable[..., Spool], memory: MemorySink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while it removes a journal, a process leaves no start record without its end."""
+    first = open_spool(Switch(), segment_bytes=500)
+    for index in range(30):
+        first.write(many(1, start=index))
+    first.close(0.1)
+    removed: list[str] = []
+    unlink = Path.unlink
+
+    def record(path: Path, *, missing_ok: bool = False) -> None:
+        removed.append(path.name)
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", record)
+    monkeypatch.setattr(Path, "glob", lambda path, _: sorted(path.iterdir(), reverse=True))
+    second = open_spool(memory)
+    second.start()
+    wait_for(lambda: len(memory.spans) == 30)
+    wait_for(lambda: "lock" in removed)
+    segments = [name for name in removed if name.endswith(".seg")]
+    assert len(segments) > 4
+    assert segments == sorted(segments)
 
 
 def test_writes_after_close_are_kept(open_spool: Callable[..., Spool], memory: MemorySink) -> None:

@@ -143,7 +143,8 @@ class Tee:
         self.sinks = sinks
         self.bridges = tuple(bridge for sink in sinks for bridge in getattr(sink, "bridges", ()))
         self._branches = tuple(_isolated(sink) for sink in sinks)
-        started = [b.write_started for b in self._branches if hasattr(b, "write_started")]
+        offered = [getattr(branch, "write_started", None) for branch in self._branches]
+        started = [write for write in offered if write is not None]
         if started:
             self.write_started = _write_to_each(started)
         at_exit(self._exit)

@@ -53,6 +53,7 @@ def decorate(tracer: Tracer, function: F, name: str | None, kind: SpanKind) -> F
 
 
 _Start = Callable[[tuple[Any, ...], dict[str, Any]], "OpenSpan"]
+_Step = Callable[[Any], Any]
 
 
 def _signature(function: Callable[..., object]) -> inspect.Signature | None:
@@ -114,7 +115,8 @@ def _generator(tracer: Tracer, function: Callable[..., Any], start: _Start) -> C
         span = start(args, kwargs)
         items = _collect(span)
         generator = function(*args, **kwargs)
-        step, sent = generator.send, None
+        step: _Step = generator.send
+        sent: Any = None
         try:
             while True:
                 leave = tracer.activate(span)
@@ -154,7 +156,8 @@ def _async_generator(
         span = start(args, kwargs)
         items = _collect(span)
         generator = function(*args, **kwargs)
-        step, sent = generator.asend, None
+        step: _Step = generator.asend
+        sent: Any = None
         try:
             while True:
                 leave = tracer.activate(span)

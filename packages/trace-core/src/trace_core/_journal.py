@@ -268,7 +268,9 @@ class Journal:
             remove: Delete it with all that is in it.
         """
         if remove:
-            for path in [*self.path.glob(f"*{_SUFFIX}"), self.path / "cursor", self.path / "lock"]:
+            # Oldest first: killed in between, a start record must not outlive its span's end.
+            segments = sorted(self.path.glob(f"*{_SUFFIX}"))
+            for path in [*segments, self.path / "cursor", self.path / "lock"]:
                 path.unlink(missing_ok=True)
             if self.path.is_dir():
                 self.path.rmdir()

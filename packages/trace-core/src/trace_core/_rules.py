@@ -35,11 +35,14 @@ class Rule:
     pattern: str
     back: int = 0
     folded: bool = False
-    compiled: re.Pattern[str] = attrs.field(init=False)
+    compiled: re.Pattern[str] = attrs.field(
+        init=False, default=attrs.Factory(lambda rule: _compiled(rule.pattern), takes_self=True)
+    )
 
-    @compiled.default
-    def _compile(self) -> re.Pattern[str]:
-        return re.compile(f"(?<![A-Za-z0-9]){self.pattern}")
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern to match only where no other word goes on."""
+    return re.compile(f"(?<![A-Za-z0-9])(?:{pattern})")
 
 
 KEYWORDS: Final = (
