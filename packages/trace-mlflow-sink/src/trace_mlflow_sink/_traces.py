@@ -10,7 +10,7 @@ import attrs
 from trace_core import SinkError, Span, to_json
 from trace_mlflow_sink import _info, _keys, _where
 from trace_mlflow_sink._bisect import Refused
-from trace_mlflow_sink._client import Client, NotFound
+from trace_mlflow_sink._client import Client, NotFound, Unavailable
 
 _TRACES: Final = "/api/3.0/mlflow/traces"
 _OLD_TRACES: Final = "/api/2.0/mlflow/traces"
@@ -113,15 +113,19 @@ class TraceApi:
     def _start(self, info: _info.TraceInfo) -> dict[str, Any]:
         try:
             return self._post(info.to_json())
-        except Refused as refusal:
+        except (Refused, Unavailable) as failure:
             told = self._told(info.trace_id.removeprefix("tr-"))
-            if "UNIQUE" not in str(refusal) or told is None:
+            once = "UNIQUE" in str(failure) or getattr(failure, "broken", False)
+            if not once or told is None:
                 raise
             self._end(info)
             return told
 
     def _end(self, info: _info.TraceInfo) -> None:
-        """Change a trace that is there already, which 3.3 and older can do in this way alone."""
+        """Change a trace that is there already, where a second info is refused.
+
+        That is so on 3.3 and older (400), and on file stores of any version (500).
+        """
         body = {
             "request_id": info.trace_id,
             "timestamp_ms": info.start_ms + (info.duration_ms or 0),
