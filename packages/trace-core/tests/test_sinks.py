@@ -107,6 +107,21 @@ def test_a_torn_line_is_ended(
     assert decode(whole) == span
 
 
+def test_a_line_torn_by_another_process_is_ended(
+    folder: Path, make_span: Callable[..., Span]
+) -> None:
+    """A file that ends half way through a line, after a kill, does not swallow the next span."""
+    sink = JsonLinesSink(folder / "spans.jsonl")
+    span = make_span()
+    sink.write((span,))
+    with sink.path.open("ab") as killed:
+        killed.write(b'{"schema":1,"trace_id"')
+    sink.write((span,))
+    first, torn, last = sink.path.read_bytes().splitlines()
+    assert decode(first) == decode(last) == span
+    assert torn == b'{"schema":1,"trace_id"'
+
+
 def test_console_lines(make_span: Callable[..., Span]) -> None:
     """A line says name, time, tokens, cost and error."""
     stream = io.StringIO()

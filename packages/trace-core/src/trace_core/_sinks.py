@@ -178,7 +178,6 @@ class JsonLinesSink:
         self._keep = keep
         self._descriptor: int | None = None
         self._closed = False
-        self._torn = False
         self._lock = threading.Lock()
         after_fork(self._renew_lock)
 
@@ -233,19 +232,22 @@ class JsonLinesSink:
 
     def _open(self) -> int:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        return os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
 
     def _append(self, descriptor: int, data: bytes) -> None:
-        if self._torn:
+        if self._ends_torn(descriptor):
             data = b"\n" + data
         written = 0
-        try:
-            while written < len(data):  # a nearly full disk takes a part, then refuses
-                written += os.write(descriptor, data[written:])
-        except OSError:
-            self._torn = self._torn or written > 0  # the next batch ends the line first
-            raise
-        self._torn = False
+        while written < len(data):  # a nearly full disk takes a part, then refuses
+            written += os.write(descriptor, data[written:])
+
+    def _ends_torn(self, descriptor: int) -> bool:
+        """Say whether the last line was cut off: by a full disk, or a process that was killed."""
+        size = os.fstat(descriptor).st_size
+        if not size:
+            return False
+        os.lseek(descriptor, size - 1, os.SEEK_SET)  # appending is not affected
+        return os.read(descriptor, 1) != b"\n"
 
     def flush(self, timeout: float = 5.0, /) -> bool:
         """Do nothing: what is written is with the operating system."""

@@ -193,6 +193,11 @@ class Spool:
             self._folder = self.root / folder_name(self.spool_key)
         return self._folder
 
+    @property
+    def delivers_for_others(self) -> bool:
+        """Whether journals of processes that are gone are being delivered right now."""
+        return bool(self._orphans)
+
     def folder_of_others_exists(self) -> bool:
         """Say whether any process has left a journal for any sink, without asking for the key.
 

@@ -22,6 +22,7 @@ from trace_core._sinks import Sink
 from trace_core._spool import Spool
 
 _READ_AT_ONCE: Final = 1_000
+_QUIET_LOOKS: Final = 5  # between taking a journal over and saying so there is a moment
 
 
 @attrs.frozen
@@ -199,31 +200,17 @@ def drain(
     spool = Spool(folder.path.parent, sink, key=folder.key, adopt_every=0.2)
     spool.start()
     deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline and _orphans_in(folder.path):
+    quiet = 0
+    while quiet < _QUIET_LOOKS and time.monotonic() < deadline:
         time.sleep(0.05)
+        busy = spool.delivers_for_others or any(not _is_alive(p) for p in journals_in(folder.path))
+        quiet = 0 if busy else quiet + 1
         progress(spool.stats.delivered)
     stats = spool.stats
     spool.close(max(1.0, deadline - time.monotonic()))
-    waiting = sum(1 for path in _orphans_in(folder.path) for _ in spans_waiting(path))
+    left = [path for path in journals_in(folder.path) if not _is_alive(path)]
+    waiting = sum(1 for path in left for _ in spans_waiting(path))
     return {"delivered": stats.delivered, "dropped": stats.dropped, "waiting": waiting}
-
-
-def _orphans_in(path: Path) -> list[Path]:
-    """Return the journals that a drain is at, or still to come to."""
-    return [journal for journal in journals_in(path) if not _held_by_another(journal)]
-
-
-def _held_by_another(path: Path) -> bool:
-    """Say whether the process that made a journal still runs, rather than us holding it now."""
-    return _is_alive(path) and _runs(path.name.split("-")[1])
-
-
-def _runs(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def collect_garbage(root: Path, *, dead: bool, damaged: bool) -> list[Path]:
