@@ -38,7 +38,7 @@ def test_leaves_out_what_was_skipped(tmp_path: Path) -> None:
     """A test that did not run neither passed nor failed."""
     write(tmp_path, "1.65.8", test_scenario__old_END="<skipped/>", test_other="<skipped/>")
     main(str(tmp_path), str(tmp_path / "page.md"))
-    assert "| **scenarios** | 0/0 |" in (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "| **scenarios** | - |" in (tmp_path / "page.md").read_text(encoding="utf-8")
 
 
 def test_says_when_there_is_nothing_to_report(tmp_path: Path) -> None:

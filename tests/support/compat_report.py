@@ -94,7 +94,7 @@ def _mark(scenarios: Mapping[str, bool], name: str) -> str:
 
 
 def _ratio(passed: int, total: int) -> str:
-    return f"{passed}/{total}"
+    return f"{passed}/{total}" if total else ABSENT
 
 
 def main(results: str, target: str) -> None:
