@@ -132,3 +132,24 @@ def test_the_drain_at_exit_waits_longer_for_a_database(monkeypatch):
     assert MlflowSink("sqlite:///x.db").exit_timeout > 5.0
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host")
     assert MlflowSink().exit_timeout == 5.0
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://127.0.0.1:5000",
+        "http://127.0.0.1:5000?experiment=My+calls",
+        "http://127.0.0.1:5000?experiment_id=7",
+        "sqlite:////tmp/traces.db?experiment=A",
+    ],
+)
+def test_spool_key_makes_the_sink_again(target: str) -> None:
+    """A later process, or the command line, can deliver what a spool holds by its key alone."""
+    key = MlflowSink.from_spec(target).spool_key
+    assert key == f"mlflow:{target}"
+    assert MlflowSink.from_spec(key.removeprefix("mlflow:")).spool_key == key
+
+
+def test_spool_key_has_no_password() -> None:
+    """The key is written to a disk."""
+    assert "secret" not in MlflowSink("http://me:secret@127.0.0.1:5000").spool_key

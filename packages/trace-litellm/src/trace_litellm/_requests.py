@@ -33,6 +33,7 @@ _INTERNAL: Final = frozenset(
     {
         "acompletion",
         "aembedding",
+        "allow_client_keepalive_override",
         "aimg_generation",
         "amoderation",
         "arerank",
@@ -41,6 +42,7 @@ _INTERNAL: Final = frozenset(
         "async_call",
         "atext_completion",
         "atranscription",
+        "caching_groups",
         "client",
         "http_client",
         "is_async",
@@ -50,7 +52,9 @@ _INTERNAL: Final = frozenset(
         "litellm_session_id",
         "litellm_trace_id",
         "logger_fn",
+        "merge_reasoning_content_in_choices",
         "metadata",
+        "model_info",
         "litellm_metadata",
         "original_function",
         "proxy_server_request",
@@ -58,6 +62,9 @@ _INTERNAL: Final = frozenset(
         "self",
         "shared_session",
         "standard_callback_dynamic_params",
+        "use_in_pass_through",
+        "use_litellm_proxy",
+        "use_xai_oauth",
     }
 )
 """Parameters that are LiteLLM's own business, or told elsewhere on the span."""
@@ -161,7 +168,7 @@ def inputs(
 
 
 def _copy_into(found: dict[str, Value], name: str, value: Any) -> None:
-    if value is None or name in _INTERNAL:
+    if value is None or name in _INTERNAL or name.startswith("_"):
         return
     if is_secret(name):
         withheld(value)

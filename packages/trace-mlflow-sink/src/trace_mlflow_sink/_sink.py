@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
+from urllib.parse import urlencode
 
 import attrs
 
@@ -123,6 +124,16 @@ class MlflowSink:
         """Seconds the drain at exit may take: longer for a database, which may need making."""
         uri = self._chooser.choose_uri()
         return _SERVER_EXIT_SECONDS if _where.is_server(uri) else _DATABASE_EXIT_SECONDS
+
+    @property
+    def spool_key(self) -> str:
+        """What a spool knows this sink by: the specification that makes it again, no password."""
+        uri = _where.without_secret(self._chooser.choose_uri())
+        named = {
+            "experiment": self._chooser.experiment, "experiment_id": self._chooser.experiment_id
+        }  # fmt: skip
+        options = urlencode({name: value for name, value in named.items() if value is not None})
+        return f"mlflow:{uri}?{options}" if options else f"mlflow:{uri}"
 
     def __repr__(self) -> str:
         uri = self._chooser.uri
