@@ -232,11 +232,7 @@ def tests(session: nox.Session) -> None:
         session, "test", "compat", "browser", extra="[mlflow]", litellm=f"{proxy}=={NEWEST_LITELLM}"
     )
     _find_browser(session)
-    # Two processes: MLflow's tracing is one to a process, and hundreds of LiteLLM calls before its
-    # own tests have been seen to leave it off.
-    _pytest(session, "packages/trace-core", "packages/trace-litellm")
-    if not session.posargs:
-        _pytest(session, "packages/trace-mlflow-sink", "tests")
+    _pytest(session, "packages", "tests")
 
 
 @nox.session(python=[COMPAT_PYTHON], requires=["build"])

@@ -19,12 +19,17 @@ from support.provider import COMPLETION_TOKENS, PROMPT_TOKENS, TEXT, Lane, Provi
 from trace_core import MemorySink, StatusCode, Tracer, UsageSource, encode
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # importing LiteLLM asks the network otherwise
-os.environ["CREWAI_DISABLE_TELEMETRY"] = "true"
-os.environ["OTEL_SDK_DISABLED"] = "true"
 
 KEY = "sk-PLANTED0123456789abcdefghijklmnop"
 MODEL = "openai/gpt-4o-mini"
 PERSON = '{"name": "Ann"}'
+
+
+@pytest.fixture(autouse=True)
+def no_telemetry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the frameworks from telling their makers; here alone, for it turns off MLflow as well."""
+    monkeypatch.setenv("CREWAI_DISABLE_TELEMETRY", "true")
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
 
 
 def use_instructor(lane: Lane) -> Callable[[], str]:
