@@ -56,7 +56,12 @@ def clean(provider: Provider, **more: str) -> Mapping[str, str]:
     kept = {
         k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PYTHON", "TRACE_"))
     }
-    told = {"OPENAI_API_KEY": "sk-loopback", "OPENAI_BASE_URL": provider.openai_base}
+    base = provider.openai_base
+    told = {
+        "OPENAI_API_KEY": "sk-loopback",
+        "OPENAI_API_BASE": base,  # what older LiteLLM releases read
+        "OPENAI_BASE_URL": base,
+    }
     return {**kept, **told, "LITELLM_LOCAL_MODEL_COST_MAP": "True", **more}
 
 
