@@ -288,15 +288,15 @@ class Call(Delegation):
         """Make sense of what was copied."""
         outputs = snapshot(span.outputs) if self._deltas is None else self._deltas.outputs()
         span = attrs.evolve(span, outputs=outputs)
-        span = attrs.evolve(span, attributes={**self._attributes(span), **span.attributes})
-        if self.parent or self._target.parent:
+        span = _responses.describe(span, self._attributes(span))
+        if self.parent:
             return span
         return self._priced(self._with_usage(span))
 
     def _attributes(self, span: Span) -> dict[str, Value]:
         told = self._told
         failed = span.status.code is StatusCode.ERROR
-        found: dict[str, Value] = {
+        return {
             **_requests.request_attributes(self._given),
             **_responses.provider_attributes(self._provider_name(), self._given.get("model")),
             **_responses.response_attributes(span.outputs),
@@ -311,7 +311,6 @@ class Call(Delegation):
             _responses.REQUESTS: self.requests or None,
             semconv.CACHE_HIT: None if failed or self.parent else self._cache_hit(),
         }
-        return {name: value for name, value in found.items() if value is not None}
 
     def _url(self) -> str | None:
         asked = self._given.get("api_base") or self._given.get("base_url")
@@ -363,7 +362,8 @@ class Call(Delegation):
         names = (self._told.get("litellm_model_name"), self._given.get("model"), answered)
         models = tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
         custom: dict[str, Value] = {n: self._given[n] for n in _PRICES if n in self._given}
-        priced = Priced(models, self._provider_name(), told, self._cache_hit(), custom)
+        provider = _text(span.attributes.get(_responses.PROVIDER))
+        priced = Priced(models, provider, told, self._cache_hit(), custom)
         return attrs.evolve(span, cost=cost_of(usage, priced))
 
 
