@@ -40,6 +40,14 @@ class Started(Protocol):
         ...
 
 
+class Finished(Protocol):
+    """An ended span, as far as the writer needs to know it."""
+
+    def finished(self) -> Span:
+        """Return the span as sinks get it."""
+        ...
+
+
 class _Marker:
     """Asks the writer to flush the sink once it has written all that came before."""
 
@@ -68,7 +76,7 @@ class _Stop(_Marker):
     """Asks the writer to close the sink and end."""
 
 
-_Work: TypeAlias = "tuple[Span, Complete | None]"
+_Work: TypeAlias = "tuple[Span | Finished, Complete | None]"
 _Item: TypeAlias = "_Work | weakref.ref[Started] | _Marker"
 
 
@@ -185,12 +193,13 @@ class Background:
         for span in spans:
             self._put((span, None))
 
-    def write_later(self, span: Span, complete: Complete) -> None:
+    def write_later(self, span: Span | Finished, complete: Complete | None) -> None:
         """Queue a span together with work on it, which the writer thread does.
 
         Args:
-            span: A finished span.
-            complete: Takes it and returns what to write.
+            span: A finished span, or what makes one.
+            complete: Takes it and returns what to write; ``None`` where it is to be written as
+                it is.
         """
         self._put((span, complete))
 
@@ -496,16 +505,17 @@ def _nothing() -> None:
     """Nothing to wait for."""
 
 
-def completed(span: Span, complete: Complete | None) -> Span:
+def completed(ended: Span | Finished, complete: Complete | None) -> Span:
     """Apply deferred work to a span; if that fails, the span goes on without it.
 
     Args:
-        span: The finished span.
+        ended: The finished span, or what makes one.
         complete: The work, if any.
 
     Returns:
         What the work made of it, or the span as it was.
     """
+    span = ended if isinstance(ended, Span) else ended.finished()
     if complete is None:
         return span
     try:

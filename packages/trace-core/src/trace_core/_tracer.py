@@ -130,6 +130,7 @@ class OpenSpan:
         "__weakref__",
         "_events",
         "_once",
+        "_resource",
         "_start_perf",
         "_tracer",
         "attributes",
@@ -137,6 +138,7 @@ class OpenSpan:
         "complete",
         "context",
         "cost",
+        "end_ns",
         "inputs",
         "kind",
         "name",
@@ -160,7 +162,9 @@ class OpenSpan:
         clock = tracer.clock
         self.start_ns = clock.time_ns()
         self._start_perf = clock.perf_ns()
+        self.end_ns = 0
         self._tracer = tracer
+        self._resource = tracer.resource
         self._events: list[Event] = []
         self.context = context
         self.parent_id = parent_id
@@ -294,17 +298,18 @@ class OpenSpan:
             0,
             attributes=dict(self.attributes),
             scope=self._tracer.scope,
-            resource=self._tracer.resource,
+            resource=self._resource,
         )
 
-    def _to_span(self, end_ns: int, resource: Mapping[str, Value], scope: Scope) -> Span:
+    def finished(self) -> Span:
+        """Return the ended span as sinks get it. Made where there is time: on the sink's thread."""
         return Span(
             self.context,
             self.parent_id,
             self.name,
             self.kind,
             self.start_ns,
-            end_ns,
+            self.end_ns,
             self.status or OK,
             self.inputs,
             self.outputs,
@@ -312,8 +317,8 @@ class OpenSpan:
             self.cost,
             self.attributes,
             tuple(self._events),
-            scope,
-            resource,
+            self._tracer.scope,
+            self._resource,
         )
 
     def __del__(self) -> None:
@@ -469,6 +474,23 @@ class Tracer:
         Returns:
             The open span; whoever opened it ends it.
         """
+        own = {key: snapshot(value) for key, value in attributes.items()} if attributes else {}
+        return self.open(name, kind, snapshot(inputs), own)
+
+    def open(
+        self, name: str, kind: SpanKind, inputs: Value, attributes: dict[str, Value]
+    ) -> OpenSpan:
+        """Open a span of values that are plain and its own already: `start` without the copying.
+
+        Args:
+            name: What to call it.
+            kind: What it stands for.
+            inputs: What goes in, as `snapshot` returns it.
+            attributes: More about it, by full name; the span keeps and changes this dictionary.
+
+        Returns:
+            The open span; whoever opened it ends it.
+        """
         if suppressed.get():
             return self._inert(name, kind)
         try:
@@ -483,22 +505,26 @@ class Tracer:
         return span
 
     def _new_span(
-        self,
-        name: str,
-        kind: SpanKind,
-        inputs: object,
-        attributes: Mapping[str, object] | None,
+        self, name: str, kind: SpanKind, inputs: Value, attributes: dict[str, Value]
     ) -> OpenSpan:
-        parent = self._parent()
-        own = dict(inherited.get() or ())
-        if self._bridges:
-            self._add_foreign_attributes(own)
-        for key, value in (attributes or {}).items():
-            own[key] = snapshot(value)
-        ids = self._ids
-        context = SpanContext(parent.trace_id if parent else ids.trace_id(), ids.span_id())
-        parent_id = parent.span_id if parent else None
-        return OpenSpan(self, context, parent_id, name, kind, snapshot(inputs), own)
+        now, above, ids = current.get(), inherited.get(), self._ids
+        parent = now.context if now is not None else None
+        if self._bridges or above:
+            parent = self._innermost(now)
+            attributes = {**self._surroundings(above), **attributes}
+        if parent is None:
+            return OpenSpan(
+                self, SpanContext(ids.trace_id(), ids.span_id()), None, name, kind, inputs,
+                attributes,
+            )  # fmt: skip
+        context = SpanContext(parent.trace_id, ids.span_id())
+        return OpenSpan(self, context, parent.span_id, name, kind, inputs, attributes)
+
+    def _surroundings(self, above: Mapping[str, Value] | None) -> dict[str, Value]:
+        """Collect the attributes that a span starting here takes over."""
+        found = dict(above or ())
+        self._add_foreign_attributes(found)
+        return found
 
     def _add_foreign_attributes(self, own: dict[str, Value]) -> None:
         for bridge in self._bridges:
@@ -520,15 +546,13 @@ class Tracer:
         except Exception as error:
             self.on_error("noting that a span started", error)
 
-    def _parent(self) -> SpanContext | None:
+    def _innermost(self, now: Current | None) -> SpanContext | None:
         """Return the innermost current span, ours or that of a bridged system."""
-        now = current.get()
-        if self._bridges:
-            seen = now.foreign if now else ()
-            for index, foreign in enumerate(self._foreign()):
-                known = seen[index] if index < len(seen) else None
-                if foreign is not None and foreign.span_id != known:
-                    return foreign
+        seen = now.foreign if now else ()
+        for index, foreign in enumerate(self._foreign()):
+            known = seen[index] if index < len(seen) else None
+            if foreign is not None and foreign.span_id != known:
+                return foreign
         return now.context if now else None
 
     def _foreign(self) -> list[SpanContext | None]:
@@ -663,14 +687,15 @@ class Tracer:
         error: BaseException | None,
         complete: Callable[[Span], Span] | None,
     ) -> None:
-        """Build the finished span and hand it over. Runs in finalisers too: takes no lock."""
+        """Hand the ended span over. Runs in finalisers too: takes no lock."""
         try:
             self._open.pop(open_span.context.span_id, None)
-            end_ns = open_span.start_ns + open_span.elapsed_ns
-            self._fill_in(open_span, error)
-            span = open_span._to_span(end_ns, self.resource, self.scope)  # noqa: SLF001
-            self._tell_bridges(span)
-            self._hand_over(span, complete)
+            open_span.end_ns = open_span.start_ns + open_span.elapsed_ns
+            if error is not None or open_span.before_end is not None:
+                self._fill_in(open_span, error)
+            if self._bridges:
+                self._tell_bridges(open_span.finished())
+            self._hand_over(open_span, complete)
         except Exception as trouble:
             self.on_error("ending a span", trouble)
         finally:
@@ -698,10 +723,8 @@ class Tracer:
             except Exception as trouble:
                 self.on_error("telling another tracer of a span", trouble)
 
-    def _hand_over(self, span: Span, complete: Callable[[Span], Span] | None) -> None:
-        if complete is None:
-            self.sink.write((span,))
-        elif self._write_later is not None:
+    def _hand_over(self, span: OpenSpan, complete: Callable[[Span], Span] | None) -> None:
+        if self._write_later is not None:
             self._write_later(span, complete)
         else:
             self.sink.write((completed(span, complete),))
