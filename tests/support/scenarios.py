@@ -984,6 +984,25 @@ def responses_over_chat_stream(w: World) -> Any:
     return len(list(answer)) > 0
 
 
+MISTRAL = "mistral/mistral-small-latest"
+
+
+@case(Expect(f"responses {MISTRAL}", usage=ESTIMATED, cost=...), since=(1, 80, 17))
+def responses_over_chat_stream_without_usage(w: World) -> Any:
+    """The provider tells no usage; what the caller gets is LiteLLM's own count."""
+    answer = w.litellm.responses(model=MISTRAL, input="hi", stream=True, **bare(w))
+    return len(list(answer)) > 0
+
+
+@case(
+    Expect(f"responses {MISTRAL}", usage=(None, None, "missing"), cost=None),
+    script=Scenario(usage=None),
+    since=(1, 80, 17),
+)
+def responses_over_chat_without_usage(w: World) -> Any:
+    return w.litellm.responses(model=MISTRAL, input="hi", **bare(w)).output[0].type
+
+
 @case(Expect("chat openai/responses/gpt-4o-mini", cost=...), since=(1, 80, 17))
 def chat_over_responses(w: World) -> Any:
     answer = w.litellm.completion("openai/responses/gpt-4o-mini", MESSAGES, **w.openai())
@@ -1085,16 +1104,16 @@ def messages_stream_over_responses(w: World) -> Any:
 
 @case(
     Expect(
-        "messages mistral/mistral-small-latest",
+        f"messages {MISTRAL}",
         usage=ESTIMATED,
         cost=...,
         attributes={"trace.stream.ending": "completed"},
     ),
-    since=(1, 106, 0),  # before, LiteLLM's own count comes through as if the provider had told it
+    since=(1, 75, 8),
     needs=PROXY,
 )
 def messages_stream_over_chat(w: World) -> Any:
-    return asyncio.run(_messages_streamed(w, "mistral/mistral-small-latest", bare(w)))
+    return asyncio.run(_messages_streamed(w, MISTRAL, bare(w)))
 
 
 async def _messages_streamed(w: World, model: str, options: dict[str, Any]) -> bool:

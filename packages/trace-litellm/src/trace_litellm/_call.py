@@ -50,6 +50,25 @@ class Delegation:
         raise NotImplementedError
 
 
+class Serving(Delegation):
+    """A call that serves another API under the same id.
+
+    Args:
+        call: The call around.
+    """
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def failed(self, error: BaseException) -> None:
+        """Do nothing; the call around fails as well, or knows what to do."""
+
+    def returned(self, result: Any) -> Any:
+        """Let the call around know its source, and hand on the result as it is."""
+        self._call.served_by(result)
+        return result
+
+
 class Alias(Delegation):
     """A call that serves another API: what is noticed of it is noticed of the call around.
 
@@ -61,6 +80,7 @@ class Alias(Delegation):
 
     def __init__(self, calls: Calls, call: Call, around: Around) -> None:
         self._calls = calls
+        self._call = call
         self._id = around.id
         calls.open[around.id] = call
         self._token = call_around.set(around)
@@ -77,8 +97,9 @@ class Alias(Delegation):
         self._leave()
 
     def returned(self, result: Any) -> Any:
-        """Step out and hand on the result as it is."""
+        """Step out, let the call around know its source, and hand on the result as it is."""
         self._leave()
+        self._call.served_by(result)
         return result
 
 
@@ -111,6 +132,7 @@ class Call(Delegation):
         self._error: dict[str, Value] = {}
         self._deltas: Deltas | None = None
         self._watch: Watch | None = None
+        self._source: Any = None
         self._adopted: list[int] = []
         self._attempt_of = attempt_of
         self.attempt: Call | None = None
@@ -243,6 +265,18 @@ class Call(Delegation):
         self._guard(lambda: self._end(None))
         return result
 
+    def served_by(self, result: Any) -> None:
+        """Remember the stream that is translated for the caller: it keeps the provider's chunks.
+
+        Args:
+            result: What LiteLLM returned to itself. Never raises.
+        """
+        try:
+            if is_stream(result) and hasattr(result, "chunks"):
+                self._source = result
+        except Exception as error:
+            self._calls.on_error(f"reading a {type(result).__name__}", error)
+
     def _guard(self, step: Callable[[], None]) -> None:
         try:
             step()
@@ -256,7 +290,9 @@ class Call(Delegation):
 
         def end(error: BaseException | None) -> None:
             self._told |= _responses.told_of_stream(stream)
-            self._told |= _responses.usage_kept_by(stream)
+            source, self._source = self._source, None
+            self._told |= _responses.usage_kept_by(stream if source is None else source)
+            self._told["translated"] = source is not None
             self._end(error)
 
         self._watch = Watch(self.span, self._deltas, end, self._calls.on_error)
@@ -338,9 +374,11 @@ class Call(Delegation):
 
     def _with_usage(self, span: Span) -> Span:
         outputs, kept = span.outputs, self._told.get("usage")
-        if kept is not None and isinstance(outputs, Mapping):
-            outputs = {**outputs, "usage": kept}
         usage = _responses.usage_of(outputs)
+        passed_on = usage is not None and self._told.get("translated")
+        if kept is not None and isinstance(outputs, Mapping) and not passed_on:
+            outputs = {**outputs, "usage": kept}
+            usage = _responses.usage_of(outputs)
         if usage is not None and kept is None and self._told.get("keeps_chunks"):
             usage = attrs.evolve(usage, source=UsageSource.ESTIMATED)  # LiteLLM made it up
         if usage is None and self._deltas is not None:

@@ -8,7 +8,7 @@ from typing import Any
 from trace_core import Tracer
 from trace_litellm import _requests
 from trace_litellm._around import BRIDGES, Around, call_around, is_delegation, new_call_id
-from trace_litellm._call import Alias, Call, Delegation
+from trace_litellm._call import Alias, Call, Delegation, Serving
 from trace_litellm._patch import Hook, Original
 from trace_litellm._targets import Found, Target
 
@@ -82,7 +82,7 @@ class Calls:
             around = call_around.get()
             if around is not None:
                 if is_delegation(around, found.target, kwargs):
-                    return self._delegated(around)
+                    return self._delegated(around, found.target)
                 if (around.family, found.target.family) in BRIDGES:
                     return self._bridged(around, found.target, kwargs)
             return self._new(found, args, kwargs, around)
@@ -106,12 +106,14 @@ class Calls:
             call.adopt(_argument("messages", found, args, kwargs))
         return call
 
-    def _delegated(self, around: Around) -> Delegation | None:
-        """Follow a retry, which calls the entry point again; nothing else of LiteLLM's own."""
+    def _delegated(self, around: Around, target: Target) -> Delegation | None:
+        """Follow a retry, which calls the entry point again, and what serves another API."""
         call = self.open.get(around.id)
-        if call is None or not call.retrying:
+        if call is None:
             return None
-        return call.next_attempt()
+        if call.retrying:
+            return call.next_attempt()
+        return Serving(call) if around.family != target.family else None
 
     def _bridged(self, around: Around, target: Target, kwargs: dict[str, Any]) -> Delegation | None:
         """Let a call that serves another API speak for the call around."""
