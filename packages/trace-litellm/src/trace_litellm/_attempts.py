@@ -1,4 +1,4 @@
-"""Hooks on what LiteLLM does around its calls: retries, other threads, cool-downs."""
+"""Hooks on what LiteLLM and the SDKs below it do around calls: retries, threads, cool-downs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from types import FunctionType
 from typing import Any
 
-from trace_core import capture_context, snapshot
+from trace_core import Value, capture_context, semconv, snapshot
 from trace_litellm import _targets
 from trace_litellm._around import around_here
 from trace_litellm._call import Call
@@ -27,6 +27,7 @@ def hooks_of(calls: Calls) -> dict[FunctionType, Hook]:
         (_targets.PRE_CALL, lambda calls: calls.before_request),
         (_targets.RUN_ASYNC, carrying_context),
         *((place, noticing_retries) for place in _targets.RETRIES),
+        *((place, noticing_sdk_retries) for place in _targets.SDK_RETRIES),
         *((place, noticing_cooldowns) for place in _targets.COOLDOWNS),
     ]
     found = [(_targets.find_plain(place), make) for place, make in wanted]
@@ -105,6 +106,36 @@ def _wrap_function(call: Call, kwargs: dict[str, Any]) -> None:
     kwargs["original_function"] = attempt
 
 
+def noticing_sdk_retries(calls: Calls) -> Hook:
+    """Make the hook that notes on a call's span that its provider's SDK sends a request again.
+
+    Args:
+        calls: Knows the open calls.
+    """
+
+    def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        call = calls.call_around()
+        if call is not None:
+            try:
+                call.sent_again(_why_again(sys.exc_info()[1], kwargs.get("response")))
+            except Exception as trouble:
+                calls.on_error("noting a retry of the SDK's", trouble)
+        return original(*args, **kwargs)
+
+    return hook
+
+
+def _why_again(error: BaseException | None, response: Any) -> dict[str, Value]:
+    """Name the failure that the SDK is handling; its text may hold what must not be recorded."""
+    status = snapshot(getattr(response, "status_code", None))
+    kind = type(error).__name__ if error is not None else None
+    found: dict[str, Value] = {
+        semconv.HTTP_RESPONSE_STATUS_CODE: status,
+        semconv.ERROR_TYPE: kind if status is None else str(status),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def noticing_cooldowns(calls: Calls) -> Hook:
     """Make the hook that notes on a Router's span which deployment is taken out of use.
 
@@ -132,6 +163,6 @@ def _note_cooldown(call: Call, details: dict[str, Any]) -> None:
         {
             "litellm.model_id": snapshot(details.get("deployment")),
             "litellm.router.cooldown_seconds": snapshot(details.get("time_to_cooldown")),
-            "http.response.status_code": snapshot(details.get("exception_status")),
+            semconv.HTTP_RESPONSE_STATUS_CODE: snapshot(details.get("exception_status")),
         },
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from trace_core import (
+    Event,
     OpenSpan,
     Span,
     SpanKind,
@@ -138,6 +139,7 @@ class Call(Delegation):
         self.attempt: Call | None = None
         self.tries = 0
         self.requests = 0
+        self.resent: tuple[Event, ...] = ()
         self.endpoint: str | None = None
         self.provider: str | None = None
         self.above = above
@@ -211,6 +213,18 @@ class Call(Delegation):
         if isinstance(provider, str):
             self.provider = provider
 
+    def sent_again(self, details: dict[str, Value]) -> None:
+        """Take notice that a provider's SDK sends the request again, for LiteLLM unseen.
+
+        Args:
+            details: Why, as attributes of the event.
+        """
+        if self.attempt is not None:
+            self.attempt.sent_again(details)
+            return
+        now = self.span.start_ns + self.span.elapsed_ns
+        self.resent = (*self.resent, Event(_responses.SDK_RETRY_EVENT, now, details))
+
     # Retries: the call becomes the parent of its attempts.
 
     def retry(self, error: BaseException | None) -> None:
@@ -226,6 +240,7 @@ class Call(Delegation):
         first.span.start_with(self.span)
         first.endpoint, first.provider = self.endpoint, self.provider
         first.requests = self.requests
+        first.resent, self.resent = self.resent, ()
         first.failed(error if error is not None else RuntimeError("unknown"))
 
     def next_attempt(self) -> Call | None:
@@ -323,7 +338,7 @@ class Call(Delegation):
     def _complete(self, span: Span) -> Span:
         """Make sense of what was copied."""
         outputs = snapshot(span.outputs) if self._deltas is None else self._deltas.outputs()
-        span = attrs.evolve(span, outputs=outputs)
+        span = attrs.evolve(span, outputs=outputs, events=(*self.resent, *span.events))
         span = _responses.describe(span, self._attributes(span))
         if self.parent:
             return span
@@ -345,6 +360,7 @@ class Call(Delegation):
             _responses.REGION: told.get("region_name"),
             _responses.OVERHEAD: told.get("litellm_overhead_time_ms"),
             _responses.REQUESTS: self.requests or None,
+            _responses.SDK_RETRIES: len(self.resent) or None,
             semconv.CACHE_HIT: None if failed or self.parent else self._cache_hit(),
         }
 

@@ -36,6 +36,9 @@ RATE_LIMIT_PREFIX: Final = "litellm.ratelimit."
 REGION: Final = "litellm.region"
 REQUESTS: Final = "litellm.requests"
 """Requests to a provider that LiteLLM made for this call; retries inside a provider's SDK apart."""
+SDK_RETRIES: Final = "litellm.sdk_retries"
+"""How often the OpenAI SDK sent a request again by itself: ``max_retries``."""
+SDK_RETRY_EVENT: Final = "litellm.sdk_retry"
 _PROVIDERS: Final = {
     "azure": "azure.ai.openai",
     "azure_ai": "azure.ai.inference",

@@ -227,6 +227,11 @@ RETRIES: Final = tuple(
     for name in ("completion", "acompletion", "responses", "aresponses")
 )
 """Call a function again until it succeeds. Called while the first failure is being handled."""
+SDK_RETRIES: Final = tuple(
+    f"openai._base_client:{client}._sleep_for_retry"
+    for client in ("SyncAPIClient", "AsyncAPIClient")
+)
+"""Where the OpenAI SDK waits before it sends a request again; LiteLLM is told nothing of it."""
 COOLDOWNS: Final = (
     "litellm.router_utils.cooldown_handlers:set_cooldown_deployments",
     "litellm.router_utils.cooldown_handlers:_set_cooldown_deployments",
