@@ -66,6 +66,7 @@ class Expect:
         error: The error category; ``None``: the span is OK.
         text: What must be found in its outputs.
         attributes: Attributes it must have, among others.
+        events: Names of its events, but that of an exception.
         below: The spans below it, in order of their start.
     """
 
@@ -76,6 +77,7 @@ class Expect:
     error: str | None = None
     text: str | None = TEXT
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    events: tuple[str, ...] = ()
     below: tuple[Expect, ...] = ()
 
 
@@ -700,6 +702,54 @@ def retries_async(w: World) -> Any:
 )
 def retries_in_vain(w: World) -> Any:
     return raised(lambda: w.litellm.completion(CLAUDE, MESSAGES, num_retries=2, **w.anthropic()))
+
+
+def sent_again(times: int, **more: Any) -> Expect:
+    """A call whose request the OpenAI SDK sends again by itself."""
+    attributes = {"litellm.sdk_retries": times, "litellm.requests": 1, **more.pop("attributes", {})}
+    return chat(attributes=attributes, events=("litellm.sdk_retry",) * times, **more)
+
+
+BUSY = Scenario(status=500, fail_times=2, retry_after=0.01)
+
+
+@case(sent_again(2), script=BUSY)
+def sdk_retries(w: World) -> Any:
+    return w.litellm.completion(GPT, MESSAGES, **w.openai(max_retries=2))
+
+
+@case(sent_again(2), script=BUSY)
+def sdk_retries_async(w: World) -> Any:
+    return asyncio.run(w.litellm.acompletion(GPT, MESSAGES, **w.openai(max_retries=2)))
+
+
+@case(
+    sent_again(1, usage=None, cost=None, error="rate_limit", text=None),
+    script=Scenario(status=429, retry_after=0.01),
+)
+def sdk_retries_in_vain(w: World) -> Any:
+    return raised(lambda: w.litellm.completion(GPT, MESSAGES, **w.openai(max_retries=1)))
+
+
+@case(sent_again(1), script=Scenario(cut_after=0, fail_times=1))
+def sdk_retry_of_a_cut(w: World) -> Any:
+    return w.litellm.completion(GPT, MESSAGES, **w.openai(max_retries=1))
+
+
+@case(
+    attempts(
+        sent_again(
+            2, usage=None, cost=None, error="provider", text=None, attributes={"trace.attempt": 1}
+        ),
+        failed(2),
+        attempt(3),
+    ),
+    script=Scenario(status=500, fail_times=4, retry_after=0.01),
+    since=(1, 65, 8),
+)
+def sdk_retries_in_retries(w: World) -> Any:
+    """LiteLLM hands ``num_retries`` on to the SDK too, but only in its first attempt."""
+    return w.litellm.completion(GPT, MESSAGES, num_retries=2, **w.openai(max_retries=1))
 
 
 @case(

@@ -147,6 +147,7 @@ def check_span(span: Span, expect: Expect) -> None:
     check_cost(span, expect.cost)
     for name, value in expect.attributes.items():
         assert span.attributes.get(name) == value, name
+    assert tuple(e.name for e in span.events if e.name != "exception") == expect.events
     if expect.text is not None:
         assert expect.text in json.dumps(span.outputs, ensure_ascii=False).replace('\\"', '"')
     if expect.error is not None:
