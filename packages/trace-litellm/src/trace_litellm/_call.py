@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -13,6 +13,7 @@ from trace_core import (
     Event,
     OpenSpan,
     Span,
+    SpanContext,
     SpanKind,
     StatusCode,
     TokenUsage,
@@ -20,7 +21,6 @@ from trace_core import (
     Value,
     current_context,
     semconv,
-    snapshot,
     use_parent,
 )
 from trace_litellm import _requests, _responses
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 _PRICES: Final = ("input_cost_per_token", "output_cost_per_token")
 _CACHED: Final = "cached_response"
-_HERE: Final = nullcontext()
 
 
 class Delegation:
@@ -127,28 +126,29 @@ class Call(Delegation):
     ) -> None:
         self._calls = calls
         self._target = target
-        self._family = _responses.FAMILIES[target.family]
         self._given = given
-        self._told: dict[str, Value] = {}
-        self._error: dict[str, Value] = {}
-        self._deltas: Deltas | None = None
-        self._watch: Watch | None = None
-        self._source: Any = None
-        self._adopted: list[int] = []
         self._attempt_of = attempt_of
-        self.attempt: Call | None = None
-        self.tries = 0
-        self.requests = 0
-        self.resent: tuple[Event, ...] = ()
-        self.endpoint: str | None = None
-        self.provider: str | None = None
         self.above = above
-        self.retrying = False
         self.parent = target.parent or _falls_back(target, kwargs)
         self.id: str = attempt_of.id if attempt_of is not None else self._choose_id(kwargs)
         self.span = self._start(kwargs)
         self.span.complete = self._complete
         self._enter()
+
+    # Until they are known; on the class, because most calls end without most of them.
+    _told: Mapping[str, Any] = MappingProxyType({})
+    _error: Mapping[str, Value] = MappingProxyType({})
+    _deltas: Deltas | None = None
+    _watch: Watch | None = None
+    _source: Any = None
+    _adopted: tuple[int, ...] = ()
+    attempt: Call | None = None
+    tries = 0
+    requests = 0
+    resent: tuple[Event, ...] = ()
+    endpoint: Any = None
+    provider: str | None = None
+    retrying = False
 
     def _choose_id(self, kwargs: dict[str, Any]) -> str:
         """Choose the call's id, as LiteLLM would have, unless the caller did."""
@@ -160,44 +160,46 @@ class Call(Delegation):
         return str(chosen)
 
     def _start(self, kwargs: Mapping[str, Any]) -> OpenSpan:
-        target = self._target
+        target, above = self._target, self.above
         attributes = _requests.call_attributes(kwargs)
         attributes[semconv.OPERATION_NAME] = target.operation
-        if self.above is not None and self.above.parent:
-            self.above.tries += 1
-            attributes[semconv.ATTEMPT] = self.above.tries
-        name = f"{target.name} {self._given.get('model') or ''}".rstrip()
+        if above is not None and above.parent:
+            above.tries += 1
+            attributes[semconv.ATTEMPT] = above.tries
+        model = self._given.get("model")
+        name = f"{target.name} {model}" if model else target.name
         kind = SpanKind.CHAIN if self.parent and target.kind is SpanKind.LLM else target.kind
-        with self._parent(kwargs):
-            span = self._calls.tracer.start(name, kind=kind, attributes=attributes)
-        span.inputs = self._given  # copied already
-        return span
+        parent = self._remote_parent(kwargs)
+        if parent is None:
+            return self._calls.tracer.open(name, kind, self._given, attributes)
+        with use_parent(parent):
+            return self._calls.tracer.open(name, kind, self._given, attributes)
 
-    def _parent(self, kwargs: Mapping[str, Any]) -> AbstractContextManager[Any]:
+    def _remote_parent(self, kwargs: Mapping[str, Any]) -> SpanContext | None:
         """Find the parent where it is not simply the current span."""
-        if self.above is not None and call_around.get() is None:
-            return use_parent(self.above.span.context)  # in a thread of LiteLLM's own
-        if self.above is None and current_context() is None:
-            remote = _requests.remote_parent(kwargs)
-            return _HERE if remote is None else use_parent(remote)
-        return _HERE
+        if self.above is not None:  # if nothing is around, this is a thread of LiteLLM's own
+            return self.above.span.context if call_around.get() is None else None
+        if _requests.PROXY_REQUEST in kwargs and current_context() is None:
+            return _requests.remote_parent(kwargs)
+        return None
 
     def _enter(self) -> None:
         if self._attempt_of is None:
             self._calls.open[self.id] = self
-        deactivate = self._calls.tracer.activate(self.span)
-        token = call_around.set(Around(self.id, self._target.family, self.parent))
+        self._deactivate = self._calls.tracer.activate(self.span)
+        self._token = call_around.set(Around(self.id, self._target.family, self.parent))
 
-        def leave() -> None:
-            call_around.reset(token)
-            deactivate()
-
-        self._leave = leave
+    def _leave(self) -> None:
+        try:
+            call_around.reset(self._token)
+            self._deactivate()
+        except Exception as error:
+            self._calls.on_error("leaving a call", error)
 
     def adopt(self, messages: Any) -> None:
         """Become the parent of calls made with these messages in threads of LiteLLM's own."""
         shared = [messages, *messages] if isinstance(messages, (list, tuple)) else [messages]
-        self._adopted = [id(one) for one in shared]
+        self._adopted = tuple(id(one) for one in shared)
         self._calls.adopting.update(dict.fromkeys(self._adopted, self))
 
     def requested(self, logging: Any, details: Any) -> None:
@@ -205,13 +207,9 @@ class Call(Delegation):
         if self.attempt is not None:
             self.attempt.requested(logging, details)
         self.requests += 1
-        if isinstance(details, Mapping):
-            url = details.get("api_base")
-            if url is not None:
-                self.endpoint = str(url)
-        provider = logging.model_call_details.get("custom_llm_provider")
-        if isinstance(provider, str):
-            self.provider = provider
+        if type(details) is dict:
+            self.endpoint = details.get("api_base") or self.endpoint
+        self.provider = logging.model_call_details.get("custom_llm_provider") or self.provider
 
     def sent_again(self, details: dict[str, Value]) -> None:
         """Take notice that a provider's SDK sends the request again, for LiteLLM unseen.
@@ -257,8 +255,8 @@ class Call(Delegation):
 
     def failed(self, error: BaseException) -> None:
         """End the span for an exception on its way to the caller. Never raises."""
-        self._guard(self._leave)
-        self._guard(lambda: self._end(error))
+        self._leave()
+        self._end(error)
 
     def returned(self, result: Any) -> Any:
         """End the span of an answer, or follow a stream.
@@ -269,15 +267,15 @@ class Call(Delegation):
         Returns:
             The same object; for a stream, a proxy of it.
         """
-        self._guard(self._leave)
+        self._leave()
         try:
             if is_stream(result):
                 return self._follow(result)
             self._told = _responses.told_of(result)
-            self.span.outputs = self._family.outputs(result)
+            self.span.outputs = _responses.FAMILIES[self._target.family].outputs(result)
         except Exception as error:
             self._calls.on_error(f"reading a {type(result).__name__}", error)
-        self._guard(lambda: self._end(None))
+        self._end(None)
         return result
 
     def served_by(self, result: Any) -> None:
@@ -292,22 +290,19 @@ class Call(Delegation):
         except Exception as error:
             self._calls.on_error(f"reading a {type(result).__name__}", error)
 
-    def _guard(self, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except Exception as error:
-            self._calls.on_error("ending a call", error)
-
     def _follow(self, stream: Any) -> StreamProxy:
         self._told = _responses.told_of_stream(stream)
-        self._deltas = self._family.deltas(stream)
+        self._deltas = _responses.FAMILIES[self._target.family].deltas(stream)
         self._stop_holding()
 
         def end(error: BaseException | None) -> None:
-            self._told |= _responses.told_of_stream(stream)
             source, self._source = self._source, None
-            self._told |= _responses.usage_kept_by(stream if source is None else source)
-            self._told["translated"] = source is not None
+            self._told = {
+                **self._told,
+                **_responses.told_of_stream(stream),
+                **_responses.usage_kept_by(stream if source is None else source),
+                "translated": source is not None,
+            }
             self._end(error)
 
         self._watch = Watch(self.span, self._deltas, end, self._calls.on_error)
@@ -319,9 +314,13 @@ class Call(Delegation):
         return self._leave
 
     def _end(self, error: BaseException | None) -> None:
-        self._stop_holding()
-        if error is not None:
-            self._error = error_attributes(error)
+        """End the span. Never raises."""
+        try:
+            self._stop_holding()
+            if error is not None:
+                self._error = error_attributes(error)
+        except Exception as trouble:
+            self._calls.on_error("ending a call", trouble)
         self.span.end(error)
 
     def _stop_holding(self) -> None:
@@ -337,7 +336,9 @@ class Call(Delegation):
 
     def _complete(self, span: Span) -> Span:
         """Make sense of what was copied."""
-        outputs = snapshot(span.outputs) if self._deltas is None else self._deltas.outputs()
+        self._told = _responses.told(self._told)
+        deltas = self._deltas
+        outputs = _responses.response_outputs(span.outputs) if deltas is None else deltas.outputs()
         span = attrs.evolve(span, outputs=outputs, events=(*self.resent, *span.events))
         span = _responses.describe(span, self._attributes(span))
         if self.parent:
@@ -366,7 +367,8 @@ class Call(Delegation):
 
     def _url(self) -> str | None:
         asked = self._given.get("api_base") or self._given.get("base_url")
-        return self.endpoint or _text(self._told.get("api_base")) or _text(asked)
+        used = str(self.endpoint) if self.endpoint else None
+        return used or _text(self._told.get("api_base")) or _text(asked)
 
     def _cache_hit(self) -> bool:
         told = self._told
@@ -374,7 +376,8 @@ class Call(Delegation):
 
     def _provider_name(self) -> str | None:
         told = _text(self._told.get("custom_llm_provider"))
-        return self.provider or (told if told != _CACHED else None) or self._guessed_provider()
+        used = _text(self.provider)
+        return used or (told if told != _CACHED else None) or self._guessed_provider()
 
     def _guessed_provider(self) -> str | None:
         """Ask LiteLLM which provider serves a model, where no request was made: a cache hit."""

@@ -6,7 +6,8 @@ On the caller's thread they are only copied; `request_attributes` is for the sin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from itertools import chain
+from typing import Any, Final, Literal, TypeAlias
 
 from trace_core import ConfigurationError, SpanContext, Value, semconv, snapshot
 from trace_litellm._responses import MODEL_ID
@@ -142,7 +143,7 @@ _PROXY_BOOKKEEPING: Final = frozenset(
     }
 )
 """Notes of the proxy's that are left out where it is the proxy that wrote them."""
-_PROXY_REQUEST: Final = "proxy_server_request"
+PROXY_REQUEST: Final = "proxy_server_request"
 """The parameter in which the proxy tells of the HTTP request that a call is made for."""
 
 
@@ -160,25 +161,41 @@ def inputs(
         The given parameters that are not ``None``, by name.
     """
     found: dict[str, Value] = {}
-    for name, value in zip(parameters, args, strict=False):  # too many: LiteLLM will say so
-        _copy_into(found, name, value)
-    for name, value in kwargs.items():
-        _copy_into(found, name, value)
+    given = kwargs.items()
+    if args:  # too many of them: LiteLLM will say so
+        given = chain(zip(parameters, args, strict=False), given)  # type: ignore[assignment]
+    for name, value in given:
+        if value is None:
+            continue
+        treatment = _treatments.get(name) or _judge(name)
+        if treatment == "drop":
+            continue
+        if treatment == "withhold":
+            withheld(value)
+        elif type(value) in _ATOMS:
+            found[name] = value
+        else:
+            found[name] = snapshot(value) if treatment == "copy" else _clean(name, value)
     return found
 
 
-def _copy_into(found: dict[str, Value], name: str, value: Any) -> None:
-    if value is None or name in _INTERNAL or name.startswith("_"):
-        return
-    if is_secret(name):
-        withheld(value)
-        return
-    if name in _CONTENT:
-        found[name] = snapshot(value)
-    elif value.__class__ in (str, bool, int, float):
-        found[name] = value
+_ATOMS: Final = frozenset({str, bool, int, float})
+_Treatment: TypeAlias = Literal["copy", "clean", "drop", "withhold"]
+_treatments: Final[dict[str, _Treatment]] = {}
+_MAX_TREATMENTS: Final = 1_024
+
+
+def _judge(name: str) -> _Treatment:
+    """Decide how a parameter of this name is recorded, once."""
+    if name in _INTERNAL or name.startswith("_"):
+        treatment: _Treatment = "drop"
+    elif is_secret(name):
+        treatment = "withhold"
     else:
-        found[name] = _clean(name, value)
+        treatment = "copy" if name in _CONTENT else "clean"
+    if len(_treatments) < _MAX_TREATMENTS:
+        _treatments[name] = treatment
+    return treatment
 
 
 def call_attributes(kwargs: Mapping[str, Any]) -> dict[str, Value]:
@@ -199,7 +216,7 @@ def call_attributes(kwargs: Mapping[str, Any]) -> dict[str, Value]:
         found[semconv.USER_ID] = snapshot(user)
     for name in ("litellm_metadata", "metadata"):
         metadata = kwargs.get(name)
-        if isinstance(metadata, Mapping):
+        if metadata is not None and isinstance(metadata, Mapping):
             found.update(_metadata(metadata))
     return found
 
@@ -232,7 +249,7 @@ def remote_parent(kwargs: Mapping[str, Any]) -> SpanContext | None:
     Returns:
         The span of another service; ``None`` where no valid header was sent.
     """
-    request = kwargs.get(_PROXY_REQUEST)
+    request = kwargs.get(PROXY_REQUEST)
     headers = request.get("headers") if isinstance(request, Mapping) else None
     header = headers.get("traceparent") if isinstance(headers, Mapping) else None
     if not isinstance(header, str):

@@ -7,7 +7,6 @@ the copies is for the sink's thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -52,7 +51,7 @@ _PROVIDERS: Final = {
     "watsonx": "ibm.watsonx.ai",
     "xai": "x_ai",
 }
-_ATOMS: Final = (str, float, int, bool)
+_ATOMS: Final = frozenset({str, float, int, bool, type(None)})
 _TOLD: Final = (
     "additional_headers",
     "api_base",
@@ -63,8 +62,11 @@ _TOLD: Final = (
     "model_id",
     "region_name",
     "response_cost",
+    "keeps_chunks",
+    "translated",
+    "usage",
 )
-"""What is read of ``_hidden_params``, LiteLLM's note on a response."""
+"""What is read of ``_hidden_params``, LiteLLM's note on a response; the last three are ours."""
 
 
 @attrs.frozen
@@ -81,16 +83,34 @@ class Family:
 
 
 def _response(result: Any) -> Any:
-    """Copy a response without LiteLLM's private notes on it.
+    """Copy a response: pydantic models as dictionaries, down to the last container of theirs.
 
-    Pydantic's own serializer does it in compiled code, in a third of the time a walk takes. What
-    it gives is plain but not yet normalised; that is for the sink's thread.
+    What it gives shares no container with the response but is not normalised yet; that, and
+    leaving out LiteLLM's private notes, is `response_outputs` for the sink's thread.
     """
-    serializer = getattr(type(result), "__pydantic_serializer__", None)
-    if serializer is not None:
-        with suppress(Exception):  # a field of another type than declared; the walk below can
-            return serializer.to_python(result, warnings=False)
-    outputs = snapshot(result)
+    cls = type(result)
+    if cls is list:
+        if result and type(result[0]) in _ATOMS:
+            return result.copy()  # an embedding vector, say
+        return [item if type(item) in _ATOMS else _response(item) for item in result]
+    if not hasattr(cls, "__pydantic_fields__"):
+        return snapshot(result)
+    fields: dict[str, Any] = result.__dict__.copy()
+    if extra := result.__pydantic_extra__:
+        fields.update(extra)
+    for name, value in fields.items():
+        if type(value) not in _ATOMS:
+            fields[name] = _response(value)
+    return fields
+
+
+def response_outputs(copied: Any) -> Value:
+    """Normalise a copied response, without LiteLLM's private notes on it.
+
+    Args:
+        copied: What `Family.outputs` made.
+    """
+    outputs = snapshot(copied)
     if isinstance(outputs, dict):
         outputs.pop("_response_ms", None)
         outputs.pop("_hidden_params", None)
@@ -305,33 +325,30 @@ def describe(span: Span, added: Mapping[str, Value]) -> Span:
     return attrs.evolve(span, attributes={**known, **span.attributes})
 
 
-def told_of(result: Any) -> dict[str, Value]:
-    """Copy what LiteLLM notes on a response or stream, as far as it is of use.
+def told_of(result: Any) -> dict[str, Any]:
+    """Take what LiteLLM notes on a response or stream; `told` reads it on the sink's thread.
 
     Args:
         result: A response, a stream, or a plain dictionary.
     """
     hidden = getattr(result, "_hidden_params", None)
-    if hidden is None and isinstance(result, dict):
+    if hidden is None and type(result) is dict:
         hidden = result.get("_hidden_params")
     if hidden is None:
         return {}
-    if not isinstance(hidden, Mapping):
-        hidden = getattr(hidden, "__dict__", {})
-    found: dict[str, Value] = {}
-    for name in _TOLD:
-        value = hidden.get(name)
-        if value is not None:
-            found[name] = value if type(value) in _ATOMS else _flat_copy(value)
-    return found
+    return dict(hidden) if isinstance(hidden, dict) else dict(getattr(hidden, "__dict__", ()))
 
 
-def _flat_copy(value: Any) -> Value:
-    """Copy a mapping of headers; they are made anew for each response and hold texts alone."""
-    return dict(value) if type(value) is dict else snapshot(value)
+def told(taken: Mapping[str, Any]) -> dict[str, Value]:
+    """Copy what is of use of LiteLLM's notes.
+
+    Args:
+        taken: What `told_of` and its like found.
+    """
+    return {name: snapshot(taken[name]) for name in _TOLD if taken.get(name) is not None}
 
 
-def told_of_stream(stream: Any) -> dict[str, Value]:
+def told_of_stream(stream: Any) -> dict[str, Any]:
     """Copy what LiteLLM notes on a stream, which says itself who provides it.
 
     Args:
