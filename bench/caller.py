@@ -1,148 +1,136 @@
-"""What tracing adds to a call, on the caller's thread and on all threads together.
+"""What one tracer adds to a call: on the caller's thread, on the wall and on all threads.
 
 One process; blocks of calls with and without tracing take turns, so that both see the same
-machine. Calls are answered by LiteLLM's own ``mock_response``: no network, no provider.
+machine, and neighbouring blocks are compared. Twenty seconds for one case:
 
-    python bench/caller.py [--rounds 40] [--calls 25]
+    python bench/caller.py --case "completion, 2 KB" --seconds 10
+    python bench/caller.py --tracer "trace_litellm" --tracer nobody --seconds 5   # every case
+
+``--tracer nobody`` shows the noise. ``added`` is the median of the differences between blocks.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
+import gc
 import json
-import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
-os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+from cases import Case, Clock, cases
+from tracers import TRACERS, Switch
 
-import litellm
-
-import trace_litellm
-from trace_core import Background, Span, Tracer
-
-MODEL = "openai/gpt-4o-mini"
-IMAGE = "data:image/png;base64," + "A" * 1_000_000
+PERCENTILES = (50, 95, 99)
 
 
-class Discard:
-    """A sink that takes everything and keeps nothing."""
-
-    def write(self, spans: Sequence[Span], /) -> None:
-        """Drop the spans."""
-
-    def flush(self, timeout: float = 5.0, /) -> bool:
-        """Have nothing to do."""
-        return True
-
-    def close(self, timeout: float = 5.0, /) -> None:
-        """Have nothing to do."""
+def percentiles(values: list[float]) -> dict[str, float]:
+    """Return median, 95th and 99th percentile."""
+    cuts = statistics.quantiles(values, n=100, method="inclusive")
+    return {f"p{p}": cuts[p - 1] for p in PERCENTILES}
 
 
-def text(size: int, parts: int) -> list[dict[str, Any]]:
-    """Make messages of so many characters in so many parts."""
-    return [{"role": "user", "content": "x" * (size // parts)} for _ in range(parts)]
+def come_to_rest(case: Case, switch: Switch) -> None:
+    """Wait until the threads of LiteLLM and of the tracer have done their work for the calls."""
+    for _ in range(50):
+        before = time.process_time_ns()
+        case.settle()
+        switch.flush()
+        time.sleep(0.01)
+        if time.process_time_ns() - before < 1_000_000:
+            return
 
 
-def image() -> list[dict[str, Any]]:
-    """Make a message with an image of a megabyte."""
-    parts = [{"type": "text", "text": "what?"}, {"type": "image_url", "image_url": {"url": IMAGE}}]
-    return [{"role": "user", "content": parts}]
+def block(case: Case, switch: Switch) -> tuple[Clock, float]:
+    """Do some calls.
+
+    Returns:
+        Their times, and the CPU time of the whole process for a unit, in microseconds.
+    """
+    clock = Clock()
+    case.run(Clock())  # the first after a swap compiles inline caches anew
+    come_to_rest(case, switch)
+    with (case.around or nullcontext)():
+        before = time.process_time_ns()
+        for _ in range(case.calls):
+            case.run(clock)
+        come_to_rest(case, switch)
+        spent = time.process_time_ns() - before
+    return clock, spent / 1e3 / case.calls / case.units
 
 
-def complete(messages: list[dict[str, Any]]) -> Callable[[], Any]:
-    """Make a call of ``completion``."""
-    return lambda: litellm.completion(MODEL, messages, mock_response="y" * 500)
-
-
-def stream(messages: list[dict[str, Any]], characters: int) -> Callable[[], int]:
-    """Make a call whose answer is streamed, three characters a chunk, and read it."""
-
-    def call() -> int:
-        answer = litellm.completion(MODEL, messages, mock_response="y" * characters, stream=True)
-        return sum(1 for _ in answer)
-
-    return call
-
-
-def concurrent(messages: list[dict[str, Any]]) -> Callable[[], None]:
-    """Make fifty calls of ``acompletion`` at once."""
-    loop = asyncio.new_event_loop()
-
-    async def gathered() -> None:
-        calls = (litellm.acompletion(MODEL, messages, mock_response="y" * 500) for _ in range(50))
-        await asyncio.gather(*calls)
-
-    return lambda: loop.run_until_complete(gathered())
-
-
-CASES: dict[str, tuple[Callable[[], Any], int]] = {
-    "completion 2 KB": (complete(text(2_000, 2)), 1),
-    "completion 50 KB": (complete(text(50_000, 60)), 1),
-    "completion 1 MB image": (complete(image()), 1),
-    "acompletion x50, each": (concurrent(text(2_000, 2)), 50),
-    "stream of 200 chunks, each chunk": (stream(text(2_000, 2), 600), 200),
-}
-
-
-def measure(call: Callable[[], Any], rounds: int, calls: int) -> dict[str, Any]:
+def measure(case: Case, switch: Switch, seconds: float) -> dict[str, Any]:
     """Take turns without and with tracing.
 
     Returns:
-        Medians in microseconds: of one call without, and of what tracing adds on the caller's
-        thread and on all threads.
+        Percentiles of a call without and with tracing, on the caller's thread and on the wall,
+        and what tracing adds, all in microseconds.
     """
-    tracer = Tracer(Background(Discard()))
-    blocks: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
-    singles: dict[bool, list[float]] = {False: [], True: []}
-    for number in range(2 * rounds):
-        traced = number % 2 == 1
-        on = trace_litellm.instrument(tracer) if traced else None
-        call()  # the first after a swap compiles inline caches anew
-        process = time.process_time_ns()
-        thread = time.thread_time_ns()
-        for _ in range(calls):
-            start = time.thread_time_ns()
-            call()
-            singles[traced].append((time.thread_time_ns() - start) / 1e3)
-        thread = time.thread_time_ns() - thread
-        tracer.flush(10)
-        process = time.process_time_ns() - process
-        blocks[traced].append((thread / 1e3 / calls, process / 1e3 / calls))
-        if on is not None:
-            on.uninstrument()
-    base, with_us = statistics.median(singles[False]), statistics.median(singles[True])
-    cpu = [statistics.median(b[1] for b in blocks[traced]) for traced in (False, True)]
-    return {"base_us": base, "added_us": with_us - base, "added_cpu_us": cpu[1] - cpu[0]}
+    singles = {False: Clock(), True: Clock()}
+    added: dict[str, list[float]] = {"thread": [], "wall": [], "cpu": []}
+    end = time.monotonic() + seconds
+    while time.monotonic() < end or len(added["cpu"]) < 4:
+        pair = {}
+        for traced in (False, True):
+            if traced:
+                switch.on()
+            clock, cpu = block(case, switch)
+            if traced:
+                switch.off()
+            singles[traced].thread += clock.thread
+            singles[traced].wall += clock.wall
+            medians = statistics.median(clock.thread), statistics.median(clock.wall)
+            pair[traced] = (*medians, cpu)
+        for name, off, on in zip(added, pair[False], pair[True], strict=True):
+            added[name].append(on - off)
+    return {
+        "off": {name: percentiles(getattr(singles[False], name)) for name in ("thread", "wall")},
+        "on": {name: percentiles(getattr(singles[True], name)) for name in ("thread", "wall")},
+        "added": {name: statistics.median(values) for name, values in added.items()},
+        "error": {name: _error(values) for name, values in added.items()},
+        "pairs": len(added["cpu"]),
+    }
+
+
+def _error(values: list[float]) -> float:
+    """Estimate the standard error of a median, from the middle half of the values."""
+    low, _, high = statistics.quantiles(values, n=4)
+    return 1.2533 * (high - low) / 1.349 / len(values) ** 0.5
+
+
+def line(tracer: str, name: str, found: dict[str, Any]) -> str:
+    """Describe a result to a human."""
+    added, error, base = found["added"], found["error"], found["off"]["thread"]["p50"]
+    parts = (f"{key} {added[key]:+8.2f} ±{error[key]:5.2f}" for key in added)
+    return (
+        f"{tracer:26} {name:32} without {base:8.1f} us   added: {'  '.join(parts)} us "
+        f"({100 * added['thread'] / base:+.2f}%)"
+    )
 
 
 def main() -> None:
-    """Measure every case and print a table, or JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--calls", type=int, default=25)
-    parser.add_argument("--case", action="append", choices=sorted(CASES))
+    """Measure and print: lines for humans, or JSON."""
+    known = cases()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--tracer", action="append", choices=TRACERS)
+    parser.add_argument("--case", action="append", choices=known)
+    parser.add_argument("--seconds", type=float, default=10, help="for each case")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    results = {}
-    for name, (call, per) in CASES.items():
-        if options.case and name not in options.case:
-            continue
-        calls = max(1, options.calls // (5 if per > 1 else 1))
-        found = measure(call, options.rounds, calls)
-        results[name] = {key: value / per for key, value in found.items()}
-        if not options.json:
-            one = results[name]
-            print(
-                f"{name:34} base {one['base_us']:9.1f} us   caller +{one['added_us']:6.2f} us "
-                f"({100 * one['added_us'] / one['base_us']:5.2f}%)   "
-                f"all threads +{one['added_cpu_us']:7.2f} us"
-            )
+    results: dict[str, dict[str, Any]] = {}
+    for tracer in options.tracer or ["trace_litellm, in memory"]:
+        switch = TRACERS[tracer]()
+        results[tracer] = {}
+        for name in options.case or known:
+            gc.collect()
+            found = results[tracer][name] = measure(known[name], switch, options.seconds)
+            if not options.json:
+                print(line(tracer, name, found), flush=True)
     if options.json:
-        print(json.dumps(results, indent=2))
+        print(json.dumps(results))
 
 
 if __name__ == "__main__":
