@@ -253,6 +253,13 @@ def chaos(session: nox.Session) -> None:
     _pytest(session, "tests/chaos")
 
 
+@nox.session(python=[COMPAT_PYTHON], requires=["build"])
+def scale(session: nox.Session) -> None:
+    """Write 10,000 spans from 8 programs to 2 MLflow servers on PostgreSQL, and kill one."""
+    _install(session, "test", "scale", extra="[mlflow]")
+    _pytest(session, "tests/scale", options=["-s"])
+
+
 @nox.session(python=False)
 def compat_report(session: nox.Session) -> None:
     """Write docs/reference/compatibility-results.md from what the compat sessions found."""

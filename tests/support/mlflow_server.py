@@ -13,6 +13,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -29,6 +30,7 @@ class MlflowServer:
         backend: The database; a new SQLite file in ``folder`` by default.
         port: Where it listens; a free port by default.
         options: More command-line options.
+        environment: More environment variables, such as an artifact store's credentials.
     """
 
     def __init__(
@@ -39,12 +41,14 @@ class MlflowServer:
         backend: str | None = None,
         port: int | None = None,
         options: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._folder = folder
         self._python = python
         self._backend = backend or f"sqlite:///{folder / 'server.db'}"
         self._port = port or free_port()
         self._options = options
+        self._environment = {**_environment(), **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -74,7 +78,7 @@ class MlflowServer:
             self._process = subprocess.Popen(
                 command,
                 cwd=self._folder,
-                env=_environment(),
+                env=self._environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
