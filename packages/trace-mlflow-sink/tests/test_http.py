@@ -214,6 +214,16 @@ def test_a_broken_server_costs_no_span(fake, sink):
         assert not isinstance(failure.value, Rejected)
 
 
+@pytest.mark.parametrize("status", [502, 504])
+def test_a_proxy_without_servers_behind_it_blames_no_span(fake, sink, status):
+    """However often it says so, also while it answers other requests."""
+    fake.on_spans = lambda names: status
+    for _ in range(12):
+        with pytest.raises(SinkError) as failure:
+            sink.write(spans("a"))
+        assert not isinstance(failure.value, Rejected)
+
+
 def test_a_lone_span_that_always_breaks_the_server_is_given_up(fake, sink):
     """It would hold up all others for ever."""
     fake.on_spans = lambda names: 500

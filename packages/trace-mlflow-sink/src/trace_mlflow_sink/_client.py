@@ -30,6 +30,8 @@ _PATIENCE: Final = (
     HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
+_GATEWAY: Final = (HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT)
+"""A proxy found no server behind it, which says nothing about the spans."""
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 
 
@@ -204,6 +206,8 @@ class Client:
             raise NotSupported(said)
         if status in _PATIENCE:
             raise RetryLater(said, _retry_after(answer.headers.get("Retry-After")))
+        if status in _GATEWAY:
+            raise Unavailable(said, broken=False)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise Unavailable(said, broken=True)
         raise Refused(said)
