@@ -14,6 +14,7 @@ from trace_core import (
     ConfigurationError,
     Cost,
     MemorySink,
+    OpenSpan,
     Scope,
     Span,
     SpanContext,
@@ -390,9 +391,9 @@ class Foreign:
     def attributes(self) -> Mapping[str, Value]:
         return {"foreign.depth": len(self.stack)}
 
-    def enter(self, context: SpanContext) -> Callable[[], None]:
-        self.stack.append(context)
-        return lambda: self.stack.remove(context)
+    def enter(self, span: OpenSpan) -> Callable[[], None]:
+        self.stack.append(span.context)
+        return lambda: self.stack.remove(span.context)
 
     def ended(self, span: Span) -> None:
         self.told.append(span.name)
@@ -434,7 +435,7 @@ def test_a_broken_bridge_costs_the_nesting_alone(
         def attributes(self) -> Mapping[str, Value]:
             raise OSError
 
-        def enter(self, context: SpanContext) -> Callable[[], None]:
+        def enter(self, span: OpenSpan) -> Callable[[], None]:
             raise OSError
 
         def ended(self, span: Span) -> None:

@@ -111,7 +111,7 @@ class Bridge(Protocol):
         """Return what only this moment knows: experiment, run, session. Travels on the span."""
         ...
 
-    def enter(self, context: SpanContext) -> Callable[[], None]:
+    def enter(self, span: OpenSpan) -> Callable[[], None]:
         """Make our span the other system's current one; the result undoes it."""
         ...
 
@@ -580,15 +580,15 @@ class Tracer:
             now = Current(span.context)
             token = current.set(now)
             return lambda: _leave_current(token, now)
-        undo = [self._enter(bridge, span.context) for bridge in self._bridges]
+        undo = [self._enter(bridge, span) for bridge in self._bridges]
         foreign = tuple(f.span_id if f else None for f in self._foreign())
         now = Current(span.context, foreign)
         token = current.set(now)
         return lambda: self._leave(token, now, undo)
 
-    def _enter(self, bridge: Bridge, context: SpanContext) -> Callable[[], None]:
+    def _enter(self, bridge: Bridge, span: OpenSpan) -> Callable[[], None]:
         try:
-            return bridge.enter(context)
+            return bridge.enter(span)
         except Exception as error:
             self.on_error("entering another tracer's context", error)
             return _nothing

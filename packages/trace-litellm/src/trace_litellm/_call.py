@@ -163,6 +163,8 @@ class Call(Delegation):
         target, above = self._target, self.above
         attributes = _requests.call_attributes(kwargs)
         attributes[semconv.OPERATION_NAME] = target.operation
+        if not target.parent:
+            attributes[_responses.CALL_ID] = self.id
         if above is not None and above.parent:
             above.tries += 1
             attributes[semconv.ATTEMPT] = above.tries

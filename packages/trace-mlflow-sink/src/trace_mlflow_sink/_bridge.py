@@ -11,10 +11,10 @@ import functools
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any, Final, ParamSpec, TypeVar
 
-from trace_core import Span, SpanContext, Value, after_fork, log_once, semconv
+from trace_core import OpenSpan, Span, SpanContext, Value, after_fork, log_once, semconv
 from trace_mlflow_sink import _convert, _keys, _messages, _safe, _where
 
 P = ParamSpec("P")
@@ -27,7 +27,10 @@ _REGISTERED_SECONDS: Final = 15.0
 _OPEN_SECONDS: Final = 3600.0
 """How long a trace stays whose end we never see."""
 _MOST_ADDITIONS: Final = 1_000
+_MOST_CALLS: Final = 10_000
 _SAMPLED: Final = 1
+_LITELLMS_LOGGER: Final = "litellm.integrations.mlflow"
+"""Where LiteLLM keeps what ``mlflow.litellm.autolog()`` and the callback ``mlflow`` record with."""
 
 
 def _guarded(default: D) -> Callable[[Callable[P, R]], Callable[P, R | D]]:
@@ -81,10 +84,29 @@ class _Mlflow:
         self.manager: Any = InMemoryTraceManager.get_instance
         self.nobody: Any = otel.INVALID_SPAN
         self.mirror: Any = _mirror_class(otel)
+        self.ours: dict[Value, None] = {}
+        """LiteLLM's ids of the last calls that we have recorded, oldest first."""
+        self._guards_logger = False
 
     def current(self) -> Any:
         """Return the OpenTelemetry span that MLflow holds current; never ``None``."""
         return self.provider.get_current_otel_span()
+
+    def record_once(self, call_id: Value) -> None:
+        """Have ``mlflow.litellm.autolog()`` leave out a call that is recorded by us.
+
+        Args:
+            call_id: LiteLLM's id of the call.
+        """
+        module = sys.modules.get(_LITELLMS_LOGGER)
+        if call_id is None or module is None:
+            return
+        if not self._guards_logger:
+            self._guards_logger = True
+            _leave_out_ours(self.ours, module)
+        self.ours[call_id] = None
+        while len(self.ours) > _MOST_CALLS:
+            self.ours.pop(next(iter(self.ours), None), None)
 
     def tracking_uri(self) -> str | None:
         """Return the tracking URI if someone has set one; asks no file system."""
@@ -99,6 +121,32 @@ class _Mlflow:
 @_guarded(None)
 def _load() -> _Mlflow:
     return _Mlflow()
+
+
+@_guarded(None)
+def _leave_out_ours(ours: Container[Value], module: Any) -> None:
+    """Make MLflow's logger, which is a class of LiteLLM's, skip a call that is ours already.
+
+    No list of callbacks is touched: the logger goes on with every call that is not ours.
+    """
+    for name in ("_handle_success", "_handle_failure"):
+        original = getattr(module.MlflowLogger, name)
+        setattr(module.MlflowLogger, name, _skipping(ours, original))
+
+
+def _skipping(ours: Container[Value], original: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(original)
+    def handle(self: object, kwargs: Mapping[str, Any], *rest: object) -> None:
+        if kwargs.get("litellm_call_id") not in ours:
+            return original(self, kwargs, *rest)
+        return log_once(
+            "mlflow.litellm.autolog",
+            "tracing: mlflow.litellm.autolog() is on as well; each call is recorded once, by "
+            "trace_litellm. Remove mlflow.litellm.autolog(), or call trace_litellm.autolog("
+            "disable=True) to have MLflow's record instead",
+        )
+
+    return handle
 
 
 def _mirror_class(otel: Any) -> Any:
@@ -206,11 +254,11 @@ class MlflowBridge:
         return self._portable[1]
 
     @_guarded(_nothing)
-    def enter(self, context: SpanContext) -> Callable[[], None]:
+    def enter(self, span: OpenSpan) -> Callable[[], None]:
         """Make our span MLflow's current one.
 
         Args:
-            context: Our span.
+            span: Our span.
 
         Returns:
             A function that undoes it, in the same thread or task.
@@ -218,7 +266,8 @@ class MlflowBridge:
         found = self._mlflow()
         if found is None or not self._nests(found):
             return _nothing
-        otel = found.otel
+        found.record_once(span.attributes.get(_keys.LITELLM_CALL_ID))
+        otel, context = found.otel, span.context
         ours = otel.SpanContext(
             int(context.trace_id, 16),
             int(context.span_id, 16),

@@ -28,6 +28,8 @@ METADATA_COST: Final = "mlflow.trace.cost"
 METADATA_SOURCE_RUN: Final = "mlflow.sourceRun"
 METADATA_FINAL: Final = "mlflow.trace.infoFinalized"
 """From then on, what later spans add to a total that is there already is not counted."""
+METADATA_SIZE_STATS: Final = "mlflow.trace.sizeStats"
+METADATA_SIZE_BYTES: Final = "mlflow.trace.sizeBytes"
 METADATA_SCHEMA: Final = "mlflow.trace_schema.version"
 
 # Ours, beside the names of trace_core.semconv
@@ -35,6 +37,11 @@ COST_SAVED: Final = "trace.cost.saved"
 """What a cache hit would have cost, in USD."""
 USAGE_SOURCE: Final = "trace.usage.source"
 """``estimated`` when the provider did not tell token counts."""
+
+AUTOMATIC: Final = "trace_litellm"
+"""Begins the scope of spans that ``mlflow.autolog(disable=True)`` is about."""
+LITELLM_CALL_ID: Final = "litellm.call_id"
+"""From its start on a span that records a call of LiteLLM's."""
 
 # Private: what the bridge saw at the moment of the call. Consumed here, never written to MLflow.
 PRIVATE_PREFIX: Final = "trace.mlflow."

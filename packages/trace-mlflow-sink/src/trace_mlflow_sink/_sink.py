@@ -20,8 +20,6 @@ from trace_mlflow_sink._store import StoreWriter
 
 _SERVER_EXIT_SECONDS: Final = 5.0
 _DATABASE_EXIT_SECONDS: Final = 30.0
-_AUTOMATIC: Final = "trace_litellm"
-"""The scope of spans that ``mlflow.autolog(disable=True)`` is about."""
 
 
 class _Writer(Protocol):
@@ -40,7 +38,7 @@ def _is_wanted(span: Span) -> bool:
     An open span would be stored as a finished one that ended in 1970.
     """
     said = span.attributes
-    automatic = span.scope.name.startswith(_AUTOMATIC)
+    automatic = span.scope.name.startswith(_keys.AUTOMATIC)
     off = said.get(_keys.DISABLED) or (automatic and said.get(_keys.AUTOLOG_DISABLED))
     return bool(span.end_ns) and not off and (bool(said.get(_keys.LIVE)) or _is_sampled(span))
 

@@ -1,0 +1,70 @@
+"""``mlflow.litellm.autolog()`` and ours at once: said once, and each call recorded once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from support.provider import Provider, Scenario
+
+PROGRAM = """
+import asyncio, json, sys
+import litellm, mlflow, trace_litellm
+from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
+litellm.suppress_debug_info = True
+mlflow.set_tracking_uri("sqlite:///both.db")
+mlflow.set_experiment("both")
+mlflow.litellm.autolog()
+ours = trace_litellm.autolog()
+where = dict(messages=[{"role": "user", "content": "hi"}], api_base=sys.argv[1], api_key="k")
+
+async def tasks():
+    await litellm.acompletion("openai/async", **where)
+    async for _ in await litellm.acompletion("openai/async-stream", stream=True, **where):
+        pass
+    try:
+        await litellm.acompletion("openai/both-bad", **where)
+    except litellm.BadRequestError:
+        pass
+    await GLOBAL_LOGGING_WORKER.flush()
+
+litellm.completion("openai/sync", **where)
+for _ in litellm.completion("openai/stream", stream=True, **where):
+    pass
+try:
+    litellm.completion("openai/both-bad", **where)
+except litellm.BadRequestError:
+    pass
+asyncio.run(tasks())
+assert ours.flush(60)
+mlflow.flush_trace_async_logging()
+both = [[s.name for s in t.data.spans] for t in mlflow.search_traces(return_type="list")]
+theirs = [c for c in litellm.success_callback if type(c).__name__ == "MlflowLogger" or c == "mlflow"]
+assert theirs, "MLflow's logger stays where it was"
+trace_litellm.autolog(disable=True)
+litellm.completion("openai/theirs", **where)
+mlflow.flush_trace_async_logging()
+alone = mlflow.search_traces(return_type="list", max_results=1)[0]
+print(json.dumps([sorted(both), [s.name for s in alone.data.spans]]))
+"""
+
+
+def test_each_call_is_recorded_once_and_said_once(provider: Provider, tmp_path: Path) -> None:
+    """By ours while it is on, by MLflow's afterwards; no list of LiteLLM's is touched."""
+    provider.script("both-bad", Scenario(status=400, error_body="no"))
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, provider.openai_base],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    both, theirs = json.loads(done.stdout.splitlines()[-1])
+    names = ("async", "async-stream", "both-bad", "both-bad", "stream", "sync")
+    assert both == [[f"chat openai/{name}"] for name in names]
+    assert theirs == ["litellm-completion"]
+    assert done.stderr.count("mlflow.litellm.autolog() is on as well") == 1, done.stderr
