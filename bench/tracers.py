@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -69,8 +71,169 @@ def durable() -> Switch:
     return _ours(trace_core.durable(Discard(), spool_dir=tempfile.mkdtemp(), environ={}))
 
 
-TRACERS: dict[str, Callable[[], Switch]] = {
-    "nobody": nobody,
-    "trace_litellm, in memory": in_memory,
-    "trace_litellm": durable,
+# Peers. Each keeps what it would send in memory or throws it away; MLflow has its own SQLite store.
+
+
+def _provider() -> Any:
+    """Make an OpenTelemetry provider whose exporter throws spans away at once."""
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+
+    class Nowhere(SpanExporter):
+        def export(self, spans: Any) -> SpanExportResult:
+            return SpanExportResult.SUCCESS
+
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(Nowhere()))
+    return provider
+
+
+def openinference() -> Switch:
+    """Trace with OpenInference's instrumentation."""
+    from openinference.instrumentation.litellm import LiteLLMInstrumentor
+
+    provider = _provider()
+    instrumentor = LiteLLMInstrumentor()
+    return Switch(
+        lambda: instrumentor.instrument(tracer_provider=provider), instrumentor.uninstrument
+    )
+
+
+def openllmetry() -> Switch:
+    """Trace with OpenLLMetry's instrumentation."""
+    from opentelemetry.instrumentation.litellm import LiteLLMInstrumentor
+
+    provider = _provider()
+    instrumentor = LiteLLMInstrumentor()
+    return Switch(
+        lambda: instrumentor.instrument(tracer_provider=provider), instrumentor.uninstrument
+    )
+
+
+def ddtrace() -> Switch:
+    """Trace with Datadog's library, its LLM spans dropped where they would be sent."""
+    os.environ.update(
+        DD_INSTRUMENTATION_TELEMETRY_ENABLED="false", DD_REMOTE_CONFIGURATION_ENABLED="false"
+    )
+    from ddtrace import patch, tracer
+    from ddtrace.contrib.internal.litellm.patch import unpatch
+    from ddtrace.llmobs import LLMObs
+
+    LLMObs.enable(ml_app="bench", integrations_enabled=False, agentless_enabled=False)
+    LLMObs._instance._llmobs_span_writer.enqueue = lambda *_: None  # noqa: SLF001
+    tracer._span_aggregator.writer.write = lambda *_, **__: None  # noqa: SLF001
+
+    def on() -> None:
+        from ddtrace.contrib.internal.litellm.patch import patch as again
+
+        patch(litellm=True)
+        again()
+
+    return Switch(on, unpatch)
+
+
+_LISTS = (
+    "callbacks",
+    "input_callback",
+    "success_callback",
+    "failure_callback",
+    "service_callback",
+    "_async_input_callback",
+    "_async_success_callback",
+    "_async_failure_callback",
+)
+
+
+def _callback(start: Callable[[], Any]) -> Switch:
+    """Trace with one of LiteLLM's callbacks; to turn it off, put LiteLLM's lists of them back."""
+    import litellm
+
+    before = {name: copy.copy(getattr(litellm, name)) for name in _LISTS}
+
+    def off() -> None:
+        for name, callbacks in before.items():
+            getattr(litellm, name)[:] = callbacks
+
+    return Switch(start, off)
+
+
+def otel_callback() -> Switch:
+    """Trace with LiteLLM's own OpenTelemetry callback."""
+    import litellm
+    from litellm.integrations.opentelemetry import OpenTelemetry, OpenTelemetryConfig
+
+    logger = OpenTelemetry(config=OpenTelemetryConfig(), tracer_provider=_provider())
+    return _callback(lambda: litellm.callbacks.append(logger))
+
+
+def langfuse() -> Switch:
+    """Trace with LiteLLM's Langfuse callback, whose HTTP client is LiteLLM's own mock of one."""
+    import litellm
+
+    os.environ.update(
+        LANGFUSE_MOCK="true",
+        LANGFUSE_PUBLIC_KEY="pk-bench",
+        LANGFUSE_SECRET_KEY="sk-bench",
+        LANGFUSE_HOST="http://127.0.0.1:9",
+    )
+
+    def on() -> None:
+        litellm.success_callback.append("langfuse")
+        litellm.failure_callback.append("langfuse")
+
+    return _callback(on)
+
+
+def mlflow() -> Switch:
+    """Trace with ``mlflow.litellm.autolog()`` into a SQLite database."""
+    import mlflow as library
+
+    library.set_tracking_uri(f"sqlite:///{tempfile.mkdtemp()}/mlflow.db")
+    library.set_experiment("bench")
+    return Switch(
+        library.litellm.autolog,
+        lambda: library.litellm.autolog(disable=True),
+        library.flush_trace_async_logging,
+    )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A tracer that can be measured.
+
+    Attributes:
+        make: Makes it ready.
+        packages: What pip installs for it beside LiteLLM; empty for our own.
+        module: What a program imports to use it.
+    """
+
+    make: Callable[[], Switch]
+    packages: tuple[str, ...] = ()
+    module: str = "trace_litellm"
+
+
+TRACERS: dict[str, Entry] = {
+    "nobody": Entry(nobody, module="litellm"),
+    "trace_litellm, in memory": Entry(in_memory),
+    "trace_litellm": Entry(durable),
+    "OpenInference": Entry(
+        openinference,
+        ("openinference-instrumentation-litellm==0.1.51", "opentelemetry-sdk"),
+        "openinference.instrumentation.litellm",
+    ),
+    "OpenLLMetry": Entry(
+        openllmetry,
+        ("opentelemetry-instrumentation-litellm==0.62.4", "opentelemetry-sdk", "wrapt"),
+        "opentelemetry.instrumentation.litellm",
+    ),
+    "LiteLLM's otel callback": Entry(
+        otel_callback,
+        ("opentelemetry-sdk", "opentelemetry-exporter-otlp"),
+        "litellm.integrations.opentelemetry",
+    ),
+    "ddtrace": Entry(ddtrace, ("ddtrace==4.16.0",), "ddtrace.llmobs"),
+    "langfuse callback": Entry(
+        langfuse, ("langfuse>=4.7,<5",), "litellm.integrations.langfuse.langfuse"
+    ),
+    "mlflow.litellm.autolog": Entry(mlflow, ("mlflow==3.17.2",), "mlflow"),
 }

@@ -1,0 +1,166 @@
+"""The page and the plot of what ``run.py`` measured."""
+
+from __future__ import annotations
+
+from typing import Any
+from xml.sax.saxutils import escape
+
+Results = dict[str, Any]
+HEAD = """# Performance
+
+What tracing costs the program that is traced, ours beside others', in one run of `nox -s bench`
+with LiteLLM {litellm} on CPython {python}, on a shared virtual machine of two processors.
+This page is written by that command.
+
+![What each tracer adds to a call](../images/performance.svg)
+
+"""
+METHOD = """## How it is measured
+
+- **The same call.** LiteLLM answers by its own `mock_response`: no network, no provider. So a call
+  costs what LiteLLM costs, and what a tracer adds is not lost in a provider's time.
+- **Taking turns.** Each tracer has an environment of its own and runs in fresh processes, which
+  alternate with the others'. In a process, blocks of calls without and with tracing alternate.
+- **Added** is the median of the differences between neighbouring blocks' first quartiles. The first
+  quartile, because the upper half of a block on a shared machine measures its neighbours.
+  CPU is that of all threads of the process, after they came to rest. `nobody` compares no tracing
+  with no tracing: what it shows is the noise, and a difference smaller than that says nothing.
+- **The cheapest honest exporter.** OpenTelemetry's tracers and ours "in memory" throw finished
+  spans away; `trace_litellm` redacts secrets and writes each span to its spool on disk, as
+  `autolog()` does; ddtrace drops them where it would send them; Langfuse uses the HTTP mock that
+  LiteLLM has for it; MLflow writes to SQLite, as it knows no other way on one machine.
+
+`python -m nox -s bench -- --quick` takes three minutes. One case is measured in twenty seconds by
+`python bench/caller.py --case "completion, 2 KB"`. What must not get slower unnoticed is guarded
+by counts of instructions, which need no clock: see `bench/instructions.py`.
+"""
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Make a table in Markdown, all columns but the first aligned to the right."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n\n"
+
+
+def _cases(calls: Results) -> list[str]:
+    return list(dict.fromkeys(case for by_case in calls.values() for case in by_case))
+
+
+def _case(case: str, calls: Results) -> str:
+    rows = []
+    ours = calls.get("trace_litellm", {}).get(case)
+    for tracer, by_case in calls.items():
+        if (one := by_case.get(case)) is None:
+            rows.append([tracer, *["failed"] * 8])
+            continue
+        added, off, on = one["added"], one["off"]["wall"], one["on"]["wall"]
+        times = f"{added['thread'] / ours['added']['thread']:.1f}x" if ours else ""
+        rows.append([
+            tracer,
+            f"{added['thread']:+,.1f} ± {one['error']['thread']:,.1f}",
+            f"{100 * added['thread'] / one['off']['thread']['p50']:+.1f}%",
+            "" if tracer == "nobody" else times,
+            f"{added['wall']:+,.1f}",
+            f"{added['cpu']:+,.1f}",
+            *(f"{off[p]:,.0f} → {on[p]:,.0f}" for p in ("p50", "p95", "p99")),
+        ])  # fmt: skip
+    head = ["added, µs", "caller's thread", "of LiteLLM's", "to ours", "wall", "CPU",
+            "wall p50, off → on", "p95", "p99"]  # fmt: skip
+    return f"### {case}\n\n" + table(head, rows)
+
+
+def _imports(imports: Results) -> str:
+    rows = [[t, f"{one['cpu_ms']:,.0f}", f"{one['wall_ms']:,.0f}", f"{one['mib']:,.0f}"]
+            for t, one in imports.items()]  # fmt: skip
+    head = ["import, after LiteLLM's", "CPU, ms", "wall, ms", "MiB"]
+    return "## Import\n\n" + table(head, rows)
+
+
+def _memory(memory: Results, pending: Results | None) -> str:
+    rows = [
+        [tracer, f"{one['calls']:,}", f"{one['mib'][0]:,.0f}", f"{one['mib'][-1]:,.0f}",
+         f"{one['mib'][-1] - one['mib'][0]:+.1f}"]
+        for tracer, one in memory.items() if one
+    ]  # fmt: skip
+    head = ["memory, MiB", "calls", "after the first 1,000", "after all", "drift"]
+    text = "## Memory\n\n" + table(head, rows)
+    if pending:
+        text += (
+            f"An open span takes {pending['bytes']:,.0f} bytes beside the {pending['payload']:,} "
+            "of its messages, which it shares with the program.\n\n"
+        )
+    return text
+
+
+def _delivery(growth: Results, through: Results) -> str:
+    rows = [[f"{one['spans']:,.0f}", f"{one['cpu_us']:.1f}", f"{one['wall_us']:.1f}"]
+            for one in growth.values()]  # fmt: skip
+    head = ["spans, through redaction and spool", "CPU of a span, µs", "wall, µs"]
+    text = "## Delivery\n\n" + table(head, rows)
+    rows = [[to, f"{one['per_second']:,.0f}", f"{one['cpu_us']:,.0f}"]
+            for to, one in through.items() if one]  # fmt: skip
+    return text + table(["spans of 2 KB to", "spans/s", "CPU of a span, µs"], rows)
+
+
+def page(results: Results) -> str:
+    """Write the page.
+
+    Args:
+        results: What ``run.py`` measured, in parts.
+
+    Returns:
+        Markdown.
+    """
+    text = HEAD.format(**results)
+    if calls := results.get("calls"):
+        text += "## Calls\n\nMicroseconds for a call; in streams, for a chunk.\n\n"
+        text += "".join(_case(case, calls) for case in _cases(calls))
+    if imports := results.get("imports"):
+        text += _imports(imports)
+    if memory := results.get("memory"):
+        text += _memory(memory, results.get("pending"))
+    if growth := results.get("growth"):
+        text += _delivery(growth, results["throughput"])
+    return text + METHOD
+
+
+BAR, LEFT, WIDTH = 20, 210, 420
+
+
+def plot(results: Results, case: str = "completion, 2 KB") -> str:
+    """Draw what each tracer adds to a call on the caller's thread and on all threads.
+
+    Returns:
+        An SVG.
+    """
+    found = {
+        tracer: by_case[case]["added"]
+        for tracer, by_case in results["calls"].items()
+        if case in by_case
+    }
+    longest = max([1.0, *(max(one["thread"], one["cpu"]) for one in found.values())])
+    height = 50 + len(found) * (2 * BAR + 8)
+    parts = [
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="760" height="{height}" '
+            'font-family="sans-serif" font-size="13">'
+        ),
+        f'<rect width="760" height="{height}" fill="white"/>',
+        (
+            f'<text x="10" y="22" font-weight="bold">{escape(case)}: added to a call, µs '
+            '(<tspan fill="#1f6feb">caller\'s thread</tspan>, '
+            '<tspan fill="#8c959f">CPU of all threads</tspan>)</text>'
+        ),
+    ]
+    for number, (tracer, one) in enumerate(found.items()):
+        top = 40 + number * (2 * BAR + 8)
+        parts.append(f'<text x="10" y="{top + BAR + 4}">{escape(tracer)}</text>')
+        for row, (key, colour) in enumerate((("thread", "#1f6feb"), ("cpu", "#8c959f"))):
+            width = max(0.0, one[key]) / longest * WIDTH
+            y = top + row * BAR
+            parts.append(
+                f'<rect x="{LEFT}" y="{y}" width="{width:.1f}" height="{BAR - 3}" '
+                f'fill="{colour}"/><text x="{LEFT + width + 6:.1f}" y="{y + 13}">'
+                f"{one[key]:,.0f}</text>"
+            )
+    return "\n".join([*parts, "</svg>"]) + "\n"

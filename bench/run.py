@@ -1,0 +1,191 @@
+"""Put every tracer beside every other: ``nox -s bench``, or ``nox -s bench -- --quick``.
+
+Each tracer has an environment of its own and is measured in fresh processes, which take turns
+with those of the others, round after round. The result is a page with a table and a plot.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from report import page, plot
+from tracers import TRACERS
+
+HERE = Path(__file__).parent
+OURS = ("nobody", "trace_litellm, in memory", "trace_litellm")
+SLOWER = 4  # processes may take so many times what they should
+Results = dict[str, Any]
+
+
+def environment(tracer: str, folder: Path, litellm: str) -> Path:
+    """Make the environment of a peer, once; ours is the one this runs in.
+
+    Returns:
+        Its Python.
+    """
+    packages = TRACERS[tracer].packages
+    if not packages:
+        return Path(sys.executable)
+    venv = folder / "".join(c if c.isalnum() else "-" for c in tracer)
+    python = venv / "bin" / "python"
+    if not (venv / "ready").exists():
+        subprocess.run(
+            ("uv", "venv", "-q", "--clear", "--python", sys.executable, venv), check=True
+        )
+        install = ("uv", "pip", "install", "-q", "-p", python, f"litellm=={litellm}", *packages)
+        subprocess.run(install, check=True)
+        (venv / "ready").touch()
+    return python
+
+
+def ask(python: Path, *arguments: str, limit: float = 300) -> Any:
+    """Run one of the measuring programs in a process of its own.
+
+    Returns:
+        What it printed, or ``None`` if it failed, which is told.
+    """
+    environ = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environ |= {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    command = (str(python), str(HERE / arguments[0]), *arguments[1:])
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            done = subprocess.run(
+                command,
+                env={**environ, "XDG_STATE_HOME": folder},
+                cwd=folder,
+                text=True,
+                capture_output=True,
+                timeout=limit,
+                check=True,
+            )
+            return json.loads(done.stdout.splitlines()[-1])
+        except subprocess.SubprocessError as error:
+            text = getattr(error, "stderr", None) or str(error)
+            print(f"failed: {' '.join(arguments)}: {str(text)[-600:]}", file=sys.stderr)
+            return None
+
+
+def callers(pythons: dict[str, Path], rounds: int, seconds: float, cases: list[str]) -> Results:
+    """Measure what each tracer adds to each kind of call, round after round."""
+    found: dict[str, dict[str, list[Any]]] = {tracer: {} for tracer in pythons}
+    for number in range(rounds):
+        for tracer, python in pythons.items():
+            print(f"round {number + 1} of {rounds}: {tracer}", file=sys.stderr, flush=True)
+            chosen = [part for case in cases for part in ("--case", case)]
+            arguments = ("--tracer", tracer, *chosen, "--seconds", str(seconds), "--json")
+            limit = 60 + SLOWER * seconds * len(cases)
+            one = ask(python, "caller.py", *arguments, limit=limit) or {tracer: {}}
+            for case, measured in one[tracer].items():
+                found[tracer].setdefault(case, []).append(measured)
+    return {
+        tracer: {case: middle(each) for case, each in by_case.items()}
+        for tracer, by_case in found.items()
+    }
+
+
+def middle(rounds: list[Any]) -> Any:
+    """Take the median of the rounds, number by number."""
+    first = rounds[0]
+    if isinstance(first, dict):
+        return {key: middle([one[key] for one in rounds]) for key in first}
+    return statistics.median(rounds)
+
+
+def footprints(pythons: dict[str, Path], repeats: int, calls: int) -> tuple[Results, Results]:
+    """Measure import and memory of each tracer."""
+    imports: Results = {}
+    memory: Results = {}
+    for tracer, python in pythons.items():
+        if tracer == "trace_litellm, in memory":
+            continue
+        arguments = ("footprint.py", "import", "--tracer", tracer)
+        ask(python, *arguments)  # compiles
+        taken = [one for _ in range(repeats) if (one := ask(python, *arguments))]
+        if taken and tracer != "nobody":
+            imports[tracer] = middle(taken)
+        if calls:
+            number = ("--calls", str(calls))
+            memory[tracer] = ask(python, "footprint.py", "memory", "--tracer", tracer, *number)
+    return imports, memory
+
+
+def deliveries(quick: bool) -> tuple[Results, Results]:
+    """Measure how fast our spans are delivered, and whether that depends on how many there are."""
+    here = Path(sys.executable)
+    sizes = (1_000, 10_000) if quick else (1_000, 10_000, 100_000)
+    growth = {}
+    for size in sizes:
+        rounds = [
+            ask(here, "delivery.py", "growth", "--spans", str(size))
+            for _ in range(1 if size > 10_000 else 3)
+        ]
+        growth[str(size)] = middle([one for one in rounds if one])
+    targets = ("jsonl", "spool") if quick else ("jsonl", "spool", "mlflow-sqlite", "mlflow-server")
+    spans = {"mlflow-sqlite": "2000", "mlflow-server": "2000"}
+    through = {
+        to: ask(here, "delivery.py", "throughput", "--to", to, "--spans", spans.get(to, "20000"))
+        for to in targets
+    }
+    return growth, through
+
+
+def main() -> None:
+    """Measure, and write table and plot."""
+    from cases import cases
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="3 minutes instead of 25")
+    parser.add_argument("--tracer", action="append", choices=TRACERS)
+    parser.add_argument("--case", action="append", choices=cases())
+    parser.add_argument("--part", action="append", choices=("calls", "footprint", "delivery"))
+    parser.add_argument("--rounds", type=int, help="of processes; 2, or 1 when quick")
+    parser.add_argument("--seconds", type=float, help="for a case in a round; 3, or 2 when quick")
+    parser.add_argument("--litellm", required=True, help="release")
+    parser.add_argument("--venvs", type=Path, required=True, help="folder for environments")
+    parser.add_argument("--results", type=Path, required=True, help="JSON, added to if there")
+    parser.add_argument("--page", type=Path, help="Markdown to write")
+    parser.add_argument("--image", type=Path, help="SVG to write")
+    options = parser.parse_args()
+    parts = options.part or ("calls", "footprint", "delivery")
+    quick = options.quick
+    tracers = options.tracer or list(TRACERS)
+    pythons = {one: environment(one, options.venvs, options.litellm) for one in tracers}
+    results: Results = {}
+    if options.results.exists():
+        results = json.loads(options.results.read_text())
+    chosen = options.case or (["completion, 2 KB"] if quick else list(cases()))
+    if "calls" in parts:
+        rounds, seconds = options.rounds or (1 if quick else 2), options.seconds or 3 - quick
+        new = callers(pythons, rounds, seconds, chosen)
+        for tracer, by_case in new.items():
+            results.setdefault("calls", {}).setdefault(tracer, {}).update(by_case)
+    if "footprint" in parts:
+        imports, memory = footprints(pythons, 1 if quick else 5, 0 if quick else 10_000)
+        results.setdefault("imports", {}).update(imports)
+        results.setdefault("memory", {}).update(memory)
+        results["pending"] = ask(Path(sys.executable), "footprint.py", "pending")
+    if "delivery" in parts:
+        results["growth"], results["throughput"] = deliveries(quick)
+    results["litellm"], results["when"] = options.litellm, time.strftime("%Y-%m")
+    results["python"] = sys.version.split()[0]
+    options.results.write_text(json.dumps(results, indent=1))
+    text = page(results)
+    if options.page:
+        options.page.write_text(text)
+    else:
+        print(text)
+    if options.image:
+        options.image.write_text(plot(results))
+
+
+if __name__ == "__main__":
+    main()
