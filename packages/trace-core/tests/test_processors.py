@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import attrs
@@ -16,6 +18,7 @@ from trace_core import (
     Event,
     JsonLinesSink,
     MemorySink,
+    Rejected,
     Span,
     SpanContext,
     SpanKind,
@@ -23,6 +26,7 @@ from trace_core import (
     StatusCode,
     TokenUsage,
     Tracer,
+    _errors,
     _secrets,
     drop_content,
     durable,
@@ -35,6 +39,8 @@ from trace_core import (
     sample,
     truncate,
 )
+from trace_core._cli import main
+from trace_core._redact import Redactor
 from trace_core._rules import RULES, matches
 
 PEM = (
@@ -265,6 +271,86 @@ def test_no_secret_reaches_the_disk(folder: Path, memory: MemorySink) -> None:
     assert everything.count(b'"name":"call"') >= 2 * len(SECRETS)
     for name, (_, secret) in SECRETS.items():
         assert json.dumps(secret)[1:-1].encode() not in everything, name
+
+
+def test_no_secret_is_logged_or_shown(
+    folder: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever fails with a secret in its error: no log, no dead letter, no command tells it."""
+    caplog.set_level(logging.DEBUG)
+    text = "\n".join(template.format(secret) for template, secret in SECRETS.values())
+    _fail_in_every_way(text, folder)
+    main(["spool", "show", "--dead", "--dir", str(folder)])
+    main(["spool", "show", "--json", "--dir", str(folder)])
+    shown = capfd.readouterr()
+    lines = [logging.Formatter().format(record) for record in caplog.records]
+    assert sum(" failed: ValueError: look: " in line for line in lines) == 2
+    assert any("Traceback" in line for line in lines)
+    assert shown.out.count("refused:") >= 2
+    files = [path.read_text("utf-8", "replace") for path in folder.rglob("*") if path.is_file()]
+    everything = "\n".join([shown.out, shown.err, *lines, *files])
+    for name, (_, secret) in SECRETS.items():
+        for written in (secret, json.dumps(secret)[1:-1], repr(secret)[1:-1]):
+            assert written not in everything, name
+
+
+def _fail_in_every_way(text: str, place: Path) -> None:
+    """Have a processor, a sink, a poisoned span and a refusal fail, each with a text."""
+    _errors._said.clear()  # each kind of trouble is told once
+
+    def choking(span: Span) -> Span:
+        if span.name == "choke":
+            raise ValueError(text)
+        return span
+
+    def failing(spans: Sequence[Span]) -> None:
+        if any(span.name == "refuse" for span in spans):
+            raise Rejected(text)
+        if any(span.name == "poison" for span in spans):
+            raise KeyError(text)
+        if any(span.name == "away" for span in spans):
+            raise ConnectionError(text)
+
+    sink = durable(failing, spool_dir=place, environ={}, processors=[choking], batch_size=2)
+    tracer = Tracer(sink)
+    for name in ("refuse", "poison", "well", "choke", "away"):
+        with contextlib.suppress(ValueError), tracer.span(name, inputs=text):
+            raise ValueError(text)
+        tracer.flush(1.0 if name != "away" else 0.1)
+    _errors.report("leaving a call", ValueError(text))
+    tracer.close(0.1)
+
+
+def test_the_doctor_keeps_secrets(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A password in the address of a sink is in neither the findings nor the complaints."""
+    monkeypatch.setenv("TRACE_SINKS", "mlflow:http://user:hunter2hunter2@127.0.0.1:5000")
+    main(["doctor"])
+    main(["doctor", "--json"])
+    main(["replay", __file__, "--to", "nosuch:http://user:hunter2hunter2@host"])
+    shown = capsys.readouterr()
+    assert "TRACE_SINKS" in shown.out
+    assert "nosuch" in shown.err
+    assert "hunter2hunter2" not in shown.out + shown.err
+
+
+def test_what_was_harmless_is_looked_at_again() -> None:
+    """A text seen before is redacted as soon as a secret in it becomes known."""
+    processor = redact()
+    span = fields_with("an-unprefixed-value")
+    assert processor(span) is span
+    assert processor(span) is span
+    remember_secret("an-unprefixed-value")
+    assert "an-unprefixed" not in encode(processor(span)).decode()
+
+
+def test_harmless_texts_are_remembered_within_limits() -> None:
+    """However many texts pass by, a redactor keeps about a megabyte of them."""
+    processor = Redactor((), {}, environment=False)
+    for number in range(3_000):
+        processor(fields_with(f"{number} " + "harmless " * 100))
+    assert sum(map(len, processor._cleaner._harmless)) < 1_000_000
 
 
 def test_a_failing_redactor_drops_the_content(memory: MemorySink) -> None:

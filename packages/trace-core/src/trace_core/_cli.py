@@ -16,7 +16,7 @@ import attrs
 
 from trace_core._codec import encode, to_dict
 from trace_core._deadletters import DeadLetters
-from trace_core._errors import ConfigurationError, TraceError
+from trace_core._errors import ConfigurationError, TraceError, without_secrets
 from trace_core._model import Span
 from trace_core._plugins import GROUP, load_sink, sink_names
 from trace_core._report import GROUPS, statistics, table
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except TraceError as error:
-        print_to(sys.stderr, f"trace-core: {error}\n")
+        print_to(sys.stderr, f"trace-core: {without_secrets(error)}\n")
         return 2
     except (KeyboardInterrupt, BrokenPipeError):
         return 130
@@ -278,12 +278,14 @@ def _loads(name: str) -> str:
     try:
         point.load()
     except (ImportError, AttributeError) as error:
-        return f"cannot be imported: {error}"
+        return without_secrets(f"cannot be imported: {error}")
     return "ok"
 
 
 def _checked(name: str) -> Any:
     try:
-        return setting(name)
+        found = setting(name)
     except ConfigurationError as error:
-        return f"wrong: {error}"
+        return without_secrets(f"wrong: {error}")
+    # such as a password in the address of a sink
+    return without_secrets(found) if isinstance(found, str) else found

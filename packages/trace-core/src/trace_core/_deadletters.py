@@ -13,7 +13,7 @@ import attrs
 
 from trace_core._codec import from_dict, to_dict, to_json
 from trace_core._delivery import Refusal
-from trace_core._errors import ConfigurationError, report
+from trace_core._errors import ConfigurationError, report, without_secrets
 from trace_core._model import Span
 
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -48,7 +48,7 @@ class DeadLetters:
         """Keep refused spans. A disk that does not take them is reported, not raised."""
         now = time.time_ns()
         lines = [
-            to_json({"reason": why, "time_ns": now, "span": to_dict(span)}) + "\n"
+            to_json({"reason": without_secrets(why), "time_ns": now, "span": to_dict(span)}) + "\n"
             for span, why in refused
         ]
         try:

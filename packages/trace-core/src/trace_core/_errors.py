@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -85,16 +86,32 @@ def log_once(key: str, message: str, *args: object, error: BaseException | None 
     Args:
         key: The kind of trouble; later calls with the same key say nothing.
         message: A logging format string.
-        *args: Its arguments.
+        *args: Its arguments; secrets in them are removed.
         error: The exception behind it, whose traceback is added at debug level.
     """
     with _said_lock:
         if key in _said:
             return
         _said.add(key)
-    logger.warning(message, *args)
-    if error is not None:
-        logger.debug("details of the above", exc_info=error)
+    logger.warning(message, *(a if isinstance(a, int) else without_secrets(a) for a in args))
+    if error is not None and logger.isEnabledFor(logging.DEBUG):
+        # as a text: handlers would write the traceback of an exception as it is
+        lines = traceback.format_exception(type(error), error, error.__traceback__)
+        logger.debug("details of the above\n%s", without_secrets("".join(lines)))
+
+
+def without_secrets(value: object) -> str:
+    """Return a value's text fit for a log: errors tell of requests, URLs and keys.
+
+    Args:
+        value: The value, such as an exception.
+    """
+    from trace_core._redact import clean_text  # imports this module
+
+    try:
+        return clean_text(text_of(value))
+    except Exception as error:
+        return f"<not shown: looking for secrets in it failed: {type(error).__name__}>"
 
 
 def report(where: str, error: BaseException) -> None:
@@ -110,8 +127,8 @@ def report(where: str, error: BaseException) -> None:
     )
 
 
-def text_of(error: BaseException) -> str:
-    """Return an exception's text, even of one that cannot be written as text.
+def text_of(error: object) -> str:
+    """Return the text of an exception, or of anything, even if it cannot be written as text.
 
     Args:
         error: The exception.

@@ -21,7 +21,7 @@ def _combined() -> Any:
     )
     options = re2.Options()
     options.max_mem = _MAX_MEMORY
-    return re2.compile("|".join(parts), options)
+    return re2.compile("|".join(parts).encode(), options)
 
 
 def _with_group(pattern: str) -> str:
@@ -41,7 +41,17 @@ def matches(text: str) -> Iterator[Match]:
     Args:
         text: The text.
     """
-    for found in _PATTERN.finditer(text):
+    # As bytes, because the module would count the characters before each match otherwise.
+    data = text.encode("utf-8", "surrogatepass")
+    ascii_only = len(data) == len(text)
+    for found in _PATTERN.finditer(data):
         index = found.lastindex
         if index is not None:
-            yield (*found.span(index), _NAMES[index - 1])
+            begin, end = found.span(index)
+            if not ascii_only:
+                begin, end = (_characters(data[:place]) for place in (begin, end))
+            yield (begin, end, _NAMES[index - 1])
+
+
+def _characters(data: bytes) -> int:
+    return len(data.decode("utf-8", "surrogatepass"))

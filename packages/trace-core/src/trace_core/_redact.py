@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import is_
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -22,6 +23,10 @@ _SECRET_KEY: Final = re.compile(
     r"|credentials?|cookie)$"
 )
 _SHORTEST: Final = 10  # no rule finds anything in less
+_MAX_HARMLESS: Final = 1_000_000
+"""Characters of texts to remember as harmless, at the most."""
+_MAX_REMEMBERED_TEXT: Final = 20_000
+_SET_ENTRY: Final = 100  # bytes that remembering a text takes beside its characters
 _KEPT_SHORT: Final = 4  # "none", "true", "" under such a key tell nothing
 
 
@@ -59,25 +64,65 @@ class Redactor:
         self._environment = EnvironmentSecrets() if environment else _constant(())
         self._patterns = [(name, re.compile(pattern)) for name, pattern in patterns.items()]
         self._scan: Callable[[str], Iterable[Match]] = fast_matches() or matches
+        self._cleaner = _Cleaner((), self._patterns, self._scan)
 
     def __call__(self, span: Span) -> Span:
         """Return the span without secrets; the same one if there are none."""
-        secrets = self._secrets()
+        return map_texts(span, self._current_cleaner(), hide_key=is_secret_key)
 
-        def clean(text: str) -> str:
-            return self._clean(text, secrets)
-
-        return map_texts(span, clean, hide_key=is_secret_key)
-
-    def _secrets(self) -> tuple[str, ...]:
-        """Return the known values, the longest first: one may contain another."""
+    def _current_cleaner(self) -> _Cleaner:
+        """Return what cleans by the secrets known now, with what it has learned if it may."""
         found = {*self._environment(), *remembered_secrets(), *self._known()}
-        return tuple(sorted((s for s in found if len(s) >= MIN_LENGTH), key=len, reverse=True))
+        cleaner = self._cleaner
+        if found != cleaner.known:
+            cleaner = self._cleaner = _Cleaner(found, self._patterns, self._scan)
+        return cleaner
 
-    def _clean(self, text: str, secrets: tuple[str, ...]) -> str:
-        if len(text) < MIN_LENGTH:
+
+class _Cleaner:
+    """Removes secrets from texts, and remembers texts that have none.
+
+    Names, models and prompts come again with every call: looking them up costs a fraction of
+    looking through them. What has no secret may have one once another is known: then there is
+    a new cleaner.
+
+    Args:
+        known: Values that are secrets.
+        patterns: More kinds of secrets.
+        scan: Finds the usual kinds.
+    """
+
+    def __init__(
+        self,
+        known: Iterable[str],
+        patterns: Sequence[tuple[str, re.Pattern[str]]],
+        scan: Callable[[str], Iterable[Match]],
+    ) -> None:
+        self.known = frozenset(known)
+        long_enough = (secret for secret in self.known if len(secret) >= MIN_LENGTH)
+        self._secrets = sorted(long_enough, key=len, reverse=True)  # one may contain another
+        self._patterns = patterns
+        self._scan = scan
+        self._harmless: set[str] = set()
+        self._room = _MAX_HARMLESS
+
+    def __call__(self, text: str) -> str:
+        if len(text) < MIN_LENGTH or text in self._harmless:
             return text
-        for secret in secrets:
+        cleaned = self._clean(text)
+        if cleaned is text and len(text) <= _MAX_REMEMBERED_TEXT:
+            self._remember(text)
+        return cleaned
+
+    def _remember(self, text: str) -> None:
+        self._room -= len(text) + _SET_ENTRY
+        if self._room < 0:
+            self._harmless = set()  # a new one: another thread may be looking into the old
+            self._room = _MAX_HARMLESS
+        self._harmless.add(text)
+
+    def _clean(self, text: str) -> str:
+        for secret in self._secrets:
             if secret in text:
                 text = text.replace(secret, "[redacted:known]")
         if len(text) < _SHORTEST and not self._patterns:
@@ -86,6 +131,18 @@ class Redactor:
         for name, pattern in self._patterns:
             found += [(*match.span(), name) for match in pattern.finditer(text)]
         return _replaced(text, found) if found else text
+
+
+_environment = EnvironmentSecrets()
+
+
+def clean_text(text: str) -> str:
+    """Remove secrets from a text that is not part of a span, such as a message to be logged.
+
+    Args:
+        text: The text.
+    """
+    return _Cleaner({*_environment(), *remembered_secrets()}, (), fast_matches() or matches)(text)
 
 
 def _constant(values: tuple[str, ...]) -> Callable[[], tuple[str, ...]]:
@@ -195,25 +252,33 @@ class _Walk:
     def value(self, value: Value) -> Any:
         if isinstance(value, str):
             return self.change(value)
-        if isinstance(value, Mapping):
+        if type(value) in _PLAIN_TYPES:
+            return value
+        if isinstance(value, (dict, Mapping)):  # asking a dict for Mapping alone is slow
             return self._mapping(value)
         if isinstance(value, (tuple, list)):
-            changed = tuple([self.value(item) for item in value])
-            same = all(new is old for new, old in zip(changed, value, strict=True))
-            return value if same else changed
+            return self._sequence(value)
         return value
 
+    def _sequence(self, value: Sequence[Value]) -> Sequence[Value]:
+        changed = tuple([self.value(item) for item in value])
+        return value if all(map(is_, changed, value)) else changed
+
     def _mapping(self, value: Mapping[str, Value]) -> Mapping[str, Value]:
-        changed = {self.change(key): self._filed(key, item) for key, item in value.items()}
-        same = len(changed) == len(value) and all(
-            changed.get(key, value) is item for key, item in value.items()
-        )
+        change, hidden = self.change, self._hide_key
+        changed: dict[str, Value] = {}
+        same = True
+        for key, item in value.items():
+            new_key, new = change(key), item
+            if type(item) not in _PLAIN_TYPES:
+                new = _hidden(item) if hidden(key) else self.value(item)
+            if new is not item or new_key is not key:
+                same = False
+            changed[new_key] = new
         return value if same else changed
 
-    def _filed(self, key: str, value: Value) -> Value:
-        if value is None or isinstance(value, (bool, int, float)):
-            return value
-        return _hidden(value) if self._hide_key(key) else self.value(value)
+
+_PLAIN_TYPES: Final = frozenset({bool, int, float, type(None)})
 
 
 def _hidden(value: Value) -> Value:

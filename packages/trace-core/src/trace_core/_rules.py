@@ -8,7 +8,7 @@ the pattern then looks at those places alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
 
 import attrs
@@ -130,18 +130,36 @@ def matches(text: str) -> Iterator[Match]:
     Args:
         text: The text.
     """
-    for literal, rule in _PLAIN:
-        if literal in text:
-            yield from _near(literal, rule, text, text)
-    if "=" in text or ":" in text or " " in text:
+    for character, literals in _PLAIN:
+        if character in text:
+            for literal, rule in literals:
+                if literal in text:
+                    yield from _near(literal, rule, text, text)
+    assigns = "=" in text or ":" in text
+    if assigns or " " in text or "\t" in text:
         folded = _folded(text)
         for literal, rule in _FOLDED:
             if literal in folded:
                 yield from _near(literal, rule, text, folded)
-        yield from _assignments(text, folded)
+        if assigns:
+            yield from _assignments(text, folded)
 
 
-_PLAIN: Final = [(literal, r) for r in RULES if not r.folded for literal in r.literals]
+_RARE: Final = "_-:KVJ3z29A"
+"""Characters that prose has few of, the rarest first."""
+
+
+def _by_character(rules: Iterable[Rule]) -> tuple[tuple[str, list[tuple[str, Rule]]], ...]:
+    """Sort literals by a rare character of each: where that is not, none of them need be sought."""
+    found: dict[str, list[tuple[str, Rule]]] = {}
+    for rule in rules:
+        for literal in rule.literals:
+            rare = next((c for c in _RARE if c in literal), literal[0])
+            found.setdefault(rare, []).append((literal, rule))
+    return tuple(found.items())
+
+
+_PLAIN: Final = _by_character(rule for rule in RULES if not rule.folded)
 _FOLDED: Final = [(literal, r) for r in RULES if r.folded for literal in r.literals]
 
 
