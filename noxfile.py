@@ -126,18 +126,23 @@ def _has_browser() -> bool:
     return bool(shutil.which("chromium") and shutil.which("chromedriver"))
 
 
+def _apt_install(*packages: str) -> None:
+    """Install Debian packages where that is one command; elsewhere do nothing."""
+    if getattr(os, "geteuid", lambda: 1)() != 0 or not shutil.which("apt-get"):
+        return
+    install = ("apt-get", "install", "--yes", "--no-install-recommends", *packages)
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (("apt-get", "update"), install):
+        subprocess.run(
+            command, env=quiet, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False
+        )
+
+
 def _find_browser(session: nox.Session) -> None:
     """Install a headless Chromium where that is one command, and demand the test that uses it."""
-    root_on_debian = getattr(os, "geteuid", lambda: 1)() == 0 and shutil.which("apt-get")
-    if not _has_browser() and root_on_debian:
-        session.log("installing Debian's chromium for the browser test")
-        packages = ("chromium", "chromium-driver", "fonts-dejavu-core")
-        install = ("apt-get", "install", "--yes", "--no-install-recommends", *packages)
-        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for command in (("apt-get", "update"), install):
-            subprocess.run(
-                command, env=quiet, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False
-            )
+    if not _has_browser():
+        session.log("looking for Debian's chromium for the browser test")
+        _apt_install("chromium", "chromium-driver", "fonts-dejavu-core")
     if _has_browser():
         session.env["TRACE_REQUIRE_BROWSER"] = "1"
     else:
@@ -145,6 +150,14 @@ def _find_browser(session: nox.Session) -> None:
             "no chromium and chromedriver on PATH: the test that looks at MLflow's page in a "
             "browser is skipped"
         )
+
+
+def _find_valgrind(session: nox.Session) -> None:
+    """Install valgrind, which counts instructions, where that is one command."""
+    if not shutil.which("valgrind"):
+        _apt_install("valgrind")
+    if not shutil.which("valgrind"):
+        session.warn("no valgrind on PATH: the test that counts instructions is skipped")
 
 
 # Sessions --------------------------------------------------------------------------------------
@@ -232,6 +245,7 @@ def tests(session: nox.Session) -> None:
         session, "test", "compat", "browser", extra="[mlflow]", litellm=f"{proxy}=={NEWEST_LITELLM}"
     )
     _find_browser(session)
+    _find_valgrind(session)
     _pytest(session, "packages", "tests")
 
 
@@ -280,6 +294,40 @@ def frameworks(session: nox.Session) -> None:
     """Trace LiteLLM under frameworks that hold on to its functions or reset its callbacks."""
     _install(session, "test", "frameworks")
     _pytest(session, "tests/frameworks")
+
+
+@nox.session(python=[COMPAT_PYTHON], requires=["build"])
+def bench(session: nox.Session) -> None:
+    """Measure ours beside its peers, into docs/explanation/performance.md: ``-- --quick``."""
+    _install(session, "test", extra="[mlflow]")
+    _settle(session)
+    results = Path(session.create_tmp()) / "results.json"
+    results.unlink(missing_ok=True)
+    page = ROOT / "docs" / "explanation" / "performance.md"
+    image = ROOT / "docs" / "images" / "performance.svg"
+    quick = "--quick" in session.posargs  # shown, not kept
+    session.run(
+        "python",
+        str(ROOT / "bench" / "run.py"),
+        f"--litellm={NEWEST_LITELLM}",
+        f"--venvs={session.cache_dir / 'bench'}",
+        f"--results={results}",
+        *([] if quick else [f"--page={page}", f"--image={image}"]),
+        *session.posargs,
+    )
+
+
+@nox.session(python=EDGES, requires=["build"])
+def instructions(session: nox.Session) -> None:
+    """Count the instructions tracing takes, and compare: ``-- --renew`` to keep what is found."""
+    _install(session, "test")
+    _find_valgrind(session)
+    if "--renew" in session.posargs:
+        session.env["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+        session.run("python", str(ROOT / "bench" / "instructions.py"), *session.posargs)
+        return
+    session.env["TRACE_INSTRUCTIONS"] = "1"
+    _pytest(session, "tests/test_instructions.py")
 
 
 @nox.session(python=[NEWEST], requires=["build"])

@@ -1,0 +1,42 @@
+"""What tracing costs the caller, by instructions: a count that a busy machine does not change."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+BENCH = Path(__file__).parents[1] / "bench"
+EVERYTHING = "TRACE_INSTRUCTIONS"
+
+
+@pytest.fixture(scope="module")
+def instructions() -> ModuleType:
+    """The program that counts, where there is what it needs."""
+    spec = importlib.util.spec_from_file_location("instructions", BENCH / "instructions.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if missing := module.missing_tools():
+        pytest.skip(f"no {' and '.join(missing)} here: install valgrind")
+    if sys.implementation.name != "cpython" or not module.kept():
+        pytest.skip(f"no counts kept of {module.machine()}: run `nox -s instructions -- --renew`")
+    return module
+
+
+@pytest.mark.parametrize("what", ["handoff", "call"])
+def test_no_more_instructions_than_before(instructions: ModuleType, what: str) -> None:
+    """Neither the hand-off of a span nor a traced call has become dearer unnoticed."""
+    if what == "call" and not os.environ.get(EVERYTHING):
+        pytest.skip("importing LiteLLM in valgrind takes half a minute: run `nox -s instructions`")
+    before = instructions.kept()[what]
+    found = instructions.count(what)
+    assert found <= before * (1 + instructions.TOLERANCE), (
+        f"{what}: {found:,} instructions instead of {before:,}; if that must be, "
+        "run `nox -s instructions -- --renew`"
+    )
