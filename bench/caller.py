@@ -1,13 +1,14 @@
 """What one tracer adds to a call: on the caller's thread, on the wall and on all threads.
 
 One process; blocks of calls with and without tracing take turns, so that both see the same
-machine, and each block's first quartile is compared with its neighbour's: the median of a shared
-machine tells more about its neighbours than about tracing. Twenty seconds for one case:
+machine. ``added`` is the difference of the first quartiles, of all calls with and without: on a
+shared machine the median tells more about the neighbours than about tracing. Its error is
+estimated by drawing the blocks anew. Twenty seconds for one case:
 
     python bench/caller.py --case "completion, 2 KB" --seconds 10
     python bench/caller.py --tracer "trace_litellm" --tracer nobody --seconds 5   # every case
 
-``--tracer nobody`` shows the noise. ``added`` is the median of the differences between blocks.
+``--tracer nobody`` shows the noise.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import random
 import statistics
 import sys
 import time
@@ -25,6 +27,7 @@ from cases import Case, Clock, cases
 from tracers import TRACERS, Switch
 
 PERCENTILES = (50, 95, 99)
+RESAMPLED = 100
 
 
 def percentiles(values: list[float]) -> dict[str, float]:
@@ -69,40 +72,47 @@ def measure(case: Case, switch: Switch, seconds: float) -> dict[str, Any]:
         Percentiles of a call without and with tracing, on the caller's thread and on the wall,
         and what tracing adds, all in microseconds.
     """
-    singles = {False: Clock(), True: Clock()}
-    added: dict[str, list[float]] = {"thread": [], "wall": [], "cpu": []}
+    blocks: dict[bool, list[tuple[Clock, float]]] = {False: [], True: []}
     end = time.monotonic() + seconds
-    while time.monotonic() < end or len(added["cpu"]) < 4:
-        pair = {}
-        for traced in (False, True):
-            if traced:
-                switch.on()
-            clock, cpu = block(case, switch)
-            if traced:
-                switch.off()
-            singles[traced].thread += clock.thread
-            singles[traced].wall += clock.wall
-            pair[traced] = (_typical(clock.thread), _typical(clock.wall), cpu)
-        for name, off, on in zip(added, pair[False], pair[True], strict=True):
-            added[name].append(on - off)
+    while time.monotonic() < end or len(blocks[True]) < 4:
+        blocks[False].append(block(case, switch))
+        switch.on()
+        blocks[True].append(block(case, switch))
+        switch.off()
+    added = _added(blocks)
+    again = [
+        _added({traced: random.choices(some, k=len(some)) for traced, some in blocks.items()})
+        for _ in range(RESAMPLED)
+    ]
     return {
-        "off": {name: percentiles(getattr(singles[False], name)) for name in ("thread", "wall")},
-        "on": {name: percentiles(getattr(singles[True], name)) for name in ("thread", "wall")},
-        "added": {name: statistics.median(values) for name, values in added.items()},
-        "error": {name: _error(values) for name, values in added.items()},
-        "pairs": len(added["cpu"]),
+        **{name: _times(blocks[traced]) for name, traced in (("off", False), ("on", True))},
+        "added": added,
+        "error": {name: statistics.stdev(one[name] for one in again) for name in added},
+        "blocks": len(blocks[True]),
     }
 
 
-def _typical(values: list[float]) -> float:
-    """Return the first quartile: what a call costs when nothing else on the machine disturbs it."""
-    return statistics.quantiles(values, n=4)[0] if len(values) > 1 else values[0]
+def _times(blocks: list[tuple[Clock, float]]) -> dict[str, dict[str, float]]:
+    return {
+        name: percentiles([value for clock, _ in blocks for value in getattr(clock, name)])
+        for name in ("thread", "wall")
+    }
 
 
-def _error(values: list[float]) -> float:
-    """Estimate the standard error of a median, from the middle half of the values."""
-    low, _, high = statistics.quantiles(values, n=4)
-    return 1.2533 * (high - low) / 1.349 / len(values) ** 0.5
+def _added(blocks: dict[bool, list[tuple[Clock, float]]]) -> dict[str, float]:
+    """Return by how much the first quartile of all calls, or of all blocks' CPU, is higher."""
+    off, on = (_quartiles(blocks[traced]) for traced in (False, True))
+    return {name: on[name] - off[name] for name in off}
+
+
+def _quartiles(blocks: list[tuple[Clock, float]]) -> dict[str, float]:
+    """Return what a unit costs when nothing else on the machine disturbs it."""
+    values = {
+        "thread": [value for clock, _ in blocks for value in clock.thread],
+        "wall": [value for clock, _ in blocks for value in clock.wall],
+        "cpu": [cpu for _, cpu in blocks],
+    }
+    return {name: statistics.quantiles(some, n=4)[0] for name, some in values.items()}
 
 
 def line(tracer: str, name: str, found: dict[str, Any]) -> str:

@@ -21,8 +21,9 @@ METHOD = """## How it is measured
   costs what LiteLLM costs, and what a tracer adds is not lost in a provider's time.
 - **Taking turns.** Each tracer has an environment of its own and runs in fresh processes, which
   alternate with the others'. In a process, blocks of calls without and with tracing alternate.
-- **Added** is the median of the differences between neighbouring blocks' first quartiles. The first
-  quartile, because the upper half of a block on a shared machine measures its neighbours.
+- **Added** is the difference of the first quartiles of all calls with and without tracing. The
+  first quartile, because on a shared machine the upper half of all calls measures its neighbours;
+  ± is the standard error, by drawing the blocks anew.
   CPU is that of all threads of the process, after they came to rest. `nobody` compares no tracing
   with no tracing: what it shows is the noise, and a difference smaller than that says nothing.
 - **The cheapest honest exporter.** OpenTelemetry's tracers and ours "in memory" throw finished
