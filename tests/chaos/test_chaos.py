@@ -12,10 +12,12 @@ import http.server
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -168,7 +170,18 @@ def test_kill_9_between_hand_over_and_append(oracle: Oracle) -> None:
 
 
 @pytest.mark.parametrize(
-    "ending", ["return", "sys.exit", "exception", "sigterm", "os._exit", "cancel", "clock", "fork"]
+    "ending",
+    [
+        "return",
+        "sys.exit",
+        "exception",
+        "sigterm",
+        "os._exit",
+        "cancel",
+        "clock",
+        "tomorrow",
+        "fork",
+    ],
 )
 def test_every_way_to_end(oracle: Oracle, ending: str) -> None:
     """However a program ends, and with its sink away or well, its spans are delivered."""
@@ -228,9 +241,9 @@ def server() -> Iterator[http.server.ThreadingHTTPServer]:
         running.shutdown()
 
 
-def post_to(port: int) -> Callable[[Sequence[Span]], None]:
+def post_to(port: int, timeout: float = 5) -> Callable[[Sequence[Span]], None]:
     def post(spans: Sequence[Span]) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
         try:
             connection.request("POST", "/", b"\n".join(map(encode, spans)))
             answer = connection.getresponse()
@@ -259,6 +272,107 @@ def test_a_server_with_every_fault(server: http.server.ThreadingHTTPServer, tmp_
     assert not Server.script
     accepted = {span.span_id: span for span in map(decode, Server.accepted)}
     assert list(accepted.values()) == spans
+
+
+def post_spans(address: str) -> list[Span]:
+    """Return the spans a server of another process has accepted."""
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        return list({s.span_id: s for s in map(decode, answer.read().splitlines())}.values())
+
+
+@pytest.fixture
+def own_server() -> Iterator[Callable[[int], subprocess.Popen[str]]]:
+    """Start servers in processes of their own, on a port of choice; 0 for any."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(port: int) -> subprocess.Popen[str]:
+        command = [sys.executable, str(WORKER.with_name("server.py")), str(port)]
+        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.kill()
+        server.wait()
+
+
+def port_of(server: subprocess.Popen[str]) -> int:
+    assert server.stdout is not None
+    return int(server.stdout.readline())
+
+
+def test_a_stopped_server(
+    own_server: Callable[[int], subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    """A server that takes connections and never answers, as under SIGSTOP, then goes on."""
+    server = own_server(0)
+    port = port_of(server)
+    post = post_to(port, timeout=0.3)
+    spool = Spool(tmp_path, post, key="http", batch_size=7, retry=Retry(0.01, longest=0.05))
+    spans = numbered(60)
+    for span in spans[:20]:
+        spool.write((span,))
+    assert spool.flush(30)
+    server.send_signal(signal.SIGSTOP)
+    for span in spans[20:40]:
+        spool.write((span,))
+    assert not spool.flush(1.0)
+    server.send_signal(signal.SIGCONT)
+    for span in spans[40:]:
+        spool.write((span,))
+    assert spool.flush(30)
+    spool.close()
+    assert post_spans(f"http://127.0.0.1:{port}/") == spans
+
+
+LIFE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from trace_core import Tracer, durable
+from test_chaos import post_to
+import time
+post = post_to(int(sys.argv[2]))
+tracer = Tracer(durable(post, spool_dir=sys.argv[3], environ={}, key="http"))
+for number in range(int(sys.argv[4])):
+    with tracer.span("call", inputs=f"question {number}"):
+        pass
+print(time.time(), flush=True)
+"""
+
+
+def test_a_server_that_is_down_all_the_programs_life(
+    own_server: Callable[[int], subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    """The program ends within its deadline and says where its spans are; the next delivers all."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    first = run_life(port, tmp_path, 50)
+    left = time.time() - float(first.stdout)
+    assert first.returncode == 0
+    assert left < 5 + 15, left  # the deadline, and what a busy machine needs beside it
+    assert str(tmp_path) in first.stderr
+    assert len(list(read_spans(tmp_path))) == 50
+    server = own_server(port)
+    assert port_of(server) == port
+    second = run_life(port, tmp_path, 1)
+    assert second.returncode == 0, second.stderr
+    last = Spool(tmp_path, post_to(port), key="http", adopt_every=0.05)
+    last.start()
+    deadline = time.monotonic() + 30
+    while len(post_spans(f"http://127.0.0.1:{port}/")) < 51:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    last.close()
+    said = Counter(str(span.inputs) for span in post_spans(f"http://127.0.0.1:{port}/"))
+    assert said == Counter([*(f"question {n}" for n in range(50)), "question 0"])
+
+
+def run_life(port: int, spool: Path, count: int) -> subprocess.CompletedProcess[str]:
+    """Run a program that traces to a server, to its end."""
+    arguments = [str(WORKER.parent), str(port), str(spool), str(count)]
+    command = [sys.executable, "-c", LIFE, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 def numbered(count: int) -> list[Span]:

@@ -94,6 +94,8 @@ class Work:
                 self.ids.next += 100_000  # the child goes on with ids of its own
             if self.ending == "clock" and index == self.count // 2:
                 time.time = lambda: 0.0
+            if self.ending == "tomorrow" and index == self.count // 2:
+                a_day_later()
             self.one()
             left = begun + (index + 1) * self.pause - time.perf_counter()
             if left > 0:
@@ -116,6 +118,13 @@ class Work:
         for one in tasks:
             one.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def a_day_later() -> None:
+    """Have the clock jump ahead, and stand."""
+    later = time.time_ns() + 86_400 * 10**9
+    time.time = lambda: later / 1e9
+    time.time_ns = lambda: later
 
 
 def hog() -> None:
