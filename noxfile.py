@@ -274,6 +274,52 @@ def scale(session: nox.Session) -> None:
     _pytest(session, "tests/scale", options=["-s"])
 
 
+def _mlflow(session: nox.Session, release: str) -> str:
+    """Make an environment of its own for a release of MLflow.
+
+    Args:
+        session: The session.
+        release: Such as ``3.2.0``.
+
+    Returns:
+        Its interpreter.
+    """
+    folder = session.cache_dir / "mlflow" / release
+    python = str(folder / "bin" / "python")
+    quiet = ("--quiet", "--python")
+    if not Path(python).exists():
+        session.run("uv", "venv", *quiet, COMPAT_PYTHON, str(folder), external=True)
+    old = tuple(map(int, release.split("."))) < (3, 10)
+    pins = COMPAT["mlflow-old-pins"] if old else []
+    session.run("uv", "pip", "install", *quiet, python, f"mlflow=={release}", *pins, external=True)
+    return python
+
+
+@nox.session(python=[COMPAT_PYTHON], requires=["build"])
+def mlflow_compat(session: nox.Session) -> None:
+    """Write to servers of each release of MLflow in compat.toml, and read with its own client."""
+    _install(session, "test", extra="[mlflow]")
+    pythons = [_mlflow(session, release) for release in COMPAT["mlflow-servers"]]
+    session.env["TRACE_MLFLOW_PYTHONS"] = os.pathsep.join(pythons)
+    _pytest(session, "tests/mlflow/test_versions.py", options=["-v"])
+
+
+@nox.session(python=[COMPAT_PYTHON], requires=["build"])
+def mlflow_secured(session: nox.Session) -> None:
+    """Write to MLflow behind passwords and TLS, and to PostgreSQL directly."""
+    _install(session, "test", "mlflow-servers", extra="[mlflow]")
+    _pytest(session, "tests/mlflow/test_secured.py")
+
+
+@nox.session(python=[COMPAT_PYTHON], requires=["build"])
+def migration(session: nox.Session) -> None:
+    """Run one program under each tracer of LiteLLM, and rewrite the table in the guide."""
+    _install(session, "test", "migration", extra="[mlflow]")
+    _settle(session)
+    script = str(ROOT / "tests" / "support" / "migration.py")
+    session.run("python", script, str(ROOT / "docs" / "how-to" / "migrate.md"))
+
+
 @nox.session(python=False)
 def compat_report(session: nox.Session) -> None:
     """Write docs/reference/compatibility-results.md from what the compat sessions found."""
