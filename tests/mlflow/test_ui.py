@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,8 @@ EXPERIMENT = "LiteLLM"
 QUESTION = "What is the capital of France?"
 ANSWER = "The capital of France is Paris."
 FAILURE = "the provider is on strike"
+STORY = "Once upon a time there was a stream that nobody read to its end."
+TASK = "Where shall I go?"
 WEATHER = {
     "type": "function",
     "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {}}},
@@ -39,12 +42,20 @@ class Pages:
         assert found is not None
         self._experiment = found.experiment_id
         for trace in client.search_traces(locations=[found.experiment_id]):
-            model = trace.data.spans[0].inputs["model"]
-            self.traces[model.removeprefix("openai/")] = trace.info.trace_id
+            asked = trace.data.spans[0].inputs
+            model = asked["model"].removeprefix("openai/") if isinstance(asked, dict) else "agent"
+            self.traces[model] = trace.info.trace_id
 
     def open_list(self) -> Browser:
         """Open the list of traces."""
         self._browser.open(f"{self._server.url}/#/experiments/{self._experiment}/traces")
+        return self._browser
+
+    def open_session(self, session: str) -> Browser:
+        """Open the page of a conversation."""
+        self._browser.open(
+            f"{self._server.url}/#/experiments/{self._experiment}/chat-sessions/{session}"
+        )
         return self._browser
 
     def open_trace(self, model: str) -> Browser:
@@ -57,30 +68,46 @@ class Pages:
 
 
 def _make_calls(server: MlflowServer, provider: Provider) -> None:
-    """Make three real calls: one answered in text, one with a tool call, one that fails."""
+    """Make real calls: answered in text, with a tool call, failing, cut short, of an agent."""
     import litellm
 
     import trace_litellm
+    from trace_core import SpanKind, attributes
     from trace_mlflow_sink import MlflowSink
 
     litellm.suppress_debug_info = True
     usage = Usage(prompt=20, completion=10)
     provider.script("capital", Scenario(text=ANSWER, usage=usage))
     provider.script("weather", Scenario(tool_calls=(ToolCall("get_weather"),), usage=usage))
+    provider.script("story", Scenario(text=STORY, usage=usage))
     provider.script("strike", Scenario(status=400, error_body=FAILURE))
     instrumentation = trace_litellm.autolog(MlflowSink(server.url, EXPERIMENT))
     assert instrumentation is not None
 
-    def call(model: str, **options: object) -> None:
+    def call(model: str, **options: object) -> Any:
         messages = [{"role": "user", "content": QUESTION}]
         base = provider.openai_base
-        litellm.completion(f"openai/{model}", messages, api_base=base, api_key="none", **options)
+        return litellm.completion(
+            f"openai/{model}", messages, api_base=base, api_key="none", **options
+        )
 
     try:
         call("capital", temperature=0.2, metadata={"session_id": "session-1"})
         call("weather", tools=[WEATHER])
         with pytest.raises(litellm.BadRequestError):
             call("strike")
+        for chunk in call("story", stream=True):
+            if chunk.choices[0].delta.content:
+                break
+        with (
+            attributes(session_id="session-1"),
+            instrumentation.tracer.span("travel agent", kind=SpanKind.AGENT, inputs=TASK) as agent,
+        ):
+            call("weather", tools=[WEATHER])
+            with instrumentation.tracer.span("get_weather", kind=SpanKind.TOOL, inputs="Paris"):
+                pass
+            call("capital")
+            agent.set(outputs="Go to Paris.")
         assert instrumentation.tracer.flush(60)
     finally:
         trace_litellm.autolog(disable=True)
@@ -136,3 +163,26 @@ def test_a_failed_trace_shows_the_exception(pages: Pages):
     assert browser.click("Events", wait=10.0)
     browser.read("exception.message", "BadRequestError", FAILURE, "Traceback")
     browser.keep("mlflow-failed")
+
+
+def test_a_cut_stream_shows_what_came_and_that_it_was_left(pages: Pages):
+    """The part of the answer that was read, time to the first chunk, and how it ended."""
+    browser = pages.open_trace("story")
+    browser.read(QUESTION, "Once")
+    browser.keep("mlflow-cut-stream")
+    assert browser.click("Attributes", wait=10.0)
+    browser.read("trace.stream.ending", "abandoned")
+
+
+def test_an_agent_shows_its_calls_and_tools_as_a_tree(pages: Pages):
+    """Model calls and tools under it, and the tokens of all of them."""
+    browser = pages.open_trace("agent")
+    browser.read("travel agent", "chat", "get_weather", TASK, "60 tokens")
+    browser.keep("mlflow-agent")
+
+
+def test_a_session_is_one_group(pages: Pages):
+    """All traces of a conversation stand together."""
+    browser = pages.open_session("session-1")
+    browser.read("session-1", QUESTION, ANSWER)
+    browser.keep("mlflow-session")
