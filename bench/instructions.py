@@ -26,6 +26,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -87,11 +88,21 @@ def _handoff() -> None:
 
     from trace_core import Background, Span, SpanContext, SpanKind
 
+    free = threading.Event()
+
+    class Held(Discard):
+        def write(self, spans: Any, /) -> None:
+            free.wait()
+
     span = Span(SpanContext("1" * 32, "1" * 16), None, "chat", SpanKind.LLM, 1, 2)
-    background = Background(Discard())
+    background = Background(Held())
     _be_steady()
     for times in (HANDOFFS, HANDOFFS, 2 * HANDOFFS):
+        free.clear()
+        background.write((span,))
+        time.sleep(0.2)  # the queue's thread is in the sink now, and does not take turns
         _counted(lambda: background.write((span,)), times)
+        free.set()
         background.flush(60)
 
 

@@ -9,8 +9,8 @@ Results = dict[str, Any]
 HEAD = """# Performance
 
 What tracing costs the program that is traced, ours beside others', in one run of `nox -s bench`
-with LiteLLM {litellm} on CPython {python}, on a shared virtual machine of two processors.
-This page is written by that command.
+with LiteLLM {litellm} on CPython {python}, on a shared virtual machine of two processors,
+{settings}. This page is written by that command.
 
 ![What each tracer adds to a call](../images/performance.svg)
 

@@ -165,6 +165,7 @@ def main() -> None:
     chosen = options.case or (["completion, 2 KB"] if quick else list(cases()))
     if "calls" in parts:
         rounds, seconds = options.rounds or (1 if quick else 2), options.seconds or 3 - quick
+        results["settings"] = f"each case measured for {seconds} s in {rounds} round(s)"
         new = callers(pythons, rounds, seconds, chosen)
         for tracer, by_case in new.items():
             results.setdefault("calls", {}).setdefault(tracer, {}).update(by_case)
