@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import logging
 import threading
+from collections.abc import Container
 from importlib.metadata import PackageNotFoundError, version
 from types import FunctionType, TracebackType
 
@@ -48,14 +49,31 @@ class Instrumentation:
     Made by `instrument` and `autolog`.
     """
 
-    def __init__(self, tracer: Tracer, swaps: tuple[Swap, ...] = ()) -> None:
+    def __init__(self, tracer: Tracer) -> None:
         self.tracer = tracer
-        self._swaps = swaps
+        scope = Scope("trace_litellm", _own_version())
+        self._calls = Calls(tracer.with_scope(scope), tracer.on_error)
+        self._swaps: tuple[Swap, ...] = ()
+        self._patched: set[FunctionType] = set()
 
     @property
     def active(self) -> bool:
         """Whether calls are traced. Not after `uninstrument`, nor on an unsupported LiteLLM."""
         return bool(self._swaps)
+
+    def patch(self) -> None:
+        """Put our hooks into LiteLLM: all of them, or none and a warning.
+
+        Called again, it does so with the functions that a reload of LiteLLM has made anew.
+        """
+        try:
+            check_version(_litellm_version())
+            _check_no_trojan()
+            hooks = _hooks(self._calls, self._patched)
+            self._swaps += swap_all(hooks)
+            self._patched |= hooks.keys()
+        except (UnsupportedLiteLLM, TypeError) as error:
+            log_once(f"unsupported:{error}", "LiteLLM is not traced: %s", error)
 
     def uninstrument(self) -> None:
         """Make LiteLLM what it was. A second call does nothing.
@@ -67,6 +85,7 @@ class Instrumentation:
             for one in reversed(self._swaps):
                 one.remove()
             self._swaps = ()
+            self._patched = set()
             if _current is self:
                 _current = None
 
@@ -120,39 +139,31 @@ def instrument(tracer: Tracer) -> Instrumentation:
         )
     global _current  # noqa: PLW0603  # LiteLLM is global as well
     with _lock:
-        if _current is not None and _current.active:
-            if _current.tracer is tracer:
-                return _current
+        if _current is None or not _current.active:
+            _current = Instrumentation(tracer)
+        elif _current.tracer is not tracer:
             raise ConfigurationError(
                 "LiteLLM is traced by another tracer already: uninstrument() that first, "
                 "or give one tracer several sinks with trace_core.tee()"
             )
-        _current = Instrumentation(tracer, _patch(tracer))
+        _current.patch()
         return _current
 
 
-def _patch(tracer: Tracer) -> tuple[Swap, ...]:
-    """Put our hooks into LiteLLM: all of them, or none and a warning."""
-    try:
-        return swap_all(_hooks(tracer))
-    except (UnsupportedLiteLLM, TypeError) as error:
-        log_once(f"unsupported:{error}", "LiteLLM is not traced: %s", error)
-        return ()
-
-
-def _hooks(tracer: Tracer) -> dict[FunctionType, Hook]:
-    check_version(_litellm_version())
+def _check_no_trojan() -> None:
     left_behind = trojan_on_path()
     if left_behind:
         raise UnsupportedLiteLLM(f"{left_behind} was left behind by a trojaned LiteLLM: remove it")
-    scope = Scope("trace_litellm", _own_version())
-    calls = Calls(tracer.with_scope(scope), tracer.on_error)
+
+
+def _hooks(calls: Calls, patched: Container[FunctionType]) -> dict[FunctionType, Hook]:
     hooks: dict[FunctionType, Hook] = {}
-    for found in find_targets():
+    for found in find_targets(patched):
         for function in found.functions:
             is_async = inspect.iscoroutinefunction(function)
             hooks[function] = calls.around(found, is_async=is_async)
-    return hooks | hooks_of(calls)
+    hooks |= hooks_of(calls)
+    return {function: hook for function, hook in hooks.items() if function not in patched}
 
 
 def _litellm_version() -> str:
@@ -169,7 +180,8 @@ def _own_version() -> str:
 def autolog(sink: SinkLike | str | None = None, *, disable: bool = False) -> Instrumentation | None:
     """Trace every call made through LiteLLM. One line, everything by default.
 
-    A second call is harmless. With another sink it goes on with that one.
+    A second call is harmless, and traces what a reload of LiteLLM has made anew. With another
+    sink it goes on with that one.
 
     Args:
         sink: Where spans go: a sink, a function of a batch of spans, or a specification such as
@@ -189,7 +201,7 @@ def autolog(sink: SinkLike | str | None = None, *, disable: bool = False) -> Ins
             _stop()
             return None
         if _current is not None and _current.active and sink is None:
-            return _current
+            return instrument(_current.tracer)
         chosen = _choose(sink)
         _stop()
         instrumentation = instrument(Tracer(_in_background(chosen)))

@@ -10,7 +10,7 @@ import enum
 import importlib
 import importlib.util
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from types import FunctionType
 from typing import Any, Final
 
@@ -124,13 +124,13 @@ _IMAGES = (_MAIN, "litellm.images.main")
 TARGETS: Final[tuple[Target, ...]] = (
     # what people call models with
     *_both(
-        "completion", ("litellm.chat_completions.dispatch", _MAIN), "chat", _LLM, "chat",
+        "completion", ("litellm.chat_completions.dispatch", "litellm", _MAIN), "chat", _LLM, "chat",
         title="chat", core=True,
     ),
     *_both("text_completion", (_MAIN,), "text", _LLM, "text_completion"),
     *_both(
-        "embedding", ("litellm.embeddings.dispatch", _MAIN), "embedding", SpanKind.EMBEDDING,
-        "embeddings", title="embeddings", core=True,
+        "embedding", ("litellm.embeddings.dispatch", "litellm", _MAIN), "embedding",
+        SpanKind.EMBEDDING, "embeddings", title="embeddings", core=True,
     ),
     *_both(
         "responses", ("litellm.responses.dispatch", "litellm.responses.main"), "responses", _LLM,
@@ -280,8 +280,11 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(d) if d else 0 for d in digits)
 
 
-def find_targets() -> tuple[Found, ...]:
+def find_targets(patched: Container[FunctionType] = ()) -> tuple[Found, ...]:
     """Look up every target in the installed LiteLLM, touching nothing.
+
+    Args:
+        patched: Functions that are ours already. They are left out.
 
     Returns:
         The targets that exist.
@@ -289,21 +292,19 @@ def find_targets() -> tuple[Found, ...]:
     Raises:
         UnsupportedLiteLLM: A core function is missing or does not look as expected.
     """
-    found = [_find(target) for target in TARGETS]
-    return tuple(one for one in found if one.functions)
+    found = [_find(target, patched) for target in TARGETS]
+    return tuple(one for one in found if one is not None)
 
 
-def _find(target: Target) -> Found:
-    functions: list[FunctionType] = []
-    for place in target.places:
-        function = _entry_point(lookup(place), target.shape, place)
-        if function is not None and function not in functions:
-            functions.append(function)
-    if target.core and not any(is_client_closure(f) for f in functions):
+def _find(target: Target, patched: Container[FunctionType]) -> Found | None:
+    at = [_entry_point(lookup(place), target.shape, place, patched) for place in target.places]
+    functions = dict.fromkeys(function for function in at if function is not None)
+    if target.core and not any(f in patched or is_client_closure(f) for f in functions):
         raise UnsupportedLiteLLM(
             f"litellm's {target.name} does not look like any release tracing was tested on"
         )
-    return Found(target, tuple(functions), _parameters(target, functions))
+    new = tuple(function for function in functions if function not in patched)
+    return Found(target, new, _parameters(target, new)) if new else None
 
 
 def find_plain(place: str) -> FunctionType | None:
@@ -323,12 +324,14 @@ def lookup(place: str) -> Any:
     return thing
 
 
-def _entry_point(thing: Any, shape: Shape, place: str) -> FunctionType | None:
+def _entry_point(
+    thing: Any, shape: Shape, place: str, patched: Container[FunctionType] = ()
+) -> FunctionType | None:
     """Find LiteLLM's own function under whatever other tools have wrapped around it."""
     for _ in range(_MOST_WRAPPERS):
         if thing is None:
             return None
-        if type(thing) is FunctionType and _has_shape(thing, shape, place):
+        if type(thing) is FunctionType and (thing in patched or _has_shape(thing, shape, place)):
             return thing
         thing = getattr(thing, "__wrapped__", None)
     return None
@@ -378,11 +381,9 @@ def _takes_anything(function: FunctionType) -> bool:
     return bool(flags & inspect.CO_VARARGS) and bool(flags & inspect.CO_VARKEYWORDS)
 
 
-def _parameters(target: Target, functions: list[FunctionType]) -> tuple[str, ...]:
+def _parameters(target: Target, functions: Sequence[FunctionType]) -> tuple[str, ...]:
     source: Callable[..., Any] | None = lookup(target.twin) if target.twin else None
     if source is None:
-        if not functions:
-            return ()
         source = functions[-1]
     try:
         parameters = inspect.signature(source).parameters.values()
