@@ -62,6 +62,8 @@ class FakeServer:
             return 200, {}, self.version.encode()
         if path == "/v1/traces":
             return self._take(body)
+        if path == "/api/3.0/mlflow/traces":
+            return _json(200, json.loads(body))  # as a server does: what it stored
         name = path.partition("experiment_name=")[2]
         if "get-by-name" in path:
             found = self.experiments.get(name)

@@ -156,14 +156,14 @@ def test_a_refused_span_costs_no_other(sink, database_uri, monkeypatch):
     """The store refusing a batch is no different from a server refusing it."""
     from mlflow.exceptions import MlflowException
 
-    convert = _store._mlflow_span
+    convert = _store.mlflow_span
 
     def refuse(span: Span) -> Any:
         if span.name == "bad":
             raise MlflowException.invalid_parameter_value("bad value")
         return convert(span)
 
-    monkeypatch.setattr(_store, "_mlflow_span", refuse)
+    monkeypatch.setattr(_store, "mlflow_span", refuse)
     good, bad = chat_span(), chat_span(name="bad")
     with pytest.raises(Rejected, match="bad value") as refusal:
         sink.write([bad, good])

@@ -103,7 +103,6 @@ def test_no_password_in_repr():
     [
         (lambda: MlflowSink("ftp://x"), "sqlite:///mlflow.db"),
         (lambda: MlflowSink("./mlruns"), "sqlite:///mlflow.db"),
-        (lambda: MlflowSink("databricks"), "Databricks"),
         (lambda: MlflowSink(experiment="a", experiment_id="1"), "not both"),
         (lambda: MlflowSink(timeout=0), "more than 0"),
         (lambda: MlflowSink(timeout=float("nan")), "more than 0"),

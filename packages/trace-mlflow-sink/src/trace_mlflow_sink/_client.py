@@ -18,6 +18,8 @@ from trace_mlflow_sink import _where
 from trace_mlflow_sink._bisect import Refused
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 _WAIT_WHEN_NOT_ALLOWED: Final = 30.0
@@ -162,7 +164,9 @@ class Client:
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             self.close()
             raise Unavailable(
-                f"cannot reach MLflow at {self.name}: {type(error).__name__}: {error}", broken=False
+                f"cannot reach MLflow at {self.name}: {type(error).__name__}: {error}"
+                f"{_advice(error)}",
+                broken=False,
             ) from error
         self._check(answer)
         return answer
@@ -213,16 +217,36 @@ class Client:
         raise Refused(said)
 
 
+def _advice(error: Exception) -> str:
+    """Return what to do about a connection that failed, if its certificates are why."""
+    files = isinstance(error, OSError)  # httpx's own errors are none: one of our files is missing
+    if not files and "SSL" not in str(error):
+        return ""
+    return (
+        "; MLFLOW_TRACKING_SERVER_CERT_PATH names the file of the authority that signed the "
+        "server's certificate, MLFLOW_TRACKING_CLIENT_CERT_PATH our own certificate"
+    )
+
+
 def _tls(environ: Mapping[str, str]) -> dict[str, Any]:
     """Return httpx's TLS options for MLflow's environment variables."""
     options: dict[str, Any] = {}
     if environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in _TRUE:
         options["verify"] = False
     elif environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH"):
-        options["verify"] = environ["MLFLOW_TRACKING_SERVER_CERT_PATH"]
+        options["verify"] = _trusting(Path(environ["MLFLOW_TRACKING_SERVER_CERT_PATH"]))
     if environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH"):
         options["cert"] = environ["MLFLOW_TRACKING_CLIENT_CERT_PATH"]
     return options
+
+
+def _trusting(authorities: Path) -> ssl.SSLContext:
+    """Trust the authorities in a file or folder, and no others."""
+    import ssl
+
+    if authorities.is_dir():
+        return ssl.create_default_context(capath=str(authorities))
+    return ssl.create_default_context(cafile=str(authorities))
 
 
 def _retry_after(header: str | None) -> float | None:

@@ -112,7 +112,7 @@ def to_proto(span: Span, *, nested: bool = False) -> OtlpSpan:
             for key, value in mlflow_attributes(span).items()
             if value is not None  # there is no way to write None that MLflow reads as None
         ],
-        events=[_event(event) for event in span.events],
+        events=[_event(event) for event in events(span)],
         status=_status(span),
     )
 
@@ -126,6 +126,19 @@ def _status(span: Span) -> OtlpStatus:
         message = _safe.cut(span.status.description or "", LONGEST_DESCRIPTION)
         return OtlpStatus(code=OtlpStatus.STATUS_CODE_ERROR, message=message)
     return OtlpStatus(code=OtlpStatus.STATUS_CODE_OK)
+
+
+def events(span: Span) -> tuple[Event, ...]:
+    """Return a span's events, and when the first chunk of a stream came.
+
+    Args:
+        span: A finished span.
+    """
+    seconds = span.attributes.get(semconv.RESPONSE_TIME_TO_FIRST_CHUNK)
+    if not isinstance(seconds, (int, float)) or not _is_finite(seconds):
+        return tuple(span.events)
+    first = Event(semconv.FIRST_CHUNK_EVENT, span.start_ns + int(seconds * 1e9))
+    return (first, *span.events)
 
 
 def _event(event: Event) -> OtlpSpan.Event:

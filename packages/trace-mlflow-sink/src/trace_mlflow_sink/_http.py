@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from trace_core import RetryLater, SinkError, Span
 from trace_mlflow_sink import _convert, _dialects, _info, _keys, _where
-from trace_mlflow_sink._bisect import Refused, deliver
+from trace_mlflow_sink._bisect import Refused, by_trace, deliver
 from trace_mlflow_sink._client import Client, NotFound, NotSupported, Unavailable
 from trace_mlflow_sink._traces import TraceApi
 
@@ -99,19 +99,19 @@ class ServerWriter:
         """Write in the way the server's version needs."""
         traces = TraceApi(self._client, where, experiment, _headers(where))
         if not dialect.otlp:
-            return _by_trace(spans, traces.write_artifacts)
+            return by_trace(spans, traces.write_artifacts)
         try:
             refused = self._deliver(where, experiment, spans, dialect)
         except NotSupported:  # a server on a file store
             self._dialect = _dialects.ARTIFACTS
-            return _by_trace(spans, traces.write_artifacts)
+            return by_trace(spans, traces.write_artifacts)
         bad = {span.context for span, _ in refused}
         taken = [span for span in spans if span.context not in bad]
         if dialect.recount:
-            return refused + _by_trace(taken, traces.recount)
+            return refused + by_trace(taken, traces.recount)
         live = [span for span in taken if _keys.LIVE in span.attributes]
-        more = [span for span in taken if _info.says_more(span)]
-        return refused + _by_trace(live, traces.add_late) + deliver(more, traces.tell_more)
+        more = [span for span in taken if _info.says_more(span, where.run_id)]
+        return refused + by_trace(live, traces.add_late) + deliver(more, traces.tell_more)
 
     def _deliver(
         self,
@@ -205,19 +205,3 @@ def _headers(where: _where.Destination) -> dict[str, str]:
     if where.workspace is not None:
         headers["X-MLFLOW-WORKSPACE"] = where.workspace
     return headers
-
-
-def _by_trace(
-    spans: Sequence[Span], write: Callable[[Mapping[str, Sequence[Span]]], None]
-) -> list[tuple[Span, Refused]]:
-    """Write one trace after another; one that is refused costs no other."""
-    traces: dict[str, list[Span]] = {}
-    for span in spans:
-        traces.setdefault(span.trace_id, []).append(span)
-    refused: list[tuple[Span, Refused]] = []
-    for trace_id, found in traces.items():
-        try:
-            write({trace_id: found})
-        except Refused as refusal:
-            refused += [(span, refusal) for span in found]
-    return refused

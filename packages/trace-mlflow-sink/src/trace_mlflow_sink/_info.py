@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from statistics import quantiles
 from typing import Any, Final
 
 import attrs
@@ -101,6 +102,24 @@ def of_root(
     )
 
 
+def running(spans: Sequence[Span], experiment_id: str, totals: Mapping[str, str]) -> TraceInfo:
+    """Describe a trace whose root has not come yet.
+
+    Args:
+        spans: Some of its spans.
+        experiment_id: The trace's experiment.
+        totals: What `totals` returned.
+    """
+    return TraceInfo(
+        trace_id=mlflow_id(spans[0].trace_id),
+        experiment_id=experiment_id,
+        start_ms=min(span.start_ns for span in spans) // 1_000_000,
+        duration_ms=None,
+        state=IN_PROGRESS,
+        metadata=totals,
+    )
+
+
 def _metadata(root: Span, run_id: str | None) -> dict[str, str]:
     found: dict[str, Value] = {**custom_metadata(root), _keys.METADATA_SCHEMA: _SCHEMA}
     said = _messages.as_object(root.attributes.get(_keys.METADATA))
@@ -114,26 +133,44 @@ def _metadata(root: Span, run_id: str | None) -> dict[str, str]:
     if run_id is not None:
         found[_keys.METADATA_SOURCE_RUN] = run_id
     return {
-        _safe.cut_id(key, _LONGEST_METADATA): _safe.cut(value, _LONGEST_METADATA)
+        _safe.cut_id(key, _LONGEST_METADATA): _safe.cut(
+            value if isinstance(value, str) else _safe.json_text(value), _LONGEST_METADATA
+        )
         for key, value in found.items()
     }
 
 
 def custom_metadata(root: Span) -> dict[str, Value]:
-    """Return what ``mlflow.tracing.context(metadata=...)`` said, session and user apart."""
+    """Return what ``mlflow.tracing.context(metadata=...)`` and the call's own ``metadata`` said.
+
+    Without session, user and tags, which have places of their own.
+
+    Args:
+        root: The root span of the trace.
+    """
     said = _messages.as_object(root.attributes.get(_keys.METADATA))
-    return {k: v for k, v in said.items() if not k.startswith("mlflow.")}
+    prefix = semconv.METADATA_PREFIX
+    own = {k.removeprefix(prefix): v for k, v in root.attributes.items() if k.startswith(prefix)}
+    found = {**said, **own}
+    return {k: v for k, v in found.items() if k and v is not None and not k.startswith("mlflow.")}
 
 
-def says_more(span: Span) -> bool:
-    """Tell whether a span is a root whose trace has something to say that spans cannot."""
+def says_more(span: Span, run_id: str | None) -> bool:
+    """Tell whether a span is a root whose trace has something to say that spans cannot.
+
+    Args:
+        span: A finished span.
+        run_id: The run its trace belongs to, if any.
+    """
     if span.parent_id is not None:
         return False
-    return bool(custom_metadata(span)) or _messages.tool_call_preview(span.outputs) is not None
+    if run_id is not None or custom_metadata(span):
+        return True
+    return _messages.tool_call_preview(span.outputs) is not None
 
 
 def totals(spans: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Sum up what stored spans say of their trace: tokens, cost, session and user.
+    """Sum up what stored spans say of their trace: tokens, cost, size, session and user.
 
     Args:
         spans: All spans of a trace, as MLflow's JSON has them.
@@ -141,8 +178,9 @@ def totals(spans: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     Returns:
         Metadata of the trace; without what no span knows.
     """
+    spans = list(spans)
     stored = [span.get("attributes") or {} for span in spans]
-    found: dict[str, str] = {}
+    found = _sizes(spans)
     for name, key in (
         (semconv.SESSION_ID, _keys.METADATA_SESSION),
         (semconv.USER_ID, _keys.METADATA_USER),
@@ -157,6 +195,24 @@ def totals(spans: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         total = _sum(_unwrapped(attributes.get(name)) for attributes in stored)
         found.update({key: json.dumps(total)} if total else {})
     return found
+
+
+def _sizes(spans: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return how large the spans of a trace are as JSON, in bytes, as MLflow tells it."""
+    sizes = sorted(len(json.dumps(span, default=str)) for span in spans)
+    if not sizes:
+        return {}
+    quarters = quantiles([*sizes, *sizes[:1]] if len(sizes) == 1 else sizes, method="inclusive")
+    stats = {
+        "total_size_bytes": sum(sizes),
+        "num_spans": len(sizes),
+        "max": sizes[-1],
+        **{name: int(size) for name, size in zip(("p25", "p50", "p75"), quarters, strict=True)},
+    }
+    return {
+        _keys.METADATA_SIZE_STATS: json.dumps(stats),
+        _keys.METADATA_SIZE_BYTES: str(stats["total_size_bytes"]),
+    }
 
 
 def late(told: Mapping[str, str], counted: Mapping[str, str]) -> dict[str, str]:
@@ -223,7 +279,7 @@ def to_stored(span: Span) -> dict[str, Any]:
                 "time_unix_nano": event.time_ns,
                 "attributes": _safe.clean(event.attributes),
             }
-            for event in span.events
+            for event in _convert.events(span)
         ],
         "status": {
             "code": "STATUS_CODE_ERROR" if failed else "STATUS_CODE_OK",

@@ -16,6 +16,7 @@ from trace_mlflow_sink import _keys, _messages, _where
 from trace_mlflow_sink._bisect import Refused
 from trace_mlflow_sink._bridge import MlflowBridge
 from trace_mlflow_sink._http import ServerWriter
+from trace_mlflow_sink._managed import ManagedWriter
 from trace_mlflow_sink._store import StoreWriter
 
 _SERVER_EXIT_SECONDS: Final = 5.0
@@ -61,7 +62,8 @@ class MlflowSink:
     by MLflow's default, ``sqlite:///mlflow.db`` in the folder the program was started in.
 
     Args:
-        tracking_uri: A server (``http://127.0.0.1:5000``) or a database (``sqlite:///mlflow.db``).
+        tracking_uri: A server (``http://127.0.0.1:5000``), a database (``sqlite:///mlflow.db``)
+            or ``databricks``.
         experiment: The experiment's name; made at the first write if there is none.
         experiment_id: Its id instead of its name.
         timeout: Seconds a server's answer may take.
@@ -206,6 +208,8 @@ class MlflowSink:
             raise Rejected(str(error)) from error
         if _where.is_server(uri):
             return ServerWriter(uri, self._timeout)
+        if _where.is_managed(uri):
+            return ManagedWriter(uri)
         return StoreWriter(uri, self._chooser.folder)
 
     def flush(self, timeout: float = 5.0, /) -> bool:

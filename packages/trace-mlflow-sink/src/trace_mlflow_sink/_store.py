@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlflow.entities.trace_info import TraceInfo as MlflowTraceInfo
 
 _Store: TypeAlias = Any  # mlflow's SqlAlchemyStore, whose methods are only partly annotated
-_BAD_INPUT: Final = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST"})
+BAD_INPUT: Final = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST"})
 
 
 class StoreWriter:
@@ -73,8 +73,8 @@ class StoreWriter:
         if dialect.recount:
             _recount(store, experiment, where.run_id, taken)
         else:
-            for root in filter(_info.says_more, roots):
-                store.start_trace(_trace_info(_info.of_root(root, experiment, where.run_id, {})))
+            for root in (root for root in roots if _info.says_more(root, where.run_id)):
+                store.start_trace(trace_info(_info.of_root(root, experiment, where.run_id, {})))
             _add_late(store, [span for span in taken if _keys.LIVE in span.attributes])
         return refused
 
@@ -110,11 +110,20 @@ class StoreWriter:
             return where.experiment_id
         name = where.experiment or ""
         if name not in self._experiments:
-            self._experiments[name] = _find_or_make(store, name)
+            self._experiments[name] = find_or_make(store, name)
         return self._experiments[name]
 
 
-def _find_or_make(store: _Store, name: str) -> str:
+def find_or_make(store: _Store, name: str) -> str:
+    """Return the id of the experiment of a name, which is made if there is none.
+
+    Args:
+        store: A tracking store of MLflow's.
+        name: The experiment's name.
+
+    Raises:
+        SinkError: It is deleted.
+    """
     from mlflow.exceptions import MlflowException
 
     found = store.get_experiment_by_name(name)
@@ -132,14 +141,15 @@ def _log(store: _Store, experiment: str, batch: Sequence[Span]) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        store.log_spans(experiment, [_mlflow_span(span) for span in batch])
+        store.log_spans(experiment, [mlflow_span(span) for span in batch])
     except MlflowException as error:
-        if error.error_code in _BAD_INPUT:
+        if error.error_code in BAD_INPUT:
             raise Refused(str(error)) from error
         raise
 
 
-def _mlflow_span(span: Span) -> MlflowSpan:
+def mlflow_span(span: Span) -> MlflowSpan:
+    """Make MLflow's own object of a finished span."""
     from mlflow.entities import Span as MlflowSpan
 
     made: Any = MlflowSpan
@@ -160,7 +170,7 @@ def _recount(store: _Store, experiment: str, run_id: str | None, spans: Sequence
         counted = _info.totals(span.to_dict() for span in trace.data.spans)
         if trace_id in roots:
             info = _info.of_root(roots[trace_id], experiment, run_id, counted)
-            store.start_trace(_trace_info(info))
+            store.start_trace(trace_info(info))
         elif trace.info.state.value != _info.IN_PROGRESS:
             trace.info.trace_metadata.update(counted)
             store.start_trace(trace.info)
@@ -180,7 +190,8 @@ def _add_late(store: _Store, spans: Sequence[Span]) -> None:
             store.start_trace(info)
 
 
-def _trace_info(info: _info.TraceInfo) -> MlflowTraceInfo:
+def trace_info(info: _info.TraceInfo) -> MlflowTraceInfo:
+    """Make MLflow's own object of a trace's info."""
     from mlflow.entities.trace_info import TraceInfo as MlflowTraceInfo
     from mlflow.entities.trace_location import TraceLocation
     from mlflow.entities.trace_state import TraceState

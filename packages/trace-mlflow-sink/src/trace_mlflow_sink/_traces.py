@@ -94,21 +94,13 @@ class TraceApi:
             if root is not None:
                 told = self._start(self._of_root(root, counted))
             else:
-                told = self._told(trace_id) or self._start(self._running(spans, counted))
+                told = self._told(trace_id) or self._start(
+                    _info.running(spans, self.experiment_id, counted)
+                )
             self._put(told, {"spans": list(written.values())})
 
     def _of_root(self, root: Span, counted: Mapping[str, str]) -> _info.TraceInfo:
         return _info.of_root(root, self.experiment_id, self.where.run_id, counted)
-
-    def _running(self, spans: Sequence[Span], counted: Mapping[str, str]) -> _info.TraceInfo:
-        return _info.TraceInfo(
-            trace_id=_info.mlflow_id(spans[0].trace_id),
-            experiment_id=self.experiment_id,
-            start_ms=min(span.start_ns for span in spans) // 1_000_000,
-            duration_ms=None,
-            state=_info.IN_PROGRESS,
-            metadata=counted,
-        )
 
     def _start(self, info: _info.TraceInfo) -> dict[str, Any]:
         try:

@@ -20,6 +20,7 @@ DEFAULT_DATABASE: Final = "sqlite:///mlflow.db"
 DEFAULT_EXPERIMENT: Final = "Default"
 _SERVERS: Final = frozenset({"http", "https"})
 _DATABASES: Final = frozenset({"sqlite", "postgresql", "mysql", "mssql"})
+MANAGED: Final = "databricks"
 _SQLITE: Final = "sqlite:///"
 _OPTIONS: Final = frozenset({"experiment", "experiment_id", "timeout"})
 
@@ -57,18 +58,24 @@ def check_uri(uri: str) -> None:
     scheme = urlsplit(uri).scheme.lower().partition("+")[0]
     if scheme in _SERVERS:
         return
-    if scheme not in _DATABASES:
+    managed = is_managed(uri)
+    if scheme not in _DATABASES and not managed:
         raise ConfigurationError(
             f"cannot write traces to tracking URI {without_secret(uri)!r}; wanted http://…, "
-            "https://…, sqlite:///… or postgresql://…: MLflow's own file store and Databricks "
-            "take no finished spans. For a local folder use sqlite:///mlflow.db"
+            "https://…, sqlite:///…, postgresql://… or databricks: MLflow's own file store "
+            "takes no finished spans. For a local folder use sqlite:///mlflow.db"
         )
     if "mlflow" not in sys.modules and importlib.util.find_spec("mlflow") is None:
         raise ConfigurationError(
-            f"tracking URI {without_secret(uri)!r} is a database, which only MLflow itself can "
-            "write, and MLflow is not installed: pip install 'trace-mlflow-sink[mlflow]', or "
+            f"tracking URI {without_secret(uri)!r} is one that only MLflow itself can "
+            "write to, and MLflow is not installed: pip install 'trace-mlflow-sink[mlflow]', or "
             "give the address of an MLflow server"
         )
+
+
+def is_managed(uri: str) -> bool:
+    """Tell whether a URI is Databricks: ``databricks``, or with a profile after ``://``."""
+    return uri == MANAGED or uri.startswith(f"{MANAGED}://")
 
 
 def without_secret(uri: str) -> str:
