@@ -129,7 +129,7 @@ class Call(Delegation):
         self._given = given
         self._attempt_of = attempt_of
         self.above = above
-        self.parent = target.parent or _falls_back(target, kwargs)
+        self.parent = target.parent or ("fallbacks" in kwargs and _falls_back(target, kwargs))
         self.id: str = attempt_of.id if attempt_of is not None else self._choose_id(kwargs)
         self.span = self._start(kwargs)
         self.span.complete = self._complete

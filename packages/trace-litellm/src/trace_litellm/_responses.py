@@ -331,7 +331,8 @@ def told_of(result: Any) -> dict[str, Any]:
     Args:
         result: A response, a stream, or a plain dictionary.
     """
-    hidden = getattr(result, "_hidden_params", None)
+    private = getattr(result, "__pydantic_private__", None)  # asking the model is ten times slower
+    hidden = private.get("_hidden_params") if private else getattr(result, "_hidden_params", None)
     if hidden is None and type(result) is dict:
         hidden = result.get("_hidden_params")
     if hidden is None:
