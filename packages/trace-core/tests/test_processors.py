@@ -350,7 +350,7 @@ def test_harmless_texts_are_remembered_within_limits() -> None:
     processor = Redactor((), {}, environment=False)
     for number in range(3_000):
         processor(fields_with(f"{number} " + "harmless " * 100))
-    assert sum(map(len, processor._cleaner._harmless)) < 1_000_000
+    assert sum(map(len, processor._cleaner.known_good.texts)) < 1_000_000
 
 
 def test_a_failing_redactor_drops_the_content(memory: MemorySink) -> None:

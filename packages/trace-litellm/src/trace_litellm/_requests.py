@@ -161,12 +161,10 @@ def inputs(
     """
     found: dict[str, Value] = {}
     if args:
-        at = 0  # counted by hand: where a call goes along, no rare code of the interpreter is hot
-        for name in parameters:
-            if at == len(args):  # more than parameters: LiteLLM will say so
+        for at, name in enumerate(parameters):
+            if at == len(args):
                 break
             _record(found, name, args[at])
-            at += 1
     for name, value in kwargs.items():
         _record(found, name, value)
     return found
