@@ -104,36 +104,32 @@ def unpack(data: bytes, base: int, *, last: bool, limit: int) -> Reading:
     found = Reading()
     frames, view, size, at = found.frames, memoryview(data), len(data), 0
     while at < size and len(frames) < limit:
-        end = _end_of_frame(view, at, size)
-        if end > 0:
-            frames.append((data[at + _CHECKED_FROM], data[at + HEADER_BYTES : end], base + end))
-            at = end
-        elif end == _TOO_SHORT and not last:
+        if size - at >= HEADER_BYTES:
+            begin, checksum, kind, length = _HEADER.unpack_from(data, at)
+            payload = at + HEADER_BYTES
+            end = payload + length
+            whole = begin == _BEFORE_CRC and end <= size and length >= ID_BYTES
+            if whole and zlib.crc32(view[at + _CHECKED_FROM : end]) == checksum:
+                frames.append((kind, data[payload:end], base + end))
+                at = end
+                continue
+        if not last and _goes_on(data, at):
             break
-        else:
-            at, lost = _skip(data, at, last=last)
-            found.damaged += lost
-            if not lost and not last:
-                break
+        at, lost = _skip(data, at, last=last)
+        found.damaged += lost
+        if not lost and not last:
+            break
     found.next = base + at
     return found
 
 
-_BAD: Final = 0
-_TOO_SHORT: Final = -1
-
-
-def _end_of_frame(view: memoryview, at: int, size: int) -> int:
-    """Return where a whole and sound frame ends, else `_BAD` or `_TOO_SHORT`."""
-    if size - at < HEADER_BYTES:
-        return _TOO_SHORT if MAGIC.startswith(bytes(view[at : at + len(MAGIC)])) else _BAD
-    begin, checksum, _, length = _HEADER.unpack_from(view, at)
-    if begin != _BEFORE_CRC or not ID_BYTES <= length <= MAX_PAYLOAD:
-        return _BAD
-    end: int = at + HEADER_BYTES + length
-    if end > size:
-        return _TOO_SHORT
-    return end if zlib.crc32(view[at + _CHECKED_FROM : end]) == checksum else _BAD
+def _goes_on(data: bytes, at: int) -> bool:
+    """Say whether there may be a frame of which the rest is yet to be read."""
+    if len(data) - at < HEADER_BYTES:
+        return MAGIC.startswith(data[at : at + len(MAGIC)])
+    begin, _, _, length = _HEADER.unpack_from(data, at)
+    possible = begin == _BEFORE_CRC and ID_BYTES <= length <= MAX_PAYLOAD
+    return possible and at + HEADER_BYTES + length > len(data)
 
 
 def _skip(data: bytes, at: int, *, last: bool) -> tuple[int, int]:

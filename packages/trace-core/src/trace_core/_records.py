@@ -153,7 +153,8 @@ def from_record(record: bytes, begin: int = 0) -> Span:
     """
     try:
         row, origin, *texts = record.split(_SEPARATOR, 2)
-        return _span(_reader.of_thread.read(row, begin, texts), *_read_origin(origin))
+        scope, resource = _read_origin(origin)
+        return _span(_reader.of_thread.read(row, begin, texts), scope, resource)
     except _MALFORMED as error:
         raise ConfigurationError(f"not a span: {type(error).__name__}: {error}") from error
 
@@ -220,8 +221,8 @@ def _span(row: list[Any], scope: Scope, resource: Mapping[str, Value]) -> Span:
         start_ns,
         end_ns,
         status if description is None else Status(status.code, description),
-        _frozen(inputs),
-        _frozen(outputs),
+        None if inputs is None else _frozen(inputs),
+        None if outputs is None else _frozen(outputs),
         None if usage is None else _usage(usage),
         None if cost is None else Cost(*cost[: len(_AMOUNTS)]),
         _frozen(attributes),
