@@ -11,7 +11,7 @@ import attrs
 
 from trace_core._model import Event, Span, Status
 from trace_core._rules import Match, matches
-from trace_core._secrets import MIN_LENGTH, EnvironmentSecrets, remembered_secrets
+from trace_core._secrets import MIN_LENGTH, EnvironmentSecrets, rarest_of, remembered_secrets
 from trace_core._snapshot import Value
 
 Known: TypeAlias = "Iterable[str] | Callable[[], Iterable[str]]"
@@ -104,7 +104,8 @@ class _Cleaner:
     ) -> None:
         self.known = frozenset(known)
         long_enough = (secret for secret in self.known if len(secret) >= MIN_LENGTH)
-        self._secrets = sorted(long_enough, key=len, reverse=True)  # one may contain another
+        longest_first = sorted(long_enough, key=len, reverse=True)  # one may contain another
+        self._secrets = [(secret, rarest_of(secret)) for secret in longest_first]
         self._patterns = patterns
         self._scan = scan
         self.known_good = KnownGood()
@@ -126,9 +127,13 @@ class _Cleaner:
         self.known_good.texts.add(text)
 
     def _clean(self, text: str) -> str:
-        for secret in self._secrets:
-            if secret in text:
-                text = text.replace(secret, "[redacted:known]")
+        for secret, rare in self._secrets:
+            for character in rare:
+                if character not in text:
+                    break
+            else:  # only now the search that takes its time, once for each secret
+                if secret in text:
+                    text = text.replace(secret, "[redacted:known]")
         if len(text) < _SHORTEST and not self._patterns:
             return text
         found = [match for match in self._scan(text) if text[match[0]] != "["]
