@@ -9,7 +9,9 @@ import threading
 from collections.abc import Container
 from importlib.metadata import PackageNotFoundError, version
 from types import FunctionType, TracebackType
+from typing import TYPE_CHECKING
 
+import trace_core
 from trace_core import (
     Background,
     ConfigurationError,
@@ -20,22 +22,12 @@ from trace_core import (
     SinkLike,
     Tracer,
     at_exit,
-    disabled_by_environment,
-    durable,
-    load_sink,
     log_once,
-    sink_from_environment,
-    sink_names,
 )
-from trace_litellm._attempts import hooks_of
-from trace_litellm._calls import Calls
-from trace_litellm._patch import Hook, Swap, swap_all
-from trace_litellm._targets import (
-    UnsupportedLiteLLM,
-    check_version,
-    find_targets,
-    trojan_on_path,
-)
+
+if TYPE_CHECKING:  # what tracing takes is imported when it is turned on: importing us is cheap
+    from trace_litellm._calls import Calls
+    from trace_litellm._patch import Hook, Swap
 
 logger = logging.getLogger("trace_litellm")
 
@@ -50,6 +42,8 @@ class Instrumentation:
     """
 
     def __init__(self, tracer: Tracer) -> None:
+        from trace_litellm._calls import Calls
+
         self.tracer = tracer
         scope = Scope("trace_litellm", _own_version())
         self._calls = Calls(tracer.with_scope(scope), tracer.on_error)
@@ -66,6 +60,9 @@ class Instrumentation:
 
         Called again, it does so with the functions that a reload of LiteLLM has made anew.
         """
+        from trace_litellm._patch import swap_all
+        from trace_litellm._targets import UnsupportedLiteLLM, check_version
+
         try:
             check_version(_litellm_version())
             _check_no_trojan()
@@ -151,12 +148,17 @@ def instrument(tracer: Tracer) -> Instrumentation:
 
 
 def _check_no_trojan() -> None:
+    from trace_litellm._targets import UnsupportedLiteLLM, trojan_on_path
+
     left_behind = trojan_on_path()
     if left_behind:
         raise UnsupportedLiteLLM(f"{left_behind} was left behind by a trojaned LiteLLM: remove it")
 
 
 def _hooks(calls: Calls, patched: Container[FunctionType]) -> dict[FunctionType, Hook]:
+    from trace_litellm._attempts import hooks_of
+    from trace_litellm._targets import find_targets
+
     hooks: dict[FunctionType, Hook] = {}
     for found in find_targets(patched):
         for function in found.functions:
@@ -170,6 +172,8 @@ def _litellm_version() -> str:
     try:
         return version("litellm")
     except PackageNotFoundError:
+        from trace_litellm._targets import UnsupportedLiteLLM
+
         raise UnsupportedLiteLLM("litellm is not installed: pip install litellm") from None
 
 
@@ -197,7 +201,7 @@ def autolog(sink: SinkLike | str | None = None, *, disable: bool = False) -> Ins
         ConfigurationError: The sink or an environment variable makes no sense.
     """
     with _lock:
-        if disable or disabled_by_environment():
+        if disable or trace_core.disabled_by_environment():
             _stop()
             return None
         if _current is not None and _current.active and sink is None:
@@ -218,13 +222,13 @@ def _stop() -> None:
 
 def _choose(sink: SinkLike | str | None) -> SinkLike:
     if isinstance(sink, str):
-        return load_sink(sink)
-    return sink or sink_from_environment() or _default_sink()
+        return trace_core.load_sink(sink)
+    return sink or trace_core.sink_from_environment() or _default_sink()
 
 
 def _default_sink() -> Sink:
-    if "mlflow" in sink_names() and _has_store():
-        return load_sink("mlflow")
+    if "mlflow" in trace_core.sink_names() and _has_store():
+        return trace_core.load_sink("mlflow")
     logger.warning(
         "traces go to traces.jsonl in the current folder; for MLflow: "
         "pip install 'trace-litellm[mlflow]', for another place: autolog(sink) or TRACE_SINKS"
@@ -240,4 +244,4 @@ def _in_background(sink: SinkLike) -> SinkLike:
     """Put a sink behind redaction, a spool and a thread, unless it has one or is read at once."""
     if isinstance(sink, (Background, MemorySink)):
         return sink
-    return durable(sink)
+    return trace_core.durable(sink)
