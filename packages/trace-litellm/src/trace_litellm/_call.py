@@ -152,8 +152,8 @@ class Call(Delegation):
 
     def _choose_id(self, kwargs: dict[str, Any]) -> str:
         """Choose the call's id, as LiteLLM would have, unless the caller did."""
-        if self._target.parent:
-            return new_call_id()  # its calls have ids of their own
+        if self._target.parent or not self._target.takes_id:
+            return new_call_id()  # its calls have ids of their own, or it makes none
         chosen = kwargs.get("litellm_call_id")
         if chosen is None:
             chosen = kwargs["litellm_call_id"] = new_call_id()

@@ -29,8 +29,10 @@ from trace_core import (
 )
 from trace_litellm._attempts import hooks_of
 from trace_litellm._calls import Calls
+from trace_litellm._imports import ImportWatch
 from trace_litellm._patch import Hook, Swap, swap_all
 from trace_litellm._targets import (
+    LATE,
     UnsupportedLiteLLM,
     check_version,
     find_targets,
@@ -55,6 +57,7 @@ class Instrumentation:
         self._calls = Calls(tracer.with_scope(scope), tracer.on_error)
         self._swaps: tuple[Swap, ...] = ()
         self._patched: set[FunctionType] = set()
+        self._watch = ImportWatch(LATE, self._imported)
 
     @property
     def active(self) -> bool:
@@ -72,8 +75,21 @@ class Instrumentation:
             hooks = _hooks(self._calls, self._patched)
             self._swaps += swap_all(hooks)
             self._patched |= hooks.keys()
+            self._watch.start()
         except (UnsupportedLiteLLM, TypeError) as error:
             log_once(f"unsupported:{error}", "LiteLLM is not traced: %s", error)
+
+    def _imported(self, module: str) -> None:
+        """Trace what is in a module that the program has just imported.
+
+        Takes no lock: the importing thread holds the module's, and whoever holds ours may import.
+        """
+        try:
+            hooks = _target_hooks(self._calls, self._patched, module)
+            self._swaps += swap_all(hooks)
+            self._patched |= hooks.keys()
+        except Exception as error:
+            self._calls.on_error(f"looking into {module}", error)
 
     def uninstrument(self) -> None:
         """Make LiteLLM what it was. A second call does nothing.
@@ -82,6 +98,7 @@ class Instrumentation:
         """
         global _current  # noqa: PLW0603  # LiteLLM is global as well
         with _lock:
+            self._watch.stop()
             for one in reversed(self._swaps):
                 one.remove()
             self._swaps = ()
@@ -157,13 +174,18 @@ def _check_no_trojan() -> None:
 
 
 def _hooks(calls: Calls, patched: Container[FunctionType]) -> dict[FunctionType, Hook]:
-    hooks: dict[FunctionType, Hook] = {}
-    for found in find_targets(patched):
-        for function in found.functions:
-            is_async = inspect.iscoroutinefunction(function)
-            hooks[function] = calls.around(found, is_async=is_async)
-    hooks |= hooks_of(calls)
+    hooks = _target_hooks(calls, patched) | hooks_of(calls)
     return {function: hook for function, hook in hooks.items() if function not in patched}
+
+
+def _target_hooks(
+    calls: Calls, patched: Container[FunctionType], module: str | None = None
+) -> dict[FunctionType, Hook]:
+    return {
+        function: calls.around(found, is_async=inspect.iscoroutinefunction(function))
+        for found in find_targets(patched, module)
+        for function in found.functions
+    }
 
 
 def _litellm_version() -> str:
