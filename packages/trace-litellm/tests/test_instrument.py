@@ -234,3 +234,30 @@ def test_a_key_in_an_errors_text_is_removed(litellm: Any, tmp_path: Path) -> Non
     written = path.read_text()
     assert "Incorrect key" in written
     assert key not in written
+
+
+@pytest.mark.parametrize(
+    "options", [{"mock_response": "x"}, {"mock_response": "x", "stream": True}, {}]
+)
+def test_nothing_more_is_printed(
+    options: dict[str, Any],
+    litellm: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """LiteLLM prints where it does not know a model's provider; tracing does not make it print more."""
+    monkeypatch.setattr(litellm, "suppress_debug_info", False)
+
+    def printed() -> str:
+        try:
+            answer = litellm.completion("nobody-has-heard-of-it", MESSAGES, **options)
+            list(answer) if options.get("stream") else None
+        except litellm.BadRequestError:
+            pass
+        return "".join(capsys.readouterr())
+
+    without = printed()
+    sink = MemorySink()
+    with trace_litellm.instrument(Tracer(sink)):
+        assert printed() == without
+    assert len(sink.spans) == 1

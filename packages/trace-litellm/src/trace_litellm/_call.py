@@ -382,16 +382,19 @@ class Call(Delegation):
         return used or (told if told != _CACHED else None) or self._guessed_provider()
 
     def _guessed_provider(self) -> str | None:
-        """Ask LiteLLM which provider serves a model, where no request was made: a cache hit."""
+        """Look up which provider serves a model, where no request was made: a cache hit.
+
+        LiteLLM is not asked, because it prints a line to stdout for a model it does not know.
+        """
         given = _text(self._given.get("custom_llm_provider"))
         model = _text(self._given.get("model"))
         litellm: Any = sys.modules.get("litellm")
         if given is not None or model is None or self.parent or litellm is None:
             return given
-        try:
-            return _text(litellm.get_llm_provider(model)[1])
-        except Exception:  # its way of saying that it does not know the model
-            return None
+        listed = getattr(litellm, "model_cost", {}).get(model) or {}
+        candidates = (model.partition("/")[0], listed.get("litellm_provider"))
+        known = getattr(litellm, "provider_list", ())
+        return next((str(one) for one in candidates if one in known), None)
 
     def _with_usage(self, span: Span) -> Span:
         outputs, kept = span.outputs, self._told.get("usage")
