@@ -153,8 +153,8 @@ class Call(Delegation):
 
     def _choose_id(self, kwargs: dict[str, Any]) -> str:
         """Choose the call's id, as LiteLLM would have, unless the caller did."""
-        if self._target.parent:
-            return new_call_id()  # its calls have ids of their own
+        if self._target.parent or not self._target.takes_id:
+            return new_call_id()  # its calls have ids of their own, or it makes none
         chosen = kwargs.get("litellm_call_id")
         if chosen is None:
             chosen = kwargs["litellm_call_id"] = new_call_id()
@@ -396,16 +396,19 @@ class Call(Delegation):
         return used or (told if told != _CACHED else None) or self._guessed_provider()
 
     def _guessed_provider(self) -> str | None:
-        """Ask LiteLLM which provider serves a model, where no request was made: a cache hit."""
+        """Look up which provider serves a model, where no request was made: a cache hit.
+
+        LiteLLM is not asked, because it prints a line to stdout for a model it does not know.
+        """
         given = _text(self._given.get("custom_llm_provider"))
         model = _text(self._given.get("model"))
         litellm: Any = sys.modules.get("litellm")
         if given is not None or model is None or self.parent or litellm is None:
             return given
-        try:
-            return _text(litellm.get_llm_provider(model)[1])
-        except Exception:  # its way of saying that it does not know the model
-            return None
+        listed = getattr(litellm, "model_cost", {}).get(model) or {}
+        candidates = (model.partition("/")[0], listed.get("litellm_provider"))
+        known = getattr(litellm, "provider_list", ())
+        return next((str(one) for one in candidates if one in known), None)
 
     def _usage(self, span: Span, outputs: Value) -> tuple[TokenUsage | None, Value]:
         """Return the tokens, and the outputs with what the provider told of them."""

@@ -65,6 +65,7 @@ _INTERNAL: Final = frozenset(
         "use_in_pass_through",
         "use_litellm_proxy",
         "use_xai_oauth",
+        "websocket",
     }
 )
 """Parameters that are LiteLLM's own business, or told elsewhere on the span."""
