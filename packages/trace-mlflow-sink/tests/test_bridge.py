@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -221,6 +222,34 @@ def test_what_is_said_of_the_current_trace_inside_ours_is_kept(mlflow, tracer, t
     (trace,) = traces()
     assert trace.info.tags["team"] == "x"
     assert trace.info.trace_metadata["release"] == "7"
+
+
+def _load_prompt(mlflow: Any) -> None:
+    mlflow.genai.register_prompt("capital", "What is the capital of {{country}}?")
+    mlflow.genai.load_prompt("prompts:/capital/1")
+
+
+@pytest.mark.parametrize("ours", [True, False], ids=["in our span", "in MLflow's"])
+def test_prompts_that_were_loaded_are_linked(mlflow, tracer, traces, ours):
+    """``mlflow.genai.load_prompt`` in a traced function with a call: found by the prompt."""
+
+    @mlflow.trace
+    def ask() -> None:
+        _load_prompt(mlflow)
+        call(tracer)
+
+    if ours:
+        with tracer.span("agent"):
+            ask()
+    else:
+        ask()
+    (trace,) = traces()
+    assert json.loads(trace.info.tags["mlflow.linkedPrompts"]) == [
+        {"name": "capital", "version": "1"}
+    ]
+    (found,) = mlflow.search_traces(filter_string='prompt = "capital/1"', return_type="list")
+    assert found.info.trace_id == trace.info.trace_id
+    assert "chat" in {span.name for span in found.data.spans}
 
 
 def test_the_experiment_of_the_moment_counts(mlflow, tracer, traces):

@@ -456,7 +456,8 @@ def _active_run(found: _Mlflow) -> Any:
 
 
 def _users_own(tags: Mapping[str, str]) -> dict[str, Value]:
-    return {key: value for key, value in tags.items() if not key.startswith("mlflow.")}
+    kept = _keys.TAG_LINKED_PROMPTS  # by ``mlflow.genai.load_prompt`` in a traced function
+    return {k: v for k, v in tags.items() if not k.startswith("mlflow.") or k == kept}
 
 
 def _inject(found: _Mlflow, span: Span) -> None:

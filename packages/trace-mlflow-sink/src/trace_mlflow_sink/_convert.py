@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -291,6 +292,25 @@ def trace_tags(root: Span) -> dict[str, str]:
     """
     name = _safe.cut(root.attributes.get(semconv.TRACE_NAME) or root.name, LONGEST_TAG_VALUE)
     return {**own_tags(root), _keys.TAG_TRACE_NAME: name}
+
+
+def linked_prompts(root: Span) -> list[Mapping[str, Value]]:
+    """Return the versions of the prompt registry that were loaded in a trace.
+
+    Args:
+        root: The root span of the trace.
+
+    Returns:
+        Of each its ``name`` and ``version``.
+    """
+    told = _messages.as_object(root.attributes.get(_keys.TAGS)).get(_keys.TAG_LINKED_PROMPTS)
+    if root.parent_id is not None or not isinstance(told, str):
+        return []
+    try:
+        found = json.loads(told)
+    except ValueError:
+        return []
+    return [p for p in _messages.as_objects(found) if {"name", "version"} <= p.keys()]
 
 
 def own_tags(span: Span) -> dict[str, str]:

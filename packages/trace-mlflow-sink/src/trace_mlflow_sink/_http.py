@@ -107,6 +107,7 @@ class ServerWriter:
             return by_trace(spans, traces.write_artifacts)
         bad = {span.context for span, _ in refused}
         taken = [span for span in spans if span.context not in bad]
+        traces.link_prompts(taken)
         if dialect.recount:
             return refused + by_trace(taken, traces.recount)
         live = [span for span in taken if _keys.LIVE in span.attributes]

@@ -20,6 +20,8 @@ TAG_PREFIX: Final = "mlflow.traceTag."
 
 # Tags and metadata of a trace
 TAG_TRACE_NAME: Final = "mlflow.traceName"
+TAG_LINKED_PROMPTS: Final = "mlflow.linkedPrompts"
+"""Versions of the prompt registry that were loaded in the trace: JSON, names and versions."""
 TAG_SPANS_LOCATION: Final = "mlflow.trace.spansLocation"
 METADATA_SESSION: Final = "mlflow.trace.session"
 METADATA_USER: Final = "mlflow.trace.user"

@@ -8,6 +8,7 @@ import concurrent.futures.thread  # noqa: F401
 from collections.abc import Sequence
 from inspect import signature
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from trace_core import SinkError, Span, after_fork, semconv
@@ -70,6 +71,7 @@ class StoreWriter:
         roots = [span for span in taken if span.parent_id is None]
         if where.run_id is not None and roots:
             store.link_traces_to_run([_info.mlflow_id(r.trace_id) for r in roots], where.run_id)
+        _link_prompts(store, roots)
         if dialect.recount:
             _recount(store, experiment, where.run_id, taken)
         else:
@@ -146,6 +148,19 @@ def _log(store: _Store, experiment: str, batch: Sequence[Span]) -> None:
         if error.error_code in BAD_INPUT:
             raise Refused(str(error)) from error
         raise
+
+
+def _link_prompts(store: _Store, roots: Sequence[Span]) -> None:
+    """Have MLflow find traces by the prompts that were loaded in them, from 3.10 on."""
+    if not hasattr(store, "link_prompts_to_trace"):
+        return
+    for root in roots:
+        found = [
+            SimpleNamespace(name=prompt["name"], version=prompt["version"])
+            for prompt in _convert.linked_prompts(root)
+        ]
+        if found:
+            store.link_prompts_to_trace(_info.mlflow_id(root.trace_id), found)
 
 
 def mlflow_span(span: Span) -> MlflowSpan:
