@@ -224,6 +224,46 @@ def test_what_is_said_of_the_current_trace_inside_ours_is_kept(mlflow, tracer, t
     assert trace.info.trace_metadata["release"] == "7"
 
 
+def test_what_is_said_of_a_trace_waits_for_its_root(mlflow, database_uri):
+    """Children that are delivered after the root has ended, and before it is, take nothing away."""
+    sink = MlflowSink()
+    root = chat_span(name="agent")
+    sink._bridge._additions[root.trace_id] = {"trace.mlflow.tags": {"team": "x"}}
+    sink.write([chat_span(parent=root)])
+    sink.write([root])
+    (trace,) = mlflow.search_traces(return_type="list")
+    assert trace.info.tags["team"] == "x"
+    assert not sink._bridge._additions
+
+
+def test_headers_from_another_process_make_a_call_part_of_its_trace(mlflow, tracer, traces):
+    """``set_tracing_context_from_http_request_headers``, with and without spans of MLflow's."""
+    from mlflow.tracing import set_tracing_context_from_http_request_headers as set_context
+
+    client = chat_span(name="client", kind=SpanKind.AGENT, usage=None, cost=None)
+    for header in ("traceparent", "Traceparent"):
+        with set_context({header: f"00-{client.trace_id}-{client.span_id}-01"}):
+            call(tracer, "server")
+    with set_context({"traceparent": f"00-{client.trace_id}-{client.span_id}-00"}):
+        call(tracer, "not sampled")
+    assert tracer.flush(60)
+    MlflowSink().write([client])
+    (trace,) = traces()
+    assert trace.info.trace_id == f"tr-{client.trace_id}"
+    assert shape(trace) == {("client", None), ("server", "client")}
+    assert len(trace.data.spans) == 3
+    assert trace.info.token_usage["total_tokens"] == 60
+
+
+def test_headers_for_another_process_name_our_span(mlflow, tracer, traces):
+    """``get_tracing_context_headers_for_http_request`` inside a span of ours."""
+    from mlflow.tracing import get_tracing_context_headers_for_http_request as headers
+
+    with tracer.span("client") as span:
+        sent = headers()
+    assert sent["traceparent"] == f"00-{span.context.trace_id}-{span.context.span_id}-01"
+
+
 def _load_prompt(mlflow: Any) -> None:
     mlflow.genai.register_prompt("capital", "What is the capital of {{country}}?")
     mlflow.genai.load_prompt("prompts:/capital/1")
