@@ -46,6 +46,7 @@ from trace_core._processors import drop_content, limit_payloads, redact_pii, sam
 from trace_core._redact import redact
 from trace_core._retry import Retry
 from trace_core._secrets import remember_secret
+from trace_core._settings import setting
 from trace_core._sinks import (
     ConsoleSink,
     FunctionSink,
@@ -120,6 +121,7 @@ __all__ = [
     "remember_secret",
     "sample",
     "semconv",
+    "setting",
     "sink_from_environment",
     "sink_names",
     "snapshot",

@@ -136,16 +136,26 @@ def _nanoseconds(value: int) -> int:
 
 
 def events(span: Span) -> tuple[Event, ...]:
-    """Return a span's events, and when the first chunk of a stream came.
+    """Return a span's events, chunks under MLflow's names, and when the first of them came.
 
     Args:
         span: A finished span.
     """
     seconds = span.attributes.get(semconv.RESPONSE_TIME_TO_FIRST_CHUNK)
+    found = tuple(
+        _chunk(event) if event.name == semconv.CHUNK_EVENT else event for event in span.events
+    )
     if not isinstance(seconds, (int, float)) or not _is_finite(seconds):
-        return tuple(span.events)
+        return found
     first = Event(semconv.FIRST_CHUNK_EVENT, span.start_ns + int(seconds * 1e9))
-    return (first, *span.events)
+    return (first, *found)
+
+
+def _chunk(event: Event) -> Event:
+    told = event.attributes
+    name = _keys.CHUNK_EVENT.format(told.get(semconv.CHUNK_INDEX))
+    value = _safe.json_text(told.get(semconv.CHUNK_VALUE))
+    return Event(name, event.time_ns, {_keys.CHUNK_VALUE: value})
 
 
 def _fill_event(proto: OtlpSpan.Event, event: Event) -> None:

@@ -34,6 +34,10 @@ METADATA_SIZE_STATS: Final = "mlflow.trace.sizeStats"
 METADATA_SIZE_BYTES: Final = "mlflow.trace.sizeBytes"
 METADATA_SCHEMA: Final = "mlflow.trace_schema.version"
 
+# On events
+CHUNK_EVENT: Final = "mlflow.chunk.item.{}"
+CHUNK_VALUE: Final = "mlflow.chunk.value"
+
 # Ours, beside the names of trace_core.semconv
 COST_SAVED: Final = "trace.cost.saved"
 """What a cache hit would have cost, in USD."""
