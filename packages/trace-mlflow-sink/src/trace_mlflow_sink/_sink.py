@@ -19,7 +19,7 @@ from trace_mlflow_sink._http import ServerWriter
 from trace_mlflow_sink._managed import ManagedWriter
 from trace_mlflow_sink._store import StoreWriter
 
-_SERVER_EXIT_SECONDS: Final = 5.0
+_SERVER_EXIT_SECONDS: Final = 3.5
 _DATABASE_EXIT_SECONDS: Final = 30.0
 
 

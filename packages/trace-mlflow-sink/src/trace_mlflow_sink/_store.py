@@ -23,6 +23,24 @@ _Store: TypeAlias = Any  # mlflow's SqlAlchemyStore, whose methods are only part
 BAD_INPUT: Final = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST"})
 
 
+_AWAY: Final = "TEMPORARILY_UNAVAILABLE"
+
+
+class Away(SinkError):
+    """The database cannot be reached, is locked, or its disk is full."""
+
+
+def _first_line(error: Exception) -> str:
+    """Return what went wrong, without the statement and its values, which follow."""
+    return str(error).partition("\n")[0]
+
+
+def _advice(message: str) -> str:
+    if "locked" in message:
+        return "; many programs at once want PostgreSQL or an MLflow server"
+    return "; make room on that disk" if "full" in message else ""
+
+
 class StoreWriter:
     """Writes spans to one database. For one thread at a time.
 
@@ -62,7 +80,20 @@ class StoreWriter:
         Raises:
             SinkError: Not written; try again later.
         """
-        store = self._open()
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import OperationalError
+
+        try:
+            return self._write(self._open(), where, spans)
+        except (MlflowException, OperationalError) as error:
+            if getattr(error, "error_code", _AWAY) != _AWAY:
+                raise
+            name = _where.without_secret(self._uri)
+            raise Away(f"{name}: {_first_line(error)}{_advice(str(error))}") from error
+
+    def _write(
+        self, store: _Store, where: _where.Destination, spans: Sequence[Span]
+    ) -> list[tuple[Span, Refused]]:
         experiment = self._experiment(store, where)
         dialect = self._dialect()
         refused = deliver(spans, lambda batch: _log(store, experiment, batch))
