@@ -80,6 +80,9 @@ class StoreWriter:
         Raises:
             SinkError: Not written; try again later.
         """
+        # The whole first: its parts import each other in circles, and one that is entered from
+        # here while the program imports the whole would break the program's own import.
+        import mlflow  # noqa: F401
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import OperationalError
 
@@ -129,9 +132,6 @@ class StoreWriter:
 
     def _open(self) -> _Store:
         if self._store is None:
-            # The whole first: its parts import each other in circles, and one that is entered from
-            # here while the program imports the whole would break the program's own import.
-            import mlflow  # noqa: F401
             from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
             make: Any = SqlAlchemyStore
