@@ -215,11 +215,22 @@ def test_what_is_said_of_the_current_trace_inside_ours_is_kept(mlflow, tracer, t
 
     @mlflow.trace
     def tool() -> None:
-        mlflow.update_current_trace(tags={"team": "x"}, metadata={"release": "7"})
+        mlflow.update_current_trace(
+            tags={"team": "x"},
+            metadata={"release": "7"},
+            session_id="s1",
+            request_preview="asked",
+            response_preview="told",
+            client_request_id="req-1",
+            state="ERROR",
+        )
 
     with tracer.span("agent"):
         tool()
     (trace,) = traces()
+    assert trace.info.trace_metadata["mlflow.trace.session"] == "s1"
+    assert (trace.info.request_preview, trace.info.response_preview) == ("asked", "told")
+    assert (trace.info.client_request_id, trace.info.state.value) == ("req-1", "ERROR")
     assert trace.info.tags["team"] == "x"
     assert trace.info.trace_metadata["release"] == "7"
 

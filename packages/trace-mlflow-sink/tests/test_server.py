@@ -112,6 +112,24 @@ def test_prompts_that_were_loaded_are_linked(server, experiment, sink, twice):
     assert search(server, experiment, 'prompt = "tone/2"') == []
 
 
+def test_what_was_said_of_the_trace_is_told(server, experiment, sink):
+    """Previews, state and the request's id, as ``mlflow.update_current_trace`` sets them."""
+    said = {
+        "request_preview": "asked",
+        "response_preview": "told",
+        "client_request_id": "req-1",
+        "state": "ERROR",
+    }
+    root = agent_span(attributes={"trace.mlflow.info": said})
+    sink.write([chat_span(parent=root)])
+    sink.write([root])
+    (trace,) = traces_in(server, experiment).values()
+    found = {name: getattr(trace.info, name) for name in said}
+    assert found == {**said, "state": trace.info.state}
+    assert trace.info.state.value == "ERROR"
+    assert trace.info.token_usage["total_tokens"] == 30
+
+
 def test_hostile_values_arrive(server, experiment, sink):
     """What MLflow would refuse is made safe, so its neighbours arrive as well."""
     hostile = chat_span(

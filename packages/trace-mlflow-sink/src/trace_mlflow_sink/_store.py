@@ -252,4 +252,5 @@ def trace_info(info: _info.TraceInfo) -> MlflowTraceInfo:
         response_preview=info.response_preview,
         trace_metadata=dict(info.metadata),
         tags=dict(info.tags),
+        client_request_id=info.client_request_id,
     )
