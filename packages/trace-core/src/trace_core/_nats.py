@@ -14,7 +14,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import attrs
@@ -29,14 +29,13 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
     from nats.js import JetStreamContext
 
-R = TypeVar("R")
 T = TypeVar("T")
+_Subscribe: TypeAlias = "Callable[[JetStreamContext], Coroutine[Any, Any, Any]]"
 
 DEFAULT_URL: Final = "nats://127.0.0.1:4222"
 DEFAULT_STREAM: Final = "traces"
 DEFAULT_CONSUMER: Final = "forward"
 _SECONDS: Final = 10.0
-_PAUSE: Final = 0.1
 _ROOM_FOR_HEADERS: Final = 1_024
 _ENCODING: Final = "Content-Encoding"
 _REASON: Final = "Trace-Refused"
@@ -127,28 +126,46 @@ class _Loop(asyncio.SelectorEventLoop):
     async def getaddrinfo(self, *args: Any, **options: Any) -> Any:
         return socket.getaddrinfo(*args, **options)
 
+    def run_until_closed(self) -> None:
+        """Run until stopped, for good."""
+        self.run_forever()
+        self.close()
+
 
 _of_parents: Final[list[object]] = []
 """Connections of the process we were forked from. To collect them would disturb its sockets."""
 
 
-class _Connection(Generic[R]):
+@attrs.frozen
+class _Link:
+    """What one can do on an open connection.
+
+    Args:
+        client: The connection.
+        stream: To publish with.
+        messages: To fetch from; ``None`` for who only publishes.
+    """
+
+    client: Client
+    stream: JetStreamContext
+    messages: Any = None
+
+
+class _Connection:
     """A connection for one thread at a time, which waits for what is done on another.
 
     It is opened when needed, and given up on the first trouble: the next call opens a new one.
 
     Args:
         address: The stream.
-        prepare: Run on each new connection; returns what calls work with.
+        subscribe: Run on each new connection; returns what messages are fetched from.
     """
 
-    def __init__(
-        self, address: Address, prepare: Callable[[JetStreamContext], Coroutine[Any, Any, R]]
-    ) -> None:
+    def __init__(self, address: Address, subscribe: _Subscribe | None = None) -> None:
         self._address = address
-        self._prepare = prepare
+        self._subscribe = subscribe
         self._loop: _Loop | None = None
-        self._open: tuple[Client, R] | None = None
+        self._open: _Link | None = None
         self._lost = asyncio.Event()
         after_fork(self._forget)
 
@@ -157,7 +174,7 @@ class _Connection(Generic[R]):
         self._loop = self._open = None
         self._lost = asyncio.Event()
 
-    def call(self, work: Callable[[R], Coroutine[Any, Any, T]], seconds: float) -> T:
+    def call(self, work: Callable[[_Link], Coroutine[Any, Any, T]], seconds: float) -> T:
         """Do something on the connection and return what came of it.
 
         Args:
@@ -185,40 +202,43 @@ class _Connection(Generic[R]):
                 f"{type(error).__name__}: {text_of(error)}{_advice(error)}"
             ) from error
 
-    async def _work(self, work: Callable[[R], Coroutine[Any, Any, T]]) -> T:
-        if self._open is None or not self._open[0].is_connected:
+    async def _work(self, work: Callable[[_Link], Coroutine[Any, Any, T]]) -> T:
+        if self._open is None or not self._open.client.is_connected:
             self._lost = asyncio.Event()
             self._open = await self._connect()
-        doing = asyncio.ensure_future(work(self._open[1]))
+        doing = asyncio.ensure_future(work(self._open))
         losing = asyncio.ensure_future(self._lost.wait())
-        await asyncio.wait((doing, losing), return_when=asyncio.FIRST_COMPLETED)
-        losing.cancel()
-        if not doing.done():
+        try:  # without the second nobody would tell us that no answer will come
+            await asyncio.wait((doing, losing), return_when=asyncio.FIRST_COMPLETED)
+            if not doing.done():
+                raise ConnectionError("the connection was lost")
+            return doing.result()
+        finally:
             doing.cancel()
-            raise ConnectionError("the connection was lost")
-        return doing.result()
+            losing.cancel()
 
     async def _note_loss(self) -> None:
         self._lost.set()
 
-    async def _connect(self) -> tuple[Client, R]:
-        import nats
+    async def _connect(self) -> _Link:
+        from nats.aio.client import Client
 
-        client = await nats.connect(
-            self._address.url,
-            name="trace-core",
-            allow_reconnect=False,  # the next call connects anew
-            max_reconnect_attempts=1,  # per server, also of a first connection
-            reconnect_time_wait=_PAUSE,
-            connect_timeout=int(_SECONDS),
-            closed_cb=self._note_loss,
-            error_cb=_note,
-            **_login(self._address.url),
-        )
+        client = Client()
         try:
+            await client.connect(
+                self._address.url,
+                name="trace-core",
+                allow_reconnect=False,  # the next call connects anew
+                max_reconnect_attempts=1,  # per server, also of a first connection
+                reconnect_time_wait=1,
+                connect_timeout=int(_SECONDS),
+                closed_cb=self._note_loss,
+                error_cb=_note,
+                **_login(self._address.url),
+            )
             stream = client.jetstream(timeout=_SECONDS)
             await _find_or_make(stream, self._address)
-            return client, await self._prepare(stream)
+            return _Link(client, stream, self._subscribe and await self._subscribe(stream))
         except BaseException:
             await client.close()
             raise
@@ -226,16 +246,15 @@ class _Connection(Generic[R]):
     def _running_loop(self) -> _Loop:
         if self._loop is None:
             self._loop = _Loop()
-            threading.Thread(
-                target=self._loop.run_forever, name="trace-core-nats", daemon=True
-            ).start()
+            run = self._loop.run_until_closed
+            threading.Thread(target=run, name="trace-core-nats", daemon=True).start()
         return self._loop
 
     def close(self) -> None:
         """Close the connection; the next call opens a new one."""
         found, self._open = self._open, None
         if found is not None and self._loop is not None:
-            future = asyncio.run_coroutine_threadsafe(found[0].close(), self._loop)
+            future = asyncio.run_coroutine_threadsafe(found.client.close(), self._loop)
             try:
                 future.result(_SECONDS)
             except Exception as error:
@@ -298,7 +317,7 @@ class NatsSink:
     def __init__(self, target: str = "") -> None:
         _check_installed()
         self._address = Address.read(target)
-        self._connection = _Connection(self._address, _as_it_is)
+        self._connection = _Connection(self._address)
         self._renew_lock()
         after_fork(self._renew_lock)
 
@@ -323,18 +342,18 @@ class NatsSink:
         if not spans:
             return
         with self._lock:
-            refused = self._connection.call(lambda js: self._publish(js, spans), _SECONDS)
+            refused = self._connection.call(lambda link: self._publish(link, spans), _SECONDS)
         if refused:
             raise Rejected(
                 f"larger than NATS at {self._address.name} takes: raise its max_payload", refused
             )
 
-    async def _publish(self, stream: JetStreamContext, spans: Sequence[Span]) -> list[Span]:
-        limit = stream._nc.max_payload - _ROOM_FOR_HEADERS  # noqa: SLF001  # told nowhere else
+    async def _publish(self, link: _Link, spans: Sequence[Span]) -> list[Span]:
+        limit = link.client.max_payload - _ROOM_FOR_HEADERS
         messages = [(span, *_packed(span, limit)) for span in spans]
         fitting = [(body, headers) for _, body, headers in messages if len(body) <= limit]
         answers = await asyncio.gather(
-            *(stream.publish(self._address.spans, b, headers=h) for b, h in fitting),
+            *(link.stream.publish(self._address.spans, b, headers=h) for b, h in fitting),
             return_exceptions=True,
         )
         for answer in answers:
@@ -359,10 +378,6 @@ def _check_installed() -> None:
         raise ConfigurationError(
             "sink nats needs a client that is not installed: pip install 'trace-core[nats]'"
         ) from error
-
-
-async def _as_it_is(stream: JetStreamContext) -> JetStreamContext:
-    return stream
 
 
 def _packed(span: Span, limit: int) -> tuple[bytes, dict[str, str]]:
@@ -408,7 +423,7 @@ class NatsSource:
         self._patience = patience
         self._connection = _Connection(self.address, self._subscribe)
 
-    async def _subscribe(self, stream: JetStreamContext) -> JetStreamContext.PullSubscription:
+    async def _subscribe(self, stream: JetStreamContext) -> Any:
         from nats.js import api
 
         config = api.ConsumerConfig(ack_wait=self._patience, max_ack_pending=10_000)
@@ -427,11 +442,12 @@ class NatsSource:
             SinkError: The broker is away.
         """
 
-        async def work(subscription: JetStreamContext.PullSubscription) -> list[Msg]:
+        async def work(link: _Link) -> list[Msg]:
             import nats.errors
 
             try:
-                return await subscription.fetch(most, timeout=seconds)
+                found: list[Msg] = await link.messages.fetch(most, timeout=seconds)
+                return found
             except nats.errors.TimeoutError:
                 return []
 
@@ -448,14 +464,14 @@ class NatsSource:
             SinkError: The broker is away; it will hand them out again.
         """
 
-        async def work(subscription: JetStreamContext.PullSubscription) -> None:
+        async def work(link: _Link) -> None:
             for message, why in refused:
                 headers = {**(message.headers or {}), _REASON: " ".join(why.split())[:500]}
                 headers.pop("Nats-Msg-Id", None)  # it would count as said already
-                await subscription._js.publish(self.address.dead, message.data, headers=headers)  # noqa: SLF001
+                await link.stream.publish(self.address.dead, message.data, headers=headers)
             for message in (*done, *(message for message, _ in refused)):
                 await message.ack()
-            await subscription._nc.flush()  # noqa: SLF001
+            await link.client.flush()
 
         self._connection.call(work, _SECONDS)
 
@@ -470,10 +486,10 @@ class NatsSource:
             SinkError: The broker is away; it will hand them out again, some time later.
         """
 
-        async def work(subscription: JetStreamContext.PullSubscription) -> None:
+        async def work(link: _Link) -> None:
             for message in messages:
                 await message.nak(delay=seconds)
-            await subscription._nc.flush()  # noqa: SLF001
+            await link.client.flush()
 
         self._connection.call(work, _SECONDS)
 
