@@ -242,7 +242,10 @@ def tests(session: nox.Session) -> None:
     """
     proxy = "[proxy]" if session.python == NEWEST else ""
     _install(
-        session, "test", "compat", "browser", extra="[mlflow]", litellm=f"{proxy}=={NEWEST_LITELLM}"
+        session,
+        *("test", "compat", "browser", "nats"),
+        extra="[mlflow]",
+        litellm=f"{proxy}=={NEWEST_LITELLM}",
     )
     _find_browser(session)
     _find_valgrind(session)
@@ -254,7 +257,7 @@ def tests(session: nox.Session) -> None:
 def compat(session: nox.Session, litellm: str) -> None:
     """Test trace-core and trace-litellm with one of the LiteLLM releases in compat.toml."""
     _install(session, "test", "compat", litellm=f"=={litellm}")
-    report = f"--junitxml={session.cache_dir / 'compat' / litellm}.xml"
+    report = f"--junitxml={session.cache_dir.absolute() / 'compat' / litellm}.xml"
     _pytest(session, "packages/trace-litellm/tests", options=[] if session.posargs else [report])
     _pytest(session, "packages/trace-core/tests", "tests/test_install.py")
 
@@ -269,8 +272,11 @@ def chaos(session: nox.Session) -> None:
 
 @nox.session(python=[COMPAT_PYTHON], requires=["build"])
 def scale(session: nox.Session) -> None:
-    """Write 10,000 spans from 8 programs to 2 MLflow servers on PostgreSQL, and kill one."""
-    _install(session, "test", "scale", extra="[mlflow]")
+    """Write 10,000 spans from 8 programs to 2 MLflow servers on PostgreSQL, and kill one.
+
+    Then 3,000 through NATS JetStream, and kill broker, forwarder and server in turn.
+    """
+    _install(session, "test", "scale", "nats", extra="[mlflow]")
     _pytest(session, "tests/scale", options=["-s"])
 
 
@@ -284,7 +290,7 @@ def _mlflow(session: nox.Session, release: str) -> str:
     Returns:
         Its interpreter.
     """
-    folder = session.cache_dir / "mlflow" / release
+    folder = session.cache_dir.absolute() / "mlflow" / release  # the tests run elsewhere
     python = str(folder / "bin" / "python")
     quiet = ("--quiet", "--python")
     if not Path(python).exists():

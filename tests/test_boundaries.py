@@ -15,8 +15,8 @@ from typing import get_origin
 import pytest
 
 PACKAGES = ("trace_core", "trace_litellm", "trace_mlflow_sink")
-OPTIONAL_OF_CORE = {"re2"}
-"""What an extra of trace-core brings, imported only where its absence is provided for."""
+OPTIONAL_OF_CORE = {"nats", "re2"}
+"""What extras of trace-core bring, imported only where their absence is provided for."""
 FORBIDDEN = {
     "trace_core": {"trace_litellm", "trace_mlflow_sink", "litellm", "mlflow"},
     "trace_litellm": {"trace_mlflow_sink"},

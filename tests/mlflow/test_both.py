@@ -1,4 +1,4 @@
-"""``mlflow.litellm.autolog()`` and ours at once: said once, and each call recorded once."""
+"""MLflow's switches and ours: both autologs at once, and what turns MLflow's tracing off."""
 
 from __future__ import annotations
 
@@ -68,3 +68,48 @@ def test_each_call_is_recorded_once_and_said_once(provider: Provider, tmp_path: 
     assert both == [[f"chat openai/{name}"] for name in names]
     assert theirs == ["litellm-completion"]
     assert done.stderr.count("mlflow.litellm.autolog() is on as well") == 1, done.stderr
+
+
+SWITCHES = """
+import json, sys
+import litellm, mlflow, trace_litellm
+litellm.suppress_debug_info = True
+mlflow.set_tracking_uri("sqlite:///switches.db")
+mlflow.set_experiment("switches")
+ours = trace_litellm.autolog()
+
+def call(model):
+    where = dict(api_base=sys.argv[1], api_key="k")
+    litellm.completion(f"openai/{model}", [{"role": "user", "content": "hi"}], **where)
+
+call("before")
+mlflow.autolog(disable=True)
+call("autolog-off")
+mlflow.autolog(disable=False)
+call("autolog-on")
+mlflow.tracing.disable()
+call("tracing-off")
+mlflow.tracing.enable()
+call("tracing-on")
+mlflow.litellm.autolog(disable=True)
+call("after")
+assert ours.flush(60)
+mlflow.flush_trace_async_logging()
+found = mlflow.search_traces(return_type="list", order_by=["timestamp_ms ASC"])
+print(json.dumps([[s.name for s in t.data.spans] for t in found]))
+"""
+
+
+def test_mlflows_switches_are_honoured(provider: Provider, tmp_path: Path) -> None:
+    """``mlflow.autolog(disable=True)`` and ``mlflow.tracing.disable()``, at the moment of a call."""
+    done = subprocess.run(
+        [sys.executable, "-c", SWITCHES, provider.openai_base],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    names = [["chat openai/" + n] for n in ("before", "autolog-on", "tracing-on", "after")]
+    assert json.loads(done.stdout.splitlines()[-1]) == names

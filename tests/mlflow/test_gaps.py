@@ -229,7 +229,9 @@ def gaps(server: MlflowServer, provider: Provider) -> Iterator[Gaps]:
     _script(provider)
     mlflow.set_tracking_uri(server.url)
     mlflow.set_experiment(EXPERIMENT)
-    instrumentation = trace_litellm.autolog("mlflow")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRACE_STREAM_EVENTS", "2")
+        instrumentation = trace_litellm.autolog("mlflow")
     assert instrumentation is not None
     made = Gaps(litellm, mlflow, provider)
     try:
@@ -294,12 +296,16 @@ def test_06_unknown_tokens_are_not_written_as_zero(gaps: Gaps) -> None:
 
 
 def test_07_a_streams_chunks_are_told(gaps: Gaps) -> None:
-    """How many, when the first came, and how evenly."""
+    """How many, when the first came, and how evenly; single ones if asked for, with a cap."""
     span = gaps.span("chunks")
     assert span.attributes["trace.stream.chunks"] >= 3
     assert "trace.stream.gap.max" in span.attributes
     (first,) = [event for event in span.events if event.name == "trace.stream.first_chunk"]
     assert span.start_time_ns < first.timestamp < span.end_time_ns
+    kept = {e.name: e.attributes for e in span.events if e.name.startswith("mlflow.chunk.item.")}
+    assert sorted(kept) == ["mlflow.chunk.item.0", "mlflow.chunk.item.1"]
+    chunk = json.loads(kept["mlflow.chunk.item.1"]["mlflow.chunk.value"])
+    assert chunk["choices"][0]["delta"]["content"] == "One "
 
 
 @pytest.mark.parametrize("model", ["stream-error", "stream-cut"])

@@ -56,13 +56,17 @@ def test_parts_in_any_order_and_twice_make_one_right_trace(python: str, tmp_path
     alone = attrs.evolve(chat_span(), name="alone")
     with MlflowServer(tmp_path, python=python) as server:
         sink = MlflowSink(server.url, "LiteLLM")
-        for batch in (calls[:2], calls[:2], [root, alone], [root], calls):
+        sink.write(calls[:2])
+        running = _read(python, server.url, root.trace_id)
+        for batch in (calls[:2], [root, alone], [root], calls):
             sink.write(batch)
         another = MlflowSink(server.url, "LiteLLM")
         another.write(calls)
         another.write([alone, root, *calls])
         found = _read(python, server.url, root.trace_id)
         single = _read(python, server.url, alone.trace_id)
+    assert running["state"] == "IN_PROGRESS"
+    assert len(running["spans"]) == 2
     assert found["state"] == "OK"
     assert len(found["spans"]) == 4
     usage = json.loads(found["metadata"]["mlflow.trace.tokenUsage"])

@@ -30,7 +30,8 @@ def cluster() -> Iterator[Cluster]:
 
 
 def _start(cluster: Cluster, folder: Path, worker: int) -> subprocess.Popen[bytes]:
-    options = [cluster.url, EXPERIMENT, str(folder / str(worker)), str(worker), str(TRACES)]
+    sink = f"mlflow:{cluster.url}?experiment={EXPERIMENT}"
+    options = [sink, str(folder / str(worker)), str(worker), str(TRACES)]
     return subprocess.Popen([sys.executable, program.__file__, *options])
 
 
@@ -39,26 +40,6 @@ def _wait_for_spans(cluster: Cluster, wanted: int) -> None:
     while cluster.ask("select count(*) from spans")[0][0] < wanted:
         assert time.monotonic() < deadline, "the servers take no spans"
         time.sleep(0.2)
-
-
-def _expected() -> dict[str, int]:
-    """Trace ids, and the tokens of each."""
-    return {
-        f"tr-{program.trace_id(worker, index)}": sum(
-            program.tokens(worker, index, position) + 1 for position in range(1, program.SPANS)
-        )
-        for worker in range(WORKERS)
-        for index in range(TRACES)
-    }
-
-
-def _expected_spans() -> set[str]:
-    return {
-        program.span_id(worker, index, position)
-        for worker in range(WORKERS)
-        for index in range(TRACES)
-        for position in range(program.SPANS)
-    }
 
 
 def test_one_of_two_servers_is_killed_half_way(cluster: Cluster, tmp_path: Path) -> None:
@@ -78,9 +59,9 @@ def test_one_of_two_servers_is_killed_half_way(cluster: Cluster, tmp_path: Path)
     seconds = time.monotonic() - begun
     stored = [row[0] for row in cluster.ask("select span_id from spans")]
     assert len(stored) == len(set(stored)) == WORKERS * TRACES * program.SPANS
-    assert set(stored) == _expected_spans()
+    assert set(stored) == program.expected_spans(WORKERS, TRACES)
     used = cluster.ask("select request_id, total_tokens from trace_info")
-    assert dict(used) == _expected()
+    assert dict(used) == program.expected_tokens(WORKERS, TRACES)
     assert len(used) == WORKERS * TRACES
     states = cluster.ask("select status, count(*) from trace_info group by status")
     assert states == [("OK", WORKERS * TRACES)]

@@ -1,6 +1,6 @@
 """One of many programs that write to one address: makes traces whose ids can be foreseen.
 
-Run: worker.py URL EXPERIMENT SPOOL NUMBER TRACES
+Run: worker.py SINK SPOOL NUMBER TRACES
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ from __future__ import annotations
 import secrets
 import sys
 
-from trace_core import SpanKind, TokenUsage, Tracer, durable
-from trace_mlflow_sink import MlflowSink
+from trace_core import SpanKind, TokenUsage, Tracer, durable, load_sink
 
 CALLS = 4
 SPANS = CALLS + 1
@@ -29,6 +28,27 @@ def span_id(worker: int, index: int, position: int) -> str:
 def tokens(worker: int, index: int, position: int) -> int:
     """How many tokens a call took; no two traces in a row have the same sum."""
     return 1 + (worker * 31 + index * 7 + position) % 97
+
+
+def expected_tokens(workers: int, traces: int) -> dict[str, int]:
+    """MLflow's trace ids of so many workers, and the tokens of each trace."""
+    return {
+        f"tr-{trace_id(worker, index)}": sum(
+            tokens(worker, index, position) + 1 for position in range(1, SPANS)
+        )
+        for worker in range(workers)
+        for index in range(traces)
+    }
+
+
+def expected_spans(workers: int, traces: int) -> set[str]:
+    """The span ids of so many workers."""
+    return {
+        span_id(worker, index, position)
+        for worker in range(workers)
+        for index in range(traces)
+        for position in range(SPANS)
+    }
 
 
 def text(size: int) -> str:
@@ -54,10 +74,10 @@ class Ids:
 
 def main() -> None:
     """Make the traces, and wait until they are delivered."""
-    url, experiment, spool, number, count = sys.argv[1:]
+    target, spool, number, count = sys.argv[1:]
     worker = int(number)
     ids = Ids(worker)
-    sink = durable(MlflowSink(url, experiment), spool_dir=spool, environ={})
+    sink = durable(load_sink(target), spool_dir=spool, environ={})
     tracer = Tracer(sink, ids=ids)
     for index in range(int(count)):
         ids.index, ids.position = index, 0

@@ -54,6 +54,36 @@ def test_autolog_with_another_sink_goes_on_with_that(litellm: Any) -> None:
     assert (len(old.spans), len(new.spans)) == (0, 1)
 
 
+@pytest.mark.parametrize("most", [0, 2, 50])
+def test_chunks_are_kept_one_by_one_if_asked_for(
+    litellm: Any, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """As events, the first ones, with what was in them; none by default."""
+    monkeypatch.setenv("TRACE_STREAM_EVENTS", str(most) if most else "")
+    sink = MemorySink()
+    trace_litellm.autolog(sink)
+    chunks = list(litellm.completion(MODEL, MESSAGES, mock_response="one two three", stream=True))
+    [span] = sink.spans
+    kept = [event for event in span.events if event.name == "trace.stream.chunk"]
+    wanted = chunks[:most]
+    assert [event.attributes["trace.stream.chunk.index"] for event in kept] == list(
+        range(len(wanted))
+    )
+    values: list[Any] = [event.attributes["trace.stream.chunk.value"] for event in kept]
+    assert [value["id"] for value in values] == [chunk.id for chunk in wanted]
+    said = [value["choices"][0]["delta"].get("content") for value in values]
+    assert said == [chunk.choices[0].delta.content for chunk in wanted]
+    outputs: Any = span.outputs
+    assert outputs["choices"][0]["message"]["content"] == "one two three"
+
+
+def test_a_wrong_number_of_chunks_is_told(litellm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When tracing is turned on, with the variable's name."""
+    monkeypatch.setenv("TRACE_STREAM_EVENTS", "-1")
+    with pytest.raises(ConfigurationError, match="TRACE_STREAM_EVENTS='-1'; choose a number"):
+        trace_litellm.autolog(MemorySink())
+
+
 def test_disable_makes_litellm_what_it_was(litellm: Any) -> None:
     """Codes, signatures, identity and every global are those of before."""
     functions = [litellm.completion, litellm.acompletion, litellm.embedding, litellm.moderation]

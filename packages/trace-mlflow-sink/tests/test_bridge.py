@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -214,13 +215,92 @@ def test_what_is_said_of_the_current_trace_inside_ours_is_kept(mlflow, tracer, t
 
     @mlflow.trace
     def tool() -> None:
-        mlflow.update_current_trace(tags={"team": "x"}, metadata={"release": "7"})
+        mlflow.update_current_trace(
+            tags={"team": "x"},
+            metadata={"release": "7"},
+            session_id="s1",
+            request_preview="asked",
+            response_preview="told",
+            client_request_id="req-1",
+            state="ERROR",
+        )
 
     with tracer.span("agent"):
         tool()
     (trace,) = traces()
+    assert trace.info.trace_metadata["mlflow.trace.session"] == "s1"
+    assert (trace.info.request_preview, trace.info.response_preview) == ("asked", "told")
+    assert (trace.info.client_request_id, trace.info.state.value) == ("req-1", "ERROR")
     assert trace.info.tags["team"] == "x"
     assert trace.info.trace_metadata["release"] == "7"
+
+
+def test_what_is_said_of_a_trace_waits_for_its_root(mlflow, database_uri):
+    """Children that are delivered after the root has ended, and before it is, take nothing away."""
+    sink = MlflowSink()
+    root = chat_span(name="agent")
+    sink._bridge._additions[root.trace_id] = {"trace.mlflow.tags": {"team": "x"}}
+    sink.write([chat_span(parent=root)])
+    sink.write([root])
+    (trace,) = mlflow.search_traces(return_type="list")
+    assert trace.info.tags["team"] == "x"
+    assert not sink._bridge._additions
+
+
+def test_headers_from_another_process_make_a_call_part_of_its_trace(mlflow, tracer, traces):
+    """``set_tracing_context_from_http_request_headers``, with and without spans of MLflow's."""
+    from mlflow.tracing import set_tracing_context_from_http_request_headers as set_context
+
+    client = chat_span(name="client", kind=SpanKind.AGENT, usage=None, cost=None)
+    for header in ("traceparent", "Traceparent"):
+        with set_context({header: f"00-{client.trace_id}-{client.span_id}-01"}):
+            call(tracer, "server")
+    with set_context({"traceparent": f"00-{client.trace_id}-{client.span_id}-00"}):
+        call(tracer, "not sampled")
+    assert tracer.flush(60)
+    MlflowSink().write([client])
+    (trace,) = traces()
+    assert trace.info.trace_id == f"tr-{client.trace_id}"
+    assert shape(trace) == {("client", None), ("server", "client")}
+    assert len(trace.data.spans) == 3
+    assert trace.info.token_usage["total_tokens"] == 60
+
+
+def test_headers_for_another_process_name_our_span(mlflow, tracer, traces):
+    """``get_tracing_context_headers_for_http_request`` inside a span of ours."""
+    from mlflow.tracing import get_tracing_context_headers_for_http_request as headers
+
+    with tracer.span("client") as span:
+        sent = headers()
+    assert sent["traceparent"] == f"00-{span.context.trace_id}-{span.context.span_id}-01"
+
+
+def _load_prompt(mlflow: Any) -> None:
+    mlflow.genai.register_prompt("capital", "What is the capital of {{country}}?")
+    mlflow.genai.load_prompt("prompts:/capital/1")
+
+
+@pytest.mark.parametrize("ours", [True, False], ids=["in our span", "in MLflow's"])
+def test_prompts_that_were_loaded_are_linked(mlflow, tracer, traces, ours):
+    """``mlflow.genai.load_prompt`` in a traced function with a call: found by the prompt."""
+
+    @mlflow.trace
+    def ask() -> None:
+        _load_prompt(mlflow)
+        call(tracer)
+
+    if ours:
+        with tracer.span("agent"):
+            ask()
+    else:
+        ask()
+    (trace,) = traces()
+    assert json.loads(trace.info.tags["mlflow.linkedPrompts"]) == [
+        {"name": "capital", "version": "1"}
+    ]
+    (found,) = mlflow.search_traces(filter_string='prompt = "capital/1"', return_type="list")
+    assert found.info.trace_id == trace.info.trace_id
+    assert "chat" in {span.name for span in found.data.spans}
 
 
 def test_the_experiment_of_the_moment_counts(mlflow, tracer, traces):

@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from support.mlflow_spans import chat_span
-from trace_core import Background, Rejected, RetryLater, SinkError, Span, Tracer
+from trace_core import Background, Rejected, RetryLater, SinkError, Span, Spool, Tracer
 from trace_mlflow_sink import MlflowSink
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -316,6 +317,109 @@ def test_credentials_are_never_logged(fake, monkeypatch, caplog):
     with pytest.raises(SinkError) as failure:
         MlflowSink(address, "LiteLLM", timeout=1).write(spans("a"))
     assert "s3cret" not in caplog.text + str(refusal.value) + str(failure.value)
+
+
+def _deleted(fake: FakeServer) -> Callable[[], None]:
+    experiment = {"experiment_id": "1", "lifecycle_stage": "deleted"}
+    fake.experiments["LiteLLM"] = experiment
+    return lambda: experiment.update(lifecycle_stage="active")
+
+
+def _answering(answer: int | Answer) -> Callable[[FakeServer], Callable[[], None]]:
+    def begin(fake: FakeServer) -> Callable[[], None]:
+        fake.on_spans = lambda names: answer
+        return lambda: setattr(fake, "on_spans", lambda names: 200)
+
+    return begin
+
+
+def _slow(fake: FakeServer) -> Callable[[], None]:
+    healed = threading.Event()
+    fake.on_spans = lambda names: 200 if healed.is_set() else (healed.wait(30) and 500)
+    return healed.set
+
+
+def _login_page(fake: FakeServer) -> Callable[[], None]:
+    honest = fake.answer
+    fake.answer = lambda path, body: (200, {}, b"<html>log in</html>")  # type: ignore[method-assign]
+    return lambda: setattr(fake, "answer", honest)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        (_deleted, "is deleted: restore it or choose another"),
+        (_answering(401), "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
+        (_answering(403), "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
+        (_answering(404), "the experiment was deleted, or the address is not that of an MLflow"),
+        (_answering((429, {"Retry-After": "60"}, b"slow down")), "answered 429: slow down"),
+        (_answering((500, {}, b"oh")), "answered 500: oh"),
+        (_answering((503, {}, b"later")), "answered 503: later"),
+        (_slow, "ReadTimeout"),
+        (_login_page, "answered with '<html>log in</html>': is it an MLflow server?"),
+    ],
+)
+def test_trouble_is_told_once_and_costs_nothing(
+    fake: FakeServer,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: Callable[[FakeServer], Callable[[], None]],
+    said: str,
+):
+    """Spans wait on disk, the log has one warning with the way out, then they are delivered."""
+    monkeypatch.setattr("trace_core._errors._said", set())
+    heal = trouble(fake)
+    spool = Spool(tmp_path, MlflowSink(fake.url, "LiteLLM", timeout=0.5))
+    spool.write(spans("a", "b"))
+    for _ in range(3):
+        assert not spool.flush(1.0)
+    assert spool.stats.pending == 2
+    assert len(fake.requests) >= 3
+    heal()
+    assert spool.flush(20)
+    spool.close()
+    assert sorted(fake.stored) == ["a", "b"]
+    warnings = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    assert len([text for text in warnings if said in text]) == 1, warnings
+    assert len(warnings) == 1
+
+
+def test_an_address_with_tls_where_there_is_none_is_told_once(
+    fake: FakeServer,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """The spans wait; the log names the variables for certificates."""
+    monkeypatch.setattr("trace_core._errors._said", set())
+    spool = Spool(tmp_path, MlflowSink(fake.url.replace("http:", "https:"), "LiteLLM"))
+    spool.write(spans("a", "b"))
+    for _ in range(3):
+        assert not spool.flush(1.0)
+    assert spool.stats.pending == 2
+    assert caplog.text.count("MLFLOW_TRACKING_SERVER_CERT_PATH") == 1
+    spool.close()
+
+
+def test_a_span_too_large_for_the_server_is_set_aside(
+    fake: FakeServer,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """A dead letter, with what to raise; its neighbours arrive."""
+    monkeypatch.setattr("trace_core._errors._said", set())
+    fake.on_spans = lambda names: (413, {}, b"too large") if "big" in names else 200
+    spool = Spool(tmp_path, MlflowSink(fake.url, "LiteLLM"))
+    spool.write(spans("a", "big", "b"))
+    assert spool.flush(20)
+    assert spool.stats.dropped == 1
+    spool.close()
+    assert sorted(fake.stored) == ["a", "b"]
+    (letters,) = tmp_path.rglob("dead*.jsonl")
+    assert '"big"' in letters.read_text()
+    assert caplog.text.count("answered 413: too large; nginx has client_max_body_size") == 1
 
 
 def test_a_server_that_is_away_is_a_reason_to_try_again():

@@ -40,6 +40,16 @@ def traces_in(server: MlflowServer, experiment: str) -> dict[str, Any]:
     return {trace.info.trace_id.removeprefix("tr-"): trace for trace in traces}
 
 
+def search(server: MlflowServer, experiment: str, wanted: str) -> list[Any]:
+    """Search an experiment as a user does."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(server.url)
+    found = client.get_experiment_by_name(experiment)
+    assert found is not None
+    return list(client.search_traces(locations=[found.experiment_id], filter_string=wanted))
+
+
 def test_calls_arrive_whole(server, experiment, sink):
     """A good call, a failed one and an agent with two calls, in one request."""
     call = chat_span(attributes={semconv.SESSION_ID: "s1", semconv.TAGS: {"team": "x"}})
@@ -74,12 +84,8 @@ def test_a_span_delivered_twice_counts_once(server, experiment, sink):
 
 def test_mlflows_search_finds_what_users_search_for(server, experiment, sink):
     """By name, status, tag, session and span type."""
-    from mlflow import MlflowClient
-
     call = chat_span(attributes={semconv.SESSION_ID: "s9", semconv.TAGS: {"team": "x"}})
     sink.write([call, failed_span()])
-    client = MlflowClient(server.url)
-    number = client.get_experiment_by_name(experiment).experiment_id  # type: ignore[union-attr]
     for wanted in (
         "status = 'OK'",
         "tag.team = 'x'",
@@ -87,8 +93,41 @@ def test_mlflows_search_finds_what_users_search_for(server, experiment, sink):
         "span.type = 'CHAT_MODEL' AND status = 'OK'",
         "name = 'chat gpt-4o-mini' AND status = 'OK'",
     ):
-        found = client.search_traces(locations=[number], filter_string=wanted)
+        found = search(server, experiment, wanted)
         assert [trace.info.trace_id for trace in found] == [f"tr-{call.trace_id}"], wanted
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_prompts_that_were_loaded_are_linked(server, experiment, sink, twice):
+    """A trace is found by the version of a prompt; a repeated write links it once."""
+    prompts = '[{"name": "capital", "version": "1"}, {"name": "tone", "version": "3"}]'
+    root = agent_span(attributes={"trace.mlflow.tags": {"mlflow.linkedPrompts": prompts}})
+    for _ in range(1 + twice):
+        sink.write([root, chat_span(parent=root)])
+    (trace,) = traces_in(server, experiment).values()
+    assert trace.info.tags["mlflow.linkedPrompts"] == prompts
+    for version in ("capital/1", "tone/3"):
+        found = search(server, experiment, f'prompt = "{version}"')
+        assert [one.info.trace_id for one in found] == [trace.info.trace_id]
+    assert search(server, experiment, 'prompt = "tone/2"') == []
+
+
+def test_what_was_said_of_the_trace_is_told(server, experiment, sink):
+    """Previews, state and the request's id, as ``mlflow.update_current_trace`` sets them."""
+    said = {
+        "request_preview": "asked",
+        "response_preview": "told",
+        "client_request_id": "req-1",
+        "state": "ERROR",
+    }
+    root = agent_span(attributes={"trace.mlflow.info": said})
+    sink.write([chat_span(parent=root)])
+    sink.write([root])
+    (trace,) = traces_in(server, experiment).values()
+    found = {name: getattr(trace.info, name) for name in said}
+    assert found == {**said, "state": trace.info.state}
+    assert trace.info.state.value == "ERROR"
+    assert trace.info.token_usage["total_tokens"] == 30
 
 
 def test_hostile_values_arrive(server, experiment, sink):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.mlflow_server import database
 from support.mlflow_spans import agent_span, chat_span, failed_span
-from trace_core import Rejected, Span, TokenUsage, semconv
+from trace_core import Rejected, Span, Spool, TokenUsage, semconv
 from trace_mlflow_sink import MlflowSink, _store
 
 
@@ -22,6 +25,18 @@ def sink(database_uri):
     made = MlflowSink(database_uri, "LiteLLM")
     yield made
     made.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 8 MiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("cannot mount a small disk here")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 def trace_of(uri: str, span: Span) -> Any:
@@ -171,22 +186,55 @@ def test_a_refused_span_costs_no_other(sink, database_uri, monkeypatch):
     assert trace_of(database_uri, good).info.state == "OK"
 
 
-def test_a_locked_database_is_tried_again(sink, database_uri, tmp_path):
-    """While somebody else holds the database, nothing is rejected; then it is written."""
-    first, second = chat_span(), chat_span()
-    sink.write([first])
-    sink.close()
-    sink = MlflowSink(f"{database_uri}?timeout=0.1", "LiteLLM")
-    holder = sqlite3.connect(tmp_path / "mlflow.db")
+def _lock(place: Path) -> Callable[[], None]:
+    holder = sqlite3.connect(place / "mlflow.db")
     holder.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(Exception, match="lock") as failure:
-        sink.write([second])
-    assert not isinstance(failure.value, Rejected)
-    holder.rollback()
-    holder.close()
-    sink.write([second])
-    assert trace_of(database_uri, second).info.state == "OK"
-    sink.close()
+    return holder.close
+
+
+def _fill(place: Path) -> Callable[[], None]:
+    free = os.statvfs(place)
+    (place / "filling").write_bytes(b"x" * (free.f_bavail * free.f_bsize))
+    return (place / "filling").unlink
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        (_lock, "database is locked; many programs at once want PostgreSQL or an MLflow server"),
+        (_fill, "database or disk is full; make room on that disk"),
+    ],
+)
+def test_trouble_with_the_database_is_told_once_and_costs_nothing(
+    small_disk, tmp_path, caplog, monkeypatch, trouble, said
+):
+    """Nothing is rejected; one warning, without what is in the spans; then all is written."""
+    monkeypatch.setattr("trace_core._errors._said", set())
+    uri = f"{database(small_disk)}?timeout=0.1"
+    sink = MlflowSink(uri, "LiteLLM")
+    sink.write([chat_span()])
+    heal = trouble(small_disk)
+    wanted = [chat_span("s3cret " * 50_000), chat_span("short")]
+    spool = Spool(tmp_path / "spool", sink)
+    spool.write(wanted)
+
+    def said_so_far() -> list[str]:
+        return [r.getMessage() for r in caplog.records if r.name == "trace_core"]
+
+    for _ in range(60):  # MLflow itself tries for a while
+        assert not spool.flush(1.0)
+        if said_so_far():
+            break
+    assert not spool.flush(1.0)
+    assert spool.stats.pending == 2
+    heal()
+    assert spool.flush(60)
+    assert spool.stats.delivered == 2
+    for span in wanted:
+        assert trace_of(uri, span).info.state == "OK"
+    spool.close(10)
+    assert [said in text for text in said_so_far()] == [True], said_so_far()
+    assert "s3cret" not in str(said_so_far())
 
 
 def test_different_experiments_in_one_batch(database_uri, monkeypatch):

@@ -127,10 +127,10 @@ def test_a_database_needs_mlflow(monkeypatch):
 
 def test_the_drain_at_exit_waits_longer_for_a_database(monkeypatch):
     """The first write to a database makes it, which takes a while."""
-    assert MlflowSink("http://host").exit_timeout == 5.0
+    assert MlflowSink("http://host").exit_timeout == 3.5
     assert MlflowSink("sqlite:///x.db").exit_timeout > 5.0
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host")
-    assert MlflowSink().exit_timeout == 5.0
+    assert MlflowSink().exit_timeout == 3.5
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ from trace_core._model import (
 from trace_core._process import after_fork, at_exit
 from trace_core._retry import Retry
 from trace_core._secrets import remember_secret
+from trace_core._settings import setting
 from trace_core._sinks import (
     ConsoleSink,
     FunctionSink,
@@ -151,6 +152,7 @@ __all__ = [
     "remember_secret",
     "sample",
     "semconv",
+    "setting",
     "sink_from_environment",
     "sink_names",
     "snapshot",

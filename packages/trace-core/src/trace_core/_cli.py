@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import attrs
 
+from trace_core import _forward
 from trace_core._codec import encode, to_dict
 from trace_core._deadletters import DeadLetters
 from trace_core._errors import ConfigurationError, TraceError, without_secrets
@@ -65,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     replay = _command(commands, "replay", _replay, "write spans into any sink")
     _add_source(replay)
     replay.add_argument("--to", required=True, metavar="SINK", help="as `TRACE_SINKS` names it")
+    about = "move spans from a stream of NATS JetStream into any sink"
+    _forward.add_arguments(_command(commands, "forward", _forward.run, about))
     _command(commands, "doctor", _doctor, "what is installed, configured, waiting and lost")
     _add_spool_commands(_group(commands, "spool", "what waits on disk"))
     return parser

@@ -47,6 +47,13 @@ def memory_sink(target: str) -> Sink:
     return MemorySink()
 
 
+def nats_sink(target: str) -> Sink:
+    """Make the sink of ``nats:ADDRESS?stream=NAME``."""
+    from trace_core._nats import NatsSink
+
+    return NatsSink(target)
+
+
 def _wants_nothing(name: str, target: str) -> None:
     if target:
         raise ConfigurationError(f"sink {name!r} takes no target, got {target!r}")

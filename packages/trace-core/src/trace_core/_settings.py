@@ -64,6 +64,13 @@ def _number(low: float, high: float) -> Callable[[str], float]:
     return read
 
 
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError
+    return value
+
+
 _UNITS: Final = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 
@@ -100,6 +107,13 @@ VARIABLES: Final = {
             "a number from 0 to 1",
             "share of the traces that is kept; errors are kept always",
             _number(0, 1),
+        ),
+        Variable(
+            "TRACE_STREAM_EVENTS",
+            0,
+            "a number of events, 0 for none",
+            "how many chunks of a stream are kept one by one, as events",
+            _count,
         ),
         Variable("TRACE_SPOOL", True, _YES_NO, "keeps spans on disk until delivered", _boolean),
         Variable("TRACE_SPOOL_DIR", None, "a folder", "where they are kept", Path),

@@ -88,6 +88,12 @@ STREAM_TOKENS_PER_SECOND: Final = "trace.stream.tokens_per_second"
 ATTEMPT: Final = "trace.attempt"
 """Which try of its parent a span is, from 1."""
 FIRST_CHUNK_EVENT: Final = "trace.stream.first_chunk"
+CHUNK_EVENT: Final = "trace.stream.chunk"
+"""One chunk of a stream, if `TRACE_STREAM_EVENTS` asks for them."""
+CHUNK_INDEX: Final = "trace.stream.chunk.index"
+"""From 0."""
+CHUNK_VALUE: Final = "trace.stream.chunk.value"
+"""The whole chunk."""
 ENDING: Final = "trace.ending"
 """Set on a span that nobody ended: abandoned (garbage-collected) or interrupted (exit)."""
 
@@ -113,6 +119,7 @@ CONTENT_ATTRIBUTES: Final = frozenset(
         EXCEPTION_MESSAGE,
         EXCEPTION_STACKTRACE,
         REQUEST_STOP_SEQUENCES,
+        CHUNK_VALUE,
     }
 )
 """Attributes that hold what was said, rather than how it went: `drop_content` removes them."""

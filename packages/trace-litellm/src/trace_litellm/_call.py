@@ -29,7 +29,7 @@ from trace_litellm._around import Around, call_around, new_call_id
 from trace_litellm._deltas import Deltas
 from trace_litellm._errors import error_attributes
 from trace_litellm._pricing import Priced, cost_of, estimated_usage
-from trace_litellm._streams import StreamProxy, Watch, is_stream
+from trace_litellm._streams import ChunkEvents, StreamProxy, Watch, is_stream
 from trace_litellm._targets import Target
 
 if TYPE_CHECKING:
@@ -308,7 +308,10 @@ class Call(Delegation):
             }
             self._end(error)
 
-        self._watch = Watch(self.span, self._deltas, end, self._calls.on_error)
+        deltas, most = self._deltas, self._calls.stream_events
+        if most:
+            deltas = ChunkEvents(self.span, deltas, most)
+        self._watch = Watch(self.span, deltas, end, self._calls.on_error)
         return StreamProxy(stream, self._watch, self._resume if self.parent else None)
 
     def _resume(self) -> Callable[[], None]:

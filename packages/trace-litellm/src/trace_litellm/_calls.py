@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from trace_core import Tracer
+from trace_core import Tracer, setting
 from trace_litellm import _requests
 from trace_litellm._around import BRIDGES, Around, call_around, is_delegation, new_call_id
 from trace_litellm._call import Alias, Call, Delegation, Serving
@@ -19,11 +19,15 @@ class Calls:
     Args:
         tracer: Makes the spans.
         on_error: Told of trouble of ours, which costs a span and never the call.
+
+    Raises:
+        ConfigurationError: ``TRACE_STREAM_EVENTS`` makes no sense.
     """
 
     def __init__(self, tracer: Tracer, on_error: Callable[[str, BaseException], None]) -> None:
         self.tracer = tracer
         self.on_error = on_error
+        self.stream_events = int(setting("TRACE_STREAM_EVENTS"))
         self.open: dict[str, Call] = {}
         self.adopting: dict[int, Call] = {}
         """Batches under way, by the identity of the messages they hand to their threads."""

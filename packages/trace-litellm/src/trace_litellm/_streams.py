@@ -101,6 +101,33 @@ class Watch:
         return tokens / ((self._times[-1] - self._times[0]) / 1e9)
 
 
+class ChunkEvents:
+    """Adds up chunks, and keeps the first ones one by one, as events of the span.
+
+    Args:
+        span: The call's span.
+        deltas: Adds up the chunks.
+        most: How many events at the most.
+    """
+
+    def __init__(self, span: OpenSpan, deltas: Deltas, most: int) -> None:
+        self._span, self._deltas = span, deltas
+        self._most = most
+        self._index = 0
+
+    def add(self, chunk: Any) -> None:
+        """Take a chunk."""
+        if self._index < self._most:
+            about = {semconv.CHUNK_INDEX: self._index, semconv.CHUNK_VALUE: chunk}
+            self._span.event(semconv.CHUNK_EVENT, about)
+            self._index += 1
+        self._deltas.add(chunk)
+
+    def outputs(self) -> Value:
+        """Return the whole answer so far."""
+        return self._deltas.outputs()
+
+
 def _ignore(_: Any) -> None:
     """Stand in for reading chunks once one could not be read."""
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Container, Mapping
 from typing import Any, Final, ParamSpec, TypeVar
 
 from trace_core import OpenSpan, Span, SpanContext, Value, after_fork, log_once, semconv
-from trace_mlflow_sink import _convert, _keys, _messages, _safe, _where
+from trace_mlflow_sink import _convert, _info, _keys, _messages, _safe, _where
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -334,6 +334,7 @@ class MlflowBridge:
                 added: dict[str, Value] = {
                     _keys.TAGS: _users_own(trace.info.tags),
                     _keys.METADATA: dict(trace.info.trace_metadata),
+                    _keys.INFO: _changed(trace.info),
                 }
                 if any(added.values()) and len(self._additions) < _MOST_ADDITIONS:
                     self._additions[span.trace_id] = added
@@ -456,7 +457,17 @@ def _active_run(found: _Mlflow) -> Any:
 
 
 def _users_own(tags: Mapping[str, str]) -> dict[str, Value]:
-    return {key: value for key, value in tags.items() if not key.startswith("mlflow.")}
+    kept = _keys.TAG_LINKED_PROMPTS  # by ``mlflow.genai.load_prompt`` in a traced function
+    return {k: v for k, v in tags.items() if not k.startswith("mlflow.") or k == kept}
+
+
+def _changed(info: Any) -> dict[str, Value]:
+    """Return what ``mlflow.update_current_trace`` has set on a trace, of what it can set."""
+    names = ("request_preview", "response_preview", "client_request_id")
+    said: dict[str, Value] = {name: getattr(info, name, None) for name in names}
+    state = getattr(info.state, "value", info.state)
+    said["state"] = None if state == _info.IN_PROGRESS else state
+    return {name: str(value) for name, value in said.items() if value is not None}
 
 
 def _inject(found: _Mlflow, span: Span) -> None:

@@ -53,6 +53,21 @@ class NotSupported(SinkError):
     """The server's store has no such feature (501)."""
 
 
+# Classes of their own, because the log tells each kind of trouble once.
+
+
+class NotAllowed(RetryLater):
+    """The server wants other credentials than ours (401, 403)."""
+
+
+class Gone(RetryLater):
+    """The experiment is deleted, or there is nothing where it should be."""
+
+
+class NotMlflow(SinkError):
+    """What answers is no MLflow server."""
+
+
 @attrs.frozen
 class Credentials:
     """How to identify ourselves; never in ``repr``, so never in a log.
@@ -199,7 +214,7 @@ class Client:
         said = f"{self.name} answered {status}: {answer.text[:_SHOWN_OF_ANSWER]}"
         if status in _NOT_ALLOWED:
             self.close()  # credentials are read anew next time
-            raise RetryLater(
+            raise NotAllowed(
                 f"{said}; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
                 "MLFLOW_TRACKING_TOKEN",
                 _WAIT_WHEN_NOT_ALLOWED,
@@ -214,6 +229,8 @@ class Client:
             raise Unavailable(said, broken=False)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise Unavailable(said, broken=True)
+        if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            said = f"{said}; nginx has client_max_body_size for that"
         raise Refused(said)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -9,7 +10,7 @@ from typing import Final
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status as OtlpStatus
 
@@ -69,20 +70,22 @@ _IDS: Final = frozenset({semconv.SESSION_ID, semconv.CONVERSATION_ID})
 def to_request(spans: Iterable[Span], *, nested: bool = False) -> ExportTraceServiceRequest:
     """Write spans as one OTLP request.
 
+    Everything is written in its place: protobuf copies a message that is put into another.
+
     Args:
         spans: Finished spans, of any traces.
         nested: For MLflow 3.6 and 3.7: send structured values instead of JSON text.
     """
-    by_service: dict[Value, list[OtlpSpan]] = {}
+    request = ExportTraceServiceRequest()
+    by_service: dict[Value, ScopeSpans] = {}
     for span in spans:
         service = span.resource.get(semconv.SERVICE_NAME)
-        by_service.setdefault(service, []).append(to_proto(span, nested=nested))
-    return ExportTraceServiceRequest(
-        resource_spans=[
-            ResourceSpans(resource=resource(service), scope_spans=[ScopeSpans(spans=found)])
-            for service, found in by_service.items()
-        ]
-    )
+        group = by_service.get(service)
+        if group is None:
+            new = request.resource_spans.add(resource=resource(service))
+            group = by_service[service] = new.scope_spans.add()
+        _fill(group.spans.add(), span, nested=nested)
+    return request
 
 
 def resource(service: Value) -> Resource:
@@ -100,57 +103,67 @@ def to_proto(span: Span, *, nested: bool = False) -> OtlpSpan:
         span: A finished span.
         nested: For MLflow 3.6 and 3.7: write structured values instead of JSON text.
     """
-    return OtlpSpan(
-        trace_id=bytes.fromhex(span.trace_id),
-        span_id=bytes.fromhex(span.span_id),
-        parent_span_id=bytes.fromhex(span.parent_id or ""),
-        name=_safe.cut(span.name, LONGEST_NAME),
-        start_time_unix_nano=_nanoseconds(span.start_ns),
-        end_time_unix_nano=_nanoseconds(span.end_ns),
-        attributes=[
-            KeyValue(key=_safe.text(key), value=_nested(value) if nested else _flat(key, value))
-            for key, value in mlflow_attributes(span).items()
-            if value is not None  # there is no way to write None that MLflow reads as None
-        ],
-        events=[_event(event) for event in events(span)],
-        status=_status(span),
-    )
+    proto = OtlpSpan()
+    _fill(proto, span, nested=nested)
+    return proto
+
+
+def _fill(proto: OtlpSpan, span: Span, *, nested: bool) -> None:
+    proto.trace_id = bytes.fromhex(span.trace_id)
+    proto.span_id = bytes.fromhex(span.span_id)
+    proto.parent_span_id = bytes.fromhex(span.parent_id or "")
+    proto.name = _safe.cut(span.name, LONGEST_NAME)
+    proto.start_time_unix_nano = _nanoseconds(span.start_ns)
+    proto.end_time_unix_nano = _nanoseconds(span.end_ns)
+    for key, value in mlflow_attributes(span).items():
+        if value is not None:  # there is no way to write None that MLflow reads as None
+            pair = proto.attributes.add(key=_safe.text(key))
+            if nested:
+                _write_nested(pair.value, value)
+            else:
+                _write_flat(pair.value, key, value)
+    for event in events(span):
+        _fill_event(proto.events.add(), event)
+    if span.status.code is StatusCode.ERROR:
+        proto.status.code = OtlpStatus.STATUS_CODE_ERROR
+        proto.status.message = _safe.cut(span.status.description or "", LONGEST_DESCRIPTION)
+    else:
+        proto.status.code = OtlpStatus.STATUS_CODE_OK
 
 
 def _nanoseconds(value: int) -> int:
     return min(max(value, 0), _UINT64_MAX)
 
 
-def _status(span: Span) -> OtlpStatus:
-    if span.status.code is StatusCode.ERROR:
-        message = _safe.cut(span.status.description or "", LONGEST_DESCRIPTION)
-        return OtlpStatus(code=OtlpStatus.STATUS_CODE_ERROR, message=message)
-    return OtlpStatus(code=OtlpStatus.STATUS_CODE_OK)
-
-
 def events(span: Span) -> tuple[Event, ...]:
-    """Return a span's events, and when the first chunk of a stream came.
+    """Return a span's events, chunks under MLflow's names, and when the first of them came.
 
     Args:
         span: A finished span.
     """
     seconds = span.attributes.get(semconv.RESPONSE_TIME_TO_FIRST_CHUNK)
-    if not isinstance(seconds, (int, float)) or not _is_finite(seconds):
-        return tuple(span.events)
-    first = Event(semconv.FIRST_CHUNK_EVENT, span.start_ns + int(seconds * 1e9))
-    return (first, *span.events)
-
-
-def _event(event: Event) -> OtlpSpan.Event:
-    return OtlpSpan.Event(
-        name=_safe.cut(event.name, LONGEST_NAME),
-        time_unix_nano=_nanoseconds(event.time_ns),
-        attributes=[
-            KeyValue(key=_safe.text(key), value=_plain(value))
-            for key, value in event.attributes.items()
-            if value is not None
-        ],
+    found = tuple(
+        _chunk(event) if event.name == semconv.CHUNK_EVENT else event for event in span.events
     )
+    if not isinstance(seconds, (int, float)) or not _is_finite(seconds):
+        return found
+    first = Event(semconv.FIRST_CHUNK_EVENT, span.start_ns + int(seconds * 1e9))
+    return (first, *found)
+
+
+def _chunk(event: Event) -> Event:
+    told = event.attributes
+    name = _keys.CHUNK_EVENT.format(told.get(semconv.CHUNK_INDEX))
+    value = _safe.json_text(told.get(semconv.CHUNK_VALUE))
+    return Event(name, event.time_ns, {_keys.CHUNK_VALUE: value})
+
+
+def _fill_event(proto: OtlpSpan.Event, event: Event) -> None:
+    proto.name = _safe.cut(event.name, LONGEST_NAME)
+    proto.time_unix_nano = _nanoseconds(event.time_ns)
+    for key, value in event.attributes.items():
+        if value is not None:
+            _write_plain(proto.attributes.add(key=_safe.text(key)).value, value)
 
 
 def mlflow_attributes(span: Span) -> dict[str, Value]:
@@ -293,6 +306,25 @@ def trace_tags(root: Span) -> dict[str, str]:
     return {**own_tags(root), _keys.TAG_TRACE_NAME: name}
 
 
+def linked_prompts(root: Span) -> list[Mapping[str, Value]]:
+    """Return the versions of the prompt registry that were loaded in a trace.
+
+    Args:
+        root: The root span of the trace.
+
+    Returns:
+        Of each its ``name`` and ``version``.
+    """
+    told = _messages.as_object(root.attributes.get(_keys.TAGS)).get(_keys.TAG_LINKED_PROMPTS)
+    if root.parent_id is not None or not isinstance(told, str):
+        return []
+    try:
+        found = json.loads(told)
+    except ValueError:
+        return []
+    return [p for p in _messages.as_objects(found) if {"name", "version"} <= p.keys()]
+
+
 def own_tags(span: Span) -> dict[str, str]:
     """Return the tags someone gave; a label without a value is a tag with an empty one.
 
@@ -317,45 +349,51 @@ def _labels(tags: Value) -> list[str]:
     return [] if tags is None else [str(tags)]
 
 
-def _flat(key: str, value: Value) -> AnyValue:
+def _write_flat(proto: AnyValue, key: str, value: Value) -> None:
     """Write numbers as they are, everything else as JSON text, which MLflow reads back exactly.
 
     But for the type: MLflow indexes that before it has read the JSON.
     """
     if key == _keys.SPAN_TYPE:
-        return AnyValue(string_value=str(value))
-    number = _number(value)
-    return number or AnyValue(string_value=_safe.json_text(value))
+        proto.string_value = str(value)
+    elif not _write_number(proto, value):
+        proto.string_value = _safe.json_text(value)
 
 
-def _nested(value: Value) -> AnyValue:
+def _write_nested(proto: AnyValue, value: Value) -> None:
     """Write mappings and sequences as such, text as it is."""
-    number = _number(value)
-    if number is not None:
-        return number
-    result = AnyValue()
+    if _write_number(proto, value):
+        return
     if isinstance(value, Mapping):
-        items = [KeyValue(key=_safe.text(k), value=_nested(v)) for k, v in value.items()]
-        result.kvlist_value.values.extend(items)
-        result.kvlist_value.SetInParent()
+        proto.kvlist_value.SetInParent()
+        for key, item in value.items():
+            _write_nested(proto.kvlist_value.values.add(key=_safe.text(key)).value, item)
     elif isinstance(value, (list, tuple)):
-        result.array_value.values.extend(_nested(item) for item in value)
-        result.array_value.SetInParent()
+        proto.array_value.SetInParent()
+        for item in value:
+            _write_nested(proto.array_value.values.add(), item)
     elif value is not None:
-        result.string_value = _safe.text(value)
-    return result
+        proto.string_value = _safe.text(value)
 
 
-def _plain(value: Value) -> AnyValue:
+def _write_plain(proto: AnyValue, value: Value) -> None:
     """Write an event's value: text as it is, structures as JSON text."""
-    return AnyValue(string_value=_safe.text(value)) if isinstance(value, str) else _flat("", value)
+    if isinstance(value, str):
+        proto.string_value = _safe.text(value)
+    else:
+        _write_flat(proto, "", value)
 
 
-def _number(value: Value) -> AnyValue | None:
+def _write_number(proto: AnyValue, value: Value) -> bool:
+    """Write a value if it is a number that protobuf can hold; tell whether it is."""
+    if isinstance(value, (str, tuple, Mapping)) or value is None:
+        return False
     if isinstance(value, bool):
-        return AnyValue(bool_value=value)
-    if isinstance(value, int) and value in _INT64:
-        return AnyValue(int_value=value)
-    if isinstance(value, float) and _is_finite(value):
-        return AnyValue(double_value=value)
-    return None
+        proto.bool_value = value
+    elif isinstance(value, int) and value in _INT64:
+        proto.int_value = value
+    elif isinstance(value, float) and _is_finite(value):
+        proto.double_value = value
+    else:
+        return False
+    return True

@@ -6,15 +6,23 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from trace_core import RetryLater, SinkError, Span
+from trace_core import SinkError, Span
 from trace_mlflow_sink import _convert, _dialects, _info, _keys, _where
 from trace_mlflow_sink._bisect import Refused, by_trace, deliver
-from trace_mlflow_sink._client import Client, NotFound, NotSupported, Unavailable
+from trace_mlflow_sink._client import (
+    Client,
+    Gone,
+    NotFound,
+    NotMlflow,
+    NotSupported,
+    Unavailable,
+)
 from trace_mlflow_sink._traces import TraceApi
 
 _VERSION_SECONDS: Final = 600.0
 _BROKEN_TRIES: Final = 10
 _GONE_SECONDS: Final = 30.0
+_SHOWN: Final = 100
 _EXPERIMENTS: Final = "/api/2.0/mlflow/experiments"
 
 
@@ -56,7 +64,7 @@ class ServerWriter:
             refused = self._write(where, experiment, spans, dialect)
         except NotFound as error:
             self._forget()
-            raise RetryLater(
+            raise Gone(
                 f"{error}; the experiment was deleted, or the address is not that of an MLflow "
                 f"server of version 3.2 or newer",
                 _GONE_SECONDS,
@@ -107,6 +115,7 @@ class ServerWriter:
             return by_trace(spans, traces.write_artifacts)
         bad = {span.context for span, _ in refused}
         taken = [span for span in spans if span.context not in bad]
+        traces.link_prompts(taken)
         if dialect.recount:
             return refused + by_trace(taken, traces.recount)
         live = [span for span in taken if _keys.LIVE in span.attributes]
@@ -185,7 +194,7 @@ class ServerWriter:
         found = self._call("GET", "get-by-name", where, params={"experiment_name": name})
         experiment = found["experiment"]
         if experiment.get("lifecycle_stage") == "deleted":
-            raise RetryLater(
+            raise Gone(
                 f"experiment {name!r} at {self._client.name} is deleted: restore it or choose "
                 "another",
                 _GONE_SECONDS,
@@ -193,9 +202,16 @@ class ServerWriter:
         return str(experiment["experiment_id"])
 
     def _call(self, method: str, path: str, where: _where.Destination, **body: Any) -> Any:
-        return self._client.request(
+        answer = self._client.request(
             method, f"{_EXPERIMENTS}/{path}", headers=_headers(where), **body
-        ).json()
+        )
+        try:
+            return answer.json()
+        except ValueError as error:  # a login page, say
+            raise NotMlflow(
+                f"{self._client.name} answered with {answer.text[:_SHOWN]!r}: "
+                "is it an MLflow server?"
+            ) from error
 
 
 def _headers(where: _where.Destination) -> dict[str, str]:

@@ -44,6 +44,7 @@ class TraceInfo:
         response_preview: What it shows of the outputs.
         metadata: Names to texts; written once.
         tags: Names to texts; may be changed later.
+        client_request_id: What the program calls the request, if anything.
     """
 
     trace_id: str
@@ -55,6 +56,7 @@ class TraceInfo:
     response_preview: str | None = None
     metadata: Mapping[str, str] = attrs.field(factory=dict)
     tags: Mapping[str, str] = attrs.field(factory=dict)
+    client_request_id: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Write it as the body of MLflow's ``StartTraceV3``."""
@@ -71,6 +73,7 @@ class TraceInfo:
             "response_preview": self.response_preview,
             "trace_metadata": dict(self.metadata),
             "tags": dict(self.tags),
+            "client_request_id": self.client_request_id,
         }
         if self.duration_ms is not None:
             fields["execution_duration"] = f"{self.duration_ms / 1000:.3f}s"
@@ -89,16 +92,20 @@ def of_root(
         run_id: The run it belongs to, if any.
         totals: What `totals` returned; empty where the server adds up itself.
     """
+    said = {k: str(v) for k, v in _messages.as_object(root.attributes.get(_keys.INFO)).items()}
+    failed = root.status.code is StatusCode.ERROR
     return TraceInfo(
         trace_id=mlflow_id(root.trace_id),
         experiment_id=experiment_id,
         start_ms=root.start_ns // 1_000_000,
         duration_ms=max(root.end_ns // 1_000_000 - root.start_ns // 1_000_000, 0),
-        state="ERROR" if root.status.code is StatusCode.ERROR else "OK",
-        request_preview=_messages.preview(root.inputs, "user"),
-        response_preview=_messages.preview(root.outputs, "assistant"),
+        state=said.get("state") or ("ERROR" if failed else "OK"),
+        request_preview=said.get("request_preview") or _messages.preview(root.inputs, "user"),
+        response_preview=said.get("response_preview")
+        or _messages.preview(root.outputs, "assistant"),
         metadata={**totals, **_metadata(root, run_id)},
         tags=_convert.trace_tags(root),
+        client_request_id=said.get("client_request_id"),
     )
 
 
@@ -164,7 +171,7 @@ def says_more(span: Span, run_id: str | None) -> bool:
     """
     if span.parent_id is not None:
         return False
-    if run_id is not None or custom_metadata(span):
+    if run_id is not None or custom_metadata(span) or span.attributes.get(_keys.INFO):
         return True
     return _messages.tool_call_preview(span.outputs) is not None
 

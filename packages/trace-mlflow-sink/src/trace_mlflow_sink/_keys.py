@@ -20,6 +20,8 @@ TAG_PREFIX: Final = "mlflow.traceTag."
 
 # Tags and metadata of a trace
 TAG_TRACE_NAME: Final = "mlflow.traceName"
+TAG_LINKED_PROMPTS: Final = "mlflow.linkedPrompts"
+"""Versions of the prompt registry that were loaded in the trace: JSON, names and versions."""
 TAG_SPANS_LOCATION: Final = "mlflow.trace.spansLocation"
 METADATA_SESSION: Final = "mlflow.trace.session"
 METADATA_USER: Final = "mlflow.trace.user"
@@ -31,6 +33,10 @@ METADATA_FINAL: Final = "mlflow.trace.infoFinalized"
 METADATA_SIZE_STATS: Final = "mlflow.trace.sizeStats"
 METADATA_SIZE_BYTES: Final = "mlflow.trace.sizeBytes"
 METADATA_SCHEMA: Final = "mlflow.trace_schema.version"
+
+# On events
+CHUNK_EVENT: Final = "mlflow.chunk.item.{}"
+CHUNK_VALUE: Final = "mlflow.chunk.value"
 
 # Ours, beside the names of trace_core.semconv
 COST_SAVED: Final = "trace.cost.saved"
@@ -51,6 +57,8 @@ RUN_ID: Final = "trace.mlflow.run_id"
 WORKSPACE: Final = "trace.mlflow.workspace"
 METADATA: Final = "trace.mlflow.metadata"
 TAGS: Final = "trace.mlflow.tags"
+INFO: Final = "trace.mlflow.info"
+"""What ``mlflow.update_current_trace`` said beyond tags and metadata."""
 LIVE: Final = "trace.mlflow.live"
 """The span lies in a trace that MLflow itself will finish and write."""
 AUTOLOG_DISABLED: Final = "trace.mlflow.autolog_disabled"

@@ -54,6 +54,7 @@ class ManagedWriter:
         Raises:
             SinkError: Not written; try again later.
         """
+        import mlflow  # noqa: F401  # the whole first: its parts import each other in circles
         from mlflow.exceptions import MlflowException
 
         client = self._open()
@@ -75,7 +76,6 @@ class ManagedWriter:
 
     def _open(self) -> Any:
         if self._client is None:
-            import mlflow  # noqa: F401  # the whole first: its parts import each other in circles
             from mlflow.tracing.client import TracingClient
 
             self._client = TracingClient(self._uri)

@@ -22,6 +22,8 @@ def text(value: object) -> str:
     """Return a text that UTF-8 and PostgreSQL can hold: no NUL, no lone surrogate."""
     plain = value if isinstance(value, str) else str(value)
     if "\0" not in plain:
+        if plain.isascii():
+            return plain
         try:
             plain.encode()
         except UnicodeEncodeError:

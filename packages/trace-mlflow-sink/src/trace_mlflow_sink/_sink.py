@@ -19,7 +19,7 @@ from trace_mlflow_sink._http import ServerWriter
 from trace_mlflow_sink._managed import ManagedWriter
 from trace_mlflow_sink._store import StoreWriter
 
-_SERVER_EXIT_SECONDS: Final = 5.0
+_SERVER_EXIT_SECONDS: Final = 3.5
 _DATABASE_EXIT_SECONDS: Final = 30.0
 
 
@@ -161,8 +161,8 @@ class MlflowSink:
         refused: list[tuple[Span, Refused]] = []
         for where, group in self._sorted(wanted).items():
             refused += self._writer(where).write(where, group)
-        for span in wanted:
-            self._bridge.forget(span.trace_id)
+        for root in (span for span in wanted if span.parent_id is None):
+            self._bridge.forget(root.trace_id)
         return refused
 
     def _completed(self, span: Span) -> Span:

@@ -8,6 +8,7 @@ import concurrent.futures.thread  # noqa: F401
 from collections.abc import Sequence
 from inspect import signature
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from trace_core import SinkError, Span, after_fork, semconv
@@ -20,6 +21,24 @@ if TYPE_CHECKING:
 
 _Store: TypeAlias = Any  # mlflow's SqlAlchemyStore, whose methods are only partly annotated
 BAD_INPUT: Final = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST"})
+
+
+_AWAY: Final = "TEMPORARILY_UNAVAILABLE"
+
+
+class Away(SinkError):
+    """The database cannot be reached, is locked, or its disk is full."""
+
+
+def _first_line(error: Exception) -> str:
+    """Return what went wrong, without the statement and its values, which follow."""
+    return str(error).partition("\n")[0]
+
+
+def _advice(message: str) -> str:
+    if "locked" in message:
+        return "; many programs at once want PostgreSQL or an MLflow server"
+    return "; make room on that disk" if "full" in message else ""
 
 
 class StoreWriter:
@@ -61,7 +80,23 @@ class StoreWriter:
         Raises:
             SinkError: Not written; try again later.
         """
-        store = self._open()
+        # The whole first: its parts import each other in circles, and one that is entered from
+        # here while the program imports the whole would break the program's own import.
+        import mlflow  # noqa: F401
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import OperationalError
+
+        try:
+            return self._write(self._open(), where, spans)
+        except (MlflowException, OperationalError) as error:
+            if getattr(error, "error_code", _AWAY) != _AWAY:
+                raise
+            name = _where.without_secret(self._uri)
+            raise Away(f"{name}: {_first_line(error)}{_advice(str(error))}") from error
+
+    def _write(
+        self, store: _Store, where: _where.Destination, spans: Sequence[Span]
+    ) -> list[tuple[Span, Refused]]:
         experiment = self._experiment(store, where)
         dialect = self._dialect()
         refused = deliver(spans, lambda batch: _log(store, experiment, batch))
@@ -70,6 +105,7 @@ class StoreWriter:
         roots = [span for span in taken if span.parent_id is None]
         if where.run_id is not None and roots:
             store.link_traces_to_run([_info.mlflow_id(r.trace_id) for r in roots], where.run_id)
+        _link_prompts(store, roots)
         if dialect.recount:
             _recount(store, experiment, where.run_id, taken)
         else:
@@ -96,9 +132,6 @@ class StoreWriter:
 
     def _open(self) -> _Store:
         if self._store is None:
-            # The whole first: its parts import each other in circles, and one that is entered from
-            # here while the program imports the whole would break the program's own import.
-            import mlflow  # noqa: F401
             from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
             make: Any = SqlAlchemyStore
@@ -146,6 +179,19 @@ def _log(store: _Store, experiment: str, batch: Sequence[Span]) -> None:
         if error.error_code in BAD_INPUT:
             raise Refused(str(error)) from error
         raise
+
+
+def _link_prompts(store: _Store, roots: Sequence[Span]) -> None:
+    """Have MLflow find traces by the prompts that were loaded in them, from 3.10 on."""
+    if not hasattr(store, "link_prompts_to_trace"):
+        return
+    for root in roots:
+        found = [
+            SimpleNamespace(name=prompt["name"], version=prompt["version"])
+            for prompt in _convert.linked_prompts(root)
+        ]
+        if found:
+            store.link_prompts_to_trace(_info.mlflow_id(root.trace_id), found)
 
 
 def mlflow_span(span: Span) -> MlflowSpan:
@@ -206,4 +252,5 @@ def trace_info(info: _info.TraceInfo) -> MlflowTraceInfo:
         response_preview=info.response_preview,
         trace_metadata=dict(info.metadata),
         tags=dict(info.tags),
+        client_request_id=info.client_request_id,
     )

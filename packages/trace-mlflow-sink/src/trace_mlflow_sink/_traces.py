@@ -7,13 +7,15 @@ from typing import Any, Final
 
 import attrs
 
-from trace_core import SinkError, Span, to_json
-from trace_mlflow_sink import _info, _keys, _where
+from trace_core import SinkError, Span, log_once, to_json
+from trace_mlflow_sink import _convert, _info, _keys, _where
 from trace_mlflow_sink._bisect import Refused
-from trace_mlflow_sink._client import Client, NotFound, Unavailable
+from trace_mlflow_sink._client import Client, NotFound, NotSupported, Unavailable
 
 _TRACES: Final = "/api/3.0/mlflow/traces"
+
 _OLD_TRACES: Final = "/api/2.0/mlflow/traces"
+_LINKS: Final = f"{_OLD_TRACES}/link-prompts"
 _SPANS: Final = "/ajax-api/2.0/mlflow/get-trace-artifact"
 _ARTIFACTS: Final = "/api/2.0/mlflow-artifacts/artifacts"
 _PROXIED: Final = "mlflow-artifacts:/"
@@ -43,6 +45,26 @@ class TraceApi:
         """
         for root in roots:
             self._start(self._of_root(root, {}))
+
+    def link_prompts(self, spans: Sequence[Span]) -> None:
+        """Have MLflow find traces by the prompts that were loaded in them, as its UI does.
+
+        Args:
+            spans: Spans just written.
+        """
+        for root in spans:
+            prompts = _convert.linked_prompts(root)
+            if not prompts:
+                continue
+            body = {"trace_id": _info.mlflow_id(root.trace_id), "prompt_versions": prompts}
+            try:
+                self.client.request("POST", _LINKS, json=body, headers=self.headers)
+            except (NotFound, NotSupported, Refused) as error:  # before 3.10 there is the tag alone
+                log_once(
+                    f"mlflow:prompts:{self.client.name}",
+                    "tracing: MLflow links no prompts to traces, but in a tag: %s",
+                    error,
+                )
 
     def recount(self, traces: Mapping[str, Sequence[Span]]) -> None:
         """Set the totals of traces to what their stored spans add up to.
