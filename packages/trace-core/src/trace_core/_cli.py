@@ -19,11 +19,20 @@ from trace_core._deadletters import DeadLetters
 from trace_core._errors import ConfigurationError, TraceError, without_secrets
 from trace_core._model import Span
 from trace_core._plugins import GROUP, load_sink, sink_names
+from trace_core._progress import progress
 from trace_core._report import GROUPS, statistics, table
 from trace_core._settings import VARIABLES, setting
 from trace_core._sinks import print_to, summary
 from trace_core._spool import default_spool_dir
-from trace_core._store import Folder, collect_garbage, drain, folders_in, follow, read_spans
+from trace_core._store import (
+    Folder,
+    collect_garbage,
+    count_spans,
+    drain,
+    folders_in,
+    follow,
+    read_spans,
+)
 from trace_core._tree import by_trace, coloured, tree_lines
 
 _BATCH: Final = 100
@@ -161,23 +170,21 @@ def _stats(options: argparse.Namespace) -> int:
 def _replay(options: argparse.Namespace) -> int:
     sink = load_sink(options.to)
     count, batch = 0, []
-    for span in read_spans(options.source):
-        batch.append(span)
-        if len(batch) == _BATCH:
-            sink.write(batch)
-            count, batch = count + len(batch), []
-            _progress(f"{count} spans")
-    sink.write(batch)
+    total = count_spans(options.source)
+    with progress("replaying", total, shown=not options.json) as tell:
+        for span in read_spans(options.source):
+            batch.append(span)
+            if len(batch) == _BATCH:
+                sink.write(batch)
+                count, batch = count + len(batch), []
+                tell(count)
+        sink.write(batch)
+        tell(count + len(batch))
     done = sink.flush(60.0)
     sink.close(60.0)
     result = {"replayed": count + len(batch), "delivered": done}
     _say_json(result) if options.json else _say(f"replayed {result['replayed']} spans")
     return 0 if done else 1
-
-
-def _progress(text: str) -> None:
-    if sys.stderr.isatty():
-        print_to(sys.stderr, f"\r{text}\x1b[K")
 
 
 def _spool_ls(options: argparse.Namespace) -> int:
@@ -198,9 +205,12 @@ def _spool_show(options: argparse.Namespace) -> int:
     root = _root(options)
     if not options.dead:
         return _draw(read_spans(root) if root.is_dir() else (), options)
-    for folder in folders_in(root):
-        for letter in DeadLetters(folder.path):
-            _say(f"{summary(letter.span)}  refused: {letter.reason}")
+    letters = [(f.key, letter) for f in folders_in(root) for letter in DeadLetters(f.path)]
+    if options.json:
+        rows = [{"key": k, "reason": one.reason, "span": to_dict(one.span)} for k, one in letters]
+        _say_json(rows)
+    for _, letter in () if options.json else letters:
+        _say(f"{summary(letter.span)}  refused: {letter.reason}")
     return 0
 
 
@@ -225,12 +235,8 @@ def _drain_one(folder: Folder, options: argparse.Namespace) -> dict[str, Any]:
         raise ConfigurationError(
             f"say with --to where the spans of {folder.key!r} go: {error}"
         ) from error
-    return drain(
-        folder,
-        sink,
-        timeout=options.timeout,
-        progress=lambda done: _progress(f"{done} of {folder.waiting} spans"),
-    )
+    with progress(f"draining {folder.key}", folder.waiting, shown=not options.json) as tell:
+        return drain(folder, sink, timeout=options.timeout, progress=tell)
 
 
 def _spool_gc(options: argparse.Namespace) -> int:
@@ -255,6 +261,7 @@ def _doctor(options: argparse.Namespace) -> int:
         "spool": str(root),
         "waiting": {folder.key: folder.waiting for folder in folders_in(root)},
         "refused": {folder.key: folder.dead for folder in folders_in(root) if folder.dead},
+        "damaged": {folder.key: folder.damaged for folder in folders_in(root) if folder.damaged},
     }
     if options.json:
         _say_json(findings)
