@@ -6,12 +6,13 @@ import io
 import json
 import sys
 from collections.abc import Sequence
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import attrs
 import pytest
 
-from trace_core import JsonLinesSink, Rejected, Retry, Span, Spool, decode
+from trace_core import JsonLinesSink, Rejected, Retry, Span, Spool, _cli, decode
 from trace_core._cli import main
 from trace_core._report import percentile
 from trace_core._store import count_spans, follow
@@ -199,6 +200,30 @@ def test_doctor(
     assert "choose full or metadata" in found["environment"]["TRACE_CAPTURE"]
     assert main(["doctor"]) == 0
     assert "trace-core:" in capsys.readouterr().out
+
+
+def fine() -> str:
+    return "fine"
+
+
+def test_the_doctor_asks_other_packages(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a package says of its own state is shown; one that fails is no reason to fail."""
+    monkeypatch.setitem(sys.modules, "asked", sys.modules[__name__])
+    points = [
+        EntryPoint("well", "asked:fine", _cli.DOCTOR_GROUP),
+        EntryPoint("ill", "asked:nosuch", _cli.DOCTOR_GROUP),
+    ]
+
+    def known(*, group: str, **names: str) -> Sequence[EntryPoint]:
+        return points if group == _cli.DOCTOR_GROUP else entry_points(group=group, **names)
+
+    monkeypatch.setattr(_cli, "entry_points", known)
+    assert main(["doctor", "--json"]) == 0
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    assert checks["well"] == "fine"
+    assert checks["ill"].startswith("failed: AttributeError")
 
 
 def test_mistakes_are_explained(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

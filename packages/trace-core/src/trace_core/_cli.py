@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any, Final
 
@@ -248,6 +248,8 @@ def _spool_gc(options: argparse.Namespace) -> int:
     return 0
 
 
+DOCTOR_GROUP: Final = "trace_core.doctor"
+"""Entry points of other packages: functions that return a line about their own state."""
 _PACKAGES: Final = ("trace-core", "trace-litellm", "trace-mlflow-sink", "litellm", "mlflow")
 
 
@@ -257,6 +259,7 @@ def _doctor(options: argparse.Namespace) -> int:
         "python": platform.python_version(),
         "installed": {name: _version(name) for name in _PACKAGES},
         "sinks": {name: _loads(name) for name in sink_names()},
+        "checks": {p.name: _check(p) for p in entry_points(group=DOCTOR_GROUP)},
         "environment": {name: _checked(name) for name in VARIABLES if name in os.environ},
         "spool": str(root),
         "waiting": {folder.key: folder.waiting for folder in folders_in(root)},
@@ -271,6 +274,14 @@ def _doctor(options: argparse.Namespace) -> int:
         for key, item in value.items() if isinstance(value, dict) else ():
             _say(f"  {key}: {item if item is not None else 'no'}")
     return 0
+
+
+def _check(point: EntryPoint) -> str:
+    """Ask a package what it finds; that its answer fails is an answer too."""
+    try:
+        return without_secrets(point.load()())
+    except Exception as error:
+        return without_secrets(f"failed: {type(error).__name__}: {error}")
 
 
 def _version(name: str) -> str | None:
