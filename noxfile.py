@@ -267,7 +267,7 @@ def chaos(session: nox.Session) -> None:
     """Kill, starve and damage programs that trace, hundreds of times, and count their spans."""
     _install(session, "test")
     session.env["TRACE_CHAOS_ROUNDS"] = os.environ.get("TRACE_CHAOS_ROUNDS", "200")
-    _pytest(session, "tests/chaos")
+    _pytest(session, "tests/chaos", options=["-s"])
 
 
 @nox.session(python=[COMPAT_PYTHON], requires=["build"])

@@ -15,7 +15,7 @@ from typing import get_origin
 import pytest
 
 PACKAGES = ("trace_core", "trace_litellm", "trace_mlflow_sink")
-OPTIONAL_OF_CORE = {"nats", "re2"}
+OPTIONAL_OF_CORE = {"nats", "re2", "rich"}
 """What extras of trace-core bring, imported only where their absence is provided for."""
 FORBIDDEN = {
     "trace_core": {"trace_litellm", "trace_mlflow_sink", "litellm", "mlflow"},

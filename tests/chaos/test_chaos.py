@@ -36,6 +36,7 @@ from trace_core import (
     decode,
     encode,
 )
+from trace_core._frames import SPAN, key_in, unpack
 from trace_core._store import read_spans
 
 ROUNDS = int(os.environ.get("TRACE_CHAOS_ROUNDS", "6"))
@@ -53,6 +54,7 @@ class Oracle:
         self.logs.mkdir()
         self.started = 0
         self.duplicates = 0
+        self.interrupted: set[int] = set()
 
     def start(
         self,
@@ -86,14 +88,19 @@ class Oracle:
             assert time.monotonic() < deadline
             time.sleep(0.002)
 
+    def segments(self) -> list[Path]:
+        """Return the segments that are to be delivered, not those kept because of damage."""
+        walk = os.walk(self.spool)  # because folders vanish while we look
+        found = (Path(at, n) for at, _, names in walk for n in names if n.endswith(".seg"))
+        return sorted(path for path in found if ".damaged-" not in str(path))
+
     def settle(self) -> dict[int, Span]:
         """Have a fresh process deliver what is left, with a fresh span, and read all back."""
         file = JsonLinesSink(self.file)
         last = Spool(self.spool, file, key="chaos", adopt_every=0.05)
         last.start()
         deadline = time.monotonic() + 120
-        # os.walk, because folders vanish while we look
-        while any(n.endswith(".seg") for _, _, names in os.walk(self.spool) for n in names):
+        while self.segments():
             assert time.monotonic() < deadline, "spans are stuck in the spool"
             time.sleep(0.02)
         (fresh,) = _fresh()
@@ -101,10 +108,13 @@ class Oracle:
         assert last.flush(30)
         last.close()
         spans = list(read_spans(self.file))  # passes over lines torn by a kill
+        # of several with the same id the last counts, as in a store
         seen = Counter(int(span.span_id, 16) for span in spans if span.end_ns)
         assert seen.pop(int(fresh.span_id, 16)) == 1
         self.duplicates = sum(count - 1 for count in seen.values())
-        return {int(span.span_id, 16): span for span in spans if span.name == "work"}
+        found = {int(span.span_id, 16): span for span in spans if span.name == "work"}
+        self.interrupted = {number for number, span in found.items() if _is_interrupted(span)}
+        return {number: found[number] for number in found.keys() - self.interrupted}
 
     def check(self, *, may_lose: int = 0) -> set[int]:
         """Compare what was handed over with what was delivered; return what is missing."""
@@ -117,10 +127,15 @@ class Oracle:
         for number in delivered.keys() & wanted:
             span = delivered[number]
             assert span.inputs == payload(number)
-        for number in delivered.keys() - wanted:
+        for number in (delivered.keys() | self.interrupted) - wanted:
             # handed over, but killed before it could write that down: the next in its row
             assert number - 1 in wanted or number % PER_ROUND in (1, 100_000), f"{number} invented"
         return lost
+
+
+def _is_interrupted(span: Span) -> bool:
+    """Say whether all that is known of a span is that it started."""
+    return span.attributes.get("trace.ending") == "interrupted"
 
 
 def _fresh() -> Sequence[Span]:
@@ -150,23 +165,30 @@ def test_kill_9_loses_nothing_acknowledged(oracle: Oracle) -> None:
     assert not oracle.check()
 
 
-def test_kill_9_between_hand_over_and_append(oracle: Oracle) -> None:
-    """What is still in the queue when the process is killed is less than a span, on average."""
-    rounds = max(4, ROUNDS // 4)
-    for round_ in range(rounds):
-        ending = "hog" if round_ % 4 == 3 else "return"
+@pytest.mark.parametrize("ending", ["return", "hog"])
+def test_kill_9_between_hand_over_and_append(oracle: Oracle, ending: str) -> None:
+    """What is still in the queue when the process is killed is half a span, on average.
+
+    Beside a thread that computes it is what comes in while the writer waits for its turn, which
+    the interpreter gives it every five milliseconds: that is told, and cannot be promised less.
+    """
+    rounds = max(3, ROUNDS // 4)
+    for _ in range(rounds):
         worker = oracle.start(count=100_000, handoff="thread", ending=ending)
         oracle.wait_for_log()
         time.sleep(random.uniform(0.05, 0.3))
         worker.send_signal(signal.SIGKILL)
         worker.wait()
     lost = oracle.check(may_lose=PER_ROUND)
-    print(f"lost between hand-over and append: {len(lost)} in {rounds} kills")
+    of_each = Counter(number // PER_ROUND for number in lost)
+    counts = sorted(of_each.get(round_ + 1, 0) for round_ in range(rounds))
+    mean = sum(counts) / rounds
+    print(f"lost between hand-over and append, {ending}: {mean:.2f} per kill; {counts}")
     for number in lost:  # only the newest of each program: nothing is lost out of the middle
         later = set(range(number, number + PER_ROUND - number % PER_ROUND))
         assert later & oracle.handed_over() <= lost
-    if ROUNDS >= LONG:  # on a machine that is busy with the rest of the suite it means nothing
-        assert len(lost) <= 0.5 * rounds
+    if ROUNDS >= LONG and ending == "return":  # beside the rest of the suite it means nothing
+        assert mean <= 0.5
 
 
 @pytest.mark.parametrize(
@@ -190,6 +212,76 @@ def test_every_way_to_end(oracle: Oracle, ending: str) -> None:
         worker.wait(60)
     time.sleep(0.3 if ending == "fork" else 0)  # the children end after their parents
     assert not oracle.check()
+
+
+def cut_off(data: bytearray) -> tuple[int, int]:
+    """Lose the end, as when a disk took a part of the last write."""
+    middle = len(data) // 2
+    del data[middle:]
+    return middle, sys.maxsize
+
+
+def flip_a_bit(data: bytearray) -> tuple[int, int]:
+    """Have the disk return something else than it was given."""
+    place = random.randrange(len(data))
+    data[place] ^= 1 << random.randrange(8)
+    return place, place + 1
+
+
+def fill_with_zeros(data: bytearray) -> tuple[int, int]:
+    """Find zeros where data was, and more behind it, as after a power failure."""
+    begin = random.randrange(len(data))
+    end = min(len(data), begin + 20_000)
+    data[begin:end] = bytes(end - begin)
+    data += bytes(4_096)
+    return begin, end
+
+
+def scribble(data: bytearray) -> tuple[int, int]:
+    """Find somebody else's data."""
+    begin = random.randrange(len(data))
+    end = min(len(data), begin + 5_000)
+    data[begin:end] = random.randbytes(end - begin)
+    return begin, end
+
+
+def lose(data: bytearray) -> tuple[int, int]:
+    """Lose the whole segment."""
+    data.clear()
+    return 0, sys.maxsize
+
+
+def numbers_in(data: bytes, begin: int, end: int) -> set[int]:
+    """Return the numbers of the finished spans that have a byte in a stretch of a segment."""
+    found, start = set(), 0
+    for kind, payload, after in unpack(data, 0, last=True, limit=sys.maxsize).frames:
+        if kind == SPAN and start < end and begin < after:
+            found.add(int(key_in(payload), 16))
+        start = after
+    return found
+
+
+@pytest.mark.parametrize("damage", [cut_off, flip_a_bit, fill_with_zeros, scribble, lose])
+def test_damaged_segments(oracle: Oracle, damage: Callable[[bytearray], tuple[int, int]]) -> None:
+    """What is damaged on disk costs the spans that had a byte in it, and no other."""
+    random.seed(damage.__name__)
+    for round_ in range(max(1, ROUNDS // 20)):
+        assert oracle.start(mood="away", ending="os._exit", rate=10_000).wait(60) == 0
+        victims = oracle.segments()
+        assert len(victims) > 1
+        victim = victims[round_ % len(victims)]
+        data = bytearray(victim.read_bytes())
+        before = bytes(data)
+        hurt = numbers_in(before, *damage(data))
+        if data:
+            victim.write_bytes(data)
+        else:
+            victim.unlink()
+        lost = oracle.check(may_lose=len(hurt))
+        assert lost == hurt
+        for log in oracle.logs.iterdir():
+            log.unlink()
+        oracle.file.unlink()
 
 
 def test_four_processes_share_a_folder(oracle: Oracle) -> None:

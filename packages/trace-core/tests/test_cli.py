@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Sequence
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import attrs
 import pytest
 
-from trace_core import JsonLinesSink, Rejected, Retry, Span, Spool, decode
+from trace_core import JsonLinesSink, Rejected, Retry, Span, Spool, _cli, decode
 from trace_core._cli import main
 from trace_core._report import percentile
-from trace_core._store import follow
+from trace_core._store import count_spans, follow
 from trace_core._tree import tree_lines
 from trace_core.testing import sample_spans
 
@@ -168,6 +171,14 @@ def test_dead_letters_are_shown_and_collected(
     refusing.close()
     assert main(["spool", "show", "--dead", "--dir", root]) == 0
     assert capsys.readouterr().out.count("refused: too ugly") == 3
+    assert main(["spool", "show", "--dead", "--dir", root, "--json"]) == 0
+    letters = json.loads(capsys.readouterr().out)
+    assert [(one["key"], one["reason"]) for one in letters] == [("refusing", "too ugly")] * 3
+    again = folder / "again.jsonl"
+    dead = str(refusing.folder / "dead.jsonl")
+    assert main(["replay", dead, "--to", f"jsonl:{again}"]) == 0
+    assert "replayed 3 spans" in capsys.readouterr().out
+    assert [decode(line) for line in again.read_bytes().splitlines()] == sample_spans()
     assert main(["spool", "gc", "--dir", root]) == 0
     assert "nothing to remove" in capsys.readouterr().out
     assert main(["spool", "gc", "--dead", "--dir", root]) == 0
@@ -191,9 +202,69 @@ def test_doctor(
     assert "trace-core:" in capsys.readouterr().out
 
 
+def fine() -> str:
+    return "fine"
+
+
+def test_the_doctor_asks_other_packages(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a package says of its own state is shown; one that fails is no reason to fail."""
+    monkeypatch.setitem(sys.modules, "asked", sys.modules[__name__])
+    points = [
+        EntryPoint("well", "asked:fine", _cli.DOCTOR_GROUP),
+        EntryPoint("ill", "asked:nosuch", _cli.DOCTOR_GROUP),
+    ]
+
+    def known(*, group: str, **names: str) -> Sequence[EntryPoint]:
+        return points if group == _cli.DOCTOR_GROUP else entry_points(group=group, **names)
+
+    monkeypatch.setattr(_cli, "entry_points", known)
+    assert main(["doctor", "--json"]) == 0
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    assert checks["well"] == "fine"
+    assert checks["ill"].startswith("failed: AttributeError")
+
+
 def test_mistakes_are_explained(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file that is not there is a message and exit status 2, not a traceback."""
     assert main(["show", str(folder / "nosuch")]) == 2
     assert "neither a file of JSON lines nor a spool" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["nosuch"])
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("rich", [True, False], ids=["rich", "plain"])
+def test_progress_is_shown_to_people_alone(
+    file: Path, folder: Path, spool: Path, monkeypatch: pytest.MonkeyPatch, rich: bool
+) -> None:
+    """Long work shows a bar or a line on a terminal, and nothing to machines or in a file."""
+    if rich:
+        pytest.importorskip("rich")
+    else:
+        monkeypatch.setitem(sys.modules, "rich.progress", None)
+    replay = ["replay", str(file), "--to", f"jsonl:{folder}/again.jsonl"]
+    for screen, arguments, shown in (
+        (Terminal(), replay, True),
+        (Terminal(), [*replay, "--json"], False),
+        (io.StringIO(), replay, False),
+        (Terminal(), ["spool", "drain", "--dir", str(spool)], True),
+    ):
+        monkeypatch.setattr(sys, "stderr", screen)
+        assert main(arguments) == 0
+        assert bool(screen.getvalue()) == shown, screen.getvalue()
+        if shown and not rich:
+            assert " of " in screen.getvalue()
+            assert screen.getvalue().endswith("spans\x1b[K\n")
+
+
+def test_spans_are_counted_before_they_are_read(file: Path, spool: Path, folder: Path) -> None:
+    """A file's lines are; in a spool, and where nothing is, nobody knows."""
+    assert count_spans(file) == 3
+    assert count_spans(spool) is None
+    assert count_spans(folder / "nothing") is None

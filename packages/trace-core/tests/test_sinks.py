@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -27,11 +28,13 @@ from trace_core import (
     Status,
     StatusCode,
     TokenUsage,
+    Tracer,
     TreeSink,
     UsageSource,
     as_sink,
     decode,
     disabled_by_environment,
+    durable,
     load_sink,
     pipeline,
     sink_from_environment,
@@ -317,3 +320,77 @@ def test_trees_appear_when_their_root_ends() -> None:
     TreeSink(painted, colour=True).write((root,))
     assert "\x1b[32m✓" in painted.getvalue()
     assert isinstance(load_sink("console:tree"), TreeSink)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def started(span: Span) -> Span:
+    return attrs.evolve(span, end_ns=0, status=Status(), inputs=None, outputs=None)
+
+
+def test_traces_are_drawn_while_they_run() -> None:
+    """With rich, a span that has started is drawn as running, and once its root ends, for good."""
+    rich_console = pytest.importorskip("rich.console")
+    from trace_core._live import LiveTreeSink
+
+    screen = Terminal()
+    console = rich_console.Console(file=screen, force_terminal=True, width=100)
+    sink = LiveTreeSink(console)
+    call, failed, root = sample_spans()
+    sink.write_started([started(root), started(call)])
+    picture = io.StringIO()
+    rich_console.Console(file=picture, width=100).print(sink._picture())
+    assert [line.split("  ")[0].rstrip() for line in picture.getvalue().splitlines()] == [
+        "… agent",
+        "└─ … chat sample-model",
+    ]
+    sink.write([call, failed])
+    picture = io.StringIO()
+    rich_console.Console(file=picture, width=100).print(sink._picture())
+    assert "├─ ✓ chat sample-model" in picture.getvalue()
+    sink.write([root])
+    assert sink._live is None  # nothing is drawn any more
+    assert "✗ execute_tool sample" in screen.getvalue()
+    sink.write_started([started(root)])
+    sink.write([call])
+    sink.close()
+    assert sink._live is None
+    assert screen.getvalue().count("✓ chat sample-model") >= 2
+
+
+def test_the_console_draws_live_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere, and without rich, trees are printed when they are whole."""
+    pytest.importorskip("rich")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert type(load_sink("console:tree")).__name__ == "LiveTreeSink"
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    monkeypatch.delitem(sys.modules, "trace_core._live", raising=False)
+    assert isinstance(load_sink("console:tree"), TreeSink)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert isinstance(load_sink("console:tree"), TreeSink)
+
+
+def test_start_records_reach_a_sink_behind_a_tee(memory: MemorySink) -> None:
+    """A sink that draws what runs is told of starts beside others, and gets no spool."""
+
+    class Draws(MemorySink):
+        immediate = False
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.started: list[str] = []
+
+        def write_started(self, spans: Sequence[Span], /) -> None:
+            self.started += [span.name for span in spans]
+
+    draws = Draws()
+    tracer = Tracer(durable(tee(memory, draws), environ={}))
+    with tracer.span("outer"):
+        assert tracer.flush()
+    assert tracer.flush()
+    assert draws.started == ["outer"]
+    assert [span.name for span in draws.spans] == ["outer"]
+    tracer.close()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 import time
-import weakref
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Final, Literal, Protocol, TypeAlias
@@ -79,8 +78,24 @@ class _Stop(_Marker):
     """Asks the writer to close the sink and end."""
 
 
+@attrs.frozen
+class _Record:
+    """A start record that is there already, in the place of a reference to an open span."""
+
+    span: Span
+
+    def __call__(self) -> _Record:
+        return self
+
+    def start_record(self) -> Span:
+        """Return it."""
+        return self.span
+
+
 _Work: TypeAlias = "tuple[Span | Finished, Complete | None]"
-_Item: TypeAlias = "_Work | weakref.ref[Started] | _Marker"
+_Opened: TypeAlias = "Callable[[], Started | None]"
+"""A reference to an open span, which returns ``None`` once that is gone."""
+_Item: TypeAlias = "_Work | _Opened | _Marker"
 
 
 @attrs.define
@@ -88,7 +103,7 @@ class _Batch:
     """What the writer takes out of the queue at once."""
 
     work: list[_Work] = attrs.field(factory=list)
-    started: list[weakref.ref[Started]] = attrs.field(factory=list)
+    started: list[_Opened] = attrs.field(factory=list)
     marker: _Marker | None = None
 
     def add(self, item: _Item) -> None:
@@ -151,6 +166,8 @@ class Background:
         self._write_started: Callable[[Sequence[Span]], None] | None = getattr(
             self.sink, "write_started", None
         )
+        if self._write_started is not None:
+            self.write_started = self._queue_started
         self._capacity = capacity
         self._overflow: Overflow = overflow
         self._block_timeout = block_timeout
@@ -215,16 +232,22 @@ class Background:
         if self._thread is None or self._closed:
             self._see_to_it()
 
-    def start_later(self, started: weakref.ref[Started]) -> None:
+    def start_later(self, started: _Opened) -> None:
         """Queue a note that a span has started, for a sink that keeps such records.
 
         Args:
-            started: The open span. Only one still open when the writer comes to it is recorded.
+            started: A weak reference to the open span. Only one still open when the writer comes
+                to it is recorded.
         """
         if not self._closed and self._queue.qsize() < self._capacity:
             self._queue.put(started)
             if self._thread is None:
                 self._start()
+
+    def _queue_started(self, spans: Sequence[Span]) -> None:
+        """Queue start records that somebody else has made, such as a `tee`."""
+        for span in spans:
+            self.start_later(_Record(span))
 
     def _put_if_possible(self, item: _Work) -> None:
         """Do with a span what can be done after the close, or with a full queue."""
@@ -326,7 +349,7 @@ class Background:
         self._quick_waits = self._quick_waits + 1 if quick else 0
         return item
 
-    def _note_starts(self, started: list[weakref.ref[Started]]) -> None:
+    def _note_starts(self, started: list[_Opened]) -> None:
         if self._write_started is None or not started:
             return
         try:

@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,11 +20,20 @@ from trace_core._deadletters import DeadLetters
 from trace_core._errors import ConfigurationError, TraceError, without_secrets
 from trace_core._model import Span
 from trace_core._plugins import GROUP, load_sink, sink_names
+from trace_core._progress import progress
 from trace_core._report import GROUPS, statistics, table
 from trace_core._settings import VARIABLES, setting
 from trace_core._sinks import print_to, summary
 from trace_core._spool import default_spool_dir
-from trace_core._store import Folder, collect_garbage, drain, folders_in, follow, read_spans
+from trace_core._store import (
+    Folder,
+    collect_garbage,
+    count_spans,
+    drain,
+    folders_in,
+    follow,
+    read_spans,
+)
 from trace_core._tree import by_trace, coloured, tree_lines
 
 _BATCH: Final = 100
@@ -164,23 +173,21 @@ def _stats(options: argparse.Namespace) -> int:
 def _replay(options: argparse.Namespace) -> int:
     sink = load_sink(options.to)
     count, batch = 0, []
-    for span in read_spans(options.source):
-        batch.append(span)
-        if len(batch) == _BATCH:
-            sink.write(batch)
-            count, batch = count + len(batch), []
-            _progress(f"{count} spans")
-    sink.write(batch)
+    total = count_spans(options.source)
+    with progress("replaying", total, shown=not options.json) as tell:
+        for span in read_spans(options.source):
+            batch.append(span)
+            if len(batch) == _BATCH:
+                sink.write(batch)
+                count, batch = count + len(batch), []
+                tell(count)
+        sink.write(batch)
+        tell(count + len(batch))
     done = sink.flush(60.0)
     sink.close(60.0)
     result = {"replayed": count + len(batch), "delivered": done}
     _say_json(result) if options.json else _say(f"replayed {result['replayed']} spans")
     return 0 if done else 1
-
-
-def _progress(text: str) -> None:
-    if sys.stderr.isatty():
-        print_to(sys.stderr, f"\r{text}\x1b[K")
 
 
 def _spool_ls(options: argparse.Namespace) -> int:
@@ -201,9 +208,12 @@ def _spool_show(options: argparse.Namespace) -> int:
     root = _root(options)
     if not options.dead:
         return _draw(read_spans(root) if root.is_dir() else (), options)
-    for folder in folders_in(root):
-        for letter in DeadLetters(folder.path):
-            _say(f"{summary(letter.span)}  refused: {letter.reason}")
+    letters = [(f.key, letter) for f in folders_in(root) for letter in DeadLetters(f.path)]
+    if options.json:
+        rows = [{"key": k, "reason": one.reason, "span": to_dict(one.span)} for k, one in letters]
+        _say_json(rows)
+    for _, letter in () if options.json else letters:
+        _say(f"{summary(letter.span)}  refused: {letter.reason}")
     return 0
 
 
@@ -228,12 +238,8 @@ def _drain_one(folder: Folder, options: argparse.Namespace) -> dict[str, Any]:
         raise ConfigurationError(
             f"say with --to where the spans of {folder.key!r} go: {error}"
         ) from error
-    return drain(
-        folder,
-        sink,
-        timeout=options.timeout,
-        progress=lambda done: _progress(f"{done} of {folder.waiting} spans"),
-    )
+    with progress(f"draining {folder.key}", folder.waiting, shown=not options.json) as tell:
+        return drain(folder, sink, timeout=options.timeout, progress=tell)
 
 
 def _spool_gc(options: argparse.Namespace) -> int:
@@ -245,6 +251,8 @@ def _spool_gc(options: argparse.Namespace) -> int:
     return 0
 
 
+DOCTOR_GROUP: Final = "trace_core.doctor"
+"""Entry points of other packages: functions that return a line about their own state."""
 _PACKAGES: Final = ("trace-core", "trace-litellm", "trace-mlflow-sink", "litellm", "mlflow")
 
 
@@ -254,10 +262,12 @@ def _doctor(options: argparse.Namespace) -> int:
         "python": platform.python_version(),
         "installed": {name: _version(name) for name in _PACKAGES},
         "sinks": {name: _loads(name) for name in sink_names()},
+        "checks": {p.name: _check(p) for p in entry_points(group=DOCTOR_GROUP)},
         "environment": {name: _checked(name) for name in VARIABLES if name in os.environ},
         "spool": str(root),
         "waiting": {folder.key: folder.waiting for folder in folders_in(root)},
         "refused": {folder.key: folder.dead for folder in folders_in(root) if folder.dead},
+        "damaged": {folder.key: folder.damaged for folder in folders_in(root) if folder.damaged},
     }
     if options.json:
         _say_json(findings)
@@ -267,6 +277,14 @@ def _doctor(options: argparse.Namespace) -> int:
         for key, item in value.items() if isinstance(value, dict) else ():
             _say(f"  {key}: {item if item is not None else 'no'}")
     return 0
+
+
+def _check(point: EntryPoint) -> str:
+    """Ask a package what it finds; that its answer fails is an answer too."""
+    try:
+        return without_secrets(point.load()())
+    except Exception as error:
+        return without_secrets(f"failed: {type(error).__name__}: {error}")
 
 
 def _version(name: str) -> str | None:

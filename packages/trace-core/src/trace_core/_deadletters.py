@@ -67,13 +67,22 @@ class DeadLetters:
             os.close(descriptor)
 
     def __iter__(self) -> Iterator[DeadLetter]:
-        if not self.path.exists():
-            return
-        with self.path.open("rb") as file:
-            for line in file:
-                letter = _read(line)
-                if letter is not None:
-                    yield letter
+        return letters_in(self.path)
+
+
+def letters_in(path: Path) -> Iterator[DeadLetter]:
+    """Read refused spans; there are none where there is no file.
+
+    Args:
+        path: The file.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for line in file:
+            letter = _read(line)
+            if letter is not None:
+                yield letter
 
 
 def _read(line: bytes) -> DeadLetter | None:

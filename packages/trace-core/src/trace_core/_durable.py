@@ -12,7 +12,7 @@ from trace_core._errors import ConfigurationError
 from trace_core._processors import drop_content, limit_payloads, redact_pii, sample
 from trace_core._redact import redact
 from trace_core._settings import CAPTURES, setting
-from trace_core._sinks import MemorySink, Sink, SinkLike, as_sink
+from trace_core._sinks import Sink, SinkLike, as_sink
 from trace_core._spool import Spool
 
 
@@ -42,8 +42,8 @@ def durable(
         capture: ``metadata`` leaves out what was said; ``TRACE_CAPTURE`` by default.
         redacted: Whether to remove secrets; ``TRACE_REDACT`` by default, else yes.
         sample_rate: Share of traces to keep; ``TRACE_SAMPLE_RATE`` by default, else all.
-        spool: Whether to keep spans on disk; ``TRACE_SPOOL`` by default, else yes. A sink that
-            keeps its spans in this process's memory gets none.
+        spool: Whether to keep spans on disk; ``TRACE_SPOOL`` by default, else yes. A sink to
+            which spans are of use now or never, in memory or on a terminal, gets none.
         spool_dir: Where; ``TRACE_SPOOL_DIR`` by default, else the user's state folder.
         handoff: ``thread`` for the least cost to the caller; ``caller`` to do everything up to
             the file on the caller's thread, so that a span is on disk when its call returns.
@@ -83,7 +83,7 @@ def _spooled(sink: Sink, path: Any, wait: float | None, options: dict[str, Any])
         return tee(*(_spooled(one, path, wait, options) for one in sink.sinks))
     if isinstance(sink, Pipeline):
         return sink.with_sink(_spooled(sink.sink, path, wait, options))
-    if isinstance(sink, (MemorySink, Spool)):
+    if isinstance(sink, Spool) or not getattr(sink, "wants_spool", True):
         return sink
     spool = Spool(path, sink, exit_timeout=wait, **options)
     if spool.folder_of_others_exists():

@@ -128,8 +128,9 @@ def _goes_on(data: bytes, at: int) -> bool:
     if len(data) - at < HEADER_BYTES:
         return MAGIC.startswith(data[at : at + len(MAGIC)])
     begin, _, _, length = _HEADER.unpack_from(data, at)
-    possible = begin == _BEFORE_CRC and ID_BYTES <= length <= MAX_PAYLOAD
-    return possible and at + HEADER_BYTES + length > len(data)
+    if begin != _BEFORE_CRC or not ID_BYTES <= length <= MAX_PAYLOAD:
+        return False
+    return bool(at + HEADER_BYTES + length > len(data))
 
 
 def _skip(data: bytes, at: int, *, last: bool) -> tuple[int, int]:

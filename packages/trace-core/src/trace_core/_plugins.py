@@ -7,6 +7,7 @@ that takes what follows the name's colon and returns a sink.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final, cast
@@ -32,9 +33,20 @@ def console_sink(target: str) -> Sink:
         ConfigurationError: Something else follows the name.
     """
     if target == "tree":
-        return TreeSink()
+        return _live_tree() or TreeSink()
     _wants_nothing("console", target)
     return ConsoleSink()
+
+
+def _live_tree() -> Sink | None:
+    """Return the sink that draws traces while they run, where that is possible."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return None
+    try:
+        from trace_core._live import LiveTreeSink
+    except ImportError:  # without the extra
+        return None
+    return LiveTreeSink()
 
 
 def memory_sink(target: str) -> Sink:

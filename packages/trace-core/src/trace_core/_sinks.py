@@ -30,6 +30,8 @@ class Sink(Protocol):
       specification `load_sink` makes it from. Spans spooled for one key are never delivered to
       another.
     - ``stats``: a `Stats`.
+    - ``wants_spool``: false when a span is of use to it now or never, as on a terminal: then
+      `durable` puts no spool before it.
     - ``write_started(spans)``: takes records of spans that have started.
     """
 
@@ -124,6 +126,7 @@ class MemorySink:
     """
 
     immediate = True  # never slow: needs no thread of its own under a tee
+    wants_spool = False
 
     def __init__(self, limit: int | None = None) -> None:
         self._limit = limit
@@ -271,6 +274,8 @@ class ConsoleSink:
     Args:
         stream: Where to; standard error by default, looked up at each write.
     """
+
+    wants_spool = False
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream

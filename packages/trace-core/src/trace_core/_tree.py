@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TextIO
 
 from trace_core._model import Span, StatusCode
@@ -28,11 +28,14 @@ def by_trace(spans: Iterable[Span]) -> dict[str, list[Span]]:
     return {trace_id: list(found.values()) for trace_id, found in traces.items()}
 
 
-def tree_lines(spans: Iterable[Span]) -> Iterator[tuple[str, Span]]:
+def tree_lines(
+    spans: Iterable[Span], describe: Callable[[Span], str] = summary
+) -> Iterator[tuple[str, Span]]:
     """Draw one trace.
 
     Args:
         spans: Its spans.
+        describe: What to say of a span.
 
     Yields:
         A line and the span it is about, parents before children, in the order of their starts.
@@ -45,18 +48,20 @@ def tree_lines(spans: Iterable[Span]) -> Iterator[tuple[str, Span]]:
         here = span.parent_id if span.parent_id in ids and span.parent_id != span.span_id else None
         children[here].append(span)
     for root in children[None]:
-        yield summary(root), root
-        yield from _below(root, children, "", {root.span_id})
+        yield describe(root), root
+        for line, span in _below(root, children, "", {root.span_id}):
+            yield f"{line} {describe(span)}", span
 
 
 def _below(
     span: Span, children: dict[str | None, list[Span]], indent: str, seen: set[str]
 ) -> Iterator[tuple[str, Span]]:
+    """Yield the branches below a span, without what they bear."""
     mine = [child for child in children[span.span_id] if child.span_id not in seen]
     for index, child in enumerate(mine):
         last = index == len(mine) - 1
         seen.add(child.span_id)
-        yield f"{indent}{'└─' if last else '├─'} {summary(child)}", child
+        yield f"{indent}{'└─' if last else '├─'}", child
         yield from _below(child, children, indent + ("   " if last else "│  "), seen)
 
 
@@ -70,11 +75,16 @@ def coloured(line: str, span: Span) -> str:
 class TreeSink:
     """Prints each trace as a tree, as soon as its root has ended.
 
+    On a terminal, and with the extra ``rich``, ``load_sink("console:tree")`` draws traces while
+    they run instead.
+
     Args:
         stream: Where to; standard error by default, looked up at each write.
         colour: Whether to use colours; by default where the stream is a terminal and
             ``NO_COLOR`` is not set.
     """
+
+    wants_spool = False
 
     def __init__(self, stream: TextIO | None = None, *, colour: bool | None = None) -> None:
         self._stream = stream
