@@ -254,7 +254,7 @@ def tests(session: nox.Session) -> None:
 def compat(session: nox.Session, litellm: str) -> None:
     """Test trace-litellm with one of the LiteLLM releases in compat.toml."""
     _install(session, "test", "compat", litellm=f"=={litellm}")
-    report = f"--junitxml={session.cache_dir / 'compat' / litellm}.xml"
+    report = f"--junitxml={(session.cache_dir / 'compat' / litellm).resolve()}.xml"
     _pytest(session, "packages/trace-litellm/tests", options=[] if session.posargs else [report])
     _pytest(session, "tests/test_install.py")
 
