@@ -158,7 +158,7 @@ def main() -> None:
     parts = options.part or ("calls", "footprint", "delivery")
     quick = options.quick
     tracers = options.tracer or list(TRACERS)
-    pythons = {one: environment(one, options.venvs, options.litellm) for one in tracers}
+    pythons = {one: environment(one, options.venvs.resolve(), options.litellm) for one in tracers}
     results: Results = {}
     if options.results.exists():
         results = json.loads(options.results.read_text())

@@ -1389,7 +1389,7 @@ def messages_stream_thinking_and_tools(w: World) -> Any:
         text="Hello",
         attributes={"trace.stream.ending": "cancelled"},
     ),
-    script=Scenario(split_bytes=37, stall_after=1, stall_seconds=6),
+    script=Scenario(split_bytes=37, stall_after=2, stall_seconds=6),
     since=(1, 80, 17),
     needs=PROXY,
 )

@@ -158,3 +158,15 @@ trace_litellm.autolog()
 print(json.dumps([spans(f) for f in [early, litellm.completion, litellm.acompletion]]))
 """
     ) == [1, 1, 1]
+
+
+def test_what_was_on_its_way_when_tracing_was_turned_off_is_left_alone(
+    litellm: Any,
+) -> None:
+    """A module that finishes its import after that is not patched, and tracing stays off."""
+    on = trace_litellm.instrument(Tracer(MemorySink()))
+    on.uninstrument()
+    code = litellm.main.completion.__code__
+    on._imported("litellm.main")
+    assert not on.active
+    assert litellm.main.completion.__code__ is code

@@ -41,7 +41,8 @@ class ImportWatch(MetaPathFinder):
         if fullname not in self._names:
             return None
         for finder in sys.meta_path:
-            spec = None if finder is self else finder.find_spec(fullname, path, target)
+            find = None if finder is self else getattr(finder, "find_spec", None)
+            spec: ModuleSpec | None = None if find is None else find(fullname, path, target)
             if spec is not None:
                 self._follow(spec)
                 return spec

@@ -63,6 +63,8 @@ class Instrumentation:
 
         Takes no lock: the importing thread holds the module's, and whoever holds ours may import.
         """
+        if not self.active:  # turned off while the module was on its way
+            return
         try:
             hooks = _target_hooks(self._calls, self._patched, module)
             self._swaps += swap_all(hooks)
