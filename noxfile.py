@@ -348,6 +348,26 @@ def frameworks(session: nox.Session) -> None:
     _pytest(session, "tests/frameworks")
 
 
+def _find_aimock(session: nox.Session) -> None:
+    """Install aimock, a provider for Node, into a folder of this session's, if npm is there."""
+    npm = shutil.which("npm")
+    if npm is None:
+        session.warn("no npm on PATH: the tests against aimock are skipped")
+        return
+    folder = session.cache_dir / "aimock"
+    quiet = ("--silent", "--no-fund", "--no-audit", "--prefix", str(folder))
+    session.run(npm, "install", *quiet, f"@copilotkit/aimock@{COMPAT['aimock']}", external=True)
+    session.env["TRACE_AIMOCK"] = str((folder / "node_modules/.bin/llmock").resolve())
+
+
+@nox.session(python=[COMPAT_PYTHON], requires=["build"])
+def others(session: nox.Session) -> None:
+    """Call providers, agents and tools that others wrote: llmock, aimock, A2A and MCP servers."""
+    _install(session, "test", "compat", "others")
+    _find_aimock(session)
+    _pytest(session, "tests/others")
+
+
 @nox.session(python=[COMPAT_PYTHON], requires=["build"])
 def bench(session: nox.Session) -> None:
     """Measure ours beside its peers, into docs/explanation/performance.md: ``-- --quick``."""

@@ -749,6 +749,45 @@ def _gemini_stream_error(call: _Call) -> _Frame:
     return _sse(_gemini_error(call, 503), _Phase.CLOSE)
 
 
+# OpenAI: what is asked for now and then --------------------------------------------------------
+
+
+def _list(call: _Call) -> JSON:
+    return {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
+
+
+def _thread(call: _Call) -> JSON:
+    return {"id": "thread_1", "object": "thread", "created_at": CREATED, "metadata": {}}
+
+
+def _run(call: _Call) -> JSON:
+    run = {"id": "run_1", "object": "thread.run", "created_at": CREATED, "status": "completed"}
+    return run | {"thread_id": "thread_1", "assistant_id": call.body.get("assistant_id")}
+
+
+def _batch(call: _Call) -> JSON:
+    batch = {"id": "batch_1", "object": "batch", "created_at": CREATED, "status": "cancelling"}
+    about = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    return batch | about | {"input_file_id": "file_1"}
+
+
+def _vector_store_page(call: _Call) -> JSON:
+    content = [{"type": "text", "text": call.text()}]
+    found = {"file_id": "file_1", "filename": "a.txt", "score": 0.875, "content": content}
+    query = call.body.get("query")
+    return {"object": "vector_store.search_results.page", "search_query": query, "data": [found]}
+
+
+def _token_count(call: _Call) -> JSON:
+    return {"input_tokens": PROMPT_TOKENS}
+
+
+def _search(call: _Call) -> JSON:
+    """Answer as Tavily does."""
+    found = {"title": "A", "url": "https://a.example", "content": call.text(), "score": 0.875}
+    return {"query": call.body.get("query"), "results": [found]}
+
+
 # Routes ----------------------------------------------------------------------------------------
 
 
@@ -779,6 +818,15 @@ _ROUTES: Final = (
     _Route("/audio/speech", _speech),
     _Route("/audio/transcriptions", _transcription),
     _Route("/rerank", _rerank),
+    _Route("/assistants", _list),
+    _Route("/threads", _thread),
+    _Route("/runs", _run),
+    _Route("/runs/run_1", _run),
+    _Route("/batches/batch_1/cancel", _batch),
+    _Route("/fine_tuning/jobs", _list),
+    _Route("/vector_stores/vs_1/search", _vector_store_page),
+    _Route("/search", _search),
+    _Route("/messages/count_tokens", _token_count),
     _Route("/messages", _anthropic, _anthropic_frames, _anthropic_error, _anthropic_stream_error),
     _Route(":generateContent", *_GEMINI),
     _Route(":streamGenerateContent", *_GEMINI, always_streams=True),
@@ -883,6 +931,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._respond()
         except _Cut:
             self.close_connection = True
+
+    do_GET = do_POST  # noqa: N815  # the name http.server looks for
 
     def _respond(self) -> None:
         call = self._provider._accept(self._receive())

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import io
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -63,7 +64,7 @@ class Expect:
             `ANY`: whatever the release says.
         cost: In USD; ``None``: not known; ``...``: any, but known; `ANY`: whatever the release
             says.
-        error: The error category; ``None``: the span is OK.
+        error: The error category; ``None``: the span is OK; `ANY`: it failed.
         text: What must be found in its outputs.
         attributes: Attributes it must have, among others.
         events: Names of its events, but that of an exception.
@@ -491,6 +492,163 @@ def stream_refused(w: World) -> Any:
     return raised(lambda: w.litellm.completion(GPT, MESSAGES, stream=True, **w.openai()))
 
 
+@case(stream("abandoned", usage=(None, None, "missing"), cost=None, text=None))
+def stream_never_read_async(w: World) -> Any:
+    async def main() -> None:
+        await w.litellm.acompletion(GPT, MESSAGES, stream=True, **w.openai())
+
+    asyncio.run(main())
+    gc.collect()
+
+
+@case(stream("abandoned", usage=(8, 1, "estimated"), cost=..., text="Hello"))
+def stream_reader_fails(w: World) -> Any:
+    """The caller's own error, raised while it reads, is none of the stream's."""
+
+    def read() -> None:
+        for chunk in w.litellm.completion(GPT, MESSAGES, stream=True, **w.openai()):
+            if texts([chunk]):
+                raise ValueError("the reader's own")
+
+    error = raised(read)
+    seen = type(error), str(error), error.__context__
+    del error
+    gc.collect()
+    return seen
+
+
+@case(stream(text=" #1"))
+def stream_two_choices_async(w: World) -> Any:
+    return asyncio.run(_count_chunks(w, n=2))
+
+
+@case(
+    stream(
+        text='{"city": "Paris"}', attributes={"gen_ai.response.finish_reasons": ("tool_calls",)}
+    ),
+    script=Scenario(tool_calls=(ToolCall("weather"),)),
+)
+def stream_tools_async(w: World) -> Any:
+    return asyncio.run(_count_chunks(w, tools=TOOLS))
+
+
+@case(stream(text="I think so"), script=Scenario(reasoning="I think so"), since=(1, 60, 9))
+def stream_reasoning_async(w: World) -> Any:
+    return asyncio.run(_count_chunks(w))
+
+
+async def _count_chunks(w: World, **more: Any) -> int:
+    answer = await w.litellm.acompletion(GPT, MESSAGES, **INCLUDE, **more, **w.openai())
+    return len([chunk async for chunk in answer])
+
+
+@case(
+    stream(model=CLAUDE, cost=..., text="I think so"),
+    script=Scenario(reasoning="I think so"),
+    since=(1, 65, 8),
+)
+def stream_anthropic_thinking(w: World) -> Any:
+    return texts(w.litellm.completion(CLAUDE, MESSAGES, stream=True, **w.anthropic()))
+
+
+@case(
+    stream(model=CLAUDE, cost=..., text='{"city": "Paris"}'),
+    script=Scenario(tool_calls=(ToolCall("weather"),)),
+)
+def stream_anthropic_tools(w: World) -> Any:
+    answer = w.litellm.completion(CLAUDE, MESSAGES, stream=True, tools=TOOLS, **w.anthropic())
+    return len(list(answer))
+
+
+async def _read(w: World, **more: Any) -> str:
+    """Read a stream to its failure, and name that."""
+    try:
+        answer = await w.litellm.acompletion(GPT, MESSAGES, stream=True, **more, **w.openai())
+        async for _ in answer:
+            pass
+    except Exception as error:
+        return type(error).__name__
+    raise AssertionError("nothing was raised")
+
+
+def unread(category: str, ending: str | None = None) -> Expect:
+    """A stream that failed before anything of it was read."""
+    attributes = {} if ending is None else {"trace.stream.ending": ending}
+    return chat(usage=ANY, cost=ANY, error=category, text=None, attributes=attributes)
+
+
+@case(unread(ANY), script=Scenario(cut_after=0))
+def stream_cut_at_once(w: World) -> Any:
+    def read() -> None:
+        list(w.litellm.completion(GPT, MESSAGES, stream=True, **w.openai()))
+
+    return type(raised(read)).__name__
+
+
+@case(unread(ANY), script=Scenario(cut_after=0), since=(1, 95, 1))
+def stream_cut_at_once_async(w: World) -> Any:
+    return asyncio.run(_read(w))
+
+
+@case(chat(usage=None, cost=None, error="rate_limit", text=None), script=Scenario(status=429))
+def stream_refused_async(w: World) -> Any:
+    return asyncio.run(_read(w))
+
+
+@case(
+    stream("failed", error="mid_stream", usage=(8, 2, "estimated"), cost=..., text="Hello from"),
+    script=Scenario(sse_error_after=2),
+    since=(1, 83, 14),
+)
+def stream_error_event_async(w: World) -> Any:
+    return asyncio.run(_read(w))
+
+
+STALLED = Scenario(stall_after=2, stall_seconds=6)
+
+
+def timed_out() -> Expect:
+    """A stream whose next chunk did not come in time: the releases call that by two names."""
+    return stream("failed", error=ANY, usage=(8, 2, "estimated"), cost=..., text="Hello from")
+
+
+@case(timed_out(), script=STALLED, since=(1, 65, 8))
+def stream_timeout(w: World) -> Any:
+    def read() -> None:
+        list(w.litellm.completion(GPT, MESSAGES, stream=True, timeout=1, **w.openai()))
+
+    return type(raised(read)).__name__
+
+
+@case(timed_out(), script=STALLED, since=(1, 65, 8))
+def stream_timeout_async(w: World) -> Any:
+    return asyncio.run(_read(w, timeout=1))
+
+
+@case(
+    stream("cancelled", error="cancelled", usage=None, cost=None, text=None),
+    script=Scenario(first_chunk_delay=5),
+)
+def stream_cancelled_before_anything_came(w: World) -> Any:
+    async def main() -> str:
+        answer = await w.litellm.acompletion(GPT, MESSAGES, stream=True, **w.openai())
+
+        async def read() -> None:
+            async for chunk in answer:
+                assert not texts([chunk])
+
+        task = asyncio.create_task(read())
+        await asyncio.sleep(0.2)
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            return "cancelled"
+        raise AssertionError("not cancelled")
+
+    return asyncio.run(main())
+
+
 # -- errors -------------------------------------------------------------------------------------
 
 
@@ -801,6 +959,23 @@ def batch_models(w: World) -> Any:
     return len(answers)
 
 
+@case(failing("authentication", 401))
+def error_of_the_callers_making(w: World) -> Any:
+    """What LiteLLM raises arrives as the very object, whoever made it."""
+    error = w.litellm.AuthenticationError("mine", "openai", "gpt-4o-mini")
+    caught = raised(lambda: w.litellm.completion(GPT, MESSAGES, mock_response=error))
+    return caught is error, caught
+
+
+@case(failing("provider", 500), script=Scenario(status=500))
+def error_while_another_is_handled(w: World) -> Any:
+    """The caller's own exception stays in the chain."""
+    try:
+        raise KeyError("the caller's own")
+    except KeyError:
+        return raised(lambda: w.litellm.completion(GPT, MESSAGES, **w.openai()))
+
+
 # -- Router -------------------------------------------------------------------------------------
 
 
@@ -905,6 +1080,28 @@ def router_built_before(w: World) -> Any:
     return w.early_router.completion("bad", MESSAGES)  # type: ignore[attr-defined]
 
 
+@case(
+    routed(
+        deployed(1, usage=None, cost=None, error="provider", text=None),
+        deployed(2, usage=(8, 1, "estimated"), cost=..., text="Hello"),
+        text="Hello",
+    ),
+    since=(1, 65, 8),
+)
+def router_stream_break_async(w: World) -> Any:
+    async def main() -> str:
+        seen = []
+        async for chunk in await w.router().acompletion("bad", MESSAGES, stream=True):
+            seen.append(chunk)
+            if texts(seen):
+                break
+        return texts(seen)
+
+    seen = asyncio.run(main())
+    gc.collect()
+    return seen
+
+
 # -- text completions and embeddings ------------------------------------------------------------
 
 INSTRUCTED = 1.5e-6 * PROMPT_TOKENS + 2e-6 * COMPLETION_TOKENS
@@ -967,8 +1164,8 @@ def embedding_async(w: World) -> Any:
 
 
 @case(
-    Expect(f"embeddings {EMBED}", "EMBEDDING", None, None, "provider", None),
-    script=Scenario(status=500),
+    Expect(f"embeddings {EMBED}", "EMBEDDING", None, None, "invalid_request", None),
+    script=Scenario(status=400),  # 500 would be tried again, whatever the max_retries, in 1.65
 )
 def embedding_error(w: World) -> Any:
     return raised(lambda: w.litellm.embedding(EMBED, ["a"], **w.openai()))
@@ -1173,6 +1370,53 @@ async def _messages_streamed(w: World, model: str, options: dict[str, Any]) -> b
     return len([chunk async for chunk in answer]) > 0
 
 
+@case(
+    Expect(f"messages {CLAUDE}", cost=..., text="I think so"),
+    script=Scenario(split_bytes=11, reasoning="I think so", tool_calls=(ToolCall("weather"),)),
+    since=(1, 80, 17),
+    needs=PROXY,
+)
+def messages_stream_thinking_and_tools(w: World) -> Any:
+    return asyncio.run(_messages_streamed(w, CLAUDE, w.anthropic()))
+
+
+@case(
+    Expect(
+        f"messages {CLAUDE}",
+        usage=ANY,
+        cost=ANY,
+        error="cancelled",
+        text="Hello",
+        attributes={"trace.stream.ending": "cancelled"},
+    ),
+    script=Scenario(split_bytes=37, stall_after=1, stall_seconds=6),
+    since=(1, 80, 17),
+    needs=PROXY,
+)
+def messages_stream_cancelled(w: World) -> Any:
+    async def main() -> str:
+        seen: list[bytes] = []
+
+        async def read() -> None:
+            answer = await w.litellm.anthropic_messages(
+                model=CLAUDE, messages=MESSAGES, max_tokens=10, stream=True, **w.anthropic()
+            )
+            async for chunk in answer:
+                seen.append(chunk)
+
+        task = asyncio.create_task(read())
+        while b"Hello" not in b"".join(seen) and not task.done():
+            await asyncio.sleep(0.01)
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            return "cancelled"
+        raise AssertionError("not cancelled")
+
+    return asyncio.run(main())
+
+
 CONTENTS = [{"role": "user", "parts": [{"text": "hi"}]}]
 GENERATED = Expect(f"generate_content {GEMINI}", cost=...)
 GOOGLE = PROXY if LITELLM >= (1, 80, 17) else (*PROXY, "google")
@@ -1329,3 +1573,198 @@ def rerank(w: World) -> Any:
 @case(RERANKED, since=(1, 65, 8))  # before, the second event loop gets the first one's client
 def rerank_async(w: World) -> Any:
     return asyncio.run(w.litellm.arerank(**rerank_options(w)))
+
+
+# -- what is asked for now and then -------------------------------------------------------------
+
+
+def asked(name: str, text: str | None = "list", **more: Any) -> Expect:
+    return other(name, more.pop("kind", "INTERNAL"), text=text, **more)
+
+
+OF_OPENAI = "openai"
+
+
+@case(asked("assistants.get_assistants"))
+def assistants(w: World) -> Any:
+    return len(w.litellm.get_assistants(OF_OPENAI, **bare(w)).data)
+
+
+@case(asked("assistants.get_assistants"))
+def assistants_async(w: World) -> Any:
+    return len(asyncio.run(w.litellm.aget_assistants(OF_OPENAI, **bare(w))).data)
+
+
+@case(asked("assistants.create_thread", "thread_1"), asked("assistants.run_thread", "run_1"))
+def assistants_run(w: World) -> Any:
+    thread = w.litellm.create_thread(custom_llm_provider=OF_OPENAI, **bare(w))
+    run = w.litellm.run_thread(OF_OPENAI, thread.id, "asst_1", **bare(w))
+    return thread.id, run.id
+
+
+@case(asked("assistants.run_thread", "run_1"))
+def assistants_run_async(w: World) -> Any:
+    run = asyncio.run(w.litellm.arun_thread(OF_OPENAI, "thread_1", "asst_1", **bare(w)))
+    return run.id
+
+
+@case(asked("fine_tuning.list_fine_tuning_jobs"))
+def fine_tuning_jobs(w: World) -> Any:
+    return len(w.litellm.list_fine_tuning_jobs(**bare(w)).data)
+
+
+@case(asked("fine_tuning.list_fine_tuning_jobs"))
+def fine_tuning_jobs_async(w: World) -> Any:
+    return len(asyncio.run(w.litellm.alist_fine_tuning_jobs(**bare(w))).data)
+
+
+@case(asked("batches.cancel_batch", "batch_1"), since=(1, 80, 17))
+def batch_cancelled(w: World) -> Any:
+    return w.litellm.cancel_batch(batch_id="batch_1", **bare(w)).id
+
+
+@case(asked("batches.cancel_batch", "batch_1"), since=(1, 80, 17))
+def batch_cancelled_async(w: World) -> Any:
+    return asyncio.run(w.litellm.acancel_batch(batch_id="batch_1", **bare(w))).id
+
+
+@case(asked("count_tokens " + CLAUDE, "11"), since=(1, 100, 5))
+def count_tokens(w: World) -> Any:
+    call = w.litellm.acount_tokens(model=CLAUDE, messages=MESSAGES, **w.anthropic())
+    return asyncio.run(call).total_tokens
+
+
+@case(
+    asked("vector_store_search", TEXT, kind="RETRIEVER", cost=ANY),
+    since=(1, 80, 17),
+)
+def vector_store_search(w: World) -> Any:
+    from litellm.vector_stores import search
+
+    return search(vector_store_id="vs_1", query="q", custom_llm_provider=OF_OPENAI, **bare(w))[
+        "data"
+    ][0]["score"]
+
+
+@case(asked("search", TEXT, kind="RETRIEVER", cost=ANY), since=(1, 80, 17))
+def search(w: World) -> Any:
+    found = w.litellm.search(query="q", search_provider="tavily", **bare(w))
+    return found.results[0].snippet
+
+
+@case(
+    Expect(
+        "run_tool_loop " + GPT,
+        "AGENT",
+        None,
+        None,
+        below=(chat(attributes={"trace.attempt": 1}),),
+    ),
+    since=(1, 106, 2),
+)
+def tool_loop(w: World) -> Any:
+    return w.litellm.run_tool_loop(
+        model=GPT, messages=MESSAGES, tools=TOOLS, execute_tool=print, **w.openai()
+    )
+
+
+@case(
+    Expect("arun_tool_loop " + GPT, "AGENT", None, None, below=(chat(),)),
+    since=(1, 106, 2),
+)
+def tool_loop_async(w: World) -> Any:
+    return asyncio.run(
+        w.litellm.arun_tool_loop(
+            model=GPT, messages=MESSAGES, tools=TOOLS, execute_tool=print, **w.openai()
+        )
+    )
+
+
+PASSED = asked("passthrough vllm/x", None, kind="LLM", cost=ANY, usage=ANY)
+
+
+def passed_through(w: World, **more: Any) -> dict[str, Any]:
+    body = {"model": "x", "messages": MESSAGES, **more}
+    where = {"method": "POST", "endpoint": "chat/completions", "model": "vllm/x"}
+    return {**where, "json": body, **bare(w)}
+
+
+@case(PASSED, since=(1, 80, 17))
+def passthrough(w: World) -> Any:
+    return w.litellm.llm_passthrough_route(**passed_through(w)).json()["model"]
+
+
+@case(PASSED, since=(1, 80, 17))
+def passthrough_async(w: World) -> Any:
+    return asyncio.run(w.litellm.allm_passthrough_route(**passed_through(w))).json()["model"]
+
+
+@case(PASSED, since=(1, 80, 17))
+def passthrough_stream_async(w: World) -> Any:
+    async def main() -> int:
+        answer = await w.litellm.allm_passthrough_route(**passed_through(w, stream=True))
+        return len(b"".join([chunk async for chunk in answer])) > 0
+
+    return asyncio.run(main())
+
+
+@case(
+    asked(
+        "passthrough vllm/x",
+        None,
+        kind="LLM",
+        cost=ANY,
+        usage=ANY,
+        attributes={"trace.stream.ending": "closed"},
+    ),
+    script=Scenario(chunk_delay=0.05),
+    since=(1, 80, 17),
+)
+def passthrough_stream_aclosed(w: World) -> Any:
+    async def main() -> bool:
+        answer = await w.litellm.allm_passthrough_route(**passed_through(w, stream=True))
+        first = await anext(answer)
+        await answer.aclose()
+        return bool(first)
+
+    return asyncio.run(main())
+
+
+@case(
+    asked(
+        "passthrough vllm/x",
+        None,
+        kind="LLM",
+        cost=ANY,
+        usage=ANY,
+        attributes={"trace.stream.ending": "closed"},
+    ),
+    script=Scenario(chunk_delay=0.05),
+    since=(1, 80, 17),
+)
+def passthrough_stream_closed(w: World) -> Any:
+    answer = w.litellm.llm_passthrough_route(**passed_through(w, stream=True))
+    first = next(answer)
+    answer.close()
+    return bool(first)
+
+
+@case(
+    other("image_edit openai/gpt-image-1", "IMAGE", cost=ANY, usage=ANY),
+    since=(1, 80, 17),
+)
+def image_edit(w: World) -> Any:
+    picture = io.BytesIO(b"\x89PNG\r\n\x1a\n")
+    return len(
+        w.litellm.image_edit(image=picture, prompt="p", model="openai/gpt-image-1", **bare(w)).data
+    )
+
+
+@case(
+    asked(f"interactions {GEMINI}", None, kind="LLM", cost=ANY, usage=ANY, error="not_found"),
+    since=(1, 90, 7),
+)
+def interactions_refused(w: World) -> Any:
+    from litellm.interactions import create
+
+    return raised(lambda: create(model=GEMINI, input="hi", api_base=w.lane.url, api_key=KEY))

@@ -29,6 +29,7 @@ from trace_core import (
     SpanContext,
     SpanKind,
     Tracer,
+    _background,
 )
 
 FAST = Retry(first=0.001, longest=0.002)
@@ -82,6 +83,45 @@ def test_spans_arrive_in_order_on_another_thread(
     background.close()
     assert gate.threads == {"trace-writer"}
     assert background.stats.delivered == 100
+
+
+class Naps:
+    """The time module, as the writer sees it, which counts the looks between two naps."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def sleep(self, seconds: float) -> None:
+        self.count += 1
+        time.sleep(seconds)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(time, name)
+
+
+def test_the_writer_looks_while_spans_come_fast_and_sleeps_when_none_do(
+    memory: MemorySink, make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fast spans wake nobody; without any the writer looks a few times and then is at rest."""
+    naps = Naps()
+    monkeypatch.setattr(_background, "time", naps)
+    background = Background(memory)
+    deadline = time.monotonic() + 30
+    while not naps.count:
+        assert time.monotonic() < deadline
+        background.write((make_span(),))
+        time.sleep(0.0001)
+    assert background.flush()
+    seen = -1
+    while naps.count != seen:
+        assert time.monotonic() < deadline
+        seen = naps.count
+        time.sleep(0.1)
+    for _ in range(3):  # seldom, so that each wakes the writer
+        background.write((make_span(),))
+        assert background.flush()
+        time.sleep(0.05)
+    assert background.stats.delivered == len(memory.spans) == background.stats.accepted
 
 
 def test_writing_does_not_wait_for_a_hung_sink(gate: Gate, make_span: Callable[..., Span]) -> None:

@@ -1,4 +1,4 @@
-"""Spans to JSON and back."""
+"""Spans to JSON, to the spool's records, and back."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from trace_core import (
     StatusCode,
     TokenUsage,
     UsageSource,
+    _records,
     decode,
     encode,
     from_dict,
@@ -30,10 +31,12 @@ from trace_core import (
     to_dict,
     to_json,
 )
+from trace_core._records import from_record, to_record
 
 NUMBERS = st.one_of(st.integers(-(2**63), 2**63), st.floats(allow_nan=False, allow_infinity=False))
+TEXTS = st.text(st.sampled_from('aé\u20ac\U0001f600"\\\n\x00'), min_size=190, max_size=210)
 PLAIN = st.recursive(
-    st.one_of(st.none(), st.booleans(), NUMBERS, st.text()),
+    st.one_of(st.none(), st.booleans(), NUMBERS, st.text(), TEXTS),
     lambda inner: st.one_of(
         st.lists(inner, max_size=4), st.dictionaries(st.text(), inner, max_size=4)
     ),
@@ -106,6 +109,71 @@ def test_values_json_cannot_hold(value: object, make_span: Callable[..., Span]) 
     """A processor may put anything into a span: it is written all the same, and read back."""
     span = attrs.evolve(make_span(), attributes={"odd": value})
     assert decode(encode(span)).context == span.context
+
+
+@given(SPANS)
+def test_a_record_round_trips(span: Span) -> None:
+    """A span read back from a spool's record equals the span written, wherever it begins."""
+    record = to_record(span)
+    assert from_record(record) == span
+    assert from_record(b"0123" + record, 4) == span
+    assert not {0xF5, 0xFA} & set(record)  # or a reader would take it for the next frame
+
+
+@pytest.mark.parametrize(
+    "value",
+    [math.nan, math.inf, 10**5000, {1, 2}, object(), b"x", "\ud800" * 300, [[math.nan]]],
+    ids=["nan", "inf", "huge", "set", "object", "bytes", "surrogate", "nested"],
+)
+def test_records_of_values_json_cannot_hold(value: object, make_span: Callable[..., Span]) -> None:
+    """They are what they are in JSON lines."""
+    span = attrs.evolve(
+        make_span(), inputs={"odd": value, "long": "x" * 300}, resource={"r": value}
+    )
+    assert from_record(to_record(span)) == decode(encode(span))
+
+
+def test_where_a_span_comes_from_is_not_mixed_up(make_span: Callable[..., Span]) -> None:
+    """Spans of several scopes and resources, in turns, keep their own."""
+    spans = [
+        make_span(scope=Scope(f"scope {i % 2}"), resource={"process.pid": i % 3}) for i in range(12)
+    ]
+    assert [from_record(record) for record in map(to_record, spans)] == spans
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda record: b"",
+        lambda record: record[:40],
+        lambda record: record.partition(b"\xff")[0],
+        lambda record: record.rpartition(b"\xff")[0],
+        lambda record: record.replace(b'"LLM"', b'"???"'),
+        lambda record: record.replace(b'"LLM"', b"[7]"),
+        lambda record: b'{"schema":1}\xff' + record.partition(b"\xff")[2],
+        lambda record: b"[" * 100_000,
+    ],
+    ids=["nothing", "cut", "no origin", "no text", "kind", "type", "object", "deep"],
+)
+def test_what_is_no_record_is_refused(
+    spoil: Callable[[bytes], bytes], make_span: Callable[..., Span]
+) -> None:
+    """Whatever else passes the checksum is an error that says so, and spoils nothing after it."""
+    record = to_record(make_span(inputs="x" * 300))
+    with pytest.raises(ConfigurationError, match="not a span"):
+        from_record(spoil(record))
+    assert from_record(record).inputs == "x" * 300
+
+
+def test_records_without_the_json_modules_own_parts(
+    monkeypatch: pytest.MonkeyPatch, make_span: Callable[..., Span]
+) -> None:
+    """An interpreter without them writes all texts as JSON, and the same reader reads it."""
+    monkeypatch.setattr(_records, "_make_encoder", None)
+    span = make_span(inputs="x" * 300)
+    record = to_record(span)
+    assert record.count(b"\xff") == 1
+    assert from_record(record) == span
 
 
 def test_missing_is_not_zero(make_span: Callable[..., Span]) -> None:

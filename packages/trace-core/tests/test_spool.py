@@ -32,7 +32,7 @@ from trace_core import (
     tee,
 )
 from trace_core._deadletters import DeadLetters
-from trace_core._frames import HEADER_BYTES, pack, unpack
+from trace_core._frames import HEADER_BYTES, key_in, pack, unpack
 from trace_core._journal import journals_in
 
 FAST = Retry(first=0.001, longest=0.01)
@@ -336,7 +336,7 @@ DATA = b"".join(map(pack, BATCH))
 
 
 def read_back(data: bytes) -> list[bytes]:
-    return [frame.span_id for frame in unpack(data, 0, last=True, limit=1000).frames]
+    return [key_in(p) for _, p, _ in unpack(data, 0, last=True, limit=1000).frames]
 
 
 IDS = read_back(DATA)

@@ -15,7 +15,7 @@ import pytest
 import trace_litellm
 from support.provider import Provider
 from trace_core import Background, ConfigurationError, MemorySink, Tracer
-from trace_litellm import _instrument, _targets
+from trace_litellm import _instrumentation, _targets
 
 MODEL = "openai/gpt-4o-mini"
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -166,7 +166,7 @@ def test_trojaned_releases_are_refused(
     version: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """On a trojaned LiteLLM nothing is touched, and the warning says why."""
-    monkeypatch.setattr(_instrument, "_litellm_version", lambda: version)
+    monkeypatch.setattr(_instrumentation, "_litellm_version", lambda: version)
     with caplog.at_level(logging.WARNING):
         on = trace_litellm.instrument(Tracer(MemorySink()))
     assert not on.active
@@ -264,3 +264,30 @@ def test_a_key_in_an_errors_text_is_removed(litellm: Any, tmp_path: Path) -> Non
     written = path.read_text()
     assert "Incorrect key" in written
     assert key not in written
+
+
+@pytest.mark.parametrize(
+    "options", [{"mock_response": "x"}, {"mock_response": "x", "stream": True}, {}]
+)
+def test_nothing_more_is_printed(
+    options: dict[str, Any],
+    litellm: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """LiteLLM prints where it does not know a model's provider; tracing does not make it print more."""
+    monkeypatch.setattr(litellm, "suppress_debug_info", False)
+
+    def printed() -> str:
+        try:
+            answer = litellm.completion("nobody-has-heard-of-it", MESSAGES, **options)
+            list(answer) if options.get("stream") else None
+        except litellm.BadRequestError:
+            pass
+        return "".join(capsys.readouterr())
+
+    without = printed()
+    sink = MemorySink()
+    with trace_litellm.instrument(Tracer(sink)):
+        assert printed() == without
+    assert len(sink.spans) == 1

@@ -6,10 +6,11 @@ import asyncio
 import functools
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+import wrapt
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -36,6 +37,17 @@ def make_coroutine_function() -> types.FunctionType:
         return x * factor + y + z
 
     return scaled  # type: ignore[return-value]
+
+
+async def doubled(*values: int, closed: list[str]) -> AsyncIterator[int]:
+    """Yield, and tell how it ends."""
+    try:
+        for value in values:
+            await asyncio.sleep(0)
+            yield 2 * value
+        closed.append("completed")
+    finally:
+        closed.append("left")
 
 
 def counting() -> tuple[list[Any], Callable[..., Any]]:
@@ -90,6 +102,49 @@ def test_coroutine_functions_stay_coroutine_functions() -> None:
     assert len(seen) == 1
 
 
+def test_async_generator_functions_stay_what_they_are() -> None:
+    """One is hooked at its first step, gives the same items, and is closed when it is left."""
+    seen, hook = counting()
+    one = swap(doubled, hook)  # type: ignore[arg-type]
+    closed: list[str] = []
+
+    async def read() -> list[int]:
+        items = [item async for item in doubled(1, 2, closed=closed)]
+        left = doubled(3, 4, closed=closed)
+        items.append(await anext(left))
+        await left.aclose()  # type: ignore[attr-defined]
+        return items
+
+    try:
+        assert inspect.isasyncgenfunction(doubled)
+        assert asyncio.run(read()) == [2, 4, 6]
+        assert closed == ["completed", "left", "left"]
+        assert len(seen) == 2
+    finally:
+        one.remove()
+
+
+def test_an_async_generators_exception_passes_unchanged() -> None:
+    """The very object arrives after the items before it."""
+    failure = ValueError("mine")
+
+    async def failing() -> AsyncIterator[int]:
+        yield 1
+        raise failure
+
+    swap(failing, counting()[1])  # type: ignore[arg-type]
+
+    async def read() -> list[int]:
+        items: list[int] = []
+        with pytest.raises(ValueError, match="mine") as caught:
+            items.extend([item async for item in failing()])
+        assert caught.value is failure
+        assert caught.value.__context__ is None
+        return items
+
+    asyncio.run(read())
+
+
 def test_removal_is_exact() -> None:
     """After removal the code is the very object it was and nothing of ours is left."""
     function = make_function()
@@ -139,38 +194,49 @@ def test_other_things_are_refused(thing: Any) -> None:
 
 
 class TwoTools(RuleBasedStateMachine):
-    """We and another tool patch and unpatch the same function, in every order.
+    """We and another tool patch and unpatch the same function, in every order, with reloads.
 
-    The other tool wraps the attribute of a module, as most do, or swaps code like us. Whatever
-    the order: each is active exactly while it is on, and the function computes what it computes.
+    The other tool wraps the attribute of a module, by `functools.wraps` or by wrapt as most do,
+    or swaps code like us. A reload gives the module a function made anew, without anyone's patch,
+    until we are turned on again. Whatever the order: each is active exactly while it is on, for
+    the function of today and for references to those of before, and both compute what they do.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.module = types.SimpleNamespace(f=make_function())
-        self.function = self.module.f
-        self.ours: Swap | None = None
-        self.stale: list[Swap] = []
+        self.module = types.ModuleType("patched_by_two")
+        self.function = self.module.f = make_function()
+        self.before: list[types.FunctionType] = []
+        self.ours: dict[types.FunctionType, Swap] = {}
         self.theirs: list[Any] = []
+        self.their_swap: Swap | None = None
         self.seen, self.hook = counting()
         self.their_seen, self.their_hook = counting()
-        self.swapped_by_them: Swap | None = None
 
-    @precondition(lambda self: self.ours is None)
     @rule()
     def instrument(self) -> None:
-        """Put our hook in."""
-        self.ours = swap(self.function, self.hook)
+        """Put our hook in, under what others wrapped around it; again, into what is new."""
+        found = inspect.unwrap(self.module.f)
+        assert found is self.function
+        if found not in self.ours:
+            self.ours[found] = swap(found, self.hook)
 
-    @precondition(lambda self: self.ours is not None)
+    @precondition(lambda self: self.ours)
     @rule()
     def uninstrument(self) -> None:
-        """Take our hook out, even from under another tool."""
-        assert self.ours is not None
-        self.ours.remove()
-        self.ours = None
+        """Take our hooks out, even from under another tool."""
+        for one in self.ours.values():
+            one.remove()
+        self.ours = {}
 
-    @precondition(lambda self: not self.theirs)
+    @rule()
+    def reload(self) -> None:
+        """Make the module's function anew, as `importlib.reload` does."""
+        self.before.append(self.function)
+        self.function = self.module.f = make_function()
+        self.theirs = []
+
+    @precondition(lambda self: len(self.theirs) < 3)
     @rule()
     def they_wrap(self) -> None:
         """Let another tool replace the module's attribute by a wrapper."""
@@ -184,36 +250,55 @@ class TwoTools(RuleBasedStateMachine):
         self.theirs.append(inner)
         self.module.f = wrapper
 
+    @precondition(lambda self: len(self.theirs) < 3)
+    @rule()
+    def they_wrap_with_wrapt(self) -> None:
+        """Let another tool do so by wrapt's object proxy."""
+
+        def wrapper(wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> Any:
+            self.their_seen.append((args, kwargs))
+            return wrapped(*args, **kwargs)
+
+        self.theirs.append(self.module.f)
+        wrapt.wrap_function_wrapper(self.module, "f", wrapper)
+        assert type(self.module.f) is wrapt.FunctionWrapper
+
     @precondition(lambda self: self.theirs)
     @rule()
     def they_unwrap(self) -> None:
         """Let it put back what it found."""
         self.module.f = self.theirs.pop()
 
-    @precondition(lambda self: self.swapped_by_them is None)
+    @precondition(lambda self: self.their_swap is None)
     @rule()
     def they_swap(self) -> None:
         """Let another tool swap the code as well."""
-        self.swapped_by_them = swap(self.function, self.their_hook)
+        self.their_swap = swap(self.function, self.their_hook)
 
-    @precondition(lambda self: self.swapped_by_them is not None and self.swapped_by_them.installed)
+    @precondition(lambda self: self.their_swap is not None and self.their_swap.installed)
     @rule()
     def they_swap_back(self) -> None:
         """Let it put its own swap away, as long as it is the topmost."""
-        assert self.swapped_by_them is not None
-        self.swapped_by_them.remove()
-        self.swapped_by_them = None
+        assert self.their_swap is not None
+        self.their_swap.remove()
+        self.their_swap = None
 
     @invariant()
     def each_is_active_exactly_when_on(self) -> None:
-        """Call the function and count who saw it."""
+        """Call the function of today and those of before, and count who saw it."""
+        self.check(self.module.f, self.function, len(self.theirs))
+        for function in self.before:
+            self.check(function, function, 0)
+
+    def check(self, called: Any, function: types.FunctionType, wrappers: int) -> None:
         self.seen.clear()
         self.their_seen.clear()
-        assert self.module.f(3, z=1) == 8
-        assert len(self.seen) == (1 if self.ours is not None else 0)
-        wanted = len(self.theirs) + (1 if self.swapped_by_them is not None else 0)
-        assert len(self.their_seen) == wanted
+        assert called(3, z=1) == 8
+        assert inspect.signature(called) == inspect.signature(make_function())
+        assert len(self.seen) == (1 if function in self.ours else 0)
+        swapped = self.their_swap is not None and self.their_swap.function is function
+        assert len(self.their_seen) == wrappers + swapped
 
 
-TwoTools.TestCase.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+TwoTools.TestCase.settings = settings(max_examples=80, stateful_step_count=25, deadline=None)
 TestTwoTools = TwoTools.TestCase

@@ -30,6 +30,9 @@ Overflow: TypeAlias = Literal["drop_newest", "drop_oldest", "block"]
 _OVERFLOWS: Final = ("drop_newest", "drop_oldest", "block")
 _BLOCK_POLL_SECONDS: Final = 0.005
 _CLOSING_RETRY_SECONDS: Final = 0.25
+_QUICK_WAITS: Final = 2
+_LOOKS: Final = 8
+_LOOK_SECONDS: Final = 0.0001  # longer, and more would be lost with a process that is killed
 
 
 class Started(Protocol):
@@ -170,6 +173,8 @@ class Background:
         self._deadline: float | None = None  # of closing
         self._hung = False
         self._ledger = Ledger()
+        self._accept = self._ledger.accepted.increment
+        self._quick_waits = 0  # of the writer, one after the other
 
     @property
     def stats(self) -> Stats:
@@ -191,7 +196,7 @@ class Background:
     def write(self, spans: Sequence[Span], /) -> None:
         """Queue the spans. Never raises and, but for ``overflow="block"``, never waits."""
         for span in spans:
-            self._put((span, None))
+            self.write_later(span, None)
 
     def write_later(self, span: Span | Finished, complete: Complete | None) -> None:
         """Queue a span together with work on it, which the writer thread does.
@@ -201,7 +206,14 @@ class Background:
             complete: Takes it and returns what to write; ``None`` where it is to be written as
                 it is.
         """
-        self._put((span, complete))
+        # Everything here is paid for by every call of the user's; what is seldom is elsewhere.
+        self._accept()
+        if self._closed or self._queue.qsize() >= self._capacity:
+            self._put_if_possible((span, complete))
+            return
+        self._queue.put((span, complete))
+        if self._thread is None or self._closed:
+            self._see_to_it()
 
     def start_later(self, started: weakref.ref[Started]) -> None:
         """Queue a note that a span has started, for a sink that keeps such records.
@@ -214,15 +226,18 @@ class Background:
             if self._thread is None:
                 self._start()
 
-    def _put(self, item: _Work) -> None:
-        self._ledger.accepted.increment()
+    def _put_if_possible(self, item: _Work) -> None:
+        """Do with a span what can be done after the close, or with a full queue."""
         if self._closed:
             self._write_late([item])
-            return
-        if self._queue.qsize() >= self._capacity and not self._make_room():
+        elif self._make_room():
+            self._queue.put(item)
+            self._see_to_it()
+        else:
             self._ledger.overflow()
-            return
-        self._queue.put(item)
+
+    def _see_to_it(self) -> None:
+        """See to it that what was queued is taken out of the queue."""
         if self._thread is None:
             self._start()
         if self._closed:  # meanwhile: the writer may have gone without seeing it
@@ -285,7 +300,7 @@ class Background:
     def _next_batch(self) -> _Batch:
         """Wait for a span, then take what else is there, up to a marker or a full batch."""
         batch = _Batch()
-        batch.add(self._queue.get())
+        batch.add(self._next_item())
         deadline = time.monotonic() + self._linger
         while not batch.full(self._batch_size):
             try:
@@ -293,6 +308,23 @@ class Background:
             except Empty:
                 break
         return batch
+
+    def _next_item(self) -> _Item:
+        """Wait for a span, by looking now and then as long as they come in fast.
+
+        To wake a thread that waits for the queue takes several times as long as all else that a
+        hand-over does, and whoever hands over pays for it.
+        """
+        begun = time.monotonic()
+        if self._quick_waits >= _QUICK_WAITS:
+            for _ in range(_LOOKS):
+                if not self._queue.empty():
+                    return self._queue.get()
+                time.sleep(_LOOK_SECONDS)
+        item = self._queue.get()
+        quick = time.monotonic() - begun < _LOOKS * _LOOK_SECONDS
+        self._quick_waits = self._quick_waits + 1 if quick else 0
+        return item
 
     def _note_starts(self, started: list[weakref.ref[Started]]) -> None:
         if self._write_started is None or not started:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable
 from typing import Final
@@ -9,9 +10,8 @@ from typing import Final
 import attrs
 
 from trace_core import semconv
-from trace_core._codec import decode
 from trace_core._errors import ConfigurationError, log_once
-from trace_core._frames import SPAN, START, Frame, Reading, pack, span_key
+from trace_core._frames import SPAN, START, Frame, Reading, key_in, pack, span_in, span_key
 from trace_core._journal import Journal, Position
 from trace_core._model import Span, Status, StatusCode
 
@@ -301,15 +301,24 @@ class Orphan:
 
     def _sort_out(self, number: int, reading: Reading) -> list[Span]:
         """Return the finished spans not delivered before; remember the started ones."""
-        spans: list[Span] = []
-        for frame in reading.frames:
-            if frame.kind == START:
-                self._started.update((frame.span_id, span) for span in self._decoded(frame))
-            elif frame.kind == SPAN:
-                self._started.pop(frame.span_id, None)
-                if (number, frame.end) > self.journal.acknowledged:
-                    spans.extend(self._decoded(frame))
-        return spans
+        spans: list[Span | None] = []
+        started, settled = self._started, self._settled_in(number)
+        for kind, payload, end in reading.frames:
+            if kind == SPAN:
+                if started:
+                    started.pop(key_in(payload), None)
+                if end > settled:
+                    spans.append(self._decoded(payload))
+            elif kind == START and (span := self._decoded(payload)) is not None:
+                started[key_in(payload)] = span
+        return [span for span in spans if span is not None]
+
+    def _settled_in(self, number: int) -> float:
+        """Return up to which offset in a segment all is settled."""
+        segment, offset = self.journal.acknowledged
+        if number == segment:
+            return offset
+        return math.inf if number < segment else 0
 
     def _interrupted(self, damaged: int) -> Batch | None:
         if self.finished:
@@ -318,13 +327,13 @@ class Orphan:
         spans = tuple(_cut_off(s, self._last_sign_of_life) for s in self._started.values())
         return Batch(spans, self._place, damaged) if spans or damaged else None
 
-    def _decoded(self, frame: Frame) -> list[Span]:
+    def _decoded(self, payload: bytes) -> Span | None:
         try:
-            return [decode(frame.data)]
+            return span_in(payload)
         except ConfigurationError as error:  # whole, but of a later version
             self.damaged = True
             log_once("spool:unreadable", "tracing: a spooled span cannot be read: %s", error)
-            return []
+            return None
 
     def settle(self, batch: Batch) -> None:
         """Take note that a batch is delivered.
@@ -370,4 +379,4 @@ def spans_of(frames: Iterable[Frame]) -> list[Span]:
     Raises:
         ConfigurationError: One is of a version this one does not know.
     """
-    return [decode(frame.data) for frame in frames if frame.kind == SPAN]
+    return [span_in(payload) for kind, payload, _ in frames if kind == SPAN]

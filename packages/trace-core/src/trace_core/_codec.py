@@ -177,6 +177,16 @@ def to_json(value: object) -> str:
             return text
     except (TypeError, ValueError, RecursionError):
         pass  # not plain, not finite, or too large an integer: the careful way
+    return strict(value)
+
+
+def strict(value: object) -> str:
+    """Write anything as strict JSON in ASCII on one line, slowly.
+
+    Args:
+        value: Anything; it is put through `snapshot`, and numbers JSON has no words for become
+            texts.
+    """
     return json.dumps(_careful(snapshot(value)), separators=(",", ":"))
 
 

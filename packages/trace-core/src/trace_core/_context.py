@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar, Token
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
+
+import attrs
 
 from trace_core import semconv
 from trace_core._errors import ConfigurationError
@@ -15,16 +17,19 @@ from trace_core._snapshot import Value, snapshot
 T = TypeVar("T")
 
 
-class Current(NamedTuple):
+@attrs.define(eq=False)  # not frozen: that would take three times as long to make
+class Current:
     """The current span: ids alone, because a running loop may keep a context for its life.
 
     Args:
-        context: Its identity.
+        trace_id: Its trace.
+        span_id: Its own id.
         foreign: The other tracing systems' current span ids when it became current. A later
             difference means that the other system's span lies inside ours.
     """
 
-    context: SpanContext
+    trace_id: str
+    span_id: str
     foreign: tuple[str | None, ...] = ()
 
 
@@ -68,7 +73,7 @@ def put_back(variable: ContextVar[T], token: Token[T]) -> bool:
 def current_context() -> SpanContext | None:
     """Return the identity of the current span, or ``None`` outside of any."""
     now = current.get()
-    return now.context if now is not None else None
+    return SpanContext(now.trace_id, now.span_id) if now is not None else None
 
 
 @contextmanager
@@ -82,7 +87,8 @@ def use_parent(parent: SpanContext | str | None) -> Generator[None]:
         ConfigurationError: The header cannot be read.
     """
     context = SpanContext.from_traceparent(parent) if isinstance(parent, str) else parent
-    token = current.set(Current(context) if context is not None else None)
+    now = Current(context.trace_id, context.span_id) if context is not None else None
+    token = current.set(now)
     try:
         yield
     finally:

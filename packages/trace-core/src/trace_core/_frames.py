@@ -1,24 +1,24 @@
-"""The spool's records on disk: framed, checksummed, and findable again after damage.
+"""The spool's frames on disk: checksummed, and findable again after damage.
 
-A frame is ``magic(2) version(1) kind(1) length(4) crc32(4) payload(length)``, little-endian. The
-payload is the span's id (16 bytes) and the span as UTF-8 JSON. No byte of the magic occurs in
-UTF-8, so a reader that lost its place finds the next frame by searching for it. The checksum
-covers the eight bytes before it as well, so that a run of zeros is no frame.
+A frame is ``magic(2) version(1) crc32(4) kind(1) length(4) payload(length)``, little-endian. The
+payload is the span's id (16 bytes) and its record. No byte of the magic occurs in UTF-8, nor is
+the separator of records one of them, so a reader that lost its place finds the next frame by
+searching for it. The checksum covers all that follows it.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from typing import Final
+from typing import Final, TypeAlias
 
 import attrs
 
-from trace_core._codec import encode
 from trace_core._model import Span
+from trace_core._records import from_record, to_record
 
 MAGIC: Final = b"\xf5\xfa"
-VERSION: Final = 1
+VERSION: Final = 2
 SPAN: Final = 0
 """Kind of a finished span's frame."""
 START: Final = 1
@@ -26,26 +26,16 @@ START: Final = 1
 ID_BYTES: Final = 16
 MAX_PAYLOAD: Final = 64 * 1024 * 1024
 
-_HEAD: Final = struct.Struct("<2sBBI")
+_BEFORE_CRC: Final = struct.Struct("<2sB").pack(MAGIC, VERSION)
 _CRC: Final = struct.Struct("<I")
-HEADER_BYTES: Final = _HEAD.size + _CRC.size
+_AFTER_CRC: Final = struct.Struct("<BI")
+_HEADER: Final = struct.Struct("<3sIBI")
+_CHECKED_FROM: Final = len(_BEFORE_CRC) + _CRC.size
+HEADER_BYTES: Final = _HEADER.size
 
 
-@attrs.frozen
-class Frame:
-    """A frame read back.
-
-    Args:
-        kind: `SPAN` or `START`.
-        span_id: The span's id.
-        data: The span as JSON.
-        end: Offset behind it in its segment.
-    """
-
-    kind: int
-    span_id: bytes
-    data: bytes
-    end: int
+Frame: TypeAlias = "tuple[int, bytes, int]"
+"""A frame read back: kind, payload, and the offset behind it in its segment."""
 
 
 def pack(span: Span, kind: int = SPAN) -> bytes:
@@ -55,14 +45,32 @@ def pack(span: Span, kind: int = SPAN) -> bytes:
         span: The span.
         kind: `SPAN` or `START`.
     """
-    payload = span_key(span) + encode(span)
-    head = _HEAD.pack(MAGIC, VERSION, kind, len(payload))
-    return b"".join((head, _CRC.pack(zlib.crc32(payload, zlib.crc32(head))), payload))
+    record = to_record(span)
+    head = _AFTER_CRC.pack(kind, ID_BYTES + len(record)) + span_key(span)
+    checksum = zlib.crc32(record, zlib.crc32(head))
+    return b"".join((_BEFORE_CRC, _CRC.pack(checksum), head, record))
 
 
 def span_key(span: Span) -> bytes:
     """Return a span's id as the 16 bytes a frame carries."""
     return span.context.span_id.encode("ascii", "replace")[:ID_BYTES].ljust(ID_BYTES)
+
+
+def key_in(payload: bytes) -> bytes:
+    """Return the id of the span in a frame."""
+    return payload[:ID_BYTES]
+
+
+def span_in(payload: bytes) -> Span:
+    """Read the span in a frame.
+
+    Args:
+        payload: The frame's.
+
+    Raises:
+        ConfigurationError: It cannot be read.
+    """
+    return from_record(payload, ID_BYTES)
 
 
 @attrs.define
@@ -93,44 +101,35 @@ def unpack(data: bytes, base: int, *, last: bool, limit: int) -> Reading:
     Returns:
         The frames, and where to go on.
     """
-    found = Reading(next=base)
-    at = 0
-    while at < len(data) and len(found.frames) < limit:
-        length = _length_at(data, at)
-        if length > 0:
-            payload = data[at + HEADER_BYTES : at + HEADER_BYTES + length]
-            end = base + at + HEADER_BYTES + length
-            found.frames.append(Frame(data[at + 3], payload[:ID_BYTES], payload[ID_BYTES:], end))
-            at += HEADER_BYTES + length
-        elif length == _TOO_SHORT and not last:
+    found = Reading()
+    frames, view, size, at = found.frames, memoryview(data), len(data), 0
+    while at < size and len(frames) < limit:
+        if size - at >= HEADER_BYTES:
+            begin, checksum, kind, length = _HEADER.unpack_from(data, at)
+            payload = at + HEADER_BYTES
+            end = payload + length
+            whole = begin == _BEFORE_CRC and end <= size and length >= ID_BYTES
+            if whole and zlib.crc32(view[at + _CHECKED_FROM : end]) == checksum:
+                frames.append((kind, data[payload:end], base + end))
+                at = end
+                continue
+        if not last and _goes_on(data, at):
             break
-        else:
-            at, lost = _skip(data, at, last=last)
-            found.damaged += lost
-            if not lost and not last:
-                break
+        at, lost = _skip(data, at, last=last)
+        found.damaged += lost
+        if not lost and not last:
+            break
     found.next = base + at
     return found
 
 
-_BAD: Final = 0
-_TOO_SHORT: Final = -1
-
-
-def _length_at(data: bytes, at: int) -> int:
-    """Return the payload's length of a whole and sound frame, else `_BAD` or `_TOO_SHORT`."""
+def _goes_on(data: bytes, at: int) -> bool:
+    """Say whether there may be a frame of which the rest is yet to be read."""
     if len(data) - at < HEADER_BYTES:
-        return _TOO_SHORT if MAGIC.startswith(data[at : at + 2]) else _BAD
-    magic, version, _, length = _HEAD.unpack_from(data, at)
-    if magic != MAGIC or version != VERSION or not ID_BYTES <= length <= MAX_PAYLOAD:
-        return _BAD
-    begin = at + HEADER_BYTES
-    if begin + length > len(data):
-        return _TOO_SHORT
-    (wanted,) = _CRC.unpack_from(data, at + _HEAD.size)
-    view = memoryview(data)
-    found = zlib.crc32(view[begin : begin + length], zlib.crc32(view[at : at + _HEAD.size]))
-    return length if found == wanted else _BAD
+        return MAGIC.startswith(data[at : at + len(MAGIC)])
+    begin, _, _, length = _HEADER.unpack_from(data, at)
+    possible = begin == _BEFORE_CRC and ID_BYTES <= length <= MAX_PAYLOAD
+    return possible and at + HEADER_BYTES + length > len(data)
 
 
 def _skip(data: bytes, at: int, *, last: bool) -> tuple[int, int]:

@@ -27,6 +27,8 @@ Position: TypeAlias = "tuple[int, int]"
 """A place in a journal: number of the segment, offset in it."""
 
 CHUNK_BYTES: Final = 1024 * 1024
+_LEAST_BYTES: Final = 64 * 1024
+_FRAME_BYTES: Final = 4 * 1024
 _SUFFIX: Final = ".seg"
 _UNFINISHED_PREFIX: Final = ".new-"
 DAMAGED_PREFIX: Final = ".damaged-"
@@ -67,6 +69,7 @@ class Journal:
         self.acknowledged: Position = _read_cursor(path)
         self._file: int | None = None
         self._cursor_file: int | None = None
+        self._frame_bytes = _FRAME_BYTES  # of a frame, when last some were read
 
     @classmethod
     def create(cls, parent: Path) -> Journal:
@@ -205,7 +208,9 @@ class Journal:
                 offset = place[1]
             if number < place[0] or offset >= segment.size:
                 continue
-            reading = _read_segment(segment, offset, limit, size)
+            likely = max(_LEAST_BYTES, limit * self._frame_bytes)  # do not read what is not asked
+            reading = _read_segment(segment, offset, limit, min(size, likely))
+            self._frame_bytes = (reading.next - offset) // max(1, len(reading.frames)) + 1
             return (number, reading.next), reading
         return place, Reading()
 
@@ -237,7 +242,7 @@ class Journal:
         count, place = 0, 0
         while place < segment.size:
             reading = _read_segment(segment, place, sys.maxsize, CHUNK_BYTES)
-            count += sum(frame.kind == SPAN for frame in reading.frames)
+            count += sum(kind == SPAN for kind, *_ in reading.frames)
             place = max(reading.next, place + 1)
         return count
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -12,7 +12,7 @@ import attrs
 from trace_core import semconv
 from trace_core._errors import ConfigurationError
 from trace_core._model import Event, Span, StatusCode
-from trace_core._redact import map_texts, replaced
+from trace_core._redact import PLAIN_TYPES, map_texts, replaced
 from trace_core._snapshot import Value
 
 _EMAIL: Final = re.compile(r"[A-Za-z0-9._%+\-]+@[A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)*\.[A-Za-z]{2,}")
@@ -174,20 +174,36 @@ class _PayloadWalk:
         self._max_vector = max_vector
 
     def value(self, value: Value) -> Any:
+        """Return the value, the very same if nothing in it is to be replaced."""
+        if type(value) in PLAIN_TYPES:
+            return value
         if isinstance(value, str):
             return self._text(value) if len(value) > self._max_base64 else value
         if isinstance(value, Mapping):
-            changed = {key: self.value(item) for key, item in value.items()}
-            return changed if any(changed[key] is not value[key] for key in value) else value
+            changed = self._changes(value.items())
+            return {**value, **changed} if changed else value
         if isinstance(value, (tuple, list)):
-            return self._sequence(tuple(value))
+            return self._sequence(value)
         return value
 
-    def _sequence(self, value: tuple[Value, ...]) -> Value:
+    def _changes(self, items: Iterable[tuple[Any, Value]]) -> dict[Any, Value]:
+        longest, changed = self._max_base64, {}
+        for key, item in items:
+            cls = type(item)
+            if cls in PLAIN_TYPES or (cls is str and len(item) <= longest):  # type: ignore[arg-type]
+                continue
+            new = self.value(item)
+            if new is not item:
+                changed[key] = new
+        return changed
+
+    def _sequence(self, value: Sequence[Value]) -> Value:
         if len(value) > self._max_vector and _NUMBERS.issuperset(map(type, value)):
-            return _described("vector", repr(value).encode(), length=len(value))
-        changed = tuple([self.value(item) for item in value])
-        return changed if any(n is not o for n, o in zip(changed, value, strict=True)) else value
+            return _described("vector", repr(tuple(value)).encode(), length=len(value))
+        changed = self._changes(enumerate(value))
+        if not changed:
+            return tuple(value)
+        return tuple([changed.get(at, item) for at, item in enumerate(value)])
 
     def _text(self, text: str) -> Value:
         if ";base64," in text:

@@ -11,7 +11,7 @@ import attrs
 
 from trace_core._model import Event, Span, Status
 from trace_core._rules import Match, matches
-from trace_core._secrets import MIN_LENGTH, EnvironmentSecrets, remembered_secrets
+from trace_core._secrets import MIN_LENGTH, EnvironmentSecrets, rarest_of, remembered_secrets
 from trace_core._snapshot import Value
 
 Known: TypeAlias = "Iterable[str] | Callable[[], Iterable[str]]"
@@ -26,7 +26,10 @@ _SHORTEST: Final = 10  # no rule finds anything in less
 _MAX_HARMLESS: Final = 1_000_000
 """Characters of texts to remember as harmless, at the most."""
 _MAX_REMEMBERED_TEXT: Final = 20_000
+_MOST_KEYS: Final = 4_096
 _SET_ENTRY: Final = 100  # bytes that remembering a text takes beside its characters
+PLAIN_TYPES: Final = frozenset({bool, int, float, type(None)})
+"""Types of values that hold no text."""
 _KEPT_SHORT: Final = 4  # "none", "true", "" under such a key tell nothing
 
 
@@ -68,7 +71,8 @@ class Redactor:
 
     def __call__(self, span: Span) -> Span:
         """Return the span without secrets; the same one if there are none."""
-        return map_texts(span, self._current_cleaner(), hide_key=is_secret_key)
+        cleaner = self._current_cleaner()
+        return map_texts(span, cleaner, hide_key=is_secret_key, known=cleaner.known_good)
 
     def _current_cleaner(self) -> _Cleaner:
         """Return what cleans by the secrets known now, with what it has learned if it may."""
@@ -100,16 +104,17 @@ class _Cleaner:
     ) -> None:
         self.known = frozenset(known)
         long_enough = (secret for secret in self.known if len(secret) >= MIN_LENGTH)
-        self._secrets = sorted(long_enough, key=len, reverse=True)  # one may contain another
+        longest_first = sorted(long_enough, key=len, reverse=True)  # one may contain another
+        self._secrets = [(secret, rarest_of(secret)) for secret in longest_first]
         self._patterns = patterns
         self._scan = scan
-        self._harmless: set[str] = set()
+        self.known_good = KnownGood()
         self._room = _MAX_HARMLESS
 
     def __call__(self, text: str) -> str:
-        if len(text) < MIN_LENGTH or text in self._harmless:
+        if text in self.known_good.texts:
             return text
-        cleaned = self._clean(text)
+        cleaned = self._clean(text) if len(text) >= MIN_LENGTH else text
         if cleaned is text and len(text) <= _MAX_REMEMBERED_TEXT:
             self._remember(text)
         return cleaned
@@ -117,14 +122,18 @@ class _Cleaner:
     def _remember(self, text: str) -> None:
         self._room -= len(text) + _SET_ENTRY
         if self._room < 0:
-            self._harmless = set()  # a new one: another thread may be looking into the old
+            self.known_good = KnownGood()  # another thread may be looking into the old one
             self._room = _MAX_HARMLESS
-        self._harmless.add(text)
+        self.known_good.texts.add(text)
 
     def _clean(self, text: str) -> str:
-        for secret in self._secrets:
-            if secret in text:
-                text = text.replace(secret, "[redacted:known]")
+        for secret, rare in self._secrets:
+            for character in rare:
+                if character not in text:
+                    break
+            else:  # only now the search that takes its time, once for each secret
+                if secret in text:
+                    text = text.replace(secret, "[redacted:known]")
         if len(text) < _SHORTEST and not self._patterns:
             return text
         found = [match for match in self._scan(text) if text[match[0]] != "["]
@@ -182,8 +191,25 @@ def is_secret_key(key: str) -> bool:
     return answer
 
 
+@attrs.define
+class KnownGood:
+    """What a change of texts is known to leave as it is.
+
+    Args:
+        texts: Texts. Whoever makes the change adds to them.
+        keys: Keys of mappings under which nothing is hidden. At most `_MOST_KEYS`.
+    """
+
+    texts: set[str] = attrs.field(factory=set)
+    keys: set[str] = attrs.field(factory=set)
+
+
 def map_texts(
-    span: Span, change: TextChange, *, hide_key: Callable[[str], bool] | None = None
+    span: Span,
+    change: TextChange,
+    *,
+    hide_key: Callable[[str], bool] | None = None,
+    known: KnownGood | None = None,
 ) -> Span:
     """Apply a change to every text of a span.
 
@@ -191,11 +217,12 @@ def map_texts(
         span: The span.
         change: Takes a text and returns one; the very same where nothing is to change.
         hide_key: Says of a key whether all texts under it are to be replaced.
+        known: What is known not to change: looking is quicker than calling.
 
     Returns:
         The span, the very same if nothing changed.
     """
-    walk = _Walk(change, hide_key or _nothing_is_hidden)
+    walk = _Walk(change, hide_key or _nothing_is_hidden, known or KnownGood())
     return replaced(
         span,
         name=change(span.name),
@@ -245,14 +272,17 @@ def _changed_events(events: tuple[Event, ...], walk: _Walk) -> tuple[Event, ...]
 class _Walk:
     """Goes through a value and copies only what changes."""
 
-    def __init__(self, change: TextChange, hide_key: Callable[[str], bool]) -> None:
+    def __init__(
+        self, change: TextChange, hide_key: Callable[[str], bool], known: KnownGood
+    ) -> None:
         self.change = change
         self._hide_key = hide_key
+        self._texts, self._keys = known.texts, known.keys
 
     def value(self, value: Value) -> Any:
         if isinstance(value, str):
-            return self.change(value)
-        if type(value) in _PLAIN_TYPES:
+            return value if value in self._texts else self.change(value)
+        if type(value) in PLAIN_TYPES:
             return value
         if isinstance(value, (dict, Mapping)):  # asking a dict for Mapping alone is slow
             return self._mapping(value)
@@ -265,20 +295,30 @@ class _Walk:
         return value if all(map(is_, changed, value)) else changed
 
     def _mapping(self, value: Mapping[str, Value]) -> Mapping[str, Value]:
-        change, hidden = self.change, self._hide_key
-        changed: dict[str, Value] = {}
-        same = True
+        texts, keys = self._texts, self._keys
+        changed: dict[str, tuple[str, Value]] = {}
         for key, item in value.items():
-            new_key, new = change(key), item
-            if type(item) not in _PLAIN_TYPES:
-                new = _hidden(item) if hidden(key) else self.value(item)
+            cls = type(item)
+            if key in keys:
+                if cls in PLAIN_TYPES or (cls is str and item in texts):
+                    continue
+                new_key, new = key, self.value(item)
+            else:
+                new_key, new = self._unknown(key, item)
             if new is not item or new_key is not key:
-                same = False
-            changed[new_key] = new
-        return value if same else changed
+                changed[key] = new_key, new
+        if not changed:
+            return value
+        return dict(changed.get(key, (key, item)) for key, item in value.items())
 
-
-_PLAIN_TYPES: Final = frozenset({bool, int, float, type(None)})
+    def _unknown(self, key: str, item: Value) -> tuple[str, Value]:
+        """Look at a key that has not been seen before, or that hides what is under it."""
+        new_key = self.change(key)
+        if self._hide_key(key):
+            return new_key, _hidden(item)
+        if new_key is key and len(self._keys) < _MOST_KEYS:
+            self._keys.add(key)
+        return new_key, self.value(item)
 
 
 def _hidden(value: Value) -> Value:

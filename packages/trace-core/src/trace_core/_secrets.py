@@ -44,6 +44,22 @@ def remembered_secrets() -> tuple[str, ...]:
     return tuple(_remembered)
 
 
+_COMMON: Final = " etaoinsrhldcumfpgwybvk.,-xjqz1032456789TAISCRHEMWBDPNOFLGUYVKJZXQ"
+"""Characters of prose, the most common first; what is not here is rarer."""
+_RARE_ONES: Final = 6
+
+
+def rarest_of(secret: str) -> str:
+    """Return the characters of a secret that other texts are least likely to have, rarest first.
+
+    Args:
+        secret: The secret.
+    """
+    known = {character: place for place, character in enumerate(_COMMON)}
+    ordered = sorted(set(secret), key=lambda c: known.get(c, len(_COMMON)), reverse=True)
+    return "".join(ordered[:_RARE_ONES])
+
+
 class EnvironmentSecrets:
     """The values of environment variables that are named like secrets, kept up to date."""
 

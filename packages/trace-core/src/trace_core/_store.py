@@ -15,7 +15,6 @@ from trace_core._backlog import Orphan, spans_of
 from trace_core._codec import decode
 from trace_core._deadletters import DeadLetters
 from trace_core._errors import ConfigurationError
-from trace_core._frames import SPAN
 from trace_core._journal import DAMAGED_PREFIX, Journal, journals_in
 from trace_core._model import Span
 from trace_core._sinks import Sink
@@ -121,8 +120,7 @@ def spans_waiting(path: Path) -> Iterator[Span]:
             return
         place = after
         for frame in reading.frames:
-            if frame.kind == SPAN:
-                yield from spans_of([frame])
+            yield from spans_of([frame])
 
 
 def read_spans(source: Path) -> Iterator[Span]:

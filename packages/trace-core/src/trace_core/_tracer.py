@@ -17,10 +17,8 @@ from trace_core import semconv
 from trace_core._background import completed
 from trace_core._context import (
     Current,
-    CurrentToken,
     current,
     inherited,
-    put_back,
     suppressed,
 )
 from trace_core._errors import report, text_of
@@ -41,6 +39,7 @@ from trace_core._snapshot import Value, class_name, snapshot
 
 F = TypeVar("F", bound=Callable[..., object])
 OK: Final = Status(StatusCode.OK)
+_IDS_AT_ONCE: Final = 16
 
 
 class Clock(Protocol):
@@ -77,23 +76,40 @@ class IdGenerator(Protocol):
 class RandomIds:
     """Random ids from a generator of our own, so that ``random.seed`` changes nothing.
 
-    A forked child reseeds it: parent and child would give out the same ids otherwise.
+    Made several at a time: code that has not run for a millisecond takes longer to fetch than to
+    run. A forked child begins anew: parent and child would give out the same ids otherwise.
     """
 
     def __init__(self) -> None:
         self._random = random.Random()  # noqa: S311  # ids need to differ, not to be secret
+        self._trace_ids: list[str] = []
+        self._span_ids: list[str] = []
         after_fork(self._random_again)
 
     def _random_again(self) -> None:
         self._random.seed()
+        self._trace_ids.clear()
+        self._span_ids.clear()
 
     def trace_id(self) -> str:
         """Return 32 lower-case hexadecimal digits."""
-        return f"{self._random.getrandbits(128) or 1:032x}"
+        try:
+            return self._trace_ids.pop()
+        except IndexError:
+            return self._refill(self._trace_ids, 32)
 
     def span_id(self) -> str:
         """Return 16 lower-case hexadecimal digits."""
-        return f"{self._random.getrandbits(64) or 1:016x}"
+        try:
+            return self._span_ids.pop()
+        except IndexError:
+            return self._refill(self._span_ids, 16)
+
+    def _refill(self, ids: list[str], digits: int) -> str:
+        bits = self._random.getrandbits
+        first, *rest = [f"{bits(4 * digits) or 1:0{digits}x}" for _ in range(_IDS_AT_ONCE)]
+        ids += rest
+        return first
 
 
 class Bridge(Protocol):
@@ -136,7 +152,6 @@ class OpenSpan:
         "attributes",
         "before_end",
         "complete",
-        "context",
         "cost",
         "end_ns",
         "inputs",
@@ -144,15 +159,18 @@ class OpenSpan:
         "name",
         "outputs",
         "parent_id",
+        "span_id",
         "start_ns",
         "status",
+        "trace_id",
         "usage",
     )
 
     def __init__(
         self,
         tracer: Tracer,
-        context: SpanContext,
+        trace_id: str,
+        span_id: str,
         parent_id: str | None,
         name: str,
         kind: SpanKind,
@@ -166,7 +184,8 @@ class OpenSpan:
         self._tracer = tracer
         self._resource = tracer.resource
         self._events: list[Event] = []
-        self.context = context
+        self.trace_id = trace_id
+        self.span_id = span_id
         self.parent_id = parent_id
         self.name = name
         self.kind = kind
@@ -183,6 +202,11 @@ class OpenSpan:
         # Popped by whoever ends it first: atomic, unlike a flag. Last, so that a span whose
         # making failed half way has nothing to end.
         self._once = [True]
+
+    @property
+    def context(self) -> SpanContext:
+        """Its identity."""
+        return SpanContext(self.trace_id, self.span_id)
 
     @property
     def ended(self) -> bool:
@@ -498,8 +522,7 @@ class Tracer:
         except Exception as error:  # an id generator or a clock
             self.on_error("starting a span", error)
             return self._inert(name, kind)
-        reference = weakref.ref(span)
-        self._open[span.context.span_id] = reference
+        self._open[span.span_id] = reference = weakref.ref(span)
         if self._note_start is not None:
             self._note(reference)
         return span
@@ -507,18 +530,17 @@ class Tracer:
     def _new_span(
         self, name: str, kind: SpanKind, inputs: Value, attributes: dict[str, Value]
     ) -> OpenSpan:
-        now, above, ids = current.get(), inherited.get(), self._ids
-        parent = now.context if now is not None else None
+        now: Current | SpanContext | None = current.get()
+        above = inherited.get()
         if self._bridges or above:
-            parent = self._innermost(now)
+            now = self._innermost(current.get())
             attributes = {**self._surroundings(above), **attributes}
-        if parent is None:
-            return OpenSpan(
-                self, SpanContext(ids.trace_id(), ids.span_id()), None, name, kind, inputs,
-                attributes,
-            )  # fmt: skip
-        context = SpanContext(parent.trace_id, ids.span_id())
-        return OpenSpan(self, context, parent.span_id, name, kind, inputs, attributes)
+        if now is None:
+            trace_id, parent_id = self._ids.trace_id(), None
+        else:
+            trace_id, parent_id = now.trace_id, now.span_id
+        span_id = self._ids.span_id()
+        return OpenSpan(self, trace_id, span_id, parent_id, name, kind, inputs, attributes)
 
     def _surroundings(self, above: Mapping[str, Value] | None) -> dict[str, Value]:
         """Collect the attributes that a span starting here takes over."""
@@ -535,7 +557,7 @@ class Tracer:
 
     def _inert(self, name: str, kind: SpanKind) -> OpenSpan:
         """Make a span that takes everything and is never recorded."""
-        span = OpenSpan(_Inert(), _NO_CONTEXT, None, name, kind, None, {})
+        span = OpenSpan(_Inert(), "0" * 32, _NO_ID, None, name, kind, None, {})
         span.forget()
         return span
 
@@ -546,14 +568,14 @@ class Tracer:
         except Exception as error:
             self.on_error("noting that a span started", error)
 
-    def _innermost(self, now: Current | None) -> SpanContext | None:
+    def _innermost(self, now: Current | None) -> SpanContext | Current | None:
         """Return the innermost current span, ours or that of a bridged system."""
         seen = now.foreign if now else ()
         for index, foreign in enumerate(self._foreign()):
             known = seen[index] if index < len(seen) else None
             if foreign is not None and foreign.span_id != known:
                 return foreign
-        return now.context if now else None
+        return now
 
     def _foreign(self) -> list[SpanContext | None]:
         return [self._ask_parent(bridge) for bridge in self._bridges]
@@ -574,17 +596,22 @@ class Tracer:
         Returns:
             A function that undoes it; call it once, in the same thread or task.
         """
-        if span.context is _NO_CONTEXT:
+        if span.span_id == _NO_ID:
             return _nothing
-        if not self._bridges:
-            now = Current(span.context)
-            token = current.set(now)
-            return lambda: _leave_current(token, now)
-        undo = [self._enter(bridge, span) for bridge in self._bridges]
-        foreign = tuple(f.span_id if f else None for f in self._foreign())
-        now = Current(span.context, foreign)
+        undo = [self._enter(bridge, span) for bridge in self._bridges] if self._bridges else None
+        foreign = tuple(f.span_id if f else None for f in self._foreign()) if undo else ()
+        now = Current(span.trace_id, span.span_id, foreign)
         token = current.set(now)
-        return lambda: self._leave(token, now, undo)
+
+        def leave() -> None:
+            try:
+                current.reset(token)
+            except (ValueError, RuntimeError):
+                _forget_current(now)
+            if undo:
+                self._undo(undo)
+
+        return leave
 
     def _enter(self, bridge: Bridge, span: OpenSpan) -> Callable[[], None]:
         try:
@@ -593,8 +620,7 @@ class Tracer:
             self.on_error("entering another tracer's context", error)
             return _nothing
 
-    def _leave(self, token: CurrentToken, now: Current, undo: list[Callable[[], None]]) -> None:
-        _leave_current(token, now)
+    def _undo(self, undo: list[Callable[[], None]]) -> None:
         for step in reversed(undo):
             try:
                 step()
@@ -689,13 +715,16 @@ class Tracer:
     ) -> None:
         """Hand the ended span over. Runs in finalisers too: takes no lock."""
         try:
-            self._open.pop(open_span.context.span_id, None)
-            open_span.end_ns = open_span.start_ns + open_span.elapsed_ns
+            self._open.pop(open_span.span_id, None)
+            open_span.end_ns = open_span.start_ns + self.clock.perf_ns() - open_span._start_perf  # noqa: SLF001  # same module
             if error is not None or open_span.before_end is not None:
                 self._fill_in(open_span, error)
             if self._bridges:
                 self._tell_bridges(open_span.finished())
-            self._hand_over(open_span, complete)
+            if self._write_later is not None:
+                self._write_later(open_span, complete)
+            else:
+                self.sink.write((completed(open_span, complete),))
         except Exception as trouble:
             self.on_error("ending a span", trouble)
         finally:
@@ -723,12 +752,6 @@ class Tracer:
             except Exception as trouble:
                 self.on_error("telling another tracer of a span", trouble)
 
-    def _hand_over(self, span: OpenSpan, complete: Callable[[Span], Span] | None) -> None:
-        if self._write_later is not None:
-            self._write_later(span, complete)
-        else:
-            self.sink.write((completed(span, complete),))
-
 
 class _NoSink:
     """Takes spans and forgets them."""
@@ -744,7 +767,7 @@ class _NoSink:
         """Do nothing."""
 
 
-_NO_CONTEXT: Final = SpanContext("0" * 32, "0" * 16)
+_NO_ID: Final = "0" * 16
 
 
 @functools.cache
@@ -771,9 +794,10 @@ def _start_writer(sink: Sink) -> Callable[[weakref.ref[OpenSpan]], None] | None:
     return write_now
 
 
-def _leave_current(token: CurrentToken, now: Current) -> None:
-    if not put_back(current, token) and current.get() is now:
-        current.set(None)  # a copy of the context it was set in: nothing to go back to
+def _forget_current(now: Current) -> None:
+    """Leave a span in another context than it was entered in: there is nothing to go back to."""
+    if current.get() is now:
+        current.set(None)
 
 
 def _nothing() -> None:

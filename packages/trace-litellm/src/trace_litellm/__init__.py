@@ -1,10 +1,24 @@
 """Trace every LLM call made through LiteLLM with one line: ``trace_litellm.autolog()``."""
 
+from importlib import import_module as _import_module
 from importlib.metadata import version as _version
+from typing import TYPE_CHECKING
 
-from trace_litellm._instrument import Instrumentation, autolog, instrument
-from trace_litellm._targets import UnsupportedLiteLLM
+from trace_litellm._instrument import autolog, instrument
 
-__version__ = _version("trace-litellm")
+if TYPE_CHECKING:
+    from trace_litellm._instrumentation import Instrumentation
+    from trace_litellm._targets import UnsupportedLiteLLM
+
+_LAZY = {"Instrumentation": "_instrumentation", "UnsupportedLiteLLM": "_targets"}
 
 __all__ = ["Instrumentation", "UnsupportedLiteLLM", "autolog", "instrument"]
+
+
+def __getattr__(name: str) -> object:
+    """Import what a program that only turns tracing on has no name for."""
+    if name == "__version__":
+        return _version("trace-litellm")
+    if name in _LAZY:
+        return getattr(_import_module(f"trace_litellm.{_LAZY[name]}"), name)
+    raise AttributeError(f"module 'trace_litellm' has no attribute {name!r}")

@@ -11,7 +11,9 @@ import random
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+import attrs
 
 from trace_litellm._targets import Target
 
@@ -35,7 +37,8 @@ BRIDGES: Final = frozenset({("google", "chat"), ("messages", "chat"), ("messages
 """Families that LiteLLM serves by another with an id of its own: outer and inner."""
 
 
-class Around(NamedTuple):
+@attrs.define(eq=False)  # not frozen: that would take three times as long to make
+class Around:
     """The call around. Ids alone: LiteLLM's workers keep a context for a loop's life."""
 
     id: str
@@ -46,12 +49,34 @@ class Around(NamedTuple):
 call_around: ContextVar[Around | None] = ContextVar("trace_litellm_around", default=None)
 
 _random = random.Random()  # noqa: S311  # ids need to differ, not to be secret
+_spare_ids: list[str] = []
+_IDS_AT_ONCE: Final = 16
+
+
+def _begin_anew() -> None:
+    """Have a forked child give out other ids than its parent."""
+    _random.seed()
+    _spare_ids.clear()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_random.seed)
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 def new_call_id() -> str:
-    """Make an id that looks like LiteLLM's own, a UUID of version 4, at a fifth of its price."""
+    """Return an id that looks like LiteLLM's own, a UUID of version 4.
+
+    Made several at a time, for the same reason as the ids of spans.
+    """
+    try:
+        return _spare_ids.pop()
+    except IndexError:
+        first, *rest = [_make_call_id() for _ in range(_IDS_AT_ONCE)]
+        _spare_ids.extend(rest)
+        return first
+
+
+def _make_call_id() -> str:
     digits = f"{_random.getrandbits(122):031x}"
     return f"{digits[:8]}-{digits[8:12]}-4{digits[12:15]}-a{digits[15:18]}-{digits[18:30]}"
 

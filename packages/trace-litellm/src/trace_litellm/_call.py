@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from trace_core import (
+    Cost,
     Event,
     OpenSpan,
     Span,
@@ -129,7 +130,7 @@ class Call(Delegation):
         self._given = given
         self._attempt_of = attempt_of
         self.above = above
-        self.parent = target.parent or _falls_back(target, kwargs)
+        self.parent = target.parent or ("fallbacks" in kwargs and _falls_back(target, kwargs))
         self.id: str = attempt_of.id if attempt_of is not None else self._choose_id(kwargs)
         self.span = self._start(kwargs)
         self.span.complete = self._complete
@@ -152,8 +153,8 @@ class Call(Delegation):
 
     def _choose_id(self, kwargs: dict[str, Any]) -> str:
         """Choose the call's id, as LiteLLM would have, unless the caller did."""
-        if self._target.parent:
-            return new_call_id()  # its calls have ids of their own
+        if self._target.parent or not self._target.takes_id:
+            return new_call_id()  # its calls have ids of their own, or it makes none
         chosen = kwargs.get("litellm_call_id")
         if chosen is None:
             chosen = kwargs["litellm_call_id"] = new_call_id()
@@ -341,22 +342,35 @@ class Call(Delegation):
 
     def _complete(self, span: Span) -> Span:
         """Make sense of what was copied."""
-        self._told = _responses.told(self._told)
+        told = self._told = _responses.told(self._told)
         deltas = self._deltas
         outputs = _responses.response_outputs(span.outputs) if deltas is None else deltas.outputs()
-        span = attrs.evolve(span, outputs=outputs, events=(*self.resent, *span.events))
-        span = _responses.describe(span, self._attributes(span))
-        if self.parent:
-            return span
-        return self._priced(self._with_usage(span))
+        found = self._attributes(told, outputs, failed=span.status.code is StatusCode.ERROR)
+        found.update(span.attributes)
+        usage, cost = None, None
+        if not self.parent:
+            usage, outputs = self._usage(span, outputs)
+            cost = self._cost(usage, found)
+            if usage is not None and self._watch is not None:
+                found[semconv.STREAM_TOKENS_PER_SECOND] = self._watch.tokens_per_second(
+                    usage.output
+                )
+        return attrs.evolve(
+            span,
+            outputs=outputs,
+            usage=usage,
+            cost=cost,
+            attributes={name: value for name, value in found.items() if value is not None},
+            events=(*self.resent, *span.events),
+        )
 
-    def _attributes(self, span: Span) -> dict[str, Value]:
-        told = self._told
-        failed = span.status.code is StatusCode.ERROR
+    def _attributes(
+        self, told: Mapping[str, Value], outputs: Value, *, failed: bool
+    ) -> dict[str, Value]:
         return {
             **_requests.request_attributes(self._given),
             **_responses.provider_attributes(self._provider_name(), self._given.get("model")),
-            **_responses.response_attributes(span.outputs),
+            **_responses.response_attributes(outputs),
             **_responses.endpoint_attributes(self._url()),
             **_responses.header_attributes(told.get("additional_headers")),
             **(self._watch.statistics() if self._watch is not None else {}),
@@ -385,19 +399,23 @@ class Call(Delegation):
         return used or (told if told != _CACHED else None) or self._guessed_provider()
 
     def _guessed_provider(self) -> str | None:
-        """Ask LiteLLM which provider serves a model, where no request was made: a cache hit."""
+        """Look up which provider serves a model, where no request was made: a cache hit.
+
+        LiteLLM is not asked, because it prints a line to stdout for a model it does not know.
+        """
         given = _text(self._given.get("custom_llm_provider"))
         model = _text(self._given.get("model"))
         litellm: Any = sys.modules.get("litellm")
         if given is not None or model is None or self.parent or litellm is None:
             return given
-        try:
-            return _text(litellm.get_llm_provider(model)[1])
-        except Exception:  # its way of saying that it does not know the model
-            return None
+        listed = getattr(litellm, "model_cost", {}).get(model) or {}
+        candidates = (model.partition("/")[0], listed.get("litellm_provider"))
+        known = getattr(litellm, "provider_list", ())
+        return next((str(one) for one in candidates if one in known), None)
 
-    def _with_usage(self, span: Span) -> Span:
-        outputs, kept = span.outputs, self._told.get("usage")
+    def _usage(self, span: Span, outputs: Value) -> tuple[TokenUsage | None, Value]:
+        """Return the tokens, and the outputs with what the provider told of them."""
+        kept = self._told.get("usage")
         usage = _responses.usage_of(outputs)
         passed_on = usage is not None and self._told.get("translated")
         if kept is not None and isinstance(outputs, Mapping) and not passed_on:
@@ -406,27 +424,23 @@ class Call(Delegation):
         if usage is not None and kept is None and self._told.get("keeps_chunks"):
             usage = attrs.evolve(usage, source=UsageSource.ESTIMATED)  # LiteLLM made it up
         if usage is None and self._deltas is not None:
-            usage = estimated_usage(span)
+            usage = estimated_usage(span.inputs, outputs)
         if usage is None and span.status.code is not StatusCode.ERROR:
             usage = TokenUsage(source=UsageSource.MISSING)
-        if usage is not None and self._watch is not None:
-            speed = self._watch.tokens_per_second(usage.output)
-            span = _responses.describe(span, {semconv.STREAM_TOKENS_PER_SECOND: speed})
-        return attrs.evolve(span, outputs=outputs, usage=usage)
+        return usage, outputs
 
-    def _priced(self, span: Span) -> Span:
-        told, usage = self._told.get("response_cost"), span.usage
+    def _cost(self, usage: TokenUsage | None, found: Mapping[str, Value]) -> Cost | None:
+        told = self._told.get("response_cost")
         if self._deltas is not None or not isinstance(told, float):
             told = None  # on a stream it is LiteLLM's guess from before the first chunk
         if told is None and (usage is None or usage.source is UsageSource.MISSING):
-            return span
-        answered = span.attributes.get(semconv.RESPONSE_MODEL)
+            return None
+        answered = found.get(semconv.RESPONSE_MODEL)
         names = (self._told.get("litellm_model_name"), self._given.get("model"), answered)
         models = tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
         custom: dict[str, Value] = {n: self._given[n] for n in _PRICES if n in self._given}
-        provider = _text(span.attributes.get(_responses.PROVIDER))
-        priced = Priced(models, provider, told, self._cache_hit(), custom)
-        return attrs.evolve(span, cost=cost_of(usage, priced))
+        provider = _text(found.get(_responses.PROVIDER))
+        return cost_of(usage, Priced(models, provider, told, self._cache_hit(), custom))
 
 
 def _falls_back(target: Target, kwargs: Mapping[str, Any]) -> bool:

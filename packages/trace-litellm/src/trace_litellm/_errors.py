@@ -34,6 +34,12 @@ _CATEGORIES: Final = {
 }
 """By class name, because which classes exist depends on LiteLLM's release. First match of the
 exception's own line of ancestors, so the special before the general."""
+_CODES: Final = {
+    "content_filter": "content_policy",
+    "content_policy_violation": "content_policy",
+    "context_length_exceeded": "context_window",
+}
+"""The provider's own word for it, where LiteLLM does not know the text beside it."""
 _STATUSES: Final = {
     400: "invalid_request",
     401: "authentication",
@@ -64,8 +70,14 @@ def category(error: BaseException) -> str:
     for cls in type(error).__mro__:
         known = _CATEGORIES.get(cls.__name__)
         if known is not None:
-            return known
+            return (known == "invalid_request" and _by_code(error)) or known
     return _by_status(_status(error))
+
+
+def _by_code(error: BaseException) -> str | None:
+    body: Any = getattr(error, "body", None)
+    code = body.get("code") if isinstance(body, dict) else getattr(error, "code", None)
+    return _CODES.get(code) if isinstance(code, str) else None
 
 
 def _status(error: BaseException) -> int | None:

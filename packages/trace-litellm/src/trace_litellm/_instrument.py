@@ -1,119 +1,34 @@
-"""Turning tracing on and off."""
+"""Turning tracing on and off.
+
+What tracing takes is imported when it is turned on, so that importing us costs a program little.
+"""
 
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import logging
 import threading
-from collections.abc import Container
-from importlib.metadata import PackageNotFoundError, version
-from types import FunctionType, TracebackType
+from typing import TYPE_CHECKING
 
+import trace_core
 from trace_core import (
     Background,
     ConfigurationError,
     JsonLinesSink,
     MemorySink,
-    Scope,
     Sink,
     SinkLike,
     Tracer,
     at_exit,
-    disabled_by_environment,
-    durable,
-    load_sink,
-    log_once,
-    sink_from_environment,
-    sink_names,
 )
-from trace_litellm._attempts import hooks_of
-from trace_litellm._calls import Calls
-from trace_litellm._patch import Hook, Swap, swap_all
-from trace_litellm._targets import (
-    UnsupportedLiteLLM,
-    check_version,
-    find_targets,
-    trojan_on_path,
-)
+
+if TYPE_CHECKING:
+    from trace_litellm._instrumentation import Instrumentation
 
 logger = logging.getLogger("trace_litellm")
 
 _lock = threading.RLock()
 _current: Instrumentation | None = None
-
-
-class Instrumentation:
-    """LiteLLM with tracing on. Also a context manager that turns it off again.
-
-    Made by `instrument` and `autolog`.
-    """
-
-    def __init__(self, tracer: Tracer) -> None:
-        self.tracer = tracer
-        scope = Scope("trace_litellm", _own_version())
-        self._calls = Calls(tracer.with_scope(scope), tracer.on_error)
-        self._swaps: tuple[Swap, ...] = ()
-        self._patched: set[FunctionType] = set()
-
-    @property
-    def active(self) -> bool:
-        """Whether calls are traced. Not after `uninstrument`, nor on an unsupported LiteLLM."""
-        return bool(self._swaps)
-
-    def patch(self) -> None:
-        """Put our hooks into LiteLLM: all of them, or none and a warning.
-
-        Called again, it does so with the functions that a reload of LiteLLM has made anew.
-        """
-        try:
-            check_version(_litellm_version())
-            _check_no_trojan()
-            hooks = _hooks(self._calls, self._patched)
-            self._swaps += swap_all(hooks)
-            self._patched |= hooks.keys()
-        except (UnsupportedLiteLLM, TypeError) as error:
-            log_once(f"unsupported:{error}", "LiteLLM is not traced: %s", error)
-
-    def uninstrument(self) -> None:
-        """Make LiteLLM what it was. A second call does nothing.
-
-        Streams begun before are still followed to their end.
-        """
-        global _current  # noqa: PLW0603  # LiteLLM is global as well
-        with _lock:
-            for one in reversed(self._swaps):
-                one.remove()
-            self._swaps = ()
-            self._patched = set()
-            if _current is self:
-                _current = None
-
-    def flush(self, timeout: float = 5.0) -> bool:
-        """Wait until every ended call is where the sink puts it.
-
-        Args:
-            timeout: Seconds to wait at the most.
-
-        Returns:
-            Whether it was done in time.
-        """
-        return self.tracer.flush(timeout)
-
-    def __enter__(self) -> Instrumentation:  # noqa: PYI034  # Self needs Python 3.11
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.uninstrument()
-
-    def end_open_spans(self) -> None:
-        """End what is still open, such as a stream nobody read to its end, for the exit."""
-        self.tracer.end_open_spans()
 
 
 def instrument(tracer: Tracer) -> Instrumentation:
@@ -137,6 +52,8 @@ def instrument(tracer: Tracer) -> Instrumentation:
             f"instrument() wants a trace_core.Tracer, got {type(tracer).__name__}; "
             "for a sink, use autolog(sink) or Tracer(sink)"
         )
+    from trace_litellm._instrumentation import Instrumentation
+
     global _current  # noqa: PLW0603  # LiteLLM is global as well
     with _lock:
         if _current is None or not _current.active:
@@ -148,33 +65,6 @@ def instrument(tracer: Tracer) -> Instrumentation:
             )
         _current.patch()
         return _current
-
-
-def _check_no_trojan() -> None:
-    left_behind = trojan_on_path()
-    if left_behind:
-        raise UnsupportedLiteLLM(f"{left_behind} was left behind by a trojaned LiteLLM: remove it")
-
-
-def _hooks(calls: Calls, patched: Container[FunctionType]) -> dict[FunctionType, Hook]:
-    hooks: dict[FunctionType, Hook] = {}
-    for found in find_targets(patched):
-        for function in found.functions:
-            is_async = inspect.iscoroutinefunction(function)
-            hooks[function] = calls.around(found, is_async=is_async)
-    hooks |= hooks_of(calls)
-    return {function: hook for function, hook in hooks.items() if function not in patched}
-
-
-def _litellm_version() -> str:
-    try:
-        return version("litellm")
-    except PackageNotFoundError:
-        raise UnsupportedLiteLLM("litellm is not installed: pip install litellm") from None
-
-
-def _own_version() -> str:
-    return version("trace-litellm")
 
 
 def autolog(sink: SinkLike | str | None = None, *, disable: bool = False) -> Instrumentation | None:
@@ -197,7 +87,7 @@ def autolog(sink: SinkLike | str | None = None, *, disable: bool = False) -> Ins
         ConfigurationError: The sink or an environment variable makes no sense.
     """
     with _lock:
-        if disable or disabled_by_environment():
+        if disable or trace_core.disabled_by_environment():
             _stop()
             return None
         if _current is not None and _current.active and sink is None:
@@ -210,21 +100,20 @@ def autolog(sink: SinkLike | str | None = None, *, disable: bool = False) -> Ins
 
 
 def _stop() -> None:
-    if _current is not None:
-        stopped = _current
-        stopped.uninstrument()
-        stopped.tracer.flush()
+    if _current is not None and _current.active:
+        _current.uninstrument()
+        _current.tracer.flush()
 
 
 def _choose(sink: SinkLike | str | None) -> SinkLike:
     if isinstance(sink, str):
-        return load_sink(sink)
-    return sink or sink_from_environment() or _default_sink()
+        return trace_core.load_sink(sink)
+    return sink or trace_core.sink_from_environment() or _default_sink()
 
 
 def _default_sink() -> Sink:
-    if "mlflow" in sink_names() and _has_store():
-        return load_sink("mlflow")
+    if "mlflow" in trace_core.sink_names() and _has_store():
+        return trace_core.load_sink("mlflow")
     logger.warning(
         "traces go to traces.jsonl in the current folder; for MLflow: "
         "pip install 'trace-litellm[mlflow]', for another place: autolog(sink) or TRACE_SINKS"
@@ -240,4 +129,4 @@ def _in_background(sink: SinkLike) -> SinkLike:
     """Put a sink behind redaction, a spool and a thread, unless it has one or is read at once."""
     if isinstance(sink, (Background, MemorySink)):
         return sink
-    return durable(sink)
+    return trace_core.durable(sink)

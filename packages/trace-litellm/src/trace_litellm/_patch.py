@@ -17,7 +17,8 @@ Original: TypeAlias = Callable[..., Any]
 Hook: TypeAlias = Callable[[Original, tuple[Any, ...], dict[str, Any]], Any]
 """Called instead of the function: with the original, the positional and the keyword arguments.
 
-For a coroutine function it returns an awaitable.
+For a coroutine function it returns an awaitable, for an async generator function what such a
+function returns: an async iterator with ``aclose``.
 """
 
 _GATE: Final = "trace_litellm: the gate goes here"
@@ -26,8 +27,16 @@ _TEMPLATE: Final = """
 def make({names}):
     {kind}def trampoline(*args, **kwargs):
         if False: {used}
-        return {wait}{gate!r}.hook({original!r}, args, kwargs)
+        {body}
     return trampoline
+"""
+_CALL: Final = f"{_GATE!r}.hook({_ORIGINAL!r}, args, kwargs)"
+_ITERATE: Final = f"""
+        items = {_CALL}
+        try:
+            async for item in items: yield item
+        finally:
+            await items.aclose()
 """
 
 
@@ -84,7 +93,7 @@ def swap(function: FunctionType, hook: Hook) -> Swap:
     """Make a function call a hook instead of its own code.
 
     Args:
-        function: A plain function or coroutine function; not a generator function.
+        function: A plain function, coroutine function or async generator function.
         hook: What to call.
 
     Returns:
@@ -130,7 +139,7 @@ def swap_all(hooks: Mapping[FunctionType, Hook]) -> tuple[Swap, ...]:
 def _refuse_others(function: object) -> None:
     if type(function) is not FunctionType:
         raise TypeError(f"cannot swap the code of a {type(function).__name__}")
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+    if inspect.isgeneratorfunction(function):
         raise TypeError(f"cannot swap the code of a generator function: {function.__qualname__}")
 
 
@@ -156,15 +165,10 @@ def _trampoline(function: FunctionType, gate: _Gate, original: FunctionType) -> 
     function's closure has; gate and original are constants of it, because its globals are not
     ours.
     """
-    is_async = inspect.iscoroutinefunction(function)
+    kind, body = _kind_of(function)
     names = function.__code__.co_freevars
     source = _TEMPLATE.format(
-        names=", ".join(names),
-        kind="async " if is_async else "",
-        wait="await " if is_async else "",
-        used=", ".join(names) or "pass",
-        gate=_GATE,
-        original=_ORIGINAL,
+        names=", ".join(names), kind=kind, used=", ".join(names) or "pass", body=body
     )
     made: dict[str, Any] = {}
     exec(compile(source, "<trace_litellm>", "exec"), made)  # noqa: S102  # our own template, no outside text
@@ -175,3 +179,12 @@ def _trampoline(function: FunctionType, gate: _Gate, original: FunctionType) -> 
         co_name=function.__code__.co_name,
         co_firstlineno=1,
     )
+
+
+def _kind_of(function: FunctionType) -> tuple[str, str]:
+    """Choose what stays what it is: a coroutine function, an async generator function, or plain."""
+    if inspect.isasyncgenfunction(function):
+        return "async ", _ITERATE
+    if inspect.iscoroutinefunction(function):
+        return "async ", f"return await {_CALL}"
+    return "", f"return {_CALL}"

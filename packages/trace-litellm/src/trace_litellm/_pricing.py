@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import attrs
 
-from trace_core import Cost, Span, TokenUsage, UsageSource, Value
+from trace_core import Cost, TokenUsage, UsageSource, Value
 
 _CLOSE: Final = 0.01
 
@@ -144,22 +144,23 @@ _SAID: Final = frozenset({"content", "reasoning_content", "text", "thinking"})
 _ASKED: Final = ("contents", "input", "instructions", "prompt", "system")
 
 
-def estimated_usage(span: Span) -> TokenUsage | None:
+def estimated_usage(inputs: Value, outputs: Value) -> TokenUsage | None:
     """Count the tokens of a stream whose provider told none.
 
     Always with OpenAI's tokenizer, which LiteLLM ships: others are fetched from the network.
 
     Args:
-        span: A finished span.
+        inputs: What was asked.
+        outputs: What was answered.
 
     Returns:
         The estimate, marked as one; ``None`` where there is nothing to count.
     """
-    texts = list(_texts(span.outputs))
-    if not texts or not isinstance(span.inputs, Mapping):
+    texts = list(_texts(outputs))
+    if not texts or not isinstance(inputs, Mapping):
         return None
     try:
-        asked = _tokens_asked(span.inputs)
+        asked = _tokens_asked(inputs)
         made = _tokens(text="".join(texts))
     except Exception:  # content that LiteLLM's counter does not know, such as a new message part
         return None

@@ -6,7 +6,6 @@ On the caller's thread they are only copied; `request_attributes` is for the sin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Any, Final, Literal, TypeAlias
 
 from trace_core import ConfigurationError, SpanContext, Value, semconv, snapshot
@@ -66,6 +65,7 @@ _INTERNAL: Final = frozenset(
         "use_in_pass_through",
         "use_litellm_proxy",
         "use_xai_oauth",
+        "websocket",
     }
 )
 """Parameters that are LiteLLM's own business, or told elsewhere on the span."""
@@ -161,22 +161,28 @@ def inputs(
         The given parameters that are not ``None``, by name.
     """
     found: dict[str, Value] = {}
-    given = kwargs.items()
-    if args:  # too many of them: LiteLLM will say so
-        given = chain(zip(parameters, args, strict=False), given)  # type: ignore[assignment]
-    for name, value in given:
-        if value is None:
-            continue
-        treatment = _treatments.get(name) or _judge(name)
-        if treatment == "drop":
-            continue
-        if treatment == "withhold":
-            withheld(value)
-        elif type(value) in _ATOMS:
-            found[name] = value
-        else:
-            found[name] = snapshot(value) if treatment == "copy" else _clean(name, value)
+    if args:
+        for at, name in enumerate(parameters):
+            if at == len(args):
+                break
+            _record(found, name, args[at])
+    for name, value in kwargs.items():
+        _record(found, name, value)
     return found
+
+
+def _record(found: dict[str, Value], name: str, value: Any) -> None:
+    if value is None:
+        return
+    treatment = _treatments.get(name) or _judge(name)
+    if treatment == "drop":
+        return
+    if treatment == "withhold":
+        withheld(value)
+    elif type(value) in _ATOMS:
+        found[name] = value
+    else:
+        found[name] = snapshot(value) if treatment == "copy" else _clean(name, value)
 
 
 _ATOMS: Final = frozenset({str, bool, int, float})
@@ -198,6 +204,9 @@ def _judge(name: str) -> _Treatment:
     return treatment
 
 
+_NOTED: Final = frozenset({"litellm_metadata", "litellm_session_id", "metadata", "user"})
+
+
 def call_attributes(kwargs: Mapping[str, Any]) -> dict[str, Value]:
     """Read what people filter by from a call's own parameters: session, user, tags, metadata.
 
@@ -208,6 +217,8 @@ def call_attributes(kwargs: Mapping[str, Any]) -> dict[str, Value]:
         Attributes.
     """
     found: dict[str, Value] = {}
+    if _NOTED.isdisjoint(kwargs):
+        return found
     session = kwargs.get("litellm_session_id")
     if session is not None:
         found[semconv.SESSION_ID] = snapshot(session)

@@ -6,13 +6,14 @@ the copies is for the sink's thread.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import attrs
 
-from trace_core import Span, TokenUsage, UsageSource, Value, semconv, snapshot
+from trace_core import TokenUsage, UsageSource, Value, semconv, snapshot
 from trace_litellm._deltas import (
     ChatDeltas,
     Deltas,
@@ -192,7 +193,8 @@ def provider_attributes(provider: str | None, model: Value) -> dict[str, Value]:
     return found
 
 
-def endpoint_attributes(url: str | None) -> dict[str, Value]:
+@functools.lru_cache(maxsize=256)
+def endpoint_attributes(url: str | None) -> Mapping[str, Value]:
     """Name the endpoint, without query, fragment and credentials.
 
     Args:
@@ -209,12 +211,11 @@ def endpoint_attributes(url: str | None) -> dict[str, Value]:
         return {}
     shown = f"[{host}]" if ":" in host else host
     place = f"{shown}:{port}" if port else shown
-    found: dict[str, Value] = {
+    return {
         semconv.URL_FULL: urlunsplit((parts.scheme, place, parts.path.rstrip("/"), "", "")),
         semconv.SERVER_ADDRESS: host,
+        semconv.SERVER_PORT: port or {"http": 80, "https": 443}.get(parts.scheme),
     }
-    found[semconv.SERVER_PORT] = port or {"http": 80, "https": 443}.get(parts.scheme)
-    return found
 
 
 def header_attributes(headers: Value) -> dict[str, Value]:
@@ -314,24 +315,14 @@ class _Counts:
         return _Counts({})
 
 
-def describe(span: Span, added: Mapping[str, Value]) -> Span:
-    """Return a span with more attributes; those it has already win.
-
-    Args:
-        span: The span.
-        added: What was found out; ``None`` is left out.
-    """
-    known = {name: value for name, value in added.items() if value is not None}
-    return attrs.evolve(span, attributes={**known, **span.attributes})
-
-
 def told_of(result: Any) -> dict[str, Any]:
     """Take what LiteLLM notes on a response or stream; `told` reads it on the sink's thread.
 
     Args:
         result: A response, a stream, or a plain dictionary.
     """
-    hidden = getattr(result, "_hidden_params", None)
+    private = getattr(result, "__pydantic_private__", None)  # asking the model is ten times slower
+    hidden = private.get("_hidden_params") if private else getattr(result, "_hidden_params", None)
     if hidden is None and type(result) is dict:
         hidden = result.get("_hidden_params")
     if hidden is None:

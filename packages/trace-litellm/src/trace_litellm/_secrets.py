@@ -20,19 +20,25 @@ _FORBIDDEN_PARTS: Final = (
     "ad_token",
     "api_key",
     "apikey",
+    "auth_header",
     "auth_token",
     "authorization",
     "bearer",
     "client_secret",
     "credential",
+    "ephemeral_key",
+    "oauth2_headers",
     "passphrase",
     "password",
     "private_key",
+    "raw_headers",
     "secret",
     "session_token",
     "web_identity_token",
 )
-_HEADER_PARAMETERS: Final = frozenset({"headers", "extra_headers", "default_headers"})
+_HEADER_PARAMETERS: Final = frozenset(
+    {"agent_extra_headers", "default_headers", "extra_headers", "headers", "request_headers"}
+)
 _OPEN_HEADERS: Final = frozenset(
     {
         "accept",

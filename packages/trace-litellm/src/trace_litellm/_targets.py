@@ -10,6 +10,7 @@ import enum
 import importlib
 import importlib.util
 import inspect
+import sys
 from collections.abc import Callable, Container, Sequence
 from types import FunctionType
 from typing import Any, Final
@@ -34,6 +35,8 @@ class Shape(enum.Enum):
 
     CLIENT = "made by @client, or dispatching to one that is"
     PLAIN = "an ordinary function"
+    EITHER = "one or the other, depending on the release"
+    STREAM = "an async generator function"
 
 
 @attrs.frozen
@@ -51,6 +54,7 @@ class Target:
         shape: What its functions must look like.
         parent: Whether its spans hold others and have no content and no cost of their own.
         core: Whether LiteLLM without it is one we do not know.
+        takes_id: Whether it takes a call's id, as it takes any keyword; found out when looked up.
     """
 
     name: str
@@ -62,6 +66,7 @@ class Target:
     shape: Shape = Shape.CLIENT
     parent: bool = False
     core: bool = False
+    takes_id: bool = True
 
 
 def _both(
@@ -81,12 +86,18 @@ def _in(modules: Sequence[str], name: str) -> tuple[str, ...]:
 
 def _rest(module: str, *names: str) -> tuple[Target, ...]:
     """Name management calls, traced by what goes in and comes out alone."""
-    place = module.removeprefix("litellm.").removesuffix(".main")
+    place = module.removeprefix("litellm.").removesuffix(".main").removesuffix(".endpoint_factory")
     return tuple(
         target
         for name in names
         for target in _both(
-            name, (module,), "any", SpanKind.INTERNAL, name, title=f"{place}.{name}"
+            name,
+            (module,),
+            "any",
+            SpanKind.INTERNAL,
+            name,
+            title=f"{place}.{name}",
+            shape=Shape.EITHER,
         )
     )
 
@@ -108,11 +119,16 @@ def _router(*names: str) -> tuple[Target, ...]:
 
 
 def _plain(place: str, family: str, kind: SpanKind, operation: str, **more: Any) -> Target:
-    name = place.rpartition(":")[2]
+    name = more.pop("title", place.rpartition(":")[2])
     return Target(name, (place,), family, kind, operation, shape=Shape.PLAIN, **more)
 
 
-_LLM, _TOOL = SpanKind.LLM, SpanKind.TOOL
+def _lone(name: str, *places: str, kind: SpanKind, operation: str, **more: Any) -> Target:
+    """Name a function that has no twin, and no reader of its own."""
+    return Target(name, places, "any", kind, operation, **more)
+
+
+_LLM, _TOOL, _AGENT = SpanKind.LLM, SpanKind.TOOL, SpanKind.AGENT
 _MAIN = "litellm.main"
 _MESSAGES = (
     "litellm.messages.dispatch",
@@ -120,6 +136,14 @@ _MESSAGES = (
     "litellm.llms.anthropic.pass_through.messages.handler",
 )
 _IMAGES = (_MAIN, "litellm.images.main")
+_REALTIME = "litellm.realtime_api.main"
+_ASSISTANTS = "litellm.assistants.main"
+_SANDBOX = "litellm.sandbox.main"
+_A2A = "litellm.a2a_protocol.main"
+_MCP, _MCP_TOOLS = (f"litellm.experimental_mcp_client.{name}" for name in ("client", "tools"))
+_GATEWAY = tuple(
+    f"litellm.proxy._experimental.mcp_server.{name}" for name in ("server", "operations")
+)
 
 TARGETS: Final[tuple[Target, ...]] = (
     # what people call models with
@@ -157,7 +181,8 @@ TARGETS: Final[tuple[Target, ...]] = (
         twin=f"{_MAIN}:moderation",
     ),
     *_both("rerank", ("litellm.rerank_api.main",), "any", SpanKind.RERANKER, "rerank"),
-    *_both("ocr", ("litellm.ocr.dispatch", "litellm.ocr.main"), "any", SpanKind.TOOL, "ocr"),
+    *_both("ocr", ("litellm.ocr.dispatch", "litellm.ocr.main"), "any", _TOOL, "ocr",
+        shape=Shape.EITHER),
     *_both("search", ("litellm.search.main",), "any", SpanKind.RETRIEVER, "retrieval",
         title="search"),
     *_both("search", ("litellm.vector_stores.main",), "any", SpanKind.RETRIEVER, "retrieval",
@@ -172,8 +197,28 @@ TARGETS: Final[tuple[Target, ...]] = (
         "passthrough"),
     Target("passthrough", ("litellm.passthrough.main:allm_passthrough_route",), "any", _LLM,
         "passthrough"),
-    *_both("create_sandbox", ("litellm.sandbox.main",), "any", _TOOL, "execute_tool"),
-    *_both("run_code", ("litellm.sandbox.main",), "any", _TOOL, "execute_tool"),
+    *(
+        _lone(name.removeprefix("a"), f"{_SANDBOX}:{name}", kind=_TOOL, operation="execute_tool")
+        for name in ("acreate_sandbox", "arun_code", "adelete_sandbox", "acode_interpreter_tool")
+    ),
+    # sessions of the proxy's, each one span from its opening to its end
+    _lone("realtime", f"{_REALTIME}:_arealtime", kind=_LLM, operation="chat"),
+    _lone("realtime.calls", f"{_REALTIME}:arealtime_calls", kind=_LLM, operation="chat"),
+    _lone("responses.websocket", "litellm.responses.main:_aresponses_websocket", kind=_LLM,
+        operation="chat"),
+    # agents and tools elsewhere
+    _lone("a2a.send_message", f"{_A2A}:asend_message", kind=_AGENT, operation="invoke_agent",
+        parent=True),
+    _lone("a2a.send_message", f"{_A2A}:send_message", kind=_AGENT, operation="invoke_agent",
+        parent=True, twin=f"{_A2A}:asend_message"),
+    _lone("a2a.send_message_streaming", f"{_A2A}:asend_message_streaming", kind=_AGENT,
+        operation="invoke_agent", parent=True, shape=Shape.STREAM),
+    _lone("mcp.gateway", *_in(_GATEWAY, "call_mcp_tool"), kind=_TOOL, operation="execute_tool",
+        parent=True),
+    _plain(f"{_MCP}:MCPClient.call_tool", "any", _TOOL, "execute_tool", title="mcp.call_tool"),
+    _plain(f"{_MCP_TOOLS}:call_openai_tool", "any", _TOOL, "execute_tool", title="mcp.call_tool"),
+    _plain(f"{_MCP_TOOLS}:load_mcp_tools", "any", SpanKind.INTERNAL, "list_tools",
+        title="mcp.list_tools"),
     # what calls those several times
     *(
         _plain(f"litellm.batch_completion.main:{name}", "batch", SpanKind.CHAIN, name, parent=True)
@@ -181,8 +226,8 @@ TARGETS: Final[tuple[Target, ...]] = (
             "batch_completion", "batch_completion_models", "batch_completion_models_all_responses",
         )
     ),
-    _plain("litellm.tool_loop:run_tool_loop", "any", SpanKind.AGENT, "invoke_agent", parent=True),
-    _plain("litellm.tool_loop:arun_tool_loop", "any", SpanKind.AGENT, "invoke_agent", parent=True),
+    _plain("litellm.tool_loop:run_tool_loop", "any", _AGENT, "invoke_agent", parent=True),
+    _plain("litellm.tool_loop:arun_tool_loop", "any", _AGENT, "invoke_agent", parent=True),
     *_router(
         "completion", "acompletion", "text_completion", "atext_completion", "embedding",
         "aembedding", "image_generation", "aimage_generation", "atranscription", "aspeech",
@@ -212,12 +257,28 @@ TARGETS: Final[tuple[Target, ...]] = (
     *_rest("litellm.interactions.agents.main", "create", "list", "get", "delete", "list_versions"),
     *_rest("litellm.containers.main", "create_container", "list_containers", "retrieve_container",
         "delete_container", "list_container_files", "upload_container_file"),
+    *_rest("litellm.containers.endpoint_factory", "list_container_files", "upload_container_file",
+        "retrieve_container_file", "delete_container_file", "retrieve_container_file_content"),
+    *_rest(_ASSISTANTS, "get_assistants", "create_assistants", "delete_assistant", "create_thread",
+        "get_thread", "get_messages", "run_thread"),
+    *(
+        _plain(f"{_ASSISTANTS}:{name}", "any", SpanKind.INTERNAL, "add_message",
+            title="assistants.add_message", twin=f"{_ASSISTANTS}:add_message")
+        for name in ("add_message", "a_add_message")
+    ),
+    _plain(f"{_MAIN}:acount_tokens", "any", SpanKind.INTERNAL, "count_tokens",
+        title="count_tokens"),
     *_rest("litellm.skills.main", "create_skill", "list_skills", "get_skill", "delete_skill"),
     *_rest("litellm.evals.main", "create_eval", "list_evals", "get_eval", "update_eval",
         "delete_eval", "cancel_eval", "create_run", "list_runs", "get_run", "cancel_run",
         "delete_run"),
 )  # fmt: skip
 
+LATE: Final = frozenset({_A2A, _MCP, _MCP_TOOLS, *_GATEWAY})
+"""Modules that few programs need and that take long to import, or want other packages.
+
+What is in them is patched where the program has imported them, or when it does.
+"""
 PRE_CALL: Final = "litellm.litellm_core_utils.litellm_logging:Logging.pre_call"
 """Called before every request to a provider, with the endpoint and the headers."""
 RUN_ASYNC: Final = "litellm.litellm_core_utils.asyncify:run_async_function"
@@ -280,11 +341,14 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(d) if d else 0 for d in digits)
 
 
-def find_targets(patched: Container[FunctionType] = ()) -> tuple[Found, ...]:
-    """Look up every target in the installed LiteLLM, touching nothing.
+def find_targets(
+    patched: Container[FunctionType] = (), module: str | None = None
+) -> tuple[Found, ...]:
+    """Look up the targets in the installed LiteLLM, touching nothing.
 
     Args:
         patched: Functions that are ours already. They are left out.
+        module: Look for those alone that may be in this module.
 
     Returns:
         The targets that exist.
@@ -292,8 +356,13 @@ def find_targets(patched: Container[FunctionType] = ()) -> tuple[Found, ...]:
     Raises:
         UnsupportedLiteLLM: A core function is missing or does not look as expected.
     """
-    found = [_find(target, patched) for target in TARGETS]
+    wanted = [one for one in TARGETS if module is None or _may_be_in(module, one)]
+    found = [_find(target, patched) for target in wanted]
     return tuple(one for one in found if one is not None)
+
+
+def _may_be_in(module: str, target: Target) -> bool:
+    return any(place.startswith(f"{module}:") for place in target.places)
 
 
 def _find(target: Target, patched: Container[FunctionType]) -> Found | None:
@@ -304,7 +373,10 @@ def _find(target: Target, patched: Container[FunctionType]) -> Found | None:
             f"litellm's {target.name} does not look like any release tracing was tested on"
         )
     new = tuple(function for function in functions if function not in patched)
-    return Found(target, new, _parameters(target, new)) if new else None
+    if not new:
+        return None
+    parameters, takes_id = _parameters(target, new)
+    return Found(attrs.evolve(target, takes_id=takes_id), new, parameters)
 
 
 def find_plain(place: str) -> FunctionType | None:
@@ -315,13 +387,19 @@ def find_plain(place: str) -> FunctionType | None:
 def lookup(place: str) -> Any:
     """Return what stands at ``module:attribute.attribute``, or ``None`` where nothing does."""
     module_name, _, path = place.partition(":")
-    try:
-        thing: Any = importlib.import_module(module_name)
-    except Exception:  # of another release, or in want of an extra that is not installed
-        return None
+    thing = _module(module_name)
     for name in path.split("."):
         thing = inspect.getattr_static(thing, name, None)
     return thing
+
+
+def _module(name: str) -> Any:
+    if name in LATE:
+        return sys.modules.get(name)
+    try:
+        return importlib.import_module(name)
+    except Exception:  # of another release, or in want of an extra that is not installed
+        return None
 
 
 def _entry_point(
@@ -338,14 +416,16 @@ def _entry_point(
 
 
 def _has_shape(function: FunctionType, shape: Shape, place: str) -> bool:
-    if shape is Shape.CLIENT:
-        return is_client_closure(function) or _is_dispatch(function)
+    is_client = is_client_closure(function) or _is_dispatch(function)
+    if is_client or shape is Shape.CLIENT:
+        return is_client and shape in (Shape.CLIENT, Shape.EITHER)
     module_name, _, path = place.partition(":")
     code = function.__code__
     return (
         code.co_name == path.rpartition(".")[2]
         and function.__module__ == module_name
-        and not code.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR)
+        and not inspect.isgeneratorfunction(function)
+        and inspect.isasyncgenfunction(function) is (shape is Shape.STREAM)
     )
 
 
@@ -381,16 +461,18 @@ def _takes_anything(function: FunctionType) -> bool:
     return bool(flags & inspect.CO_VARARGS) and bool(flags & inspect.CO_VARKEYWORDS)
 
 
-def _parameters(target: Target, functions: Sequence[FunctionType]) -> tuple[str, ...]:
+def _parameters(target: Target, functions: Sequence[FunctionType]) -> tuple[tuple[str, ...], bool]:
+    """Name the positional parameters, and tell whether any keyword is taken."""
     source: Callable[..., Any] | None = lookup(target.twin) if target.twin else None
     if source is None:
         source = functions[-1]
     try:
         parameters = inspect.signature(source).parameters.values()
     except (TypeError, ValueError):
-        return ()
+        return (), target.shape is Shape.CLIENT
     by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return tuple(p.name for p in parameters if p.kind in by_position)
+    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+    return tuple(p.name for p in parameters if p.kind in by_position), takes_any
 
 
 def trojan_on_path() -> str | None:

@@ -1,0 +1,141 @@
+"""LiteLLM with tracing on: what of it is patched, and by which hooks."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Container
+from importlib.metadata import PackageNotFoundError, version
+from types import FunctionType, TracebackType
+
+from trace_core import Scope, Tracer, log_once
+from trace_litellm._attempts import hooks_of
+from trace_litellm._calls import Calls
+from trace_litellm._imports import ImportWatch
+from trace_litellm._patch import Hook, Swap, swap_all
+from trace_litellm._targets import (
+    LATE,
+    UnsupportedLiteLLM,
+    check_version,
+    find_targets,
+    trojan_on_path,
+)
+
+
+class Instrumentation:
+    """LiteLLM with tracing on. Also a context manager that turns it off again.
+
+    Made by `instrument` and `autolog`.
+    """
+
+    def __init__(self, tracer: Tracer) -> None:
+        self.tracer = tracer
+        scope = Scope("trace_litellm", _own_version())
+        self._calls = Calls(tracer.with_scope(scope), tracer.on_error)
+        self._swaps: tuple[Swap, ...] = ()
+        self._patched: set[FunctionType] = set()
+        self._watch = ImportWatch(LATE, self._imported)
+        self._lock = threading.RLock()
+
+    @property
+    def active(self) -> bool:
+        """Whether calls are traced. Not after `uninstrument`, nor on an unsupported LiteLLM."""
+        return bool(self._swaps)
+
+    def patch(self) -> None:
+        """Put our hooks into LiteLLM: all of them, or none and a warning.
+
+        Called again, it does so with the functions that a reload of LiteLLM has made anew.
+        """
+        try:
+            check_version(_litellm_version())
+            _check_no_trojan()
+            with self._lock:
+                hooks = _hooks(self._calls, self._patched)
+                self._swaps += swap_all(hooks)
+                self._patched |= hooks.keys()
+                self._watch.start()
+        except (UnsupportedLiteLLM, TypeError) as error:
+            log_once(f"unsupported:{error}", "LiteLLM is not traced: %s", error)
+
+    def _imported(self, module: str) -> None:
+        """Trace what is in a module that the program has just imported.
+
+        Takes no lock: the importing thread holds the module's, and whoever holds ours may import.
+        """
+        try:
+            hooks = _target_hooks(self._calls, self._patched, module)
+            self._swaps += swap_all(hooks)
+            self._patched |= hooks.keys()
+        except Exception as error:
+            self._calls.on_error(f"looking into {module}", error)
+
+    def uninstrument(self) -> None:
+        """Make LiteLLM what it was. A second call does nothing.
+
+        Streams begun before are still followed to their end.
+        """
+        with self._lock:
+            self._watch.stop()
+            for one in reversed(self._swaps):
+                one.remove()
+            self._swaps = ()
+            self._patched = set()
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until every ended call is where the sink puts it.
+
+        Args:
+            timeout: Seconds to wait at the most.
+
+        Returns:
+            Whether it was done in time.
+        """
+        return self.tracer.flush(timeout)
+
+    def __enter__(self) -> Instrumentation:  # noqa: PYI034  # Self needs Python 3.11
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.uninstrument()
+
+    def end_open_spans(self) -> None:
+        """End what is still open, such as a stream nobody read to its end, for the exit."""
+        self.tracer.end_open_spans()
+
+
+def _check_no_trojan() -> None:
+    left_behind = trojan_on_path()
+    if left_behind:
+        raise UnsupportedLiteLLM(f"{left_behind} was left behind by a trojaned LiteLLM: remove it")
+
+
+def _hooks(calls: Calls, patched: Container[FunctionType]) -> dict[FunctionType, Hook]:
+    hooks = _target_hooks(calls, patched) | hooks_of(calls)
+    return {function: hook for function, hook in hooks.items() if function not in patched}
+
+
+def _target_hooks(
+    calls: Calls, patched: Container[FunctionType], module: str | None = None
+) -> dict[FunctionType, Hook]:
+    return {
+        function: calls.around(found, is_async=inspect.iscoroutinefunction(function))
+        for found in find_targets(patched, module)
+        for function in found.functions
+    }
+
+
+def _litellm_version() -> str:
+    try:
+        return version("litellm")
+    except PackageNotFoundError:
+        raise UnsupportedLiteLLM("litellm is not installed: pip install litellm") from None
+
+
+def _own_version() -> str:
+    return version("trace-litellm")

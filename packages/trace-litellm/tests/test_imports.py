@@ -1,0 +1,160 @@
+"""Modules that are imported later are traced from then on; nothing stays behind."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import trace_litellm
+from trace_core import MemorySink, Tracer
+from trace_litellm._imports import ImportWatch
+
+NAME = "imported_later_4711"
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give a module that can be imported and was not."""
+    path = tmp_path / f"{NAME}.py"
+    path.write_text("value = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield path
+    sys.modules.pop(NAME, None)
+
+
+def test_tells_once_a_module_is_there(module: Path) -> None:
+    """The module is whole when it is told, and again when it is reloaded."""
+    told: list[Any] = []
+    watch = ImportWatch({NAME}, lambda name: told.append(sys.modules[name].value))
+    before = list(sys.meta_path)
+    watch.start()
+    watch.start()
+    try:
+        imported = importlib.import_module(NAME)
+        importlib.import_module(NAME)
+        assert told == [1]
+        importlib.reload(imported)
+        assert told == [1, 1]
+    finally:
+        watch.stop()
+    watch.stop()
+    assert sys.meta_path == before
+    importlib.reload(imported)
+    assert told == [1, 1]
+    assert "exec_module" not in vars(imported.__loader__)
+
+
+def test_an_import_that_fails_fails_as_it_would(module: Path) -> None:
+    """The error is the module's own, nobody is told, and a later import works."""
+    told: list[str] = []
+    watch = ImportWatch({NAME, "no_such_module_4711"}, told.append)
+    watch.start()
+    try:
+        module.write_text("raise ValueError('mine')\n")
+        with pytest.raises(ValueError, match="mine") as caught:
+            importlib.import_module(NAME)
+        assert caught.value.__context__ is None
+        with pytest.raises(ModuleNotFoundError) as missing:
+            importlib.import_module("no_such_module_4711")
+        assert missing.value.name == "no_such_module_4711"
+        assert told == []
+    finally:
+        watch.stop()
+
+
+def test_tracing_leaves_no_finder_behind(litellm: Any) -> None:
+    """``sys.meta_path`` is what it was once tracing is off."""
+    before = list(sys.meta_path)
+    with trace_litellm.instrument(Tracer(MemorySink())) as on:
+        assert len(sys.meta_path) == len(before) + 1
+        trace_litellm.instrument(on.tracer)
+        assert len(sys.meta_path) == len(before) + 1
+    assert sys.meta_path == before
+
+
+def run(code: str) -> Any:
+    """Run a program in a process of its own, where it may reload LiteLLM; return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+PRELUDE = """
+import asyncio, importlib, json, sys
+import litellm, litellm.main, trace_litellm
+from trace_core import MemorySink
+
+sink = MemorySink()
+given = {"model": "openai/gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
+
+def spans(function, **more):
+    before = len(sink.spans)
+    result = function(**given, mock_response="hello", **more)
+    if hasattr(result, "__await__"):
+        result = asyncio.run(wait(result))
+    assert result.choices[0].message.content == "hello"
+    return len(sink.spans) - before
+
+async def wait(result):
+    return await result
+"""
+
+
+def test_a_reload_of_litellm_is_traced_again() -> None:
+    """What a reload made anew is traced after autolog(), once each; undoing it is exact."""
+    assert run(
+        PRELUDE
+        + """
+old = [litellm.main.completion, litellm.main.acompletion]
+codes = [(f, f.__code__, dict(vars(f))) for f in [litellm.completion, *old]]
+trace_litellm.autolog(sink)
+found = {"before": [spans(f) for f in old]}
+
+importlib.reload(litellm.main)
+new = [litellm.main.completion, litellm.main.acompletion]
+codes += [(f, f.__code__, dict(vars(f))) for f in new]
+found["made anew"] = [a is not b for a, b in zip(old, new)]
+found["not yet"] = [spans(f) for f in new]
+
+assert trace_litellm.autolog() is trace_litellm.autolog()
+found["again"] = [spans(f) for f in [litellm.completion, *old, *new]]
+
+trace_litellm.autolog(disable=True)
+found["off"] = [spans(f) for f in [litellm.completion, *old, *new]]
+found["undone"] = all((f.__code__, dict(vars(f))) == (c, v) for f, c, v in codes)
+print(json.dumps(found))
+"""
+    ) == {
+        "before": [1, 1],
+        "made anew": [True, True],
+        "not yet": [0, 0],
+        "again": [1, 1, 1, 1, 1],
+        "off": [0, 0, 0, 0, 0],
+        "undone": True,
+    }
+
+
+def test_reloads_of_what_dispatches_to_it_and_of_litellm_itself() -> None:
+    """The whole of LiteLLM made anew, module by module and its package: one span a call."""
+    assert run(
+        PRELUDE
+        + """
+trace_litellm.autolog(sink)
+early = litellm.completion
+names = ["litellm.main", "litellm.chat_completions.dispatch", "litellm"]
+for name in names:
+    if name in sys.modules:
+        importlib.reload(sys.modules[name])
+trace_litellm.autolog()
+print(json.dumps([spans(f) for f in [early, litellm.completion, litellm.acompletion]]))
+"""
+    ) == [1, 1, 1]
