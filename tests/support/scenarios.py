@@ -1628,7 +1628,7 @@ def batch_cancelled_async(w: World) -> Any:
     return asyncio.run(w.litellm.acancel_batch(batch_id="batch_1", **bare(w))).id
 
 
-@case(asked("count_tokens " + CLAUDE, "11"), since=(1, 100, 5))
+@case(asked("count_tokens " + CLAUDE, "11"), since=(1, 106, 2))
 def count_tokens(w: World) -> Any:
     call = w.litellm.acount_tokens(model=CLAUDE, messages=MESSAGES, **w.anthropic())
     return asyncio.run(call).total_tokens

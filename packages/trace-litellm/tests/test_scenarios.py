@@ -52,6 +52,11 @@ def test_scenario(case: Case, litellm: Any, provider: Provider) -> None:
     plain = world(litellm, provider, case, Tracer(MemorySink()), "plain")
     expected = comparable(case.run(plain))
     second = state(litellm)
+    own = changes(first, second)
+    if own:  # what LiteLLM sets up in one call may go on in the next: once more without tracing
+        case.run(world(litellm, provider, case, Tracer(MemorySink()), "again"))
+        first, second = second, state(litellm)
+        own |= changes(first, second)
 
     troubles: list[tuple[str, BaseException]] = []
     sink = MemorySink()
@@ -70,7 +75,7 @@ def test_scenario(case: Case, litellm: Any, provider: Provider) -> None:
     assert not instrumentation._calls.adopting
     assert seen == expected
     assert wire(traced) == wire(plain)
-    assert changes(second, third) <= changes(first, second)
+    assert changes(second, third) <= own
     assert not [owner for owner in callback_owners(litellm) if owner.startswith("trace_")]
     check(sink.spans, case.spans)
     for span in sink.spans:
