@@ -71,16 +71,22 @@ def test_each_call_is_recorded_once_and_said_once(provider: Provider, tmp_path: 
 
 
 SWITCHES = """
-import json, sys
+import json, sys, threading
 import litellm, mlflow, trace_litellm
 litellm.suppress_debug_info = True
 mlflow.set_tracking_uri("sqlite:///switches.db")
 mlflow.set_experiment("switches")
 ours = trace_litellm.autolog()
+# LiteLLM imports more on a thread of its own after a call, for ever if MLflow is registering its
+# import hooks meanwhile: each waits for the other's lock.
+logged = threading.Event()
+litellm.success_callback.append(lambda *_: logged.set())
 
 def call(model):
     where = dict(api_base=sys.argv[1], api_key="k")
+    logged.clear()
     litellm.completion(f"openai/{model}", [{"role": "user", "content": "hi"}], **where)
+    assert logged.wait(60)
 
 call("before")
 mlflow.autolog(disable=True)
