@@ -133,6 +133,14 @@ def test_records_of_values_json_cannot_hold(value: object, make_span: Callable[.
     assert from_record(to_record(span)) == decode(encode(span))
 
 
+def test_long_keys_stay_where_they_are(make_span: Callable[..., Span]) -> None:
+    """A key that is as long as a text does not stand outside of the JSON; nor do texts then."""
+    span = make_span(inputs={"k" * 300: "v" * 300, "other": ("NaN:", "x" * 300)})
+    assert from_record(to_record(span)) == span
+    span = make_span(inputs={"said": 'of NaN: {"a":NaN:', "long": "x" * 300})
+    assert from_record(to_record(span)) == span
+
+
 def test_where_a_span_comes_from_is_not_mixed_up(make_span: Callable[..., Span]) -> None:
     """Spans of several scopes and resources, in turns, keep their own."""
     spans = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
 import attrs
@@ -38,6 +39,33 @@ class Batch:
 
 
 _NOTHING: Final = Batch((), (0, 0))
+
+
+@attrs.frozen
+class Settled:
+    """What the disk is to be told of a batch that is delivered.
+
+    Args:
+        journal: The journal it is from.
+        place: The place behind it.
+        segments: Segments of which nothing is needed any more.
+    """
+
+    journal: Journal
+    place: Position
+    segments: list[Path]
+
+    def write(self) -> None:
+        """Tell the disk: first what is settled, then delete what is not needed.
+
+        Raises:
+            OSError: It does not take it; the batch may then be delivered again some day.
+        """
+        try:
+            self.journal.write_cursor(self.place)
+        finally:  # a full disk that takes no cursor needs the room all the more
+            for segment in self.segments:
+                segment.unlink(missing_ok=True)
 
 
 @attrs.frozen
@@ -227,20 +255,23 @@ class Own:
             return sum(id(span) not in kept for span in held.spans)
         return len(held.spans) if held.end <= self.done else 0
 
-    def settle(self, batch: Batch) -> None:
+    def settle(self, batch: Batch) -> Settled | None:
         """Take note that the held batch need not be delivered any more.
 
+        Returns:
+            What is to be told to the disk, for which nobody who appends should wait.
+
         Raises:
-            OSError: The disk could not be told; it will be with the next batch.
+            OSError: The disk does not take what must be kept of the segments to be deleted.
         """
         self._held = _NOTHING
         self._settle_in_memory(batch)
         journal = self.journal
         if journal is None or batch.in_memory or batch.end <= self.done:
-            return
+            return None
         self.done = batch.end
         self._forget_delivered()
-        self._settle_on_disk(journal, batch)
+        return self._settle_on_disk(journal, batch)
 
     def _settle_in_memory(self, batch: Batch) -> None:
         """Forget those of a batch's spans that are in memory alone."""
@@ -252,14 +283,14 @@ class Own:
         while self._memory and self._memory[0].on_disk and self._memory[0].end <= self.done:
             self._forget_oldest()
 
-    def _settle_on_disk(self, journal: Journal, batch: Batch) -> None:
+    def _settle_on_disk(self, journal: Journal, batch: Batch) -> Settled:
         for segment in journal.segments:
             if segment.number == batch.end[0]:
                 segment.settled += len(batch.spans)
         if self.done >= self.tail and journal.segments[-1].size > _IDLE_SEGMENT_BYTES:
             journal.roll()  # so that what is delivered does not stay on disk
         self._carry_started_over(journal)
-        journal.acknowledge(self.done)
+        return Settled(journal, self.done, journal.acknowledge(self.done))
 
     def _carry_started_over(self, journal: Journal) -> None:
         """Repeat start records that would go with the segments about to be deleted."""

@@ -214,11 +214,16 @@ class Journal:
             return (number, reading.next), reading
         return place, Reading()
 
-    def acknowledge(self, place: Position) -> None:
-        """Remember that all before a place is settled, then delete the segments before it."""
-        self.write_cursor(place)
+    def acknowledge(self, place: Position) -> list[Path]:
+        """Remember that all before a place is settled.
+
+        Returns:
+            Segments that are to be deleted, once the place is written down by `write_cursor`.
+        """
+        done: list[Path] = []
         while self.segments and self.is_done(self.segments[0], place):
-            self.remove_oldest()
+            done.append(self._forget_oldest().path)
+        return done
 
     def is_done(self, segment: Segment, place: Position) -> bool:
         """Say whether a segment can go once all before a place is settled."""
@@ -230,11 +235,15 @@ class Journal:
 
     def remove_oldest(self) -> Segment:
         """Delete the oldest segment, delivered or not."""
+        segment = self._forget_oldest()
+        segment.path.unlink(missing_ok=True)
+        return segment
+
+    def _forget_oldest(self) -> Segment:
         segment = self.segments.popleft()
         if not self.segments:
             self.roll()
             self.acknowledged = max(self.acknowledged, (segment.number, segment.size))
-        segment.path.unlink(missing_ok=True)
         return segment
 
     def count_spans(self, segment: Segment) -> int:
@@ -248,7 +257,7 @@ class Journal:
 
     def write_cursor(self, place: Position) -> None:
         """Write down that all before a place is settled."""
-        self.acknowledged = place
+        self.acknowledged = max(self.acknowledged, place)
         if self._cursor_file is None:
             self._cursor_file = os.open(self.path / "cursor", os.O_RDWR | os.O_CREAT, 0o600)
         os.pwrite(self._cursor_file, b"%08d %012d\n" % place, 0)

@@ -34,6 +34,7 @@ from trace_core._snapshot import Value
 
 _SEPARATOR: Final = b"\xff"
 _PLACE_OF_TEXT: Final = "NaN"
+_PLACE_OF_KEY: Final = "NaN:"
 _LONG: Final = 200
 """Characters from which on a text stands outside of the JSON."""
 _ROW_LENGTH: Final = 15
@@ -64,8 +65,10 @@ def to_record(span: Span) -> bytes:
         return _PLACE_OF_TEXT
 
     try:
-        parts = (_writer(text)(row).encode(), _write_origin(span), *map(str.encode, long))
-        return _SEPARATOR.join(parts)
+        written = _writer(text)(row)
+        if long and _PLACE_OF_KEY in written:  # keys must stay where they are, and may be long too
+            written, long = _write(row), []
+        return _SEPARATOR.join((written.encode(), _write_origin(span), *map(str.encode, long)))
     except (TypeError, ValueError, RecursionError):
         pass  # not plain, not finite, too large an integer, not UTF-8: the careful way
     return _SEPARATOR.join((strict(row).encode(), strict(_origin(span)).encode()))

@@ -511,24 +511,30 @@ class Spool:
             DeadLetters(self.folder).add(outcome.refused)
             reason = outcome.refused[0][1]
             log_once(f"spool:refused:{id(self)}", "tracing: span(s) refused for good: %s", reason)
+        self._tell_disk(batch, orphan)
         with self._changed:
             self._attempt = 0
             if orphan is not None:
                 self._ledger.accept(len(batch.spans))
-                orphan.settle(batch)
             self._ledger.delivered(len(batch.spans) - len(outcome.refused))
             self._ledger.dropped(len(outcome.refused), REJECTED)
             if orphan is None:
-                self._settle_own(batch)
+                self._resolved += len(batch.spans)
+                self._count_missing()
             self._changed.notify_all()
 
-    def _settle_own(self, batch: Batch) -> None:
-        self._resolved += len(batch.spans)
+    def _tell_disk(self, batch: Batch, orphan: Orphan | None) -> None:
+        """Write down that a batch is settled, without holding up whoever appends meanwhile."""
         try:
-            self._mine.settle(batch)
+            if orphan is not None:
+                orphan.settle(batch)
+                return
+            with self._changed:
+                settled = self._mine.settle(batch)
+            if settled is not None:
+                settled.write()
         except OSError as error:
             self._tell_of_disk(error)
-        self._count_missing()
 
     def _put_back(self, orphan: Orphan | None, error: BaseException) -> None:
         name, kind = type(self.sink).__name__, type(error).__name__
