@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar, Token
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import attrs
 
@@ -34,7 +34,6 @@ class Current:
 
 
 current: ContextVar[Current | None] = ContextVar("trace_core_current", default=None)
-CurrentToken: TypeAlias = Token[Current | None]
 inherited: ContextVar[Mapping[str, Value] | None] = ContextVar(
     "trace_core_attributes", default=None
 )

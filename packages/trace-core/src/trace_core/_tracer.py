@@ -716,7 +716,7 @@ class Tracer:
         """Hand the ended span over. Runs in finalisers too: takes no lock."""
         try:
             self._open.pop(open_span.span_id, None)
-            open_span.end_ns = open_span.start_ns + self.clock.perf_ns() - open_span._start_perf  # noqa: SLF001  # same module
+            open_span.end_ns = open_span.start_ns + open_span.elapsed_ns
             if error is not None or open_span.before_end is not None:
                 self._fill_in(open_span, error)
             if self._bridges:
