@@ -184,4 +184,5 @@ def test_trace_core_needs_attrs_alone(tmp_path):
     isolated = [sys.executable, "-I", "-S", "-c", textwrap.dedent(code)]
     done = subprocess.run(isolated, capture_output=True, check=False, text=True, timeout=60)
     assert done.stdout.split("(")[0] == "alone ", done.stderr
-    assert re.findall(r"\w+", done.stdout.split("(")[1]) == ["console", "jsonl", "memory"]
+    names = re.findall(r"\w+", done.stdout.split("(")[1])
+    assert names == ["console", "jsonl", "memory", "nats"]
