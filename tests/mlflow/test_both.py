@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
+from support.program import run_program
 from support.provider import Provider, Scenario
 
 PROGRAM = """
@@ -54,15 +53,7 @@ print(json.dumps([sorted(both), [s.name for s in alone.data.spans]]))
 def test_each_call_is_recorded_once_and_said_once(provider: Provider, tmp_path: Path) -> None:
     """By ours while it is on, by MLflow's afterwards; no list of LiteLLM's is touched."""
     provider.script("both-bad", Scenario(status=400, error_body="no"))
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, provider.openai_base],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_program(PROGRAM, tmp_path, provider.openai_base)
     both, theirs = json.loads(done.stdout.splitlines()[-1])
     names = ("async", "async-stream", "both-bad", "both-bad", "stream", "sync")
     assert both == [[f"chat openai/{name}"] for name in names]
@@ -108,14 +99,6 @@ print(json.dumps([[s.name for s in t.data.spans] for t in found]))
 
 def test_mlflows_switches_are_honoured(provider: Provider, tmp_path: Path) -> None:
     """``mlflow.autolog(disable=True)`` and ``mlflow.tracing.disable()``, at the moment of a call."""
-    done = subprocess.run(
-        [sys.executable, "-c", SWITCHES, provider.openai_base],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_program(SWITCHES, tmp_path, provider.openai_base)
     names = [["chat openai/" + n] for n in ("before", "autolog-on", "tracing-on", "after")]
     assert json.loads(done.stdout.splitlines()[-1]) == names

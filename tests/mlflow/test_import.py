@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
+
+from support.program import run_program
 
 PROGRAM = """
 import litellm, trace_litellm
@@ -19,15 +18,6 @@ print(mlflow.__version__)
 
 def test_the_programs_own_import_of_mlflow_works(tmp_path: Path) -> None:
     """Right after a call, when the sink imports it on a thread of its own; the span is stored."""
-    patient = {**os.environ, "TRACE_EXIT_TIMEOUT": "120"}  # two imports at once, on a busy machine
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        cwd=tmp_path,
-        env=patient,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_program(PROGRAM, tmp_path, TRACE_EXIT_TIMEOUT="120")  # two imports at once
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
-        assert database.execute("select count(*) from spans").fetchone() == (1,)
+        assert database.execute("select count(*) from spans").fetchone() == (1,), done.stderr

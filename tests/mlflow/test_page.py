@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.mlflow_server import MlflowServer
+from support.program import run_program
 from support.provider import Provider, Scenario, Usage
 
 PROGRAM = """
@@ -88,15 +86,7 @@ def calls(
 
 
 def _run(program: str, folder: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_program(program, folder)
     assert "the caller sees the error" in done.stdout
     return done.stdout
 
