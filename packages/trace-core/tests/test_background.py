@@ -404,6 +404,39 @@ def in_worker(path: str) -> None:
     tracer.start("in worker").end()
 
 
+def test_the_writer_imports_nothing(folder: Path) -> None:
+    """Or a child, forked while the parent's writer imports, would wait for that lock for ever.
+
+    Opening a text file with an encoding imports, too.
+    """
+    script = f"""
+import sys, threading
+from trace_core import JsonLinesSink, SpanKind, Tracer, durable
+sink = JsonLinesSink("out.jsonl")
+tracer = Tracer(durable(sink, spool_dir={str(folder)!r}, environ={{}}))
+imported = []
+def hook(event, details):
+    if event == "import" and threading.current_thread().name.startswith("trace-"):
+        imported.append(details[0])
+sys.addaudithook(hook)
+messages = [{{"role": "user", "content": "é my key is sk-" + "a" * 40, "data": b"x" * 99}}]
+with tracer.span("chat", kind=SpanKind.LLM, inputs=messages, attributes={{"at": 1.5}}):
+    assert tracer.flush()
+try:
+    with tracer.span("bad"):
+        1 / 0
+except ZeroDivisionError:
+    pass
+assert tracer.flush()
+assert open("out.jsonl").read().count("\\n") == 2
+print(imported)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], timeout=60, cwd=folder, capture_output=True, check=True
+    )
+    assert done.stdout.decode().strip() == "[]", done.stderr.decode()
+
+
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
 def test_multiprocessing_children_drain_at_exit(folder: Path, method: str) -> None:
     """A worker that ends right after its last span delivers it, whatever the start method."""
@@ -488,3 +521,59 @@ tracer.start("stuck").end()
     )
     assert time.monotonic() - begun < 20
     assert b"1 span(s) were not delivered" in done.stderr
+
+
+class Starts(MemorySink):
+    """A sink that keeps records of spans that have started, and says when one comes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[str] = []
+        self.came = threading.Event()
+
+    def write_started(self, spans: Sequence[Span], /) -> None:
+        self.started += [span.name for span in spans]
+        self.came.set()
+
+
+def test_only_a_span_that_stays_open_leaves_a_start_record() -> None:
+    """Nobody asks for it: the writer looks, whether it was asleep or at work."""
+    sink = Starts()
+    background = Background(sink)
+    tracer = Tracer(background)
+    short = tracer.start("short")
+    short.end()
+    for name in ("first", "second"):
+        sink.came.clear()
+        kept = tracer.start(name)
+        assert sink.came.wait(10)
+        assert kept.elapsed_ns >= 10_000_000
+        kept.end()
+        deadline = time.monotonic() + 10
+        while not background._asleep and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert background._asleep, "a writer with nothing to do waits, it does not look around"
+    assert sink.started == ["first", "second"]
+    background.close()
+    assert [span.name for span in sink.spans] == ["short", "first", "second"]
+
+
+def test_a_flush_records_the_start_of_the_young_as_well() -> None:
+    """Who asks for a flush may be about to kill the process."""
+    sink = Starts()
+    tracer = Tracer(Background(sink), clock=Frozen())
+    kept = tracer.start("young")
+    assert tracer.flush()
+    assert sink.started == ["young"]
+    kept.end()
+    tracer.close()
+
+
+class Frozen:
+    """A clock that stands still."""
+
+    def time_ns(self) -> int:
+        return 1
+
+    def perf_ns(self) -> int:
+        return 1

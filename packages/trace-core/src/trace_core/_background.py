@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Final, Literal, Protocol, TypeAlias
@@ -33,10 +34,23 @@ _QUICK_WAITS: Final = 2
 _QUICK_SECONDS: Final = 0.0008
 _LOOKS: Final = 10
 _NAP_SECONDS: Final = 0.00002  # and what a nap takes at least, some 0.00006 on Linux
+_WORTH_NOTING_NS: Final = 10_000_000
+_LOOK_SECONDS: Final = _WORTH_NOTING_NS / 1e9
+_FRUITLESS_LOOKS: Final = 5
 
 
 class Started(Protocol):
     """An open span, as far as the writer of start records needs to know it."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        ...
+
+    @property
+    def elapsed_ns(self) -> int:
+        """Nanoseconds since its start."""
+        ...
 
     def start_record(self) -> Span | None:
         """Return the span as it is now, without an end; ``None`` if it has ended."""
@@ -80,23 +94,19 @@ class _Stop(_Marker):
 
 
 @attrs.frozen
-class _Record:
-    """A start record that is there already, in the place of a reference to an open span."""
+class _Records:
+    """Start records that somebody else has made, such as a `tee`; or none, to wake the writer."""
 
-    span: Span
+    spans: Sequence[Span] = ()
 
-    def __call__(self) -> _Record:
-        return self
 
-    def start_record(self) -> Span:
-        """Return it."""
-        return self.span
+_WAKE: Final = _Records()
 
 
 _Work: TypeAlias = "tuple[Span | Finished, Complete | None]"
 _Opened: TypeAlias = "Callable[[], Started | None]"
 """A reference to an open span, which returns ``None`` once that is gone."""
-_Item: TypeAlias = "_Work | _Opened | _Marker"
+_Item: TypeAlias = "_Work | _Records | _Marker"
 
 
 @attrs.define
@@ -104,7 +114,7 @@ class _Batch:
     """What the writer takes out of the queue at once."""
 
     work: list[_Work] = attrs.field(factory=list)
-    started: list[_Opened] = attrs.field(factory=list)
+    started: list[Span] = attrs.field(factory=list)
     marker: _Marker | None = None
 
     def add(self, item: _Item) -> None:
@@ -113,7 +123,7 @@ class _Batch:
         elif isinstance(item, _Marker):
             self.marker = item
         else:
-            self.started.append(item)
+            self.started += item.spans
 
     def full(self, size: int) -> bool:
         return self.marker is not None or len(self.work) >= size or len(self.started) >= size
@@ -184,6 +194,9 @@ class Background:
     def _reset(self) -> None:
         """Set up everything that does not survive a fork."""
         self._queue: SimpleQueue[_Item] = SimpleQueue()
+        self._opened: deque[_Opened] = deque()  # too young to be worth a record
+        self._asleep = False  # whether the writer waits for the queue alone
+        self._fruitless_looks = 0  # of the writer, one after the other
         self._thread: threading.Thread | None = None
         self._writer: int | None = None  # set by the writer itself: `_thread` is set too late
         self._starting = threading.Lock()
@@ -234,21 +247,26 @@ class Background:
             self._see_to_it()
 
     def start_later(self, started: _Opened) -> None:
-        """Queue a note that a span has started, for a sink that keeps such records.
+        """Take note that a span has started, for a sink that keeps such records.
+
+        Most spans end soon, and a record of those would cost as much as the span itself: only
+        one still open after 10 ms is recorded.
 
         Args:
-            started: A weak reference to the open span. Only one still open when the writer comes
-                to it is recorded.
+            started: A weak reference to the open span.
         """
-        if not self._closed and self._queue.qsize() < self._capacity:
-            self._queue.put(started)
+        if not self._closed and len(self._opened) < self._capacity:
+            self._opened.append(started)
+            if self._asleep:
+                self._queue.put(_WAKE)
             if self._thread is None:
                 self._start()
 
     def _queue_started(self, spans: Sequence[Span]) -> None:
-        """Queue start records that somebody else has made, such as a `tee`."""
-        for span in spans:
-            self.start_later(_Record(span))
+        if not self._closed and self._queue.qsize() < self._capacity:
+            self._queue.put(_Records(spans))
+            if self._thread is None:
+                self._start()
 
     def _put_if_possible(self, item: _Work) -> None:
         """Do with a span what can be done after the close, or with a full queue."""
@@ -313,6 +331,7 @@ class Background:
             while True:
                 batch = self._next_batch()
                 self._note_starts(batch.started)
+                self._note_open_spans(young=batch.marker is not None)
                 self._write_batch(batch.work)
                 self._tell_of_overflow()
                 if isinstance(batch.marker, _Stop):
@@ -322,15 +341,18 @@ class Background:
                     self._flush_sink(batch.marker)
 
     def _next_batch(self) -> _Batch:
-        """Wait for a span, then take what else is there, up to a marker or a full batch."""
+        """Wait for a span, then take what else is there, up to a marker or a full batch.
+
+        Empty when it is time to look after the spans that are open.
+        """
         batch = _Batch()
-        batch.add(self._next_item())
-        deadline = time.monotonic() + self._linger
-        while not batch.full(self._batch_size):
-            try:
+        try:
+            batch.add(self._next_item())
+            deadline = time.monotonic() + self._linger
+            while not batch.full(self._batch_size):
                 batch.add(self._queue.get(timeout=max(0.0, deadline - time.monotonic())))
-            except Empty:
-                break
+        except Empty:
+            pass  # that was all
         return batch
 
     def _next_item(self) -> _Item:
@@ -338,6 +360,9 @@ class Background:
 
         To wake a thread that waits for the queue takes several times as long as all else that a
         hand-over does, and whoever hands over pays for it.
+
+        Raises:
+            Empty: None came in time.
         """
         begun = time.monotonic()
         if self._quick_waits >= _QUICK_WAITS:
@@ -345,18 +370,53 @@ class Background:
                 if not self._queue.empty():
                     return self._queue.get()
                 time.sleep(_NAP_SECONDS)
-        item = self._queue.get()
+        try:
+            item = self._queue.get(timeout=self._patience())
+        finally:
+            self._asleep = False
         quick = time.monotonic() - begun < _QUICK_SECONDS
         self._quick_waits = self._quick_waits + 1 if quick else 0
+        self._fruitless_looks = 0
         return item
 
-    def _note_starts(self, started: list[_Opened]) -> None:
-        if self._write_started is None or not started:
+    def _patience(self) -> float | None:
+        """Return the seconds to wait for the queue, before the open spans are to be looked at."""
+        if self._write_started is None:
+            return None
+        if self._fruitless_looks >= _FRUITLESS_LOOKS:
+            self._asleep = True  # first: whoever opens a span puts it there and asks then
+            if not self._opened:
+                return None
+        self._fruitless_looks += 1
+        return _LOOK_SECONDS
+
+    def _note_open_spans(self, *, young: bool) -> None:
+        """Write records of spans that have been open for a while; of ``young`` ones as well."""
+        try:
+            self._note_starts(self._records(young=young))
+        except Exception as error:  # a clock
+            self._opened.clear()
+            report("looking at open spans", error)
+
+    def _records(self, *, young: bool) -> list[Span]:
+        opened = self._opened
+        records = []
+        while opened:
+            span = opened[0]()
+            wait = span is not None and not span.ended and span.elapsed_ns < _WORTH_NOTING_NS
+            if wait and not young:
+                break  # and those behind it are younger
+            opened.popleft()
+            record = span.start_record() if span is not None else None
+            if record is not None:
+                records.append(record)
+        return records
+
+    def _note_starts(self, records: Sequence[Span]) -> None:
+        if self._write_started is None or not records:
             return
         try:
-            open_spans = [reference() for reference in started]
-            records = [span.start_record() for span in open_spans if span is not None]
-            self._write_started([record for record in records if record is not None])
+            self._write_started(records)
         except Exception as error:
             report("noting that a span started", error)
 

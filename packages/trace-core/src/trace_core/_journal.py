@@ -23,6 +23,15 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+
+def _read_boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_bytes().decode()[:8]
+    except OSError:
+        return "boot"
+
+
+_BOOT_ID: Final = _read_boot_id()
 Position: TypeAlias = "tuple[int, int]"
 """A place in a journal: number of the segment, offset in it."""
 
@@ -82,7 +91,7 @@ class Journal:
             OSError: The disk does not let us, or files cannot be locked on it.
         """
         parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        name = f"{_boot_id()}-{os.getpid()}-{secrets.token_hex(4)}"
+        name = f"{_BOOT_ID}-{os.getpid()}-{secrets.token_hex(4)}"
         unfinished = parent / f"{_UNFINISHED_PREFIX}{name}"
         unfinished.mkdir(mode=0o700)
         lock = _open_lock(unfinished)
@@ -334,7 +343,7 @@ def _size_of(file: Path) -> int:
 
 def _read_cursor(path: Path) -> Position:
     try:
-        number, _, offset = (path / "cursor").read_text("ascii").partition(" ")
+        number, _, offset = (path / "cursor").read_bytes().partition(b" ")
         return (int(number), int(offset))
     except (OSError, ValueError):  # none yet, or torn: deliver again rather than not at all
         return (0, 0)
@@ -369,10 +378,3 @@ def _lock(descriptor: int) -> None:
     if fcntl is None:
         raise OSError("no spool on this platform: it has no locks that end with the process")
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()[:8]
-    except OSError:
-        return "boot"
