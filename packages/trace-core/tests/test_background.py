@@ -550,9 +550,11 @@ def test_only_a_span_that_stays_open_leaves_a_start_record() -> None:
         assert kept.elapsed_ns >= 10_000_000
         kept.end()
         deadline = time.monotonic() + 10
-        while not background._asleep and time.monotonic() < deadline:
+        while not background._young._asleep and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert background._asleep, "a writer with nothing to do waits, it does not look around"
+        assert background._young._asleep, (
+            "a writer with nothing to do waits, it does not look around"
+        )
     assert sink.started == ["first", "second"]
     background.close()
     assert [span.name for span in sink.spans] == ["short", "first", "second"]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Final, Literal, Protocol, TypeAlias
@@ -23,6 +22,7 @@ from trace_core._model import Span
 from trace_core._process import after_fork, at_exit
 from trace_core._retry import Retry
 from trace_core._sinks import Sink, SinkLike, as_sink
+from trace_core._starts import Opened, YoungSpans
 from trace_core._stats import CLOSED, LEFT_AT_EXIT, QUEUE_FULL, REJECTED, Ledger, Stats
 
 Complete: TypeAlias = Callable[[Span], Span]
@@ -34,27 +34,6 @@ _QUICK_WAITS: Final = 2
 _QUICK_SECONDS: Final = 0.0008
 _LOOKS: Final = 10
 _NAP_SECONDS: Final = 0.00002  # and what a nap takes at least, some 0.00006 on Linux
-_WORTH_NOTING_NS: Final = 10_000_000
-_LOOK_SECONDS: Final = _WORTH_NOTING_NS / 1e9
-_FRUITLESS_LOOKS: Final = 5
-
-
-class Started(Protocol):
-    """An open span, as far as the writer of start records needs to know it."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether it has ended."""
-        ...
-
-    @property
-    def elapsed_ns(self) -> int:
-        """Nanoseconds since its start."""
-        ...
-
-    def start_record(self) -> Span | None:
-        """Return the span as it is now, without an end; ``None`` if it has ended."""
-        ...
 
 
 class Finished(Protocol):
@@ -104,8 +83,6 @@ _WAKE: Final = _Records()
 
 
 _Work: TypeAlias = "tuple[Span | Finished, Complete | None]"
-_Opened: TypeAlias = "Callable[[], Started | None]"
-"""A reference to an open span, which returns ``None`` once that is gone."""
 _Item: TypeAlias = "_Work | _Records | _Marker"
 
 
@@ -194,9 +171,7 @@ class Background:
     def _reset(self) -> None:
         """Set up everything that does not survive a fork."""
         self._queue: SimpleQueue[_Item] = SimpleQueue()
-        self._opened: deque[_Opened] = deque()  # too young to be worth a record
-        self._asleep = False  # whether the writer waits for the queue alone
-        self._fruitless_looks = 0  # of the writer, one after the other
+        self._young = YoungSpans(self._capacity)
         self._thread: threading.Thread | None = None
         self._writer: int | None = None  # set by the writer itself: `_thread` is set too late
         self._starting = threading.Lock()
@@ -246,21 +221,18 @@ class Background:
         if self._thread is None or self._closed:
             self._see_to_it()
 
-    def start_later(self, started: _Opened) -> None:
+    def start_later(self, opened: Opened) -> None:
         """Take note that a span has started, for a sink that keeps such records.
 
-        Most spans end soon, and a record of those would cost as much as the span itself: only
-        one still open after 10 ms is recorded.
-
         Args:
-            started: A weak reference to the open span.
+            opened: A weak reference to the open span. Only one that stays open is recorded.
         """
-        if not self._closed and len(self._opened) < self._capacity:
-            self._opened.append(started)
-            if self._asleep:
-                self._queue.put(_WAKE)
-            if self._thread is None:
-                self._start()
+        if self._closed:
+            return
+        if self._young.add(opened):
+            self._queue.put(_WAKE)
+        if self._thread is None:
+            self._start()
 
     def _queue_started(self, spans: Sequence[Span]) -> None:
         if not self._closed and self._queue.qsize() < self._capacity:
@@ -331,7 +303,7 @@ class Background:
             while True:
                 batch = self._next_batch()
                 self._note_starts(batch.started)
-                self._note_open_spans(young=batch.marker is not None)
+                self._note_open_spans(all_of_them=batch.marker is not None)
                 self._write_batch(batch.work)
                 self._tell_of_overflow()
                 if isinstance(batch.marker, _Stop):
@@ -370,47 +342,18 @@ class Background:
                 if not self._queue.empty():
                     return self._queue.get()
                 time.sleep(_NAP_SECONDS)
-        try:
-            item = self._queue.get(timeout=self._patience())
-        finally:
-            self._asleep = False
+        patience = self._young.patience() if self._write_started is not None else None
+        item = self._queue.get(timeout=patience)
+        self._young.awake()
         quick = time.monotonic() - begun < _QUICK_SECONDS
         self._quick_waits = self._quick_waits + 1 if quick else 0
-        self._fruitless_looks = 0
         return item
 
-    def _patience(self) -> float | None:
-        """Return the seconds to wait for the queue, before the open spans are to be looked at."""
-        if self._write_started is None:
-            return None
-        if self._fruitless_looks >= _FRUITLESS_LOOKS:
-            self._asleep = True  # first: whoever opens a span puts it there and asks then
-            if not self._opened:
-                return None
-        self._fruitless_looks += 1
-        return _LOOK_SECONDS
-
-    def _note_open_spans(self, *, young: bool) -> None:
-        """Write records of spans that have been open for a while; of ``young`` ones as well."""
+    def _note_open_spans(self, *, all_of_them: bool) -> None:
         try:
-            self._note_starts(self._records(young=young))
+            self._note_starts(self._young.grown_up(all_of_them=all_of_them))
         except Exception as error:  # a clock
-            self._opened.clear()
             report("looking at open spans", error)
-
-    def _records(self, *, young: bool) -> list[Span]:
-        opened = self._opened
-        records = []
-        while opened:
-            span = opened[0]()
-            wait = span is not None and not span.ended and span.elapsed_ns < _WORTH_NOTING_NS
-            if wait and not young:
-                break  # and those behind it are younger
-            opened.popleft()
-            record = span.start_record() if span is not None else None
-            if record is not None:
-                records.append(record)
-        return records
 
     def _note_starts(self, records: Sequence[Span]) -> None:
         if self._write_started is None or not records:
