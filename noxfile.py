@@ -249,7 +249,8 @@ def tests(session: nox.Session) -> None:
     )
     _find_browser(session)
     _find_valgrind(session)
-    _pytest(session, "packages", "tests")
+    # Two at a time, because half of the time is spent waiting; a file's tests share their servers.
+    _pytest(session, "packages", "tests", options=["--numprocesses=2", "--dist=loadfile"])
 
 
 @nox.session(python=[COMPAT_PYTHON], requires=["build"])
@@ -277,6 +278,7 @@ def scale(session: nox.Session) -> None:
     Then 3,000 through NATS JetStream, and kill broker, forwarder and server in turn.
     """
     _install(session, "test", "scale", "nats", extra="[mlflow]")
+    session.env["TRACE_FORWARD_TRACES"] = "150"
     _pytest(session, "tests/scale", options=["-s"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from support.broker import PROGRAM, Broker
 from support.mlflow_server import MlflowServer
 
 pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="nox -s scale installs it")
-WORKERS, TRACES = 4, 150
+WORKERS, TRACES = 4, int(os.environ.get("TRACE_FORWARD_TRACES", "40"))
 TOTAL = WORKERS * TRACES * program.SPANS
 PATIENCE = 180.0
 
