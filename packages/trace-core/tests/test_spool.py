@@ -191,6 +191,37 @@ def test_writing_and_closing_beside_a_hung_sink(open_spool: Callable[..., Spool]
     stuck.set()
 
 
+def test_what_is_left_for_a_place_that_is_away_holds_up_no_other(
+    open_spool: Callable[..., Spool],
+) -> None:
+    """It has a back-off of its own; other journals, and our own spans, go on meanwhile."""
+    away, elsewhere, *ours = many(5)
+    gone, arrived, tries = [away], [], []
+
+    def deliver(spans: Sequence[Span]) -> None:
+        tries.append(spans)
+        if any(span in gone for span in spans):
+            raise ConnectionError("away")
+        arrived.extend(spans)
+
+    for span in (away, elsewhere):
+        left = open_spool(Switch(), adopt=False)
+        left.write((span,))
+        left.close(0)
+    spool = open_spool(deliver, retry=Retry(first=60.0), linger=0.0)
+    spool.start()
+    wait_for(lambda: len(tries) == 2)
+    for span in ours:
+        spool.write((span,))
+        assert spool.flush(10)
+    assert arrived == [elsewhere, *ours]
+    assert len(tries) == 5, "what is away is left alone meanwhile"
+    gone.clear()
+    spool.close(10)
+    assert arrived[4:] == [away]
+    assert balanced(spool)
+
+
 def test_refused_spans_become_dead_letters(
     open_spool: Callable[..., Spool], memory: MemorySink
 ) -> None:
