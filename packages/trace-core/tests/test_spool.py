@@ -639,3 +639,30 @@ def test_handing_off_on_the_callers_thread(folder: Path) -> None:
     tracer.start("work", inputs="remember me").end()
     assert b"remember me" in b"".join(path.read_bytes() for path in folder.rglob("*.seg"))
     tracer.close(0.2)
+
+
+def test_at_exit_our_threads_import_nothing(folder: Path) -> None:
+    """Not even to log that a sink is silent: cut off in an import, one would hang the exit."""
+    script = """
+import sys, threading, time
+from trace_core import Tracer, durable
+
+tracer = Tracer(durable(lambda spans: time.sleep(600), exit_timeout=0.5))
+tracer.start("work").end()
+time.sleep(0.3)
+
+def tell(event, arguments):
+    if event == "import" and threading.current_thread().name.startswith("trace-"):
+        print("import", arguments[0], flush=True)
+
+sys.addaudithook(tell)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "TRACE_SPOOL_DIR": str(folder)},
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    assert b"1 span(s) wait in" in done.stderr
+    assert done.stdout == b""
