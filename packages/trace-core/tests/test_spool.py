@@ -641,6 +641,27 @@ def test_handing_off_on_the_callers_thread(folder: Path) -> None:
     tracer.close(0.2)
 
 
+def test_without_a_thread_the_close_delivers(
+    open_spool: Callable[..., Spool],
+    memory: MemorySink,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Python 3.12 and newer start none once a program is through, short ones before they wrote."""
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    spool, spans = open_spool(memory), many(3)
+    with monkeypatch.context() as ending:
+        ending.setattr(threading.Thread, "start", refuse)
+        spool.write(spans)
+        spool.close(5)
+    assert list(memory.spans) == spans
+    assert journals_in(spool.folder) == []
+    assert caplog.text == ""
+
+
 def test_at_exit_our_threads_import_nothing(folder: Path) -> None:
     """Not even to log that a sink is silent: cut off in an import, one would hang the exit."""
     script = """

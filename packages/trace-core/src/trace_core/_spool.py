@@ -247,8 +247,9 @@ class Spool:
         thread = threading.Thread(target=target, name=name, daemon=True)
         try:
             thread.start()
-        except RuntimeError as error:  # at shutdown: what is on disk waits for the next start
-            report("starting a thread of the spool", error)
+        except RuntimeError as error:
+            if "interpreter shutdown" not in text_of(error):  # then the close does without one
+                report("starting a thread of the spool", error)
             return None
         return thread
 
@@ -306,7 +307,7 @@ class Spool:
             self._changed.notify_all()
             delivering = self._thread is not None
         if not delivering:
-            self._end()
+            self._run()
         return self._await_close
 
     def _await_close(self) -> None:
