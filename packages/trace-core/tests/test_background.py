@@ -357,6 +357,34 @@ def test_finalisers_and_signal_handlers_may_write(
 
 
 @NEEDS_FORK
+def test_a_fork_waits_while_a_thread_of_ours_imports(folder: Path) -> None:
+    """A child that imports the same would wait for ever, for a thread that it does not have."""
+    (folder / "slow.py").write_text("import time; time.sleep(1)")
+    script = """
+import os, signal, sys, threading
+from trace_core import no_fork
+sys.path.insert(0, "")
+importing = threading.Event()
+
+def load():
+    with no_fork():
+        importing.set()
+        import slow
+
+threading.Thread(target=load).start()
+importing.wait()
+child = os.fork()
+signal.alarm(20)
+with no_fork():
+    import slow
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+"""
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    subprocess.run(command, cwd=folder, check=True, timeout=60)
+
+
+@NEEDS_FORK
 def test_a_forked_child_has_its_own_queue(folder: Path, make_span: Callable[..., Span]) -> None:
     """Parent and child each deliver their own spans, once, though the parent was busy."""
     target = folder / "ids"
