@@ -271,6 +271,25 @@ def test_writes_after_close_go_through(memory: MemorySink, make_span: Callable[.
     assert background.flush()
 
 
+def test_a_sink_that_takes_all_its_time_to_close_is_waited_for(
+    make_span: Callable[..., Span],
+) -> None:
+    """Its writer is cut off nowhere: not while it logs, which could hang the exit for ever."""
+    ended = threading.Event()
+
+    class Slow(Gate):
+        def close(self, timeout: float = 5.0, /) -> None:
+            time.sleep(timeout)
+            ended.set()
+
+    slow = Slow()
+    slow.opened.set()
+    background = Background(slow)
+    background.write((make_span(),))
+    background.close(1.0)
+    assert ended.is_set()
+
+
 def test_close_keeps_trying_until_its_deadline(make_span: Callable[..., Span]) -> None:
     """A sink that comes back during the close still gets the spans, though a long wait was on."""
     calls: list[float] = []
@@ -516,22 +535,3 @@ tracer.start("stuck").end()
     )
     assert time.monotonic() - begun < 20
     assert b"1 span(s) were not delivered" in done.stderr
-
-
-def test_a_sink_that_takes_all_its_time_to_close_is_waited_for(
-    make_span: Callable[..., Span],
-) -> None:
-    """Its writer is cut off nowhere: not while it logs, which could hang the exit for ever."""
-    ended = threading.Event()
-
-    class Slow(Gate):
-        def close(self, timeout: float = 5.0, /) -> None:
-            time.sleep(timeout)
-            ended.set()
-
-    slow = Slow()
-    slow.opened.set()
-    background = Background(slow)
-    background.write((make_span(),))
-    background.close(1.0)
-    assert ended.is_set()
