@@ -17,6 +17,7 @@ ANSWER = "The capital of France is Paris."
 FAILURE = "the provider is on strike"
 STORY = "Once upon a time there was a stream that nobody read to its end."
 TASK = "Where shall I go?"
+REPLY = "That looks like Paris."
 THOUGHT = "France, so far as I know, is governed from Paris."
 PICTURE = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAACAAAAAgCAIAAAD8GO2jAAAAKklEQVR42mO44OBAU8Qw"
@@ -89,8 +90,8 @@ def _make_calls(server: MlflowServer, provider: Provider) -> None:
     usage = Usage(prompt=20, completion=10)
     provider.script("capital", Scenario(text=ANSWER, usage=usage))
     provider.script("weather", Scenario(tool_calls=(ToolCall("get_weather"),), usage=usage))
-    provider.script("thinking", Scenario(text=ANSWER, reasoning=THOUGHT))
-    provider.script("picture", Scenario(text=ANSWER))
+    provider.script("thinking", Scenario(text=REPLY, reasoning=THOUGHT))
+    provider.script("picture", Scenario(text=REPLY))
     provider.script("story", Scenario(text=STORY, usage=usage))
     provider.script("strike", Scenario(status=400, error_body=FAILURE))
     instrumentation = trace_litellm.autolog(MlflowSink(server.url, EXPERIMENT))
@@ -173,7 +174,7 @@ def test_a_tool_call_trace_shows_tool_and_arguments(pages: Pages):
 def test_a_picture_that_was_asked_about_is_shown(pages: Pages):
     """As a picture, beside the question."""
     browser = pages.open_trace("thinking")
-    browser.read(QUESTION, ANSWER)
+    browser.read(QUESTION, REPLY)
     assert browser.finds(f"img[src='{PICTURE}']")
 
 
@@ -186,7 +187,7 @@ def test_a_large_picture_leaves_the_conversation_readable(pages: Pages):
 def test_what_a_model_thought_is_shown(pages: Pages):
     """Under a heading of its own, folded until it is asked for."""
     browser = pages.open_trace("thinking")
-    browser.read(QUESTION, ANSWER, "Reasoning")
+    browser.read(QUESTION, REPLY, "Reasoning")
     browser.keep("mlflow-thinking")
 
 
