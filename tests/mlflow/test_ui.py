@@ -17,10 +17,17 @@ ANSWER = "The capital of France is Paris."
 FAILURE = "the provider is on strike"
 STORY = "Once upon a time there was a stream that nobody read to its end."
 TASK = "Where shall I go?"
+REPLY = "That looks like Paris."
+THOUGHT = "France, so far as I know, is governed from Paris."
+PICTURE = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAACAAAAAgCAIAAAD8GO2jAAAAKklEQVR42mO44OBAU8Qw"
+    "asGoBaMWjFowasGoBaMWjFowasGoBaMWDBULACnIQEz04peUAAAAAElFTkSuQmCC"
+)
 WEATHER = {
     "type": "function",
     "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {}}},
 }
+LARGE_PICTURE = f"data:image/png;base64,{'iVBORw0KGgoA' * 400}"
 
 
 class Pages:
@@ -67,6 +74,10 @@ class Pages:
         return self._browser
 
 
+def _image(url: str) -> dict[str, object]:
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
 def _make_calls(server: MlflowServer, provider: Provider) -> None:
     """Make real calls: answered in text, with a tool call, failing, cut short, of an agent."""
     import litellm
@@ -79,13 +90,15 @@ def _make_calls(server: MlflowServer, provider: Provider) -> None:
     usage = Usage(prompt=20, completion=10)
     provider.script("capital", Scenario(text=ANSWER, usage=usage))
     provider.script("weather", Scenario(tool_calls=(ToolCall("get_weather"),), usage=usage))
+    provider.script("thinking", Scenario(text=REPLY, reasoning=THOUGHT))
+    provider.script("picture", Scenario(text=REPLY))
     provider.script("story", Scenario(text=STORY, usage=usage))
     provider.script("strike", Scenario(status=400, error_body=FAILURE))
     instrumentation = trace_litellm.autolog(MlflowSink(server.url, EXPERIMENT))
     assert instrumentation is not None
 
-    def call(model: str, **options: object) -> Any:
-        messages = [{"role": "user", "content": QUESTION}]
+    def call(model: str, question: object = QUESTION, **options: object) -> Any:
+        messages = [{"role": "user", "content": question}]
         base = provider.openai_base
         return litellm.completion(
             f"openai/{model}", messages, api_base=base, api_key="none", **options
@@ -94,6 +107,8 @@ def _make_calls(server: MlflowServer, provider: Provider) -> None:
     try:
         call("capital", temperature=0.2, metadata={"session_id": "session-1"})
         call("weather", tools=[WEATHER])
+        call("thinking", question=[{"type": "text", "text": QUESTION}, _image(PICTURE)])
+        call("picture", question=[{"type": "text", "text": QUESTION}, _image(LARGE_PICTURE)])
         with pytest.raises(litellm.BadRequestError):
             call("strike")
         for chunk in call("story", stream=True):
@@ -154,6 +169,26 @@ def test_a_tool_call_trace_shows_tool_and_arguments(pages: Pages):
     browser = pages.open_trace("weather")
     browser.read("get_weather", "Paris", "Tools")
     browser.keep("mlflow-tool-call")
+
+
+def test_a_picture_that_was_asked_about_is_shown(pages: Pages):
+    """As a picture, beside the question."""
+    browser = pages.open_trace("thinking")
+    browser.read(QUESTION, REPLY)
+    assert browser.finds(f"img[src='{PICTURE}']")
+
+
+def test_a_large_picture_leaves_the_conversation_readable(pages: Pages):
+    """Its data is cut out; what it was stands in its place."""
+    browser = pages.open_trace("picture")
+    browser.read("User", QUESTION, f"<image/png: {len(LARGE_PICTURE)} characters", "Assistant")
+
+
+def test_what_a_model_thought_is_shown(pages: Pages):
+    """Under a heading of its own, folded until it is asked for."""
+    browser = pages.open_trace("thinking")
+    browser.read(QUESTION, REPLY, "Reasoning")
+    browser.keep("mlflow-thinking")
 
 
 def test_a_failed_trace_shows_the_exception(pages: Pages):

@@ -1,4 +1,4 @@
-"""Servers of other MLflow versions: the same trace arrives whole, whatever they speak.
+"""Servers of other MLflow versions and stores: the same trace arrives whole, whatever they speak.
 
 ``TRACE_MLFLOW_PYTHONS`` names interpreters, each of an environment with one MLflow version in it.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -50,21 +51,33 @@ def _read(python: str, url: str, trace_id: str) -> Any:
 @pytest.mark.parametrize("python", PYTHONS)
 def test_parts_in_any_order_and_twice_make_one_right_trace(python: str, tmp_path: Path):
     """Children first, the root later, everything again, also by another process's sink."""
+    with MlflowServer(tmp_path, python=python) as server:
+        _check(python, server)
+
+
+def test_a_server_on_a_file_store_gets_the_same(tmp_path: Path):
+    """It takes no spans by themselves (501), so they go where it keeps them: to the artifacts."""
+    backend, allowed = str(tmp_path / "mlruns"), {"MLFLOW_ALLOW_FILE_STORE": "true"}
+    with MlflowServer(tmp_path, backend=backend, environment=allowed) as server:
+        _check(sys.executable, server)
+
+
+def _check(python: str, server: MlflowServer) -> None:
+    """Write a trace in parts and more than once, and read it with a client of its version."""
     root = agent_span(attributes={semconv.TAGS: {"team": "x"}})
     said = {semconv.SESSION_ID: "s1", semconv.USER_ID: "u1"}
     calls = [chat_span(parent=root, attributes=said) for _ in range(3)]
     alone = attrs.evolve(chat_span(), name="alone")
-    with MlflowServer(tmp_path, python=python) as server:
-        sink = MlflowSink(server.url, "LiteLLM")
-        sink.write(calls[:2])
-        running = _read(python, server.url, root.trace_id)
-        for batch in (calls[:2], [root, alone], [root], calls):
-            sink.write(batch)
-        another = MlflowSink(server.url, "LiteLLM")
-        another.write(calls)
-        another.write([alone, root, *calls])
-        found = _read(python, server.url, root.trace_id)
-        single = _read(python, server.url, alone.trace_id)
+    sink = MlflowSink(server.url, "LiteLLM")
+    sink.write(calls[:2])
+    running = _read(python, server.url, root.trace_id)
+    for batch in (calls[:2], [root, alone], [root], calls):
+        sink.write(batch)
+    another = MlflowSink(server.url, "LiteLLM")
+    another.write(calls)
+    another.write([alone, root, *calls])
+    found = _read(python, server.url, root.trace_id)
+    single = _read(python, server.url, alone.trace_id)
     assert running["state"] == "IN_PROGRESS"
     assert len(running["spans"]) == 2
     assert found["state"] == "OK"

@@ -145,6 +145,21 @@ class Browser:
         script = "document.querySelector(arguments[0])?.click()"
         self.window.execute_script(script, selector)
 
+    def finds(self, selector: str, *, wait: float = 10.0) -> bool:
+        """Say whether a CSS selector finds anything.
+
+        Args:
+            selector: The selector.
+            wait: Seconds to wait for it to appear.
+        """
+        deadline = time.monotonic() + wait
+        script = "return document.querySelector(arguments[0]) !== null"
+        while not self.window.execute_script(script, selector):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.2)
+        return True
+
     def keep(self, name: str) -> None:
         """Save a picture of the page into the folder ``TRACE_SCREENSHOTS``, if that is set.
 

@@ -271,6 +271,25 @@ def test_writes_after_close_go_through(memory: MemorySink, make_span: Callable[.
     assert background.flush()
 
 
+def test_a_sink_that_takes_all_its_time_to_close_is_waited_for(
+    make_span: Callable[..., Span],
+) -> None:
+    """Its writer is cut off nowhere: not while it logs, which could hang the exit for ever."""
+    ended = threading.Event()
+
+    class Slow(Gate):
+        def close(self, timeout: float = 5.0, /) -> None:
+            time.sleep(timeout)
+            ended.set()
+
+    slow = Slow()
+    slow.opened.set()
+    background = Background(slow)
+    background.write((make_span(),))
+    background.close(1.0)
+    assert ended.is_set()
+
+
 def test_close_keeps_trying_until_its_deadline(make_span: Callable[..., Span]) -> None:
     """A sink that comes back during the close still gets the spans, though a long wait was on."""
     calls: list[float] = []
@@ -354,6 +373,34 @@ def test_finalisers_and_signal_handlers_may_write(
     assert count == 2_000
     assert background.stats.delivered == background.stats.accepted
     assert background.stats.accepted >= 4_000
+
+
+@NEEDS_FORK
+def test_a_fork_waits_while_a_thread_of_ours_imports(folder: Path) -> None:
+    """A child that imports the same would wait for ever, for a thread that it does not have."""
+    (folder / "slow.py").write_text("import time; time.sleep(1)")
+    script = """
+import os, signal, sys, threading
+from trace_core import no_fork
+sys.path.insert(0, "")
+importing = threading.Event()
+
+def load():
+    with no_fork():
+        importing.set()
+        import slow
+
+threading.Thread(target=load).start()
+importing.wait()
+child = os.fork()
+signal.alarm(20)
+with no_fork():
+    import slow
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+"""
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    subprocess.run(command, cwd=folder, check=True, timeout=60)
 
 
 @NEEDS_FORK

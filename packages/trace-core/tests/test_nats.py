@@ -230,6 +230,23 @@ def test_a_forked_child_opens_a_connection_of_its_own(target: str) -> None:
     assert len(read(target)) == 3
 
 
+def test_a_program_that_is_ending_grants_no_thread_and_its_spans_arrive(
+    target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python 3.12 and newer start none once the main thread is through; then it goes without."""
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    sink, spans = NatsSink(target), sample_spans()
+    with monkeypatch.context() as ending:
+        ending.setattr(threading.Thread, "start", refuse)
+        sink.write(spans[:2])
+        sink.write(spans[2:])
+        sink.close()
+    assert read(target) == spans
+
+
 def test_many_threads_write_at_once(target: str) -> None:
     """A sink may be shared."""
     sink = NatsSink(target)

@@ -191,6 +191,37 @@ def test_writing_and_closing_beside_a_hung_sink(open_spool: Callable[..., Spool]
     stuck.set()
 
 
+def test_what_is_left_for_a_place_that_is_away_holds_up_no_other(
+    open_spool: Callable[..., Spool],
+) -> None:
+    """It has a back-off of its own; other journals, and our own spans, go on meanwhile."""
+    away, elsewhere, *ours = many(5)
+    gone, arrived, tries = [away], [], []
+
+    def deliver(spans: Sequence[Span]) -> None:
+        tries.append(spans)
+        if any(span in gone for span in spans):
+            raise ConnectionError("away")
+        arrived.extend(spans)
+
+    for span in (away, elsewhere):
+        left = open_spool(Switch(), adopt=False)
+        left.write((span,))
+        left.close(0)
+    spool = open_spool(deliver, retry=Retry(first=60.0), linger=0.0)
+    spool.start()
+    wait_for(lambda: len(tries) == 2)
+    for span in ours:
+        spool.write((span,))
+        assert spool.flush(10)
+    assert arrived == [elsewhere, *ours]
+    assert len(tries) == 5, "what is away is left alone meanwhile"
+    gone.clear()
+    spool.close(10)
+    assert arrived[4:] == [away]
+    assert balanced(spool)
+
+
 def test_refused_spans_become_dead_letters(
     open_spool: Callable[..., Spool], memory: MemorySink
 ) -> None:
@@ -608,3 +639,51 @@ def test_handing_off_on_the_callers_thread(folder: Path) -> None:
     tracer.start("work", inputs="remember me").end()
     assert b"remember me" in b"".join(path.read_bytes() for path in folder.rglob("*.seg"))
     tracer.close(0.2)
+
+
+def test_without_a_thread_the_close_delivers(
+    open_spool: Callable[..., Spool],
+    memory: MemorySink,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Python 3.12 and newer start none once a program is through, short ones before they wrote."""
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    spool, spans = open_spool(memory), many(3)
+    with monkeypatch.context() as ending:
+        ending.setattr(threading.Thread, "start", refuse)
+        spool.write(spans)
+        spool.close(5)
+    assert list(memory.spans) == spans
+    assert journals_in(spool.folder) == []
+    assert caplog.text == ""
+
+
+def test_at_exit_our_threads_import_nothing(folder: Path) -> None:
+    """Not even to log that a sink is silent: cut off in an import, one would hang the exit."""
+    script = """
+import sys, threading, time
+from trace_core import Tracer, durable
+
+tracer = Tracer(durable(lambda spans: time.sleep(600), exit_timeout=0.5))
+tracer.start("work").end()
+time.sleep(0.3)
+
+def tell(event, arguments):
+    if event == "import" and threading.current_thread().name.startswith("trace-"):
+        print("import", arguments[0], flush=True)
+
+sys.addaudithook(tell)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "TRACE_SPOOL_DIR": str(folder)},
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    assert b"1 span(s) wait in" in done.stderr
+    assert done.stdout == b""

@@ -6,6 +6,8 @@ import base64
 import json
 import logging
 import multiprocessing
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -502,3 +504,30 @@ def test_a_slow_server_costs_the_caller_nothing(fake):
     assert tracer.flush(10)
     assert fake.stored == ["a"]
     tracer.close()
+
+
+def test_a_fork_waits_for_all_that_a_first_write_imports() -> None:
+    """Whatever the sink's thread imports, a child forked meanwhile can import as well."""
+    program = """
+import sys
+from trace_core import Span, SpanContext, SpanKind, SinkError
+from trace_core._process import _guard
+from trace_mlflow_sink import MlflowSink
+
+span = Span(SpanContext("1" * 32, "1" * 16), None, "x", SpanKind.LLM, 1, 2)
+sink = MlflowSink("http://localhost:9")
+
+def tell(event, arguments):
+    if event == "import" and not _guard.lock._is_owned():
+        print(arguments[0])
+
+sys.addaudithook(tell)
+try:
+    sink.write((span,))
+except SinkError as error:
+    assert "cannot reach" in str(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, text=True, timeout=120
+    )
+    assert done.stdout == ""

@@ -90,6 +90,54 @@ def test_previews_are_short():
     assert len(_messages.preview(_answer(content="x" * 5000), "assistant") or "") == 1000
 
 
+CUT = {"kind": "image/png", "length": 5000, "sha256": "abc"}
+SAID = {"type": "text", "text": "<image/png: 5000 characters, sha256 abc>"}
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": CUT, "detail": "low"}},
+        {"type": "input_image", "image_url": CUT},
+        {"type": "input_audio", "input_audio": {"data": CUT, "format": "wav"}},
+        {"type": "image", "source": {"type": "base64", "data": CUT}},
+    ],
+    ids=["chat", "responses", "audio", "anthropic"],
+)
+@pytest.mark.parametrize("key", ["messages", "input"])
+def test_what_was_cut_out_is_told_in_words(key, part):
+    """MLflow shows no message of a conversation in which it does not know one part."""
+    asked = {"type": "text", "text": "What is this?"}
+    inputs = {"model": "m", key: ({"role": "user", "content": (asked, part)}, "plain")}
+    told = {"role": "user", "content": (asked, SAID)}
+    assert _messages.shown(inputs) == {"model": "m", key: (told, "plain")}
+    assert inputs[key][0]["content"][1] is part, "what others read is not changed"
+
+
+def test_what_a_model_thought_has_mlflows_name_as_well():
+    """Beside LiteLLM's own, by which programs find it."""
+    outputs = _answer(content="Paris.", reasoning_content="Hm.")
+    (choice,) = _messages.shown(outputs)["choices"]
+    assert choice["message"]["reasoning_content"] == choice["message"]["reasoning"] == "Hm."
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "text",
+        {"messages": ({"role": "user", "content": "hi"},)},
+        {"messages": ({"role": "user", "content": (SAID, "x")},), "input": "hi"},
+        {"choices": ({"message": None}, {"text": "x"}, 1)},
+        _answer(content="x", reasoning_content=None),
+        {"messages": 1},
+    ],
+)
+def test_what_mlflow_can_show_is_left_alone(value):
+    """The very same object, so it costs a look."""
+    assert _messages.shown(value) is value
+
+
 @pytest.mark.parametrize(
     ("usage", "expected"),
     [

@@ -273,7 +273,7 @@ def test_a_short_program_in_an_empty_folder(tmp_path: Path):
     program = textwrap.dedent("""
         from trace_core import Background, Tracer
         from trace_mlflow_sink import MlflowSink
-        tracer = Tracer(Background(MlflowSink()))
+        tracer = Tracer(Background(MlflowSink(), exit_timeout=100))  # a busy machine imports slowly
         with tracer.span("hello"):
             pass
     """)

@@ -34,7 +34,7 @@ from trace_core._model import (
     TokenUsage,
     UsageSource,
 )
-from trace_core._process import after_fork, at_exit
+from trace_core._process import after_fork, at_exit, no_fork
 from trace_core._retry import Retry
 from trace_core._secrets import remember_secret
 from trace_core._settings import setting
@@ -146,6 +146,7 @@ __all__ = [
     "limit_payloads",
     "load_sink",
     "log_once",
+    "no_fork",
     "pipeline",
     "redact",
     "redact_pii",

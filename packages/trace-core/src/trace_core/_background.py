@@ -30,6 +30,9 @@ Overflow: TypeAlias = Literal["drop_newest", "drop_oldest", "block"]
 _OVERFLOWS: Final = ("drop_newest", "drop_oldest", "block")
 _BLOCK_POLL_SECONDS: Final = 0.005
 _CLOSING_RETRY_SECONDS: Final = 0.25
+_SINKS_SHARE: Final = 0.9
+"""Of the time to close. Whoever waits may end the interpreter next, and a thread that is cut off
+while it imports or logs leaves locks behind that hang the exit for ever."""
 _QUICK_WAITS: Final = 2
 _QUICK_SECONDS: Final = 0.0008
 _LOOKS: Final = 10
@@ -511,7 +514,7 @@ class Background:
         self._closed = True
         self._drain_here()
         try:
-            self.sink.close(stop.left)
+            self.sink.close(_SINKS_SHARE * stop.left)
         except Exception as error:
             report("closing a sink", error)
         stop.finish(success=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
@@ -315,6 +316,9 @@ class Orphan:
         self._last_sign_of_life = _last_change(journal)
         self.finished = False
         self.damaged = False
+        self.tries = 0
+        self.not_before = 0.0
+        """When to offer it again, on the monotonic clock."""
 
     def next(self, limit: int, max_bytes: int) -> Batch | None:
         """Return the next spans, at last those that were cut off; ``None`` at the end."""
@@ -371,6 +375,7 @@ class Orphan:
 
         The segments stay until all is: start records in them may still be needed.
         """
+        self.tries = 0
         self.journal.write_cursor(batch.end)
 
     def release(self) -> None:
@@ -380,8 +385,14 @@ class Orphan:
         else:
             self.journal.release(remove=True)
 
-    def rewind(self) -> None:
-        """Go back to what is not acknowledged, after a batch that could not be delivered."""
+    def put_back(self, seconds: float) -> None:
+        """Go back to what is not acknowledged, after a batch that could not be delivered.
+
+        Args:
+            seconds: How long to leave it alone.
+        """
+        self.tries += 1
+        self.not_before = time.monotonic() + seconds
         self._place = (0, 0)
         self._started.clear()
         self.finished = False

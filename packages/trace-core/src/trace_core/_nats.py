@@ -165,6 +165,7 @@ class _Connection:
         self._address = address
         self._subscribe = subscribe
         self._loop: _Loop | None = None
+        self._runs = False  # the loop, on a thread of its own; else on that of whoever waits
         self._open: _Link | None = None
         self._lost = asyncio.Event()
         after_fork(self._forget)
@@ -186,16 +187,14 @@ class _Connection:
         """
         import nats.errors
 
-        future = asyncio.run_coroutine_threadsafe(self._work(work), self._running_loop())
         try:
-            return future.result(seconds + 2 * _SECONDS)
+            return self._wait_for(self._work(work), seconds + 2 * _SECONDS)
         except (
             nats.errors.Error,
             OSError,
             asyncio.TimeoutError,
             concurrent.futures.TimeoutError,
         ) as error:
-            future.cancel()
             self.close()
             raise SinkError(
                 f"NATS at {self._address.name}, stream {self._address.stream}: "
@@ -243,20 +242,33 @@ class _Connection:
             await client.close()
             raise
 
-    def _running_loop(self) -> _Loop:
+    def _wait_for(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
         if self._loop is None:
             self._loop = _Loop()
-            run = self._loop.run_until_closed
-            threading.Thread(target=run, name="trace-core-nats", daemon=True).start()
-        return self._loop
+            self._runs = self._start(self._loop)
+        if not self._runs:
+            return self._loop.run_until_complete(asyncio.wait_for(work, seconds))
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result(seconds)
+        finally:
+            future.cancel()
+
+    def _start(self, loop: _Loop) -> bool:
+        """Have a thread run the loop; say whether there is one, which an ending program refuses."""
+        thread = threading.Thread(target=loop.run_until_closed, name="trace-core-nats", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return False
+        return True
 
     def close(self) -> None:
         """Close the connection; the next call opens a new one."""
         found, self._open = self._open, None
         if found is not None and self._loop is not None:
-            future = asyncio.run_coroutine_threadsafe(found.client.close(), self._loop)
             try:
-                future.result(_SECONDS)
+                self._wait_for(found.client.close(), _SECONDS)
             except Exception as error:
                 _logger.debug("closing a connection to NATS: %s", text_of(error))
 
@@ -264,8 +276,10 @@ class _Connection:
         """Close the connection and end the thread."""
         self.close()
         loop, self._loop = self._loop, None
-        if loop is not None:
+        if loop is not None and self._runs:
             loop.call_soon_threadsafe(loop.stop)
+        elif loop is not None:
+            loop.close()
 
 
 async def _note(error: Exception) -> None:

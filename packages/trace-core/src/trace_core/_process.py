@@ -5,13 +5,17 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, TypeAlias
 
 from trace_core._errors import report
 
 _Reference: TypeAlias = weakref.WeakMethod[Callable[[], None]]
+_LONGEST_WAIT: Final = 10.0
+"""Seconds a fork is held up at the most, in case what is imported waits for whoever forks."""
 
 
 class _Hooks:
@@ -70,6 +74,35 @@ def at_exit(method: Callable[[], None]) -> None:
     _register_in_pool_worker()
 
 
+class _ForkGuard:
+    """Holds up a fork while a thread of ours imports: see `no_fork`."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._here = threading.local()
+
+    def before(self) -> None:
+        self._here.held = self.lock.acquire(timeout=_LONGEST_WAIT)
+
+    def after_in_parent(self) -> None:
+        if self._here.held:
+            self.lock.release()
+
+
+_guard: Final = _ForkGuard()
+
+
+@contextmanager
+def no_fork() -> Iterator[None]:
+    """Have forks wait while a thread imports what nobody may have imported yet.
+
+    Whoever imports the same in a child forked meanwhile would wait for ever, for a thread that
+    the child does not have.
+    """
+    with _guard.lock:
+        yield
+
+
 def run_exit_handlers() -> None:
     """Run what `at_exit` registered, last first."""
     _at_exit.call(last_first=True)
@@ -89,6 +122,7 @@ class _WorkerExit:
 
 
 def _in_child() -> None:
+    _guard.lock = threading.RLock()
     _after_fork.call()
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
@@ -104,5 +138,7 @@ def _register_in_pool_worker() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)
+    os.register_at_fork(
+        before=_guard.before, after_in_parent=_guard.after_in_parent, after_in_child=_in_child
+    )
 atexit.register(run_exit_handlers)

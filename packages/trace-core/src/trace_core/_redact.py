@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import is_
@@ -332,6 +333,7 @@ def _hidden(value: Value) -> Value:
     return value
 
 
+@functools.cache  # one that is not there is looked for anew by each import, on whichever thread
 def fast_matches() -> Callable[[str], Iterable[Match]] | None:
     """Return the search by google-re2, of the extra ``fast``, if it is installed."""
     try:

@@ -7,6 +7,7 @@ long as it takes, and takes over what processes that are gone have left behind.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import sys
@@ -246,8 +247,9 @@ class Spool:
         thread = threading.Thread(target=target, name=name, daemon=True)
         try:
             thread.start()
-        except RuntimeError as error:  # at shutdown: what is on disk waits for the next start
-            report("starting a thread of the spool", error)
+        except RuntimeError as error:
+            if "interpreter shutdown" not in text_of(error):  # then the close does without one
+                report("starting a thread of the spool", error)
             return None
         return thread
 
@@ -305,7 +307,7 @@ class Spool:
             self._changed.notify_all()
             delivering = self._thread is not None
         if not delivering:
-            self._end()
+            self._run()
         return self._await_close
 
     def _await_close(self) -> None:
@@ -446,7 +448,8 @@ class Spool:
         if batch.damaged:
             self._count_damage(batch, orphan)
         outcome = attempt(self.sink, batch.spans)
-        tried_enough = self._attempt >= _TRIES_BEFORE_ISOLATION
+        tries = self._attempt if orphan is None else orphan.tries
+        tried_enough = tries >= _TRIES_BEFORE_ISOLATION
         if outcome.error is not None and tried_enough and is_the_spans_fault(outcome.error):
             outcome = isolate(self.sink, batch.spans, outcome)
         if outcome.error is None:
@@ -457,7 +460,7 @@ class Spool:
 
     def _let_some_gather(self, batch: Batch) -> None:
         """After a small batch, wait a moment: the next one will be larger, and cheaper."""
-        if len(batch.spans) >= self._batch_size or self._orphans:
+        if len(batch.spans) >= self._batch_size or self._next_orphan() is not None:
             return
         if self._urgent.is_set():
             with self._changed:
@@ -469,14 +472,19 @@ class Spool:
     def _choose(self) -> tuple[Batch | None, Orphan | None]:
         """Take turns between this process's spans and those left behind."""
         self._turn += 1
-        if self._orphans and (self._turn % 2 or not self._mine.waiting):
-            orphan = self._orphans[0]
+        orphan = self._next_orphan()
+        if orphan is not None and (self._turn % 2 or not self._mine.waiting):
             batch = orphan.next(self._batch_size, self._batch_bytes)
             if batch is not None:
                 return batch, orphan
             self._orphans.remove(orphan)
             orphan.release()
         return self._next_of_own(), None
+
+    def _next_orphan(self) -> Orphan | None:
+        """Return the first orphan that need not wait; a close waits for none of them."""
+        now = time.monotonic() if self._deadline is None else math.inf
+        return next((orphan for orphan in self._orphans if orphan.not_before <= now), None)
 
     def _next_of_own(self) -> Batch | None:
         with self._changed:
@@ -545,8 +553,11 @@ class Spool:
         )
         with self._changed:
             if orphan is not None:
-                orphan.rewind()
-                self._orphans.append(self._orphans.pop(0))
+                orphan.put_back(self._retry.wait(orphan.tries, error))
+                self._orphans.remove(orphan)
+                self._orphans.append(orphan)
+                if self._deadline is None:
+                    return  # it may be for another place than our own spans, which need not wait
             else:
                 self._count_lost(0, self._mine.failed())
             wait = self._retry.wait(self._attempt, error)
@@ -567,9 +578,14 @@ class Spool:
 
     def _wait_for_work(self) -> None:
         with self._changed:
-            if not self._mine.waiting and self._deadline is None and not self._orphans:
-                idle = self._adopt_at - time.monotonic() if self._adopt_orphans else 3600.0
-                self._changed.wait(max(0.01, idle))
+            if self._mine.waiting or self._deadline is not None:
+                return
+            times = [orphan.not_before for orphan in self._orphans]
+            if self._adopt_orphans and len(times) < _ADOPTED_AT_ONCE:
+                times.append(self._adopt_at)
+            idle = min(times) - time.monotonic() if times else 3600.0
+            if idle > 0:
+                self._changed.wait(idle)
 
     def _adopt_if_due(self) -> None:
         now = time.monotonic()

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import attrs
 
-from trace_core import RetryLater, SinkError, after_fork
+from trace_core import RetryLater, SinkError, after_fork, no_fork
 from trace_mlflow_sink import _where
 from trace_mlflow_sink._bisect import Refused
 
@@ -165,7 +165,10 @@ class Client:
             Unavailable: It cannot be reached or failed.
             NotSupported: Its store cannot do that.
         """
-        import httpx
+        with no_fork():
+            import encodings.idna  # noqa: F401  # for looking up an address
+
+            import httpx
 
         try:
             answer = self._connection().request(
@@ -188,23 +191,27 @@ class Client:
 
     def _connection(self) -> httpx.Client:
         if self._http is None:
-            import httpx
-
-            found = Credentials.find(self._uri)
-            headers = {"User-Agent": "trace-mlflow-sink"}
-            auth = None
-            if found.username and found.password:
-                auth = httpx.BasicAuth(found.username, found.password)
-            elif found.token:
-                headers["Authorization"] = f"Bearer {found.token}"
-            self._http = httpx.Client(
-                auth=auth,
-                headers=headers,
-                timeout=self._timeout,
-                follow_redirects=True,
-                **_tls(os.environ),
-            )
+            with no_fork():  # a client imports what it is made of
+                self._http = self._connect()
         return self._http
+
+    def _connect(self) -> httpx.Client:
+        import httpx
+
+        found = Credentials.find(self._uri)
+        headers = {"User-Agent": "trace-mlflow-sink"}
+        auth = None
+        if found.username and found.password:
+            auth = httpx.BasicAuth(found.username, found.password)
+        elif found.token:
+            headers["Authorization"] = f"Bearer {found.token}"
+        return httpx.Client(
+            auth=auth,
+            headers=headers,
+            timeout=self._timeout,
+            follow_redirects=True,
+            **_tls(os.environ),
+        )
 
     def _check(self, answer: httpx.Response) -> None:
         """Raise what a status means for whoever sent the request."""

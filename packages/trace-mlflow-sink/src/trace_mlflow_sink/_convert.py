@@ -177,8 +177,8 @@ def mlflow_attributes(span: Span) -> dict[str, Value]:
         for key, value in span.attributes.items()
         if key not in _ELSEWHERE and not key.startswith(_keys.PRIVATE_PREFIX)
     }
-    found[_keys.SPAN_INPUTS] = span.inputs
-    found[_keys.SPAN_OUTPUTS] = span.outputs
+    found[_keys.SPAN_INPUTS] = _messages.shown(span.inputs)
+    found[_keys.SPAN_OUTPUTS] = _messages.shown(span.outputs)
     found[_keys.SPAN_TYPE] = span_type(span)
     if is_model_call(span):
         found.update(_model_call(span))

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trace_core import SinkError, Span, after_fork
+from trace_core import SinkError, Span, after_fork, no_fork
 from trace_mlflow_sink import _info, _store, _where
 from trace_mlflow_sink._bisect import Refused, by_trace
 
@@ -54,8 +54,9 @@ class ManagedWriter:
         Raises:
             SinkError: Not written; try again later.
         """
-        import mlflow  # noqa: F401  # the whole first: its parts import each other in circles
-        from mlflow.exceptions import MlflowException
+        with no_fork():
+            import mlflow  # noqa: F401  # the whole first: its parts import each other in circles
+            from mlflow.exceptions import MlflowException
 
         client = self._open()
         try:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from trace_core import Value
 from trace_mlflow_sink import _safe
 
 PREVIEW_CHARACTERS: Final = 1_000
+_CUT_OUT: Final = frozenset({"kind", "length", "sha256"})
 _Object = Mapping[str, Value]
 
 
@@ -121,6 +122,66 @@ def _text_of(content: Value) -> str | None:
         return content
     parts: Sequence[_Object] = as_objects(content)
     return next((str(p["text"]) for p in parts if p.get("text")), None)
+
+
+def shown(content: Value) -> Value:
+    """Return inputs or outputs such that MLflow's chat view shows all of them.
+
+    It shows what a model thought under another name than LiteLLM's, and no message of a
+    conversation in which it does not know one part: a picture, say, whose data was cut out.
+
+    Args:
+        content: The inputs or outputs of a call to a model.
+
+    Returns:
+        The very same if there is nothing to change.
+    """
+    data = as_object(content)
+    lists = {"messages": _message, "input": _message, "choices": _choice}
+    changed: dict[str, Value] = {}
+    for key, change in lists.items():
+        items = data.get(key)
+        if isinstance(items, (list, tuple)):
+            new = _changed(items, change)
+            changed.update({} if new is items else {key: tuple(new)})
+    return {**data, **changed} if changed else content
+
+
+def _changed(items: Sequence[Value], change: Callable[[_Object], _Object]) -> Sequence[Value]:
+    """Return what a function makes of the mappings in a sequence; itself if it changes none."""
+    new = tuple([change(item) if isinstance(item, Mapping) else item for item in items])
+    return items if all(a is b for a, b in zip(new, items, strict=True)) else new
+
+
+def _choice(choice: _Object) -> _Object:
+    message = choice.get("message")
+    if not isinstance(message, Mapping):
+        return choice
+    new = _message(message)
+    return choice if new is message else {**choice, "message": new}
+
+
+def _message(message: _Object) -> _Object:
+    changed: dict[str, Value] = {}
+    thought, parts = message.get("reasoning_content"), message.get("content")
+    if isinstance(thought, str) and not message.get("reasoning"):
+        changed["reasoning"] = thought
+    if isinstance(parts, (list, tuple)):
+        new = _changed(parts, _part)
+        changed.update({} if new is parts else {"content": tuple(new)})
+    return {**message, **changed} if changed else message
+
+
+def _part(part: _Object) -> _Object:
+    """Say in words what was cut out of a message, by `trace_core.limit_payloads`."""
+    inner = [value for one in part.values() for value in (one, *as_object(one).values())]
+    cut = next((v for v in inner if isinstance(v, Mapping) and v.keys() == _CUT_OUT), None)
+    if cut is None:
+        return part
+    return {
+        "type": "text",
+        "text": f"<{cut['kind']}: {cut['length']} characters, sha256 {cut['sha256']}>",
+    }
 
 
 def told_usage(outputs: Value) -> Mapping[str, Value] | None:

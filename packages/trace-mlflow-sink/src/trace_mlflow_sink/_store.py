@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from trace_core import SinkError, Span, after_fork, semconv
+from trace_core import SinkError, Span, after_fork, no_fork, semconv
 from trace_mlflow_sink import _convert, _dialects, _info, _keys, _where
 from trace_mlflow_sink._bisect import Refused, deliver
 
@@ -82,9 +82,10 @@ class StoreWriter:
         """
         # The whole first: its parts import each other in circles, and one that is entered from
         # here while the program imports the whole would break the program's own import.
-        import mlflow  # noqa: F401
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import OperationalError
+        with no_fork():
+            import mlflow  # noqa: F401
+            from mlflow.exceptions import MlflowException
+            from sqlalchemy.exc import OperationalError
 
         try:
             return self._write(self._open(), where, spans)
@@ -132,7 +133,8 @@ class StoreWriter:
 
     def _open(self) -> _Store:
         if self._store is None:
-            from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+            with no_fork():
+                from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
             make: Any = SqlAlchemyStore
             self._store = make(self._uri, str(self._folder / "mlruns"))
