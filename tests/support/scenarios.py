@@ -811,6 +811,41 @@ def custom_handler_calls_litellm(w: World) -> Any:
         litellm.custom_provider_map = before
 
 
+EMPTY_CHUNK = {"is_finished": False, "finish_reason": "", "usage": None, "index": 0}
+
+
+@case(
+    stream(
+        "abandoned",
+        model="mine/x",
+        usage=ANY,
+        cost=ANY,
+        text="Hello",
+        below=(stream("abandoned", usage=(8, 1, "estimated"), cost=..., text="Hello"),),
+    ),
+    since=(1, 65, 8),
+)
+def custom_handler_streams_litellm(w: World) -> Any:
+    """Broken off, the stream below is over too, though the handler has not let go of it."""
+    litellm = w.litellm
+    kept = w.kept = []  # type: ignore[attr-defined]
+
+    class Mine(litellm.CustomLLM):  # type: ignore[misc, name-defined]
+        def streaming(self, *args: Any, **kwargs: Any) -> Any:
+            kept.append(litellm.completion(GPT, MESSAGES, stream=True, **w.openai()))
+            return ({**EMPTY_CHUNK, "text": texts([chunk])} for chunk in kept[0])
+
+    before = list(litellm.custom_provider_map)
+    litellm.custom_provider_map = [{"provider": "mine", "custom_handler": Mine()}]
+    try:
+        for chunk in litellm.completion("mine/x", MESSAGES, stream=True):
+            if texts([chunk]):
+                return texts([chunk])
+    finally:
+        litellm.custom_provider_map = before
+    raise AssertionError("nothing came")
+
+
 # -- retries, fallbacks, batches ----------------------------------------------------------------
 
 

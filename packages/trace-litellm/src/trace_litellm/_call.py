@@ -144,6 +144,7 @@ class Call(Delegation):
     _source: Any = None
     _adopted: tuple[int, ...] = ()
     attempt: Call | None = None
+    below: tuple[Watch, ...] = ()
     tries = 0
     requests = 0
     resent: tuple[Event, ...] = ()
@@ -299,6 +300,7 @@ class Call(Delegation):
         self._stop_holding()
 
         def end(error: BaseException | None) -> None:
+            self._end_below(error)
             source, self._source = self._source, None
             self._told = {
                 **self._told,
@@ -312,7 +314,20 @@ class Call(Delegation):
         if most:
             deltas = ChunkEvents(self.span, deltas, most)
         self._watch = Watch(self.span, deltas, end, self._calls.on_error)
+        if self.above is not None:
+            self.above.below += (self._watch,)
         return StreamProxy(stream, self._watch, self._resume if self.parent else None)
+
+    def _end_below(self, error: BaseException | None) -> None:
+        """End the streams that this one was made of, such as the deployments' of a Router's.
+
+        Some releases keep them in a generator that nobody closes when the caller breaks off.
+        An error on its way to the caller is not theirs: what failed below has ended already.
+        """
+        own = str(self.span.attributes[semconv.STREAM_ENDING])
+        below, self.below = self.below, ()
+        for watch in below:
+            watch.end(own if error is None else "abandoned")
 
     def _resume(self) -> Callable[[], None]:
         """Be the call around again, while a stream of the Router's falls back."""
