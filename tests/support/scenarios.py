@@ -418,9 +418,13 @@ def stream_aclose(w: World) -> Any:
     return asyncio.run(main())
 
 
+FOR_EVER = 600.0
+"""Seconds that outlast any test: what is cancelled must not be over before, however busy it is."""
+
+
 @case(
     stream("cancelled", error="cancelled", usage=(8, 2, "estimated"), cost=..., text="Hello from"),
-    script=Scenario(stall_after=2, stall_seconds=5),
+    script=Scenario(stall_after=2, stall_seconds=FOR_EVER),
 )
 def stream_cancelled(w: World) -> Any:
     async def main() -> str:
@@ -627,7 +631,7 @@ def stream_timeout_async(w: World) -> Any:
 
 @case(
     stream("cancelled", error="cancelled", usage=None, cost=None, text=None),
-    script=Scenario(first_chunk_delay=5),
+    script=Scenario(first_chunk_delay=FOR_EVER),
 )
 def stream_cancelled_before_anything_came(w: World) -> Any:
     async def main() -> str:
@@ -699,7 +703,7 @@ def error_timeout(w: World) -> Any:
     ).__name__
 
 
-@case(failing("cancelled"), script=Scenario(first_chunk_delay=5))
+@case(failing("cancelled"), script=Scenario(first_chunk_delay=FOR_EVER))
 def error_cancelled(w: World) -> Any:
     async def main() -> str:
         call = w.litellm.acompletion(GPT, MESSAGES, **w.openai())
@@ -1424,7 +1428,7 @@ def messages_stream_thinking_and_tools(w: World) -> Any:
         text="Hello",
         attributes={"trace.stream.ending": "cancelled"},
     ),
-    script=Scenario(split_bytes=37, stall_after=2, stall_seconds=6),
+    script=Scenario(split_bytes=37, stall_after=2, stall_seconds=FOR_EVER),
     since=(1, 80, 17),
     needs=PROXY,
 )
