@@ -1591,6 +1591,17 @@ def bare(w: World) -> dict[str, Any]:
     return {"api_base": w.lane.openai_base, "api_key": KEY}
 
 
+@case(other("realtime.calls openai/gpt-realtime", "LLM", cost=ANY), since=(1, 106, 2))
+def realtime_call(w: World) -> Any:
+    call = w.litellm.arealtime_calls(
+        model="openai/gpt-realtime",
+        openai_ephemeral_key=KEY,
+        sdp_body=b"v=0\r\n",
+        api_base=w.lane.url,
+    )
+    return asyncio.run(call).content
+
+
 RERANKED = other("rerank cohere/rerank-v3.5", "RERANKER", cost=ANY, text="0.875")
 
 
