@@ -591,7 +591,7 @@ def stream_cut_at_once(w: World) -> Any:
     return type(raised(read)).__name__
 
 
-@case(unread(ANY), script=Scenario(cut_after=0))
+@case(unread(ANY), script=Scenario(cut_after=0), since=(1, 95, 1))
 def stream_cut_at_once_async(w: World) -> Any:
     return asyncio.run(_read(w))
 
