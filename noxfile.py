@@ -243,7 +243,7 @@ def tests(session: nox.Session) -> None:
     proxy = "[proxy]" if session.python == NEWEST else ""
     _install(
         session,
-        *("test", "compat", "browser", "nats"),
+        *("test", "compat", "browser", "nats", "proxy"),
         extra="[mlflow]",
         litellm=f"{proxy}=={NEWEST_LITELLM}",
     )
@@ -339,7 +339,7 @@ def compat_report(session: nox.Session) -> None:
 @nox.session(python=[NEWEST], requires=["build"])
 def proxy(session: nox.Session) -> None:
     """Run the LiteLLM proxy under ``trace-litellm run`` and call it over HTTP."""
-    _install(session, "test", litellm=f"[proxy]=={NEWEST_LITELLM}")
+    _install(session, "test", "proxy", litellm=f"[proxy]=={NEWEST_LITELLM}")
     _pytest(session, "tests/proxy", "packages/trace-litellm/tests/test_run.py")
 
 

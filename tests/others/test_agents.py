@@ -6,6 +6,7 @@ LiteLLM's modules for them are imported after tracing was turned on, as most pro
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import sys
@@ -170,6 +171,8 @@ server = Server("weather")
 @server.tool()
 def weather(city: str) -> str:
     "Tell the weather in a city"
+    if city == "Atlantis":
+        raise ValueError("no such city")
     return f"it rains in {city}"
 
 server.run("stdio")
@@ -183,19 +186,12 @@ server.run("stdio")
 def test_a_tool_of_an_mcp_server(sink: MemorySink) -> None:
     """The list of tools and the call of one are spans; the call has what went in and came out."""
     pytest.importorskip("mcp")
-    from litellm import experimental_mcp_client
-
-    asked = {
-        "id": "call_1",
-        "type": "function",
-        "function": {"name": "weather", "arguments": '{"city": "Paris"}'},
-    }
+    from litellm.experimental_mcp_client import call_openai_tool, load_mcp_tools
 
     async def main() -> Any:
         async with tools() as session:
-            listed = await experimental_mcp_client.load_mcp_tools(session, format="openai")
-            result = await experimental_mcp_client.call_openai_tool(session, asked)
-            return listed, result
+            listed = await load_mcp_tools(session, format="openai")
+            return listed, await call_openai_tool(session, weather_in("Paris"))
 
     listed, result = asyncio.run(main())
     assert [tool["function"]["name"] for tool in listed] == ["weather"]
@@ -206,6 +202,29 @@ def test_a_tool_of_an_mcp_server(sink: MemorySink) -> None:
     assert (call.name, call.kind.value) == ("mcp.call_tool", "TOOL")
     assert "Paris" in str(call.inputs)
     assert "it rains in Paris" in str(call.outputs)
+
+
+def weather_in(city: str) -> Any:
+    """What a model asks for that wants to know the weather."""
+    asked = {"name": "weather", "arguments": json.dumps({"city": city})}
+    return {"id": "call_1", "type": "function", "function": asked}
+
+
+def test_a_tool_that_fails(sink: MemorySink) -> None:
+    """Nothing is raised: the server's answer says so, and the span."""
+    pytest.importorskip("mcp")
+    from litellm.experimental_mcp_client import call_openai_tool
+
+    async def main() -> None:
+        async with tools() as session:
+            await call_openai_tool(session, weather_in("Atlantis"))
+
+    asyncio.run(main())
+    span = only(sink)
+    assert span.status.code is StatusCode.ERROR
+    assert "weather" in str(span.status.description)
+    assert span.attributes["error.type"] == "tool_error"
+    assert span.attributes["trace.error.category"] == "tool"
 
 
 def only(sink: MemorySink) -> Span:

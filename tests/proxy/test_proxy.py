@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import signal
-import socket
-import subprocess
-import sysconfig
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support import litellm_proxy
 from support.provider import TEXT, Provider, Scenario
 
-EXTRA = ("apscheduler", "backoff", "fastapi", "orjson", "uvicorn")
-MISSING = [name for name in ("litellm", "openai", *EXTRA) if find_spec(name) is None]
-pytestmark = [
-    pytest.mark.skipif(
-        bool(MISSING), reason=f"litellm[proxy] is not installed: no {', '.join(MISSING)}"
-    ),
-    pytest.mark.skipif(os.name == "nt", reason="the proxy is ended by a signal"),
-]
+pytestmark = litellm_proxy.NEEDS_PROXY
 
 PROVIDER_KEY = "sk-PLANTED0123456789abcdefghijklmnop"
 MASTER_KEY = "sk-MASTER0123456789abcdefghijklmnop"
@@ -175,69 +159,24 @@ def configuration(provider: Provider) -> dict[str, Any]:
     }
 
 
-def free_port() -> int:
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@contextlib.contextmanager
-def proxy(folder: Path, provider: Provider) -> Iterator[str]:
-    """Run the proxy as a user would; end it by the signal that a service manager sends."""
-    (folder / "my_auth.py").write_text(AUTH)
-    (folder / "config.yaml").write_text(json.dumps(configuration(provider)))  # JSON is YAML
-    port = free_port()
-    scripts = Path(sysconfig.get_path("scripts"))
-    command = [scripts / "trace-litellm", "run", "--sink", "jsonl:spans.jsonl", "--service", "gate"]
-    command += ["--", scripts / "litellm", "--config", "config.yaml"]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("TRACE_", "OTEL_"))}
-    environment = {**kept, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        wait_for(process, f"{url}/health/liveliness", folder / "log")
-        yield url
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def wait_for(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline = time.monotonic() + 180
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=10):
-            return
-        if process.poll() is not None:
-            break
-        time.sleep(0.2)
-    pytest.fail(f"the proxy did not start:\n{log.read_text()[-4000:]}")
-
-
 @pytest.fixture(scope="module")
 def spans(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Make every call, end the proxy, and read what is left behind."""
     import openai
 
     folder = tmp_path_factory.mktemp("proxy")
-    with proxy(folder, provider) as url:
+    (folder / "my_auth.py").write_text(AUTH)
+    with litellm_proxy.running(folder, configuration(provider)) as url:
         for call, seen in CALLS.items():
             key = TEAM_KEY if call is as_team else MASTER_KEY
             with openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0) as client:
                 assert call(client) == seen
-    return [json.loads(line) for line in (folder / "spans.jsonl").read_text().splitlines()]
+    return litellm_proxy.spans_in(folder)
 
 
 def of(spans: list[dict[str, Any]], call: Callable[[Any], Any]) -> list[dict[str, Any]]:
     """The spans of one client's call, from the top."""
-    mine = [span for span in spans if span["attributes"].get("user.id") == call.__name__]
-    return sorted(mine, key=lambda span: span["start_ns"])
+    return [span for span in spans if span["attributes"].get("user.id") == call.__name__]
 
 
 NAMES = {

@@ -564,6 +564,10 @@ def _transcription(call: _Call) -> JSON:
     return _with_usage(body, _media_usage(call, type="tokens", **details))
 
 
+def _session_description(_call: _Call) -> bytes:
+    return b"v=0\r\n"
+
+
 def _rerank(call: _Call) -> JSON:
     """Answer as Cohere and Jina do at once; each reads what it knows."""
     documents = call.body.get("documents") or []
@@ -817,6 +821,7 @@ _ROUTES: Final = (
     _Route("/images/edits", _images),
     _Route("/audio/speech", _speech),
     _Route("/audio/transcriptions", _transcription),
+    _Route("/realtime/calls", _session_description),
     _Route("/rerank", _rerank),
     _Route("/assistants", _list),
     _Route("/threads", _thread),

@@ -13,6 +13,7 @@ import pytest
 from support.provider import Provider
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # importing LiteLLM asks the network otherwise
+os.environ["LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS"] = "True"  # else the first call of messages does
 os.environ["LITELLM_LOG"] = "CRITICAL"
 
 _found = find_spec("litellm")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from trace_core import TokenUsage, UsageSource, snapshot
 from trace_litellm import _requests, _responses
 from trace_litellm._deltas import merge_anthropic, merge_google, sse_data
-from trace_litellm._errors import category
+from trace_litellm._errors import Failure, category
 from trace_litellm._secrets import REDACTED, is_secret, without_secrets
 
 SECRET = "sk-PLANTED0123456789"
@@ -185,3 +185,24 @@ def test_category_of_the_nearest_ancestor() -> None:
     assert category(Mine()) == "rate_limit"
     assert category(KeyError()) == "other"
     assert category(TimeoutError()) == "timeout"
+
+
+@pytest.mark.parametrize("name", ["is_error", "isError"])
+def test_a_tools_failure_is_in_its_answer(name: str) -> None:
+    """MCP's SDK spells it in two ways; the text of the answer says what it is."""
+    failure = _responses.FAMILIES["tool"].failure
+    parts = ({"type": "text", "text": "no such city"}, {"type": "image", "data": "..."})
+    assert failure({name: True, "content": parts}) == Failure("no such city", "tool_error", "tool")
+    assert failure({name: True}) == Failure("the tool failed", "tool_error", "tool")
+    assert failure({name: False, "content": parts}) is None
+    assert failure("it rains") is None
+
+
+@pytest.mark.parametrize("family", ["session", "router"])
+def test_an_exception_that_is_returned_is_a_failure(family: str) -> None:
+    """LiteLLM returns what ended a websocket, and its Router hands that on."""
+    reader = _responses.FAMILIES[family]
+    returned = _responses.response_outputs(reader.outputs(TimeoutError("too late")))
+    assert reader.failure(returned) == Failure("too late", "TimeoutError", "timeout")
+    assert reader.failure(_responses.response_outputs(reader.outputs({"answer": 1}))) is None
+    assert reader.failure(None) is None

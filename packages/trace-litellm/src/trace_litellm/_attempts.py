@@ -1,17 +1,18 @@
-"""Hooks on what LiteLLM and the SDKs below it do around calls: retries, threads, cool-downs."""
+"""Hooks on what happens around LiteLLM's calls: retries, threads, cool-downs, closed sockets."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
 from types import FunctionType
-from typing import Any
+from typing import Any, Final
 
 from trace_core import Value, capture_context, semconv, snapshot
 from trace_litellm import _targets
-from trace_litellm._around import around_here
+from trace_litellm._around import around_here, call_around
 from trace_litellm._call import Call
 from trace_litellm._calls import Calls
+from trace_litellm._errors import Failure
 from trace_litellm._patch import Hook, Original
 
 COOLDOWN_EVENT = "litellm.router.cooldown"
@@ -29,6 +30,7 @@ def hooks_of(calls: Calls) -> dict[FunctionType, Hook]:
         *((place, noticing_retries) for place in _targets.RETRIES),
         *((place, noticing_sdk_retries) for place in _targets.SDK_RETRIES),
         *((place, noticing_cooldowns) for place in _targets.COOLDOWNS),
+        (_targets.CLOSE_SESSION, noticing_closed_sessions),
     ]
     found = [(_targets.find_plain(place), make) for place, make in wanted]
     return {function: make(calls) for function, make in found if function is not None}
@@ -166,3 +168,35 @@ def _note_cooldown(call: Call, details: dict[str, Any]) -> None:
             semconv.HTTP_RESPONSE_STATUS_CODE: snapshot(details.get("exception_status")),
         },
     )
+
+
+_NORMAL_CLOSURE: Final = 1000
+_CLOSE_CATEGORIES: Final = {1008: "permission", 1013: "rate_limit"}
+"""What LiteLLM closes a client's socket with where the provider answers 401 or 403, and 429."""
+
+
+def noticing_closed_sessions(calls: Calls) -> Hook:
+    """Make the hook that notes on a session's span with what its client's socket is closed.
+
+    Args:
+        calls: Knows the open calls.
+    """
+
+    def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        around = call_around.get()
+        if around is not None and around.family == "session":
+            try:
+                _note_closing(calls.open.get(around.id), *args[1:], **kwargs)
+            except Exception as trouble:
+                calls.on_error("noting the end of a session", trouble)
+        return original(*args, **kwargs)
+
+    return hook
+
+
+def _note_closing(
+    call: Call | None, code: int = _NORMAL_CLOSURE, reason: str | None = None
+) -> None:
+    if call is not None and code != _NORMAL_CLOSURE:
+        category = _CLOSE_CATEGORIES.get(code, "connection")
+        call.told_failed(Failure(reason or f"closed with {code}", str(code), category))

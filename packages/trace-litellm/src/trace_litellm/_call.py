@@ -27,7 +27,7 @@ from trace_core import (
 from trace_litellm import _requests, _responses
 from trace_litellm._around import Around, call_around, new_call_id
 from trace_litellm._deltas import Deltas
-from trace_litellm._errors import error_attributes
+from trace_litellm._errors import Failure, error_attributes
 from trace_litellm._pricing import Priced, cost_of, estimated_usage
 from trace_litellm._streams import ChunkEvents, StreamProxy, Watch, is_stream
 from trace_litellm._targets import Target
@@ -144,6 +144,7 @@ class Call(Delegation):
     _source: Any = None
     _adopted: tuple[int, ...] = ()
     attempt: Call | None = None
+    below: tuple[Watch, ...] = ()
     tries = 0
     requests = 0
     resent: tuple[Event, ...] = ()
@@ -299,6 +300,7 @@ class Call(Delegation):
         self._stop_holding()
 
         def end(error: BaseException | None) -> None:
+            self._end_below(error)
             source, self._source = self._source, None
             self._told = {
                 **self._told,
@@ -312,7 +314,20 @@ class Call(Delegation):
         if most:
             deltas = ChunkEvents(self.span, deltas, most)
         self._watch = Watch(self.span, deltas, end, self._calls.on_error)
+        if self.above is not None:
+            self.above.below += (self._watch,)
         return StreamProxy(stream, self._watch, self._resume if self.parent else None)
+
+    def _end_below(self, error: BaseException | None) -> None:
+        """End the streams that this one was made of, such as the deployments' of a Router's.
+
+        Some releases keep them in a generator that nobody closes when the caller breaks off.
+        An error on its way to the caller is not theirs: what failed below has ended already.
+        """
+        own = str(self.span.attributes[semconv.STREAM_ENDING])
+        below, self.below = self.below, ()
+        for watch in below:
+            watch.end(own if error is None else "abandoned")
 
     def _resume(self) -> Callable[[], None]:
         """Be the call around again, while a stream of the Router's falls back."""
@@ -338,6 +353,13 @@ class Call(Delegation):
         for one in self._adopted:
             self._calls.adopting.pop(one, None)
 
+    def told_failed(self, failure: Failure) -> None:
+        """Take notice of a failure that LiteLLM does not raise; those above failed with it."""
+        self.span.status = failure.status
+        self._error = failure.attributes
+        if self.above is not None:
+            self.above.told_failed(failure)
+
     # On the sink's thread, over copies alone.
 
     def _complete(self, span: Span) -> Span:
@@ -345,6 +367,7 @@ class Call(Delegation):
         told = self._told = _responses.told(self._told)
         deltas = self._deltas
         outputs = _responses.response_outputs(span.outputs) if deltas is None else deltas.outputs()
+        span = self._judge(span, outputs)
         found = self._attributes(told, outputs, failed=span.status.code is StatusCode.ERROR)
         found.update(span.attributes)
         usage, cost = None, None
@@ -363,6 +386,14 @@ class Call(Delegation):
             attributes={name: value for name, value in found.items() if value is not None},
             events=(*self.resent, *span.events),
         )
+
+    def _judge(self, span: Span, outputs: Value) -> Span:
+        """Mark a span as failed where the failure was returned."""
+        failure = _responses.FAMILIES[self._target.family].failure(outputs)
+        if failure is None:
+            return span
+        self._error = failure.attributes
+        return attrs.evolve(span, status=failure.status)
 
     def _attributes(
         self, told: Mapping[str, Value], outputs: Value, *, failed: bool

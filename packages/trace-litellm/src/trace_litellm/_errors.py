@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from trace_core import Value, semconv
+import attrs
+
+from trace_core import Status, StatusCode, Value, semconv
 
 _CATEGORIES: Final = {
     "MidStreamFallbackError": "mid_stream",
@@ -54,6 +56,31 @@ _STATUSES: Final = {
 _FIRST_SERVER_ERROR: Final = 500
 
 
+@attrs.frozen
+class Failure:
+    """A failure that LiteLLM does not raise.
+
+    Args:
+        text: What it says.
+        kind: ``error.type``.
+        category: As `category` has them.
+    """
+
+    text: str
+    kind: str
+    category: str
+
+    @property
+    def status(self) -> Status:
+        """What the span's status is."""
+        return Status(StatusCode.ERROR, self.text)
+
+    @property
+    def attributes(self) -> dict[str, Value]:
+        """What the span tells of it."""
+        return {semconv.ERROR_TYPE: self.kind, semconv.ERROR_CATEGORY: self.category}
+
+
 def category(error: BaseException) -> str:
     """Sort an exception into one of a few kinds.
 
@@ -63,7 +90,8 @@ def category(error: BaseException) -> str:
     Returns:
         rate_limit, context_window, content_policy, authentication, permission, not_found,
         timeout, cancelled, mid_stream, budget, guardrail, unsupported_parameter,
-        invalid_request, unavailable, provider, invalid_response, connection or other.
+        invalid_request, unavailable, provider, invalid_response, connection or other. Beside
+        these there is tool: one that failed and said so in its answer.
     """
     if isinstance(error, (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt)):
         return "cancelled"

@@ -66,7 +66,7 @@ class Instrumentation:
         if not self.active:  # turned off while the module was on its way
             return
         try:
-            hooks = _target_hooks(self._calls, self._patched, module)
+            hooks = _hooks(self._calls, self._patched, module)
             self._swaps += swap_all(hooks)
             self._patched |= hooks.keys()
         except Exception as error:
@@ -117,13 +117,15 @@ def _check_no_trojan() -> None:
         raise UnsupportedLiteLLM(f"{left_behind} was left behind by a trojaned LiteLLM: remove it")
 
 
-def _hooks(calls: Calls, patched: Container[FunctionType]) -> dict[FunctionType, Hook]:
-    hooks = _target_hooks(calls, patched) | hooks_of(calls)
+def _hooks(
+    calls: Calls, patched: Container[FunctionType], module: str | None = None
+) -> dict[FunctionType, Hook]:
+    hooks = _target_hooks(calls, patched, module) | hooks_of(calls)
     return {function: hook for function, hook in hooks.items() if function not in patched}
 
 
 def _target_hooks(
-    calls: Calls, patched: Container[FunctionType], module: str | None = None
+    calls: Calls, patched: Container[FunctionType], module: str | None
 ) -> dict[FunctionType, Hook]:
     return {
         function: calls.around(found, is_async=inspect.iscoroutinefunction(function))

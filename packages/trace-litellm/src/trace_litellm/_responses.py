@@ -25,6 +25,7 @@ from trace_litellm._deltas import (
     merge_anthropic,
     merge_google,
 )
+from trace_litellm._errors import Failure, category
 
 CALL_ID: Final = "litellm.call_id"
 PROVIDER: Final = "litellm.provider"
@@ -77,10 +78,12 @@ class Family:
     Args:
         outputs: Copies a response.
         deltas: Makes, for a stream, what adds it up.
+        failure: Tells, on the sink's thread, of a failure that was returned and not raised.
     """
 
     outputs: Callable[[Any], Any]
     deltas: Callable[[Any], Deltas]
+    failure: Callable[[Value], Failure | None] = lambda _: None
 
 
 def _response(result: Any) -> Any:
@@ -130,6 +133,34 @@ def _speech(result: Any) -> Value:
     }
 
 
+def _session(result: Any) -> Any:
+    """Copy what a session of the proxy's returns: nothing, or the exception that it ended with."""
+    if not isinstance(result, BaseException):
+        return _response(result)
+    kind = type(result).__name__
+    return {"exception": {"text": str(result), "kind": kind, "category": category(result)}}
+
+
+def _session_failure(outputs: Value) -> Failure | None:
+    error = outputs.get("exception") if isinstance(outputs, Mapping) else None
+    if not isinstance(error, Mapping):
+        return None
+    return Failure(*(str(error.get(field.name)) for field in attrs.fields(Failure)))
+
+
+def _tool_failure(outputs: Value) -> Failure | None:
+    """Read a tool's own word for it; MCP's SDK spells it in two ways, depending on its release."""
+    if not isinstance(outputs, Mapping):
+        return None
+    if outputs.get("is_error") is not True and outputs.get("isError") is not True:
+        return None
+    content = outputs.get("content")
+    parts = content if isinstance(content, tuple) else ()
+    texts = (part.get("text") for part in parts if isinstance(part, Mapping))
+    text = " ".join(text for text in texts if isinstance(text, str))
+    return Failure(text or "the tool failed", "tool_error", "tool")
+
+
 def _any_deltas(stream: Any) -> Deltas:
     """Choose by the stream's own class where the function does not tell."""
     names = {cls.__name__ for cls in stream.__class__.__mro__}
@@ -150,9 +181,11 @@ FAMILIES: Final[Mapping[str, Family]] = {
     "google": Family(_response, lambda _: SseDeltas(merge_google)),
     "messages": Family(_response, lambda _: SseDeltas(merge_anthropic)),
     "responses": Family(_response, lambda _: EventDeltas()),
-    "router": Family(_response, _any_deltas),
+    "router": Family(_session, _any_deltas, _session_failure),
+    "session": Family(_session, lambda _: NoDeltas(), _session_failure),
     "speech": Family(_speech, lambda _: NoDeltas()),
     "text": Family(_response, lambda _: TextDeltas()),
+    "tool": Family(_response, lambda _: NoDeltas(), _tool_failure),
 }
 
 

@@ -124,8 +124,8 @@ def _plain(place: str, family: str, kind: SpanKind, operation: str, **more: Any)
 
 
 def _lone(name: str, *places: str, kind: SpanKind, operation: str, **more: Any) -> Target:
-    """Name a function that has no twin, and no reader of its own."""
-    return Target(name, places, "any", kind, operation, **more)
+    """Name a function that has no twin."""
+    return Target(name, places, more.pop("family", "any"), kind, operation, **more)
 
 
 _LLM, _TOOL, _AGENT = SpanKind.LLM, SpanKind.TOOL, SpanKind.AGENT
@@ -202,10 +202,10 @@ TARGETS: Final[tuple[Target, ...]] = (
         for name in ("acreate_sandbox", "arun_code", "adelete_sandbox", "acode_interpreter_tool")
     ),
     # sessions of the proxy's, each one span from its opening to its end
-    _lone("realtime", f"{_REALTIME}:_arealtime", kind=_LLM, operation="chat"),
+    _lone("realtime", f"{_REALTIME}:_arealtime", kind=_LLM, operation="chat", family="session"),
     _lone("realtime.calls", f"{_REALTIME}:arealtime_calls", kind=_LLM, operation="chat"),
     _lone("responses.websocket", "litellm.responses.main:_aresponses_websocket", kind=_LLM,
-        operation="chat"),
+        operation="chat", family="session"),
     # agents and tools elsewhere
     _lone("a2a.send_message", f"{_A2A}:asend_message", kind=_AGENT, operation="invoke_agent",
         parent=True),
@@ -214,9 +214,9 @@ TARGETS: Final[tuple[Target, ...]] = (
     _lone("a2a.send_message_streaming", f"{_A2A}:asend_message_streaming", kind=_AGENT,
         operation="invoke_agent", parent=True, shape=Shape.STREAM),
     _lone("mcp.gateway", *_in(_GATEWAY, "call_mcp_tool"), kind=_TOOL, operation="execute_tool",
-        parent=True),
-    _plain(f"{_MCP}:MCPClient.call_tool", "any", _TOOL, "execute_tool", title="mcp.call_tool"),
-    _plain(f"{_MCP_TOOLS}:call_openai_tool", "any", _TOOL, "execute_tool", title="mcp.call_tool"),
+        family="tool", parent=True),
+    _plain(f"{_MCP}:MCPClient.call_tool", "tool", _TOOL, "execute_tool", title="mcp.call_tool"),
+    _plain(f"{_MCP_TOOLS}:call_openai_tool", "tool", _TOOL, "execute_tool", title="mcp.call_tool"),
     _plain(f"{_MCP_TOOLS}:load_mcp_tools", "any", SpanKind.INTERNAL, "list_tools",
         title="mcp.list_tools"),
     # what calls those several times
@@ -274,11 +274,14 @@ TARGETS: Final[tuple[Target, ...]] = (
         "delete_run"),
 )  # fmt: skip
 
-LATE: Final = frozenset({_A2A, _MCP, _MCP_TOOLS, *_GATEWAY})
+_WEBSOCKETS: Final = "starlette.websockets"
+LATE: Final = frozenset({_A2A, _MCP, _MCP_TOOLS, *_GATEWAY, _WEBSOCKETS})
 """Modules that few programs need and that take long to import, or want other packages.
 
 What is in them is patched where the program has imported them, or when it does.
 """
+CLOSE_SESSION: Final = f"{_WEBSOCKETS}:WebSocket.close"
+"""How the proxy's sessions tell their client that they have failed; they raise nothing."""
 PRE_CALL: Final = "litellm.litellm_core_utils.litellm_logging:Logging.pre_call"
 """Called before every request to a provider, with the endpoint and the headers."""
 RUN_ASYNC: Final = "litellm.litellm_core_utils.asyncify:run_async_function"
