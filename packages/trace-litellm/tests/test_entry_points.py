@@ -26,6 +26,7 @@ NOT_BY_US = {
     "litellm.containers.endpoint_factory:create_sync_endpoint_function.<locals>.endpoint_func": MADE_HERE,
     "litellm.realtime_api.main:acreate_realtime_client_secret": A_CREDENTIAL,
     "litellm.realtime_api.main:acreate_realtime_transcription_session": A_CREDENTIAL,
+    "litellm.realtime_api.main:acreate_realtime_translation_client_secret": A_CREDENTIAL,
 }
 """Functions under ``@client`` that are not traced."""
 
@@ -39,6 +40,7 @@ NOT_BY_NAME = {
     "acompletion_with_retries": A_RETRY,
     "acreate_realtime_client_secret": A_CREDENTIAL,
     "acreate_realtime_transcription_session": A_CREDENTIAL,
+    "acreate_realtime_translation_client_secret": A_CREDENTIAL,
     "ahealth_check": TRACED_BELOW,
     "ahealth_check_wildcard_models": TRACED_BELOW,
     "aresponses_api_with_mcp": SERVES,
@@ -46,6 +48,7 @@ NOT_BY_NAME = {
     "async_completion_with_fallbacks": SERVES,
     "async_mock_completion_streaming_obj": NO_PROVIDER,
     "batches_async_logging": NO_PROVIDER,
+    "bill_first_round_on_failure": NO_PROVIDER,
     "close_litellm_async_clients": NO_PROVIDER,
     "maybe_run_chat_completion_agentic_loop": SERVES,
     "realtime_health_check": "opens a socket and closes it",

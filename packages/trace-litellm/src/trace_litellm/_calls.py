@@ -101,6 +101,8 @@ class Calls:
         kwargs: dict[str, Any],
         around: Around | None,
     ) -> Call:
+        if found.target.request is not None:
+            args, kwargs = (), dict(_argument(found.target.request, found, args, kwargs))
         above = self.open.get(around.id) if around is not None else None
         if above is None and self.adopting:
             above = self.adopting.get(id(_argument("messages", found, args, kwargs)))

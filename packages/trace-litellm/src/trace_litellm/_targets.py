@@ -55,6 +55,7 @@ class Target:
         parent: Whether its spans hold others and have no content and no cost of their own.
         core: Whether LiteLLM without it is one we do not know.
         takes_id: Whether it takes a call's id, as it takes any keyword; found out when looked up.
+        request: The parameter that holds the caller's parameters in a mapping, if one does.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Target:
     parent: bool = False
     core: bool = False
     takes_id: bool = True
+    request: str | None = None
 
 
 def _both(
@@ -102,17 +104,18 @@ def _rest(module: str, *names: str) -> tuple[Target, ...]:
     )
 
 
-def _router(*names: str) -> tuple[Target, ...]:
+def _router(place: str, *names: str, request: str | None = None) -> tuple[Target, ...]:
     """Name methods of the Router; their calls to providers are spans below theirs."""
     return tuple(
         Target(
             "router",
-            (f"litellm.router:Router.{name}",),
+            (f"{place}.{name}",),
             "router",
             SpanKind.CHAIN,
             "router",
             shape=Shape.PLAIN,
             parent=True,
+            request=request,
         )
         for name in names
     )
@@ -128,21 +131,31 @@ def _lone(name: str, *places: str, kind: SpanKind, operation: str, **more: Any) 
     return Target(name, places, more.pop("family", "any"), kind, operation, **more)
 
 
+def _within(packages: Sequence[str], name: str) -> tuple[str, ...]:
+    return tuple(f"{package}.{name}" for package in packages)
+
+
 _LLM, _TOOL, _AGENT = SpanKind.LLM, SpanKind.TOOL, SpanKind.AGENT
 _MAIN = "litellm.main"
 _MESSAGES = (
     "litellm.messages.dispatch",
+    "litellm.llms.anthropic.messages.native.handler",
     "litellm.llms.anthropic.experimental_pass_through.messages.handler",
     "litellm.llms.anthropic.pass_through.messages.handler",
 )
 _IMAGES = (_MAIN, "litellm.images.main")
+_ROUTER_CORE = "litellm.router_rust.core"
+_ROUTER_ENDPOINTS = "litellm.router_rust.invoke.endpoints"
 _REALTIME = "litellm.realtime_api.main"
 _ASSISTANTS = "litellm.assistants.main"
 _SANDBOX = "litellm.sandbox.main"
 _A2A = "litellm.a2a_protocol.main"
-_MCP, _MCP_TOOLS = (f"litellm.experimental_mcp_client.{name}" for name in ("client", "tools"))
-_GATEWAY = tuple(
-    f"litellm.proxy._experimental.mcp_server.{name}" for name in ("server", "operations")
+_MCP_CLIENTS = ("litellm.mcp_client", "litellm.experimental_mcp_client")
+_MCP, _MCP_TOOLS = (_within(_MCP_CLIENTS, name) for name in ("client", "tools"))
+_GATEWAY = (
+    "litellm.proxy.mcp_server.operations",
+    "litellm.proxy._experimental.mcp_server.operations",
+    "litellm.proxy._experimental.mcp_server.server",
 )
 
 TARGETS: Final[tuple[Target, ...]] = (
@@ -192,6 +205,7 @@ TARGETS: Final[tuple[Target, ...]] = (
     *_both("ingest", ("litellm.rag.main",), "any", SpanKind.CHAIN, "ingest", title="rag.ingest",
         parent=True),
     *_both("decisions", ("litellm.decisions.main",), "any", _LLM, "decisions"),
+    *_both("extraction", ("litellm.extraction.main",), "any", _LLM, "extraction"),
     *_both("systemone", ("litellm.systemone.main",), "any", _LLM, "systemone"),
     Target("passthrough", ("litellm.passthrough.main:llm_passthrough_route",), "any", _LLM,
         "passthrough"),
@@ -204,6 +218,8 @@ TARGETS: Final[tuple[Target, ...]] = (
     # sessions of the proxy's, each one span from its opening to its end
     _lone("realtime", f"{_REALTIME}:_arealtime", kind=_LLM, operation="chat", family="session"),
     _lone("realtime.calls", f"{_REALTIME}:arealtime_calls", kind=_LLM, operation="chat"),
+    _lone("realtime.calls", f"{_REALTIME}:arealtime_translation_calls", kind=_LLM,
+        operation="chat"),
     _lone("responses.websocket", "litellm.responses.main:_aresponses_websocket", kind=_LLM,
         operation="chat", family="session"),
     # agents and tools elsewhere
@@ -215,10 +231,13 @@ TARGETS: Final[tuple[Target, ...]] = (
         operation="invoke_agent", parent=True, shape=Shape.STREAM),
     _lone("mcp.gateway", *_in(_GATEWAY, "call_mcp_tool"), kind=_TOOL, operation="execute_tool",
         family="tool", parent=True),
-    _plain(f"{_MCP}:MCPClient.call_tool", "tool", _TOOL, "execute_tool", title="mcp.call_tool"),
-    _plain(f"{_MCP_TOOLS}:call_openai_tool", "tool", _TOOL, "execute_tool", title="mcp.call_tool"),
-    _plain(f"{_MCP_TOOLS}:load_mcp_tools", "any", SpanKind.INTERNAL, "list_tools",
-        title="mcp.list_tools"),
+    *(
+        _lone("mcp.call_tool", *places, kind=_TOOL, operation="execute_tool", family="tool",
+            shape=Shape.PLAIN)
+        for places in (_in(_MCP, "MCPClient.call_tool"), _in(_MCP_TOOLS, "call_openai_tool"))
+    ),
+    _lone("mcp.list_tools", *_in(_MCP_TOOLS, "load_mcp_tools"), kind=SpanKind.INTERNAL,
+        operation="list_tools", shape=Shape.PLAIN),
     # what calls those several times
     *(
         _plain(f"litellm.batch_completion.main:{name}", "batch", SpanKind.CHAIN, name, parent=True)
@@ -229,6 +248,7 @@ TARGETS: Final[tuple[Target, ...]] = (
     _plain("litellm.tool_loop:run_tool_loop", "any", _AGENT, "invoke_agent", parent=True),
     _plain("litellm.tool_loop:arun_tool_loop", "any", _AGENT, "invoke_agent", parent=True),
     *_router(
+        "litellm.router:Router",
         "completion", "acompletion", "text_completion", "atext_completion", "embedding",
         "aembedding", "image_generation", "aimage_generation", "atranscription", "aspeech",
         "arerank", "abatch_completion", "abatch_completion_one_model_multiple_requests",
@@ -237,6 +257,13 @@ TARGETS: Final[tuple[Target, ...]] = (
         "_aresponses_with_streaming_fallbacks", "_pass_through_moderation_endpoint_factory",
         "_asearch_with_fallbacks", "_init_vector_store_api_endpoints",
         "async_function_with_fallbacks", "function_with_fallbacks",
+    ),
+    # the Router of 1.108 and later, most of whose methods are made when they are asked for
+    *_router(f"{_ROUTER_CORE}:RustCore", "_drive", "_call_sync", request="request"),
+    *_router(
+        f"{_ROUTER_ENDPOINTS}:RustEndpoints",
+        "abatch_completion", "abatch_completion_one_model_multiple_requests",
+        "abatch_completion_fastest_response", "schedule_acompletion", "aadapter_completion",
     ),
     # management: rare, told by what goes in and comes out
     *_rest("litellm.responses.main", "get_responses", "delete_responses", "cancel_responses",
@@ -275,7 +302,9 @@ TARGETS: Final[tuple[Target, ...]] = (
 )  # fmt: skip
 
 _WEBSOCKETS: Final = "starlette.websockets"
-LATE: Final = frozenset({_A2A, _MCP, _MCP_TOOLS, *_GATEWAY, _WEBSOCKETS})
+LATE: Final = frozenset(
+    {_A2A, *_MCP, *_MCP_TOOLS, *_GATEWAY, _ROUTER_CORE, _ROUTER_ENDPOINTS, _WEBSOCKETS}
+)
 """Modules that few programs need and that take long to import, or want other packages.
 
 What is in them is patched where the program has imported them, or when it does.
