@@ -23,8 +23,8 @@ last is a scenario of `tests/support/scenarios.py`: real calls over HTTP, made w
 without. It passes if there are exactly the spans there should be, with all they should tell, and
 if the caller and the provider saw no difference.
 
-✓ passes · ✗ fails · - the release does not have it, or cannot do it with the packages that belong
-to it today
+✓ passes · ✗ fails · - the release does not have it, cannot do it with the packages that belong to
+it today, does it in another way, or is older than 1.65.8 and not held to it
 
 """
 

@@ -1602,7 +1602,7 @@ def bare(w: World) -> dict[str, Any]:
     return {"api_base": w.lane.openai_base, "api_key": KEY}
 
 
-@case(other("realtime.calls openai/gpt-realtime", "LLM", cost=ANY), since=(1, 106, 2))
+@case(other("realtime.calls openai/gpt-realtime", "LLM", cost=ANY), since=(1, 83, 14))
 def realtime_call(w: World) -> Any:
     call = w.litellm.arealtime_calls(
         model="openai/gpt-realtime",
