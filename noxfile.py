@@ -24,7 +24,7 @@ DIST = ROOT / "dist"
 PACKAGES = tuple(sorted(path.parent for path in ROOT.glob("packages/*/pyproject.toml")))
 GROUPS = nox.project.load_toml(ROOT / "pyproject.toml")
 COMPAT = nox.project.load_toml(ROOT / "compat.toml")
-NEWEST_LITELLM = COMPAT["litellm"][-1]
+NEWEST_LITELLM, MAIN_LITELLM = COMPAT["litellm"][-1], COMPAT["litellm-main"]
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv"
@@ -67,7 +67,7 @@ def _wheel(package: Path) -> Path:
 
 
 def _install(
-    session: nox.Session, *groups: str, extra: str = "", litellm: str = f"=={NEWEST_LITELLM}"
+    session: nox.Session, *groups: str, extra: str = "", litellm: str = f"=={MAIN_LITELLM}"
 ) -> None:
     """Install the wheels, the way a user would, and what the session works with.
 
@@ -236,16 +236,16 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=EDGES, requires=["build"])
 def tests(session: nox.Session) -> None:
-    """Test the wheels with the newest LiteLLM, on the oldest and on the newest Python here.
+    """Test the wheels on the oldest Python here with the newest LiteLLM, and on the newest Python.
 
-    On the newest with LiteLLM's proxy, without which some of LiteLLM's functions do not work.
+    There with LiteLLM's proxy, without which some of LiteLLM's functions do not work.
     """
-    proxy = "[proxy]" if session.python == NEWEST else ""
+    litellm = f"[proxy]=={MAIN_LITELLM}" if session.python == NEWEST else f"=={NEWEST_LITELLM}"
     _install(
         session,
         *("test", "compat", "browser", "nats", "proxy"),
         extra="[mlflow]",
-        litellm=f"{proxy}=={NEWEST_LITELLM}",
+        litellm=litellm,
     )
     _find_browser(session)
     _find_valgrind(session)
@@ -339,7 +339,7 @@ def compat_report(session: nox.Session) -> None:
 @nox.session(python=[NEWEST], requires=["build"])
 def proxy(session: nox.Session) -> None:
     """Run the LiteLLM proxy under ``trace-litellm run`` and call it over HTTP."""
-    _install(session, "test", "proxy", litellm=f"[proxy]=={NEWEST_LITELLM}")
+    _install(session, "test", "proxy", litellm=f"[proxy]=={MAIN_LITELLM}")
     _pytest(session, "tests/proxy", "packages/trace-litellm/tests/test_run.py")
 
 
@@ -383,7 +383,7 @@ def bench(session: nox.Session) -> None:
     session.run(
         "python",
         str(ROOT / "bench" / "run.py"),
-        f"--litellm={NEWEST_LITELLM}",
+        f"--litellm={MAIN_LITELLM}",
         f"--venvs={session.cache_dir / 'bench'}",
         f"--results={results}",
         *([] if quick else [f"--page={page}", f"--image={image}"]),
