@@ -169,8 +169,8 @@ class TestChat:
         assert error is not None
 
     def test_a_truncated_stream(self, ask, dialect):
-        """A stream may end cleanly and yet not be complete."""
-        chunks = list(ask(dialect, Scenario(truncate_after=3), stream=True))
+        """A stream may end cleanly and yet not be complete; newer releases tell that it is not."""
+        chunks, _ = _drain(ask(dialect, Scenario(truncate_after=3), stream=True))
         assert _text(chunks) == "Hello from the"
 
 
