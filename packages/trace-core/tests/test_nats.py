@@ -54,7 +54,7 @@ def target(broker: Broker) -> str:
 def read(target: str) -> list[Span]:
     """Take out all spans of a stream; a busy machine may take a while to hand them out."""
     source, found, in_vain = NatsSource(target), list[Span](), 0
-    while in_vain < 3:  # noqa: PLR2004
+    while in_vain < 3:
         messages = source.fetch(100, 0.5)
         in_vain = 0 if messages else in_vain + 1
         found += [decode(unpacked(message)) for message in messages]
