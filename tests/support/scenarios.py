@@ -861,6 +861,36 @@ def custom_handler_streams_litellm(w: World) -> Any:
     raise AssertionError("nothing came")
 
 
+@case(
+    stream(
+        "abandoned",
+        model="mine/x",
+        usage=ANY,
+        cost=ANY,
+        text="Hello",
+        below=(stream("abandoned", usage=(8, 1, "estimated"), cost=..., text="Hello"),),
+    ),
+)
+def custom_handler_calls_as_it_streams(w: World) -> Any:
+    """A handler that is a generator makes its call when the first chunk is asked for."""
+    litellm = w.litellm
+
+    class Mine(litellm.CustomLLM):  # type: ignore[misc, name-defined]
+        def streaming(self, *args: Any, **kwargs: Any) -> Any:
+            for chunk in litellm.completion(GPT, MESSAGES, stream=True, **w.openai()):
+                yield {**EMPTY_CHUNK, "text": texts([chunk])}
+
+    before = list(litellm.custom_provider_map)
+    litellm.custom_provider_map = [{"provider": "mine", "custom_handler": Mine()}]
+    try:
+        for chunk in litellm.completion("mine/x", MESSAGES, stream=True):
+            if texts([chunk]):
+                return texts([chunk])
+    finally:
+        litellm.custom_provider_map = before
+    raise AssertionError("nothing came")
+
+
 # -- retries, fallbacks, batches ----------------------------------------------------------------
 
 

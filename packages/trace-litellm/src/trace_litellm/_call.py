@@ -316,7 +316,8 @@ class Call(Delegation):
         self._watch = Watch(self.span, deltas, end, self._calls.on_error)
         if self.above is not None:
             self.above.below += (self._watch,)
-        return StreamProxy(stream, self._watch, self._resume if self.parent else None)
+        calls_on_the_way = self.parent or _is_custom(self._told.get("custom_llm_provider"))
+        return StreamProxy(stream, self._watch, self._resume if calls_on_the_way else None)
 
     def _end_below(self, error: BaseException | None) -> None:
         """End the streams that this one was made of, such as the deployments' of a Router's.
@@ -330,7 +331,7 @@ class Call(Delegation):
             watch.end(own if error is None else "abandoned")
 
     def _resume(self) -> Callable[[], None]:
-        """Be the call around again, while a stream of the Router's falls back."""
+        """Be the call around again, while a stream of the Router's or of a handler's goes on."""
         self._enter()
         return self._leave
 
@@ -477,6 +478,12 @@ class Call(Delegation):
 def _falls_back(target: Target, kwargs: Mapping[str, Any]) -> bool:
     """Tell whether a completion is going to try one model after another."""
     return target.family == "chat" and bool(kwargs.get("fallbacks"))
+
+
+def _is_custom(provider: Any) -> bool:
+    """Tell whether a provider is a handler of the user's, which may call models as it streams."""
+    litellm: Any = sys.modules.get("litellm")
+    return provider in getattr(litellm, "_custom_providers", ())
 
 
 def _text(value: Value) -> str | None:
