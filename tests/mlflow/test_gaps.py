@@ -211,9 +211,13 @@ def _script(provider: Provider) -> None:
     provider.script("chunks", Scenario(chunks=("One ", "two ", "three"), first_chunk_delay=0.05))
     provider.script("stream-error", Scenario(chunks=tuple("abcdef"), sse_error_after=3))
     provider.script("stream-cut", Scenario(chunks=tuple("abcdef"), cut_after=3))
-    provider.script("failing", Scenario(status=400, error_body="no such thing"))
+    provider.script(
+        "failing", Scenario(status=400, error_body={"error": {"message": "no such thing"}})
+    )
     provider.script("retried", Scenario(status=500, fail_times=2))
-    provider.script("fallback-bad", Scenario(status=400, error_body="not this one"))
+    provider.script(
+        "fallback-bad", Scenario(status=400, error_body={"error": {"message": "not this one"}})
+    )
     provider.script("tools", Scenario(tool_calls=(ToolCall("get_weather"),)))
 
 

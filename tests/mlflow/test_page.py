@@ -72,7 +72,9 @@ def calls(
     usage = Usage(prompt=20, completion=10, cached=7)
     for name in ("normal", "streaming", "async", "cached", "untraced"):
         provider.script(f"page-{name}", Scenario(text="Fine, thanks!", usage=usage))
-    provider.script("page-failing", Scenario(status=400, error_body="no such model"))
+    provider.script(
+        "page-failing", Scenario(status=400, error_body={"error": {"message": "no such model"}})
+    )
     program = PROGRAM.format(tracking_uri=server.url, api_base=provider.openai_base)
     _run(program, tmp_path_factory.mktemp("page"))
     client = MlflowClient(server.url)

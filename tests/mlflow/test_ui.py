@@ -93,7 +93,7 @@ def _make_calls(server: MlflowServer, provider: Provider) -> None:
     provider.script("thinking", Scenario(text=REPLY, reasoning=THOUGHT))
     provider.script("picture", Scenario(text=REPLY))
     provider.script("story", Scenario(text=STORY, usage=usage))
-    provider.script("strike", Scenario(status=400, error_body=FAILURE))
+    provider.script("strike", Scenario(status=400, error_body={"error": {"message": FAILURE}}))
     instrumentation = trace_litellm.autolog(MlflowSink(server.url, EXPERIMENT))
     assert instrumentation is not None
 

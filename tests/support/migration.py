@@ -150,7 +150,9 @@ def script(provider: Provider) -> None:
     provider.script(
         "mig-tool", Scenario(tool_calls=(ToolCall("weather", '{"city": "Reykjavik"}'),))
     )
-    provider.script("mig-failing", Scenario(status=400, error_body="no such model here"))
+    provider.script(
+        "mig-failing", Scenario(status=400, error_body={"error": {"message": "no such model here"}})
+    )
     provider.script("mig-stream", Scenario(chunks=("Some ", "words, ", "the-very-last-word")))
     provider.script("mig-broken", Scenario(chunks=("the-first-word ", "and ", "more")))
     provider.script("mig-dropped", Scenario(text="too late", first_chunk_delay=30.0))

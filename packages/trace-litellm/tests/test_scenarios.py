@@ -97,7 +97,7 @@ def test_nothing_is_open_after_all_of_them() -> None:
 
 def state(litellm: Any) -> dict[str, Any]:
     """Everything in ``vars(litellm)``: which objects, and what is in its containers."""
-    return {name: (id(value), inside(value)) for name, value in vars(litellm).items()}
+    return {name: (id(value), inside(value)) for name, value in list(vars(litellm).items())}
 
 
 def inside(value: Any) -> Any:
