@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 import trace_litellm
+from support import mcp_server
 from trace_core import MemorySink, Span, StatusCode, Tracer
 
 MODULES = ("litellm.a2a_protocol", "litellm.experimental_mcp_client")
@@ -160,24 +161,9 @@ async def tools() -> AsyncIterator[Any]:
     from mcp import ClientSession, StdioServerParameters
     from mcp.client.stdio import stdio_client
 
-    code = """
-try:
-    from mcp.server.mcpserver import MCPServer as Server
-except ImportError:
-    from mcp.server.fastmcp import FastMCP as Server
-
-server = Server("weather")
-
-@server.tool()
-def weather(city: str) -> str:
-    "Tell the weather in a city"
-    if city == "Atlantis":
-        raise ValueError("no such city")
-    return f"it rains in {city}"
-
-server.run("stdio")
-"""
-    child = StdioServerParameters(command=sys.executable, args=["-c", code], env=dict(os.environ))
+    child = StdioServerParameters(
+        command=sys.executable, args=[mcp_server.PROGRAM], env=dict(os.environ)
+    )
     async with stdio_client(child) as (read, write), ClientSession(read, write) as session:
         await session.initialize()
         yield session

@@ -26,7 +26,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from support import litellm_proxy
+from support import litellm_proxy, mcp_server
 from support.provider import Provider
 
 MODULES = ("mcp", "trustme", "websockets")
@@ -91,25 +91,6 @@ def sockets(folder: Path) -> Iterator[str]:
     with listen(serve, "127.0.0.1", 0, ssl=context, process_request=refuse) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"https://127.0.0.1:{server.socket.getsockname()[1]}/v1"
-
-
-TOOL = """\
-try:
-    from mcp.server.mcpserver import MCPServer as Server
-except ImportError:
-    from mcp.server.fastmcp import FastMCP as Server
-
-server = Server("sky")
-
-@server.tool()
-def weather(city: str) -> str:
-    "Tell the weather in a city"
-    if city == "Atlantis":
-        raise ValueError("no such city")
-    return f"it rains in {city}"
-
-server.run("stdio")
-"""
 
 
 # Its clients ---------------------------------------------------------------------------------
@@ -209,7 +190,6 @@ def use_tool_by_rest(url: str) -> Any:
 
 
 def configuration(folder: Path, sockets_url: str, provider: Provider) -> dict[str, Any]:
-    (folder / "sky.py").write_text(TOOL)
     reached = {"api_base": sockets_url, "api_key": PROVIDER_KEY}
     models = {
         name: {"model": f"openai/{name}", **reached}
@@ -228,7 +208,7 @@ def configuration(folder: Path, sockets_url: str, provider: Provider) -> dict[st
             "sky": {
                 "transport": "stdio",
                 "command": sys.executable,
-                "args": [str(folder / "sky.py")],
+                "args": [mcp_server.PROGRAM],
             }
         },
     }

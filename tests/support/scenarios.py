@@ -13,8 +13,9 @@ import contextvars
 import gc
 import io
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -179,6 +180,25 @@ def raised(call: Callable[[], Any]) -> Any:
 
 def texts(chunks: Any) -> str:
     return "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+
+
+def first_text(chunks: Any) -> str:
+    """Read a stream until there is text, and let go of it."""
+    for chunk in chunks:
+        if texts([chunk]):
+            return texts([chunk])
+    raise AssertionError("nothing came")
+
+
+@contextmanager
+def serving(litellm: Any, handler: Any) -> Iterator[None]:
+    """Have a handler of the user's serve the provider ``mine``."""
+    before = list(litellm.custom_provider_map)
+    litellm.custom_provider_map = [{"provider": "mine", "custom_handler": handler}]
+    try:
+        yield
+    finally:
+        litellm.custom_provider_map = before
 
 
 def chat(**more: Any) -> Expect:
@@ -819,12 +839,8 @@ def custom_handler_calls_litellm(w: World) -> Any:
             answer.choices[0].message.content = "wrapped"
             return answer
 
-    before = list(litellm.custom_provider_map)
-    litellm.custom_provider_map = [{"provider": "mine", "custom_handler": Mine()}]
-    try:
+    with serving(litellm, Mine()):
         return litellm.completion("mine/x", MESSAGES).choices[0].message.content
-    finally:
-        litellm.custom_provider_map = before
 
 
 EMPTY_CHUNK = {"is_finished": False, "finish_reason": "", "usage": None, "index": 0}
@@ -850,15 +866,8 @@ def custom_handler_streams_litellm(w: World) -> Any:
             kept.append(litellm.completion(GPT, MESSAGES, stream=True, **w.openai()))
             return ({**EMPTY_CHUNK, "text": texts([chunk])} for chunk in kept[0])
 
-    before = list(litellm.custom_provider_map)
-    litellm.custom_provider_map = [{"provider": "mine", "custom_handler": Mine()}]
-    try:
-        for chunk in litellm.completion("mine/x", MESSAGES, stream=True):
-            if texts([chunk]):
-                return texts([chunk])
-    finally:
-        litellm.custom_provider_map = before
-    raise AssertionError("nothing came")
+    with serving(litellm, Mine()):
+        return first_text(litellm.completion("mine/x", MESSAGES, stream=True))
 
 
 @case(
@@ -880,15 +889,8 @@ def custom_handler_calls_as_it_streams(w: World) -> Any:
             for chunk in litellm.completion(GPT, MESSAGES, stream=True, **w.openai()):
                 yield {**EMPTY_CHUNK, "text": texts([chunk])}
 
-    before = list(litellm.custom_provider_map)
-    litellm.custom_provider_map = [{"provider": "mine", "custom_handler": Mine()}]
-    try:
-        for chunk in litellm.completion("mine/x", MESSAGES, stream=True):
-            if texts([chunk]):
-                return texts([chunk])
-    finally:
-        litellm.custom_provider_map = before
-    raise AssertionError("nothing came")
+    with serving(litellm, Mine()):
+        return first_text(litellm.completion("mine/x", MESSAGES, stream=True))
 
 
 # -- retries, fallbacks, batches ----------------------------------------------------------------
