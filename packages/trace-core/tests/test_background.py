@@ -243,16 +243,17 @@ def test_nothing_a_sink_raises_ends_the_writer(make_span: Callable[..., Span]) -
 def test_deferred_work_runs_on_the_writer(
     memory: MemorySink, make_span: Callable[..., Span]
 ) -> None:
-    """write_later's function runs off the caller's thread; if it fails, the span goes on as is."""
+    """What makes the span of an ended one runs off the caller's thread."""
     names: list[str] = []
     background = Background(memory)
 
-    def complete(span: Span) -> Span:
-        names.append(threading.current_thread().name)
-        return span
+    class Ended:
+        def finished(self) -> Span:
+            names.append(threading.current_thread().name)
+            return make_span()
 
-    background.write_later(make_span(), complete)
-    background.write_later(make_span(), lambda span: 1 / 0)
+    background.write_later(Ended())
+    background.write_later(make_span())
     assert background.flush()
     assert names == ["trace-writer"]
     assert len(memory.spans) == 2

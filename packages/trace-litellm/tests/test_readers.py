@@ -202,7 +202,7 @@ def test_a_tools_failure_is_in_its_answer(name: str) -> None:
 def test_an_exception_that_is_returned_is_a_failure(family: str) -> None:
     """LiteLLM returns what ended a websocket, and its Router hands that on."""
     reader = _responses.FAMILIES[family]
-    returned = _responses.response_outputs(reader.outputs(TimeoutError("too late")))
+    returned = reader.outputs(reader.copy(TimeoutError("too late")))
     assert reader.failure(returned) == Failure("too late", "TimeoutError", "timeout")
-    assert reader.failure(_responses.response_outputs(reader.outputs({"answer": 1}))) is None
+    assert reader.failure(reader.outputs(reader.copy({"answer": 1}))) is None
     assert reader.failure(None) is None

@@ -13,15 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
 
-import attrs
 import pytest
 
 from support.mlflow_spans import chat_span
 from trace_core import (
     Background,
     Cost,
+    OpenSpan,
     Scope,
-    Span,
     SpanContext,
     SpanKind,
     TokenUsage,
@@ -87,8 +86,8 @@ def call(tracer: Tracer, name: str = "chat", inside: Callable[[], object] = lamb
     span.end(complete=_price)
 
 
-def _price(span: Span) -> Span:
-    return attrs.evolve(span, usage=TokenUsage(20, 10, 30), cost=Cost(1e-6, 2e-6, 3e-6))
+def _price(span: OpenSpan) -> None:
+    span.set(usage=TokenUsage(20, 10, 30), cost=Cost(1e-6, 2e-6, 3e-6))
 
 
 def shape(trace: Any) -> set[tuple[str, str | None]]:

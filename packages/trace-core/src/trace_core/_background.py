@@ -25,7 +25,6 @@ from trace_core._sinks import Sink, SinkLike, as_sink
 from trace_core._starts import Opened, YoungSpans
 from trace_core._stats import CLOSED, LEFT_AT_EXIT, QUEUE_FULL, REJECTED, Ledger, Stats
 
-Complete: TypeAlias = Callable[[Span], Span]
 Overflow: TypeAlias = Literal["drop_newest", "drop_oldest", "block"]
 _OVERFLOWS: Final = ("drop_newest", "drop_oldest", "block")
 _BLOCK_POLL_SECONDS: Final = 0.005
@@ -85,7 +84,7 @@ class _Records:
 _WAKE: Final = _Records()
 
 
-_Work: TypeAlias = "tuple[Span | Finished, Complete | None]"
+_Work: TypeAlias = "Span | Finished"
 _Item: TypeAlias = "_Work | _Records | _Marker"
 
 
@@ -98,12 +97,12 @@ class _Batch:
     marker: _Marker | None = None
 
     def add(self, item: _Item) -> None:
-        if isinstance(item, tuple):
-            self.work.append(item)
-        elif isinstance(item, _Marker):
+        if isinstance(item, _Marker):
             self.marker = item
-        else:
+        elif isinstance(item, _Records):
             self.started += item.spans
+        else:
+            self.work.append(item)
 
     def full(self, size: int) -> bool:
         return self.marker is not None or len(self.work) >= size or len(self.started) >= size
@@ -205,22 +204,21 @@ class Background:
     def write(self, spans: Sequence[Span], /) -> None:
         """Queue the spans. Never raises and, but for ``overflow="block"``, never waits."""
         for span in spans:
-            self.write_later(span, None)
+            self.write_later(span)
 
-    def write_later(self, span: Span | Finished, complete: Complete | None) -> None:
-        """Queue a span together with work on it, which the writer thread does.
+    def write_later(self, span: Span | Finished) -> None:
+        """Queue a span, or what makes one on the writer thread.
 
         Args:
             span: A finished span, or what makes one.
-            complete: Takes it and returns what to write; ``None`` where it is to be written as
-                it is.
         """
         # Everything here is paid for by every call of the user's; what is seldom is elsewhere.
         self._accept()
-        if self._closed or self._queue.qsize() >= self._capacity:
-            self._put_if_possible((span, complete))
+        queue = self._queue
+        if self._closed or queue.qsize() >= self._capacity:
+            self._put_if_possible(span)
             return
-        self._queue.put((span, complete))
+        queue.put(span)
         if self._thread is None or self._closed:
             self._see_to_it()
 
@@ -278,10 +276,10 @@ class Background:
             oldest = self._queue.get_nowait()
         except Empty:
             return True
-        if isinstance(oldest, tuple):
-            self._ledger.overflow()
-        elif isinstance(oldest, _Marker):
+        if isinstance(oldest, _Marker):
             self._queue.put(oldest)  # not ours to drop, but it may now come later
+        elif not isinstance(oldest, _Records):
+            self._ledger.overflow()
         return True
 
     def _start(self) -> None:
@@ -367,7 +365,7 @@ class Background:
             report("noting that a span started", error)
 
     def _write_batch(self, work: list[_Work]) -> None:
-        spans = [completed(span, complete) for span, complete in work]
+        spans = [_finished(span) for span in work]
         attempt = 0
         while spans:
             error = self._attempt(spans)
@@ -531,7 +529,7 @@ class Background:
                 item = self._queue.get_nowait()
             except Empty:
                 return
-            if isinstance(item, tuple):
+            if not isinstance(item, (_Marker, _Records)):
                 self._write_late([item])
 
     def _write_late(self, work: list[_Work]) -> None:
@@ -539,7 +537,7 @@ class Background:
         if self._hung:
             self._ledger.dropped(len(work), LEFT_AT_EXIT)
             return
-        spans = [completed(span, complete) for span, complete in work]
+        spans = [_finished(span) for span in work]
         error = self._attempt(spans)
         if error is None:
             self._ledger.delivered(len(spans))
@@ -567,21 +565,5 @@ def _nothing() -> None:
     """Nothing to wait for."""
 
 
-def completed(ended: Span | Finished, complete: Complete | None) -> Span:
-    """Apply deferred work to a span; if that fails, the span goes on without it.
-
-    Args:
-        ended: The finished span, or what makes one.
-        complete: The work, if any.
-
-    Returns:
-        What the work made of it, or the span as it was.
-    """
-    span = ended if isinstance(ended, Span) else ended.finished()
-    if complete is None:
-        return span
-    try:
-        return complete(span)
-    except Exception as error:
-        report("completing a span", error)
-        return span
+def _finished(ended: _Work) -> Span:
+    return ended if isinstance(ended, Span) else ended.finished()

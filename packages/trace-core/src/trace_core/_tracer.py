@@ -10,11 +10,13 @@ import time
 import traceback
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import Token
+from functools import partial
+from operator import attrgetter
 from types import FrameType, TracebackType
 from typing import Final, Protocol, TypeVar, overload
 
 from trace_core import semconv
-from trace_core._background import completed
 from trace_core._context import (
     Current,
     current,
@@ -39,7 +41,7 @@ from trace_core._snapshot import Value, class_name, snapshot
 
 F = TypeVar("F", bound=Callable[..., object])
 OK: Final = Status(StatusCode.OK)
-_IDS_AT_ONCE: Final = 16
+_IDS_AT_ONCE: Final = 64
 
 
 class Clock(Protocol):
@@ -76,8 +78,8 @@ class IdGenerator(Protocol):
 class RandomIds:
     """Random ids from a generator of our own, so that ``random.seed`` changes nothing.
 
-    Made several at a time: code that has not run for a millisecond takes longer to fetch than to
-    run. A forked child begins anew: parent and child would give out the same ids otherwise.
+    Made many at a time: taking one from a list costs a fraction of making it. A forked child begins
+    anew: parent and child would give out the same ids otherwise.
     """
 
     def __init__(self) -> None:
@@ -96,18 +98,18 @@ class RandomIds:
         try:
             return self._trace_ids.pop()
         except IndexError:
-            return self._refill(self._trace_ids, 32)
+            return self._refill(self._trace_ids, 16)
 
     def span_id(self) -> str:
         """Return 16 lower-case hexadecimal digits."""
         try:
             return self._span_ids.pop()
         except IndexError:
-            return self._refill(self._span_ids, 16)
+            return self._refill(self._span_ids, 8)
 
-    def _refill(self, ids: list[str], digits: int) -> str:
-        bits = self._random.getrandbits
-        first, *rest = [f"{bits(4 * digits) or 1:0{digits}x}" for _ in range(_IDS_AT_ONCE)]
+    def _refill(self, ids: list[str], size: int) -> str:
+        made = self._random.randbytes(size * _IDS_AT_ONCE).hex(" ", size).split()
+        first, *rest = (one for one in made if one.strip("0"))
         ids += rest
         return first
 
@@ -146,7 +148,6 @@ class OpenSpan:
         "__weakref__",
         "_events",
         "_once",
-        "_resource",
         "_start_perf",
         "_tracer",
         "attributes",
@@ -182,8 +183,7 @@ class OpenSpan:
         self._start_perf = clock.perf_ns()
         self.end_ns = 0
         self._tracer = tracer
-        self._resource = tracer.resource
-        self._events: list[Event] = []
+        self._events: list[Event] | None = None  # most spans have none
         self.trace_id = trace_id
         self.span_id = span_id
         self.parent_id = parent_id
@@ -197,8 +197,8 @@ class OpenSpan:
         self.attributes = attributes
         self.before_end: Callable[[], None] | None = None
         """Called once, right before the span ends for whatever reason, to set what is known."""
-        self.complete: Callable[[Span], Span] | None = None
-        """Work on the finished span that the caller need not wait for; see `end`."""
+        self.complete: Callable[[OpenSpan], None] | None = None
+        """Work on the ended span that the caller need not wait for; see `end`."""
         # Popped by whoever ends it first: atomic, unlike a flag. Last, so that a span whose
         # making failed half way has nothing to end.
         self._once = [True]
@@ -259,7 +259,17 @@ class OpenSpan:
             attributes: More about it.
         """
         copied = {key: snapshot(value) for key, value in (attributes or {}).items()}
-        self._events.append(Event(name, self.start_ns + self.elapsed_ns, copied))
+        self.add_event(Event(name, self.start_ns + self.elapsed_ns, copied))
+
+    def add_event(self, event: Event) -> None:
+        """Record what has happened already.
+
+        Args:
+            event: What, and when.
+        """
+        if self._events is None:
+            self._events = []
+        self._events.append(event)
 
     def fail(self, error: BaseException) -> None:
         """Mark the span as failed and record the exception, without ending it.
@@ -285,21 +295,23 @@ class OpenSpan:
         self,
         error: BaseException | None = None,
         *,
-        complete: Callable[[Span], Span] | None = None,
+        complete: Callable[[OpenSpan], None] | None = None,
     ) -> None:
         """End the span and hand it to the sink; a second call does nothing. Never raises.
 
         Args:
             error: Why it failed, if it did.
-            complete: Work on the finished span that the caller need not wait for, such as
-                pricing it. Runs on the sink's thread when the sink has one, else here. Set it
-                as `complete` beforehand to have it done too when nobody calls `end`.
+            complete: Work on the ended span that the caller need not wait for, such as pricing
+                it: sets its fields. Runs on the sink's thread when the sink has one, else here.
+                Set it as `complete` beforehand to have it done too when nobody calls `end`.
         """
         try:
             self._once.pop()
         except IndexError:
             return
-        self._tracer._finish(self, error, complete or self.complete)  # noqa: SLF001  # same module
+        if complete is not None:
+            self.complete = complete
+        self._tracer._finish(self, error)  # noqa: SLF001  # same module
 
     def forget(self) -> None:
         """End the span without recording it."""
@@ -322,11 +334,24 @@ class OpenSpan:
             0,
             attributes=dict(self.attributes),
             scope=self._tracer.scope,
-            resource=self._resource,
+            resource=self._tracer.resource,
         )
 
     def finished(self) -> Span:
-        """Return the ended span as sinks get it. Made where there is time: on the sink's thread."""
+        """Return the ended span as sinks get it. Made where there is time: on the sink's thread.
+
+        What the deferred work has done of it is kept when it fails.
+        """
+        complete, self.complete = self.complete, None  # it may hold the caller's stream
+        if complete is not None:
+            try:
+                complete(self)
+            except Exception as error:
+                report("completing a span", error)
+        return self.as_it_is()
+
+    def as_it_is(self) -> Span:
+        """Return the span as it is now: of an ended one, what there is without deferred work."""
         return Span(
             self.context,
             self.parent_id,
@@ -340,9 +365,9 @@ class OpenSpan:
             self.usage,
             self.cost,
             self.attributes,
-            tuple(self._events),
+            tuple(sorted(self._events, key=attrgetter("time_ns"))) if self._events else (),
             self._tracer.scope,
-            self._resource,
+            self._tracer.resource,
         )
 
     def __del__(self) -> None:
@@ -515,32 +540,33 @@ class Tracer:
         Returns:
             The open span; whoever opened it ends it.
         """
+        # One function, though a long one: every call of the user's pays for it, with cold caches.
         if suppressed.get():
             return self._inert(name, kind)
         try:
-            span = self._new_span(name, kind, inputs, attributes)
+            now: Current | SpanContext | None = current.get()
+            above = inherited.get()
+            if self._bridges or above:
+                now = self._innermost(current.get())
+                attributes = {**self._surroundings(above), **attributes}
+            ids = self._ids
+            span_id = ids.span_id()
+            if now is None:
+                span = OpenSpan(self, ids.trace_id(), span_id, None, name, kind, inputs, attributes)
+            else:
+                span = OpenSpan(
+                    self, now.trace_id, span_id, now.span_id, name, kind, inputs, attributes
+                )
         except Exception as error:  # an id generator or a clock
             self.on_error("starting a span", error)
             return self._inert(name, kind)
-        self._open[span.span_id] = reference = weakref.ref(span)
+        self._open[span_id] = reference = weakref.ref(span)
         if self._note_start is not None:
-            self._note(reference)
+            try:
+                self._note_start(reference)
+            except Exception as error:
+                self.on_error("noting that a span started", error)
         return span
-
-    def _new_span(
-        self, name: str, kind: SpanKind, inputs: Value, attributes: dict[str, Value]
-    ) -> OpenSpan:
-        now: Current | SpanContext | None = current.get()
-        above = inherited.get()
-        if self._bridges or above:
-            now = self._innermost(current.get())
-            attributes = {**self._surroundings(above), **attributes}
-        if now is None:
-            trace_id, parent_id = self._ids.trace_id(), None
-        else:
-            trace_id, parent_id = now.trace_id, now.span_id
-        span_id = self._ids.span_id()
-        return OpenSpan(self, trace_id, span_id, parent_id, name, kind, inputs, attributes)
 
     def _surroundings(self, above: Mapping[str, Value] | None) -> dict[str, Value]:
         """Collect the attributes that a span starting here takes over."""
@@ -560,13 +586,6 @@ class Tracer:
         span = OpenSpan(_Inert(), "0" * 32, _NO_ID, None, name, kind, None, {})
         span.forget()
         return span
-
-    def _note(self, reference: weakref.ref[OpenSpan]) -> None:
-        try:
-            if self._note_start is not None:
-                self._note_start(reference)
-        except Exception as error:
-            self.on_error("noting that a span started", error)
 
     def _innermost(self, now: Current | None) -> SpanContext | Current | None:
         """Return the innermost current span, ours or that of a bridged system."""
@@ -598,18 +617,21 @@ class Tracer:
         """
         if span.span_id == _NO_ID:
             return _nothing
-        undo = [self._enter(bridge, span) for bridge in self._bridges] if self._bridges else None
-        foreign = tuple(f.span_id if f else None for f in self._foreign()) if undo else ()
+        if self._bridges:
+            return self._activate_everywhere(span)
+        now = Current(span.trace_id, span.span_id)
+        return partial(_leave, now, current.set(now))
+
+    def _activate_everywhere(self, span: OpenSpan) -> Callable[[], None]:
+        """Make a span current here and in the bridged systems."""
+        undo = [self._enter(bridge, span) for bridge in self._bridges]
+        foreign = tuple(f.span_id if f else None for f in self._foreign())
         now = Current(span.trace_id, span.span_id, foreign)
         token = current.set(now)
 
         def leave() -> None:
-            try:
-                current.reset(token)
-            except (ValueError, RuntimeError):
-                _forget_current(now)
-            if undo:
-                self._undo(undo)
+            _leave(now, token)
+            self._undo(undo)
 
         return leave
 
@@ -707,34 +729,29 @@ class Tracer:
             span.attributes[semconv.ENDING] = "interrupted"
             span.end()
 
-    def _finish(
-        self,
-        open_span: OpenSpan,
-        error: BaseException | None,
-        complete: Callable[[Span], Span] | None,
-    ) -> None:
+    def _finish(self, open_span: OpenSpan, error: BaseException | None) -> None:
         """Hand the ended span over. Runs in finalisers too: takes no lock."""
         try:
             self._open.pop(open_span.span_id, None)
-            open_span.end_ns = open_span.start_ns + open_span.elapsed_ns
+            took = self.clock.perf_ns() - open_span._start_perf  # noqa: SLF001  # same module
+            open_span.end_ns = open_span.start_ns + took
             if error is not None or open_span.before_end is not None:
                 self._fill_in(open_span, error)
             if self._bridges:
-                self._tell_bridges(open_span.finished())
+                self._tell_bridges(open_span.as_it_is())
             if self._write_later is not None:
-                self._write_later(open_span, complete)
+                self._write_later(open_span)
             else:
-                self.sink.write((completed(open_span, complete),))
+                self.sink.write((open_span.finished(),))
         except Exception as trouble:
             self.on_error("ending a span", trouble)
-        finally:
-            open_span.before_end = open_span.complete = None  # they may hold the caller's stream
 
     def _fill_in(self, open_span: OpenSpan, error: BaseException | None) -> None:
         """Set what is known only now; if that fails, the span is recorded without it."""
+        before_end, open_span.before_end = open_span.before_end, None  # may hold the stream
         try:
-            if open_span.before_end is not None:
-                open_span.before_end()
+            if before_end is not None:
+                before_end()
         except Exception as trouble:
             self.on_error("filling in a span at its end", trouble)
         if error is None:
@@ -794,10 +811,13 @@ def _start_writer(sink: Sink) -> Callable[[weakref.ref[OpenSpan]], None] | None:
     return write_now
 
 
-def _forget_current(now: Current) -> None:
-    """Leave a span in another context than it was entered in: there is nothing to go back to."""
-    if current.get() is now:
-        current.set(None)
+def _leave(now: Current, token: Token[Current | None]) -> None:
+    """Make what was current before current again."""
+    try:
+        current.reset(token)
+    except (ValueError, RuntimeError):  # in another context there is nothing to go back to
+        if current.get() is now:
+            current.set(None)
 
 
 def _nothing() -> None:

@@ -13,7 +13,6 @@ from trace_core import (
     Cost,
     Event,
     OpenSpan,
-    Span,
     SpanContext,
     SpanKind,
     StatusCode,
@@ -29,12 +28,15 @@ from trace_litellm._around import Around, call_around, new_call_id
 from trace_litellm._deltas import Deltas
 from trace_litellm._errors import Failure, error_attributes
 from trace_litellm._pricing import Priced, cost_of, estimated_usage
+from trace_litellm._requests import NOTED, PROXY_REQUEST
+from trace_litellm._responses import CALL_ID, FAMILIES, told_of
 from trace_litellm._streams import ChunkEvents, StreamProxy, Watch, is_stream
 from trace_litellm._targets import Target
 
 if TYPE_CHECKING:
     from trace_litellm._calls import Calls
 
+_OPERATION_NAME: Final = semconv.OPERATION_NAME
 _PRICES: Final = ("input_cost_per_token", "output_cost_per_token")
 _CACHED: Final = "cached_response"
 
@@ -131,9 +133,19 @@ class Call(Delegation):
         self._attempt_of = attempt_of
         self.above = above
         self.parent = target.parent or ("fallbacks" in kwargs and _falls_back(target, kwargs))
-        self.id: str = attempt_of.id if attempt_of is not None else self._choose_id(kwargs)
-        self.span = self._start(kwargs)
-        self.span.complete = self._complete
+        if attempt_of is not None:
+            self.id: str = attempt_of.id
+        elif target.parent or not target.takes_id:  # its calls have their own, or it makes none
+            self.id = new_call_id()
+        else:
+            chosen = kwargs.get("litellm_call_id")
+            if chosen is None:  # then it is ours to choose, as LiteLLM would have
+                chosen = kwargs["litellm_call_id"] = new_call_id()
+            self.id = str(chosen)
+        self.span = span = self._start(kwargs)
+        span.complete = self._complete
+        if attempt_of is None:
+            calls.open[self.id] = self
         self._enter()
 
     # Until they are known; on the class, because most calls end without most of them.
@@ -152,27 +164,31 @@ class Call(Delegation):
     provider: str | None = None
     retrying = False
 
-    def _choose_id(self, kwargs: dict[str, Any]) -> str:
-        """Choose the call's id, as LiteLLM would have, unless the caller did."""
-        if self._target.parent or not self._target.takes_id:
-            return new_call_id()  # its calls have ids of their own, or it makes none
-        chosen = kwargs.get("litellm_call_id")
-        if chosen is None:
-            chosen = kwargs["litellm_call_id"] = new_call_id()
-        return str(chosen)
-
     def _start(self, kwargs: Mapping[str, Any]) -> OpenSpan:
-        target, above = self._target, self.above
-        attributes = _requests.call_attributes(kwargs)
-        attributes[semconv.OPERATION_NAME] = target.operation
+        target, given = self._target, self._given
+        attributes: dict[str, Value] = {_OPERATION_NAME: target.operation}
         if not target.parent:
-            attributes[_responses.CALL_ID] = self.id
+            attributes[CALL_ID] = self.id
+        if not NOTED.isdisjoint(kwargs):
+            attributes.update(_requests.call_attributes(kwargs))
+        name, kind = target.name, target.kind
+        model = given.get("model")
+        if model:
+            name = f"{name} {model}"
+        if self.parent and kind is SpanKind.LLM:
+            kind = SpanKind.CHAIN
+        if self.above is None and PROXY_REQUEST not in kwargs:
+            return self._calls.tracer.open(name, kind, given, attributes)
+        return self._start_below(name, kind, attributes, kwargs)
+
+    def _start_below(
+        self, name: str, kind: SpanKind, attributes: dict[str, Value], kwargs: Mapping[str, Any]
+    ) -> OpenSpan:
+        """Open the span where its parent may not simply be the current span."""
+        above = self.above
         if above is not None and above.parent:
             above.tries += 1
             attributes[semconv.ATTEMPT] = above.tries
-        model = self._given.get("model")
-        name = f"{target.name} {model}" if model else target.name
-        kind = SpanKind.CHAIN if self.parent and target.kind is SpanKind.LLM else target.kind
         parent = self._remote_parent(kwargs)
         if parent is None:
             return self._calls.tracer.open(name, kind, self._given, attributes)
@@ -180,16 +196,11 @@ class Call(Delegation):
             return self._calls.tracer.open(name, kind, self._given, attributes)
 
     def _remote_parent(self, kwargs: Mapping[str, Any]) -> SpanContext | None:
-        """Find the parent where it is not simply the current span."""
         if self.above is not None:  # if nothing is around, this is a thread of LiteLLM's own
             return self.above.span.context if call_around.get() is None else None
-        if _requests.PROXY_REQUEST in kwargs and current_context() is None:
-            return _requests.remote_parent(kwargs)
-        return None
+        return _requests.remote_parent(kwargs) if current_context() is None else None
 
     def _enter(self) -> None:
-        if self._attempt_of is None:
-            self._calls.open[self.id] = self
         self._deactivate = self._calls.tracer.activate(self.span)
         self._token = call_around.set(Around(self.id, self._target.family, self.parent))
 
@@ -275,8 +286,8 @@ class Call(Delegation):
         try:
             if is_stream(result):
                 return self._follow(result)
-            self._told = _responses.told_of(result)
-            self.span.outputs = _responses.FAMILIES[self._target.family].outputs(result)
+            self._told = told_of(result)
+            self.span.outputs = FAMILIES[self._target.family].copy(result)
         except Exception as error:
             self._calls.on_error(f"reading a {type(result).__name__}", error)
         self._end(None)
@@ -296,7 +307,7 @@ class Call(Delegation):
 
     def _follow(self, stream: Any) -> StreamProxy:
         self._told = _responses.told_of_stream(stream)
-        self._deltas = _responses.FAMILIES[self._target.family].deltas(stream)
+        self._deltas = FAMILIES[self._target.family].deltas(stream)
         self._stop_holding()
 
         def end(error: BaseException | None) -> None:
@@ -332,6 +343,8 @@ class Call(Delegation):
 
     def _resume(self) -> Callable[[], None]:
         """Be the call around again, while a stream of the Router's or of a handler's goes on."""
+        if self._attempt_of is None:
+            self._calls.open[self.id] = self
         self._enter()
         return self._leave
 
@@ -363,58 +376,54 @@ class Call(Delegation):
 
     # On the sink's thread, over copies alone.
 
-    def _complete(self, span: Span) -> Span:
+    def _complete(self, span: OpenSpan) -> None:
         """Make sense of what was copied."""
         told = self._told = _responses.told(self._told)
-        deltas = self._deltas
-        outputs = _responses.response_outputs(span.outputs) if deltas is None else deltas.outputs()
-        span = self._judge(span, outputs)
-        found = self._attributes(told, outputs, failed=span.status.code is StatusCode.ERROR)
+        deltas, family = self._deltas, FAMILIES[self._target.family]
+        outputs = family.outputs(span.outputs) if deltas is None else deltas.outputs()
+        span.outputs = outputs
+        failure = family.failure(outputs)
+        if failure is not None:  # it was returned, not raised
+            span.status, self._error = failure.status, failure.attributes
+        for event in self.resent:
+            span.add_event(event)
+        failed = span.status is not None and span.status.code is StatusCode.ERROR
+        found = self._attributes(told, outputs, failed=failed)
         found.update(span.attributes)
-        usage, cost = None, None
         if not self.parent:
-            usage, outputs = self._usage(span, outputs)
-            cost = self._cost(usage, found)
-            if usage is not None and self._watch is not None:
-                found[semconv.STREAM_TOKENS_PER_SECOND] = self._watch.tokens_per_second(
-                    usage.output
-                )
-        return attrs.evolve(
-            span,
-            outputs=outputs,
-            usage=usage,
-            cost=cost,
-            attributes={name: value for name, value in found.items() if value is not None},
-            events=(*self.resent, *span.events),
-        )
+            self._count(span, found, failed=failed)
+        span.attributes = found
 
-    def _judge(self, span: Span, outputs: Value) -> Span:
-        """Mark a span as failed where the failure was returned."""
-        failure = _responses.FAMILIES[self._target.family].failure(outputs)
-        if failure is None:
-            return span
-        self._error = failure.attributes
-        return attrs.evolve(span, status=failure.status)
+    def _count(self, span: OpenSpan, found: dict[str, Value], *, failed: bool) -> None:
+        """Set tokens and cost."""
+        usage, span.outputs = self._usage(span.inputs, span.outputs, failed=failed)
+        span.usage, span.cost = usage, self._cost(usage, found)
+        if usage is not None and self._watch is not None:
+            speed = self._watch.tokens_per_second(usage.output)
+            if speed is not None:
+                found[semconv.STREAM_TOKENS_PER_SECOND] = speed
 
     def _attributes(
         self, told: Mapping[str, Value], outputs: Value, *, failed: bool
     ) -> dict[str, Value]:
-        return {
+        found: dict[str, Value] = {
             **_requests.request_attributes(self._given),
             **_responses.provider_attributes(self._provider_name(), self._given.get("model")),
             **_responses.response_attributes(outputs),
             **_responses.endpoint_attributes(self._url()),
-            **_responses.header_attributes(told.get("additional_headers")),
-            **(self._watch.statistics() if self._watch is not None else {}),
+            **_responses.told_attributes(told),
             **self._error,
-            _responses.CALL_ID: self.id,
-            _responses.MODEL_ID: told.get("model_id"),
-            _responses.REGION: told.get("region_name"),
-            _responses.OVERHEAD: told.get("litellm_overhead_time_ms"),
-            _responses.REQUESTS: self.requests or None,
-            _responses.SDK_RETRIES: len(self.resent) or None,
-            semconv.CACHE_HIT: None if failed or self.parent else self._cache_hit(),
+            CALL_ID: self.id,
         }
+        if self._watch is not None:
+            found.update(self._watch.statistics())
+        if self.requests:
+            found[_responses.REQUESTS] = self.requests
+        if self.resent:
+            found[_responses.SDK_RETRIES] = len(self.resent)
+        if not failed and not self.parent:
+            found[semconv.CACHE_HIT] = self._cache_hit()
+        return found
 
     def _url(self) -> str | None:
         asked = self._given.get("api_base") or self._given.get("base_url")
@@ -445,7 +454,9 @@ class Call(Delegation):
         known = getattr(litellm, "provider_list", ())
         return next((str(one) for one in candidates if one in known), None)
 
-    def _usage(self, span: Span, outputs: Value) -> tuple[TokenUsage | None, Value]:
+    def _usage(
+        self, inputs: Value, outputs: Value, *, failed: bool
+    ) -> tuple[TokenUsage | None, Value]:
         """Return the tokens, and the outputs with what the provider told of them."""
         kept = self._told.get("usage")
         usage = _responses.usage_of(outputs)
@@ -456,8 +467,8 @@ class Call(Delegation):
         if usage is not None and kept is None and self._told.get("keeps_chunks"):
             usage = attrs.evolve(usage, source=UsageSource.ESTIMATED)  # LiteLLM made it up
         if usage is None and self._deltas is not None:
-            usage = estimated_usage(span.inputs, outputs)
-        if usage is None and span.status.code is not StatusCode.ERROR:
+            usage = estimated_usage(inputs, outputs)
+        if usage is None and not failed:
             usage = TokenUsage(source=UsageSource.MISSING)
         return usage, outputs
 
@@ -469,7 +480,7 @@ class Call(Delegation):
             return None
         answered = found.get(semconv.RESPONSE_MODEL)
         names = (self._told.get("litellm_model_name"), self._given.get("model"), answered)
-        models = tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
+        models = tuple(dict.fromkeys([name for name in names if isinstance(name, str)]))
         custom: dict[str, Value] = {n: self._given[n] for n in _PRICES if n in self._given}
         provider = _text(found.get(_responses.PROVIDER))
         return cost_of(usage, Priced(models, provider, told, self._cache_hit(), custom))

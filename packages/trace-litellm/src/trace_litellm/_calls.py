@@ -82,48 +82,34 @@ class Calls:
         Returns:
             What to tell how the call ends; ``None`` for nobody.
         """
+        target = found.target
         try:
-            around = call_around.get()
+            around, above = call_around.get(), None
             if around is not None:
-                if is_delegation(around, found.target, kwargs):
-                    return self._delegated(around, found.target)
-                if (around.family, found.target.family) in BRIDGES:
-                    return self._bridged(around, found.target, kwargs)
-            return self._new(found, args, kwargs, around)
+                above = self.open.get(around.id)
+                if kwargs.get("litellm_call_id") == around.id or is_delegation(
+                    around, target, kwargs
+                ):
+                    return _delegated(above, around, target)
+                if (around.family, target.family) in BRIDGES:
+                    return self._bridged(above, target, kwargs)
+            if target.request is not None:
+                args, kwargs = (), dict(_argument(target.request, found, args, kwargs))
+            if above is None and self.adopting:
+                above = self.adopting.get(id(_argument("messages", found, args, kwargs)))
+            given = _requests.inputs(found.parameters, args, kwargs)
+            call = Call(self, target, given, kwargs, above)
+            if target.family == "batch":
+                call.adopt(_argument("messages", found, args, kwargs))
+            return call
         except Exception as error:
-            self.on_error(f"tracing LiteLLM's {found.target.name}", error)
+            self.on_error(f"tracing LiteLLM's {target.name}", error)
             return None
 
-    def _new(
-        self,
-        found: Found,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        around: Around | None,
-    ) -> Call:
-        if found.target.request is not None:
-            args, kwargs = (), dict(_argument(found.target.request, found, args, kwargs))
-        above = self.open.get(around.id) if around is not None else None
-        if above is None and self.adopting:
-            above = self.adopting.get(id(_argument("messages", found, args, kwargs)))
-        given = _requests.inputs(found.parameters, args, kwargs)
-        call = Call(self, found.target, given, kwargs, above)
-        if found.target.family == "batch":
-            call.adopt(_argument("messages", found, args, kwargs))
-        return call
-
-    def _delegated(self, around: Around, target: Target) -> Delegation | None:
-        """Follow a retry, which calls the entry point again, and what serves another API."""
-        call = self.open.get(around.id)
-        if call is None:
-            return None
-        if call.retrying:
-            return call.next_attempt()
-        return Serving(call) if around.family != target.family else None
-
-    def _bridged(self, around: Around, target: Target, kwargs: dict[str, Any]) -> Delegation | None:
+    def _bridged(
+        self, call: Call | None, target: Target, kwargs: dict[str, Any]
+    ) -> Delegation | None:
         """Let a call that serves another API speak for the call around."""
-        call = self.open.get(around.id)
         if call is None:
             return None
         inner = kwargs.setdefault("litellm_call_id", new_call_id())
@@ -139,12 +125,25 @@ class Calls:
     ) -> Any:
         """Take notice of a request on its way to a provider. The hook of ``Logging.pre_call``."""
         try:
-            call = self.call_around() or self.open.get(args[0].litellm_call_id)
+            logging, around, call = args[0], call_around.get(), None
+            if around is not None:
+                call = self.open.get(around.id)
+            if call is None:
+                call = self.open.get(logging.litellm_call_id)
             if call is not None:
-                call.requested(args[0], kwargs.get("additional_args"))
+                call.requested(logging, kwargs.get("additional_args"))
         except Exception as error:
             self.on_error("reading a request to a provider", error)
         return original(*args, **kwargs)
+
+
+def _delegated(call: Call | None, around: Around, target: Target) -> Delegation | None:
+    """Follow a retry, which calls the entry point again, and what serves another API."""
+    if call is None:
+        return None
+    if call.retrying:
+        return call.next_attempt()
+    return Serving(call) if around.family != target.family else None
 
 
 def _argument(name: str, found: Found, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

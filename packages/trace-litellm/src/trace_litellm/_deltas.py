@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from trace_core import Value, snapshot
 
-_TEXTS: Final = frozenset({"content", "reasoning_content", "refusal"})
+_TEXTS: Final = frozenset({"reasoning_content", "refusal"})
 
 
 class Deltas(Protocol):
@@ -42,28 +42,29 @@ class ChatDeltas:
         if not self._head:
             self._head = {name: fields.get(name) for name in ("id", "created", "model")}
         for choice in fields["choices"]:
-            self._add_choice(choice)
-        usage = fields.get("usage") or _extra(chunk).get("usage")
+            own = choice.__pydantic_extra__  # where current releases keep everything
+            if not own or "delta" not in own:
+                own = {**choice.__dict__, **(own or {})}
+            index = own.get("index") or 0
+            into = self._choices.get(index)
+            if into is None:
+                into = self._choices[index] = _Choice(index)
+            if own.get("finish_reason") is not None:
+                into.finish_reason = own["finish_reason"]
+            delta = own.get("delta")
+            if delta is not None:
+                self._add_delta(into, delta)
+        usage = fields.get("usage") or (chunk.__pydantic_extra__ or fields).get("usage")
         if usage is not None:
             self._usage = snapshot(usage)
 
-    def _add_choice(self, choice: Any) -> None:
-        fields = choice.__pydantic_extra__  # where current releases keep everything
-        if not fields or "delta" not in fields:
-            fields = {**choice.__dict__, **(fields or {})}
-        index = fields.get("index") or 0
-        into = self._choices.get(index)
-        if into is None:
-            into = self._choices[index] = _Choice(index)
-        if fields.get("finish_reason") is not None:
-            into.finish_reason = fields["finish_reason"]
-        delta = fields.get("delta")
-        if delta is None:
-            return
-        for name, value in delta.__dict__.items():
-            if value is not None:
-                into.add(name, value)
-        for name, value in _extra(delta).items():
+    def _add_delta(self, into: _Choice, delta: Any) -> None:
+        told = {**delta.__dict__, **(delta.__pydantic_extra__ or {})}
+        if told.get("content").__class__ is str:
+            into.content.append(told.pop("content"))
+        if [*told.values()].count(None) == len(told):
+            return  # most chunks are of text alone, and counting is quicker than looking
+        for name, value in told.items():
             if value is not None:
                 into.add(name, value)
 
@@ -76,18 +77,15 @@ class ChatDeltas:
         return result
 
 
-def _extra(model: Any) -> Mapping[str, Any]:
-    return model.__pydantic_extra__ or {}
-
-
 class _Choice:
     """What has arrived for one choice."""
 
-    __slots__ = ("_lists", "_rest", "_texts", "finish_reason", "index")
+    __slots__ = ("_lists", "_rest", "_texts", "content", "finish_reason", "index")
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.finish_reason: Value = None
+        self.content: list[str] = []
         self._texts: dict[str, list[str]] = {}
         self._lists: dict[str, dict[object, dict[str, Any]]] = {}
         self._rest: dict[str, Value] = {}
@@ -136,7 +134,8 @@ class _Choice:
             last["signature"] = part["signature"]
 
     def to_value(self) -> Value:
-        message: dict[str, Value] = {"role": "assistant", "content": None, **self._rest}
+        content = "".join(self.content) if self.content else None
+        message: dict[str, Value] = {"role": "assistant", "content": content, **self._rest}
         message |= {name: "".join(texts) for name, texts in self._texts.items()}
         message |= {name: tuple(parts.values()) for name, parts in self._lists.items()}
         return {"index": self.index, "finish_reason": self.finish_reason, "message": message}

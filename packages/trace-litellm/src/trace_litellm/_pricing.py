@@ -14,7 +14,7 @@ from trace_core import Cost, TokenUsage, UsageSource, Value
 _CLOSE: Final = 0.01
 
 
-@attrs.frozen
+@attrs.define
 class Priced:
     """What a price depends on besides the usage.
 

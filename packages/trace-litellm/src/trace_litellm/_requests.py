@@ -84,6 +84,8 @@ _REQUEST_ATTRIBUTES: Final = {
     "top_p": semconv.REQUEST_TOP_P,
 }
 
+_NAMED: Final = frozenset({*_REQUEST_ATTRIBUTES, "encoding_format", "stream"})
+
 _METADATA_NAMES: Final = {
     "conversation_id": semconv.CONVERSATION_ID,
     "session_id": semconv.SESSION_ID,
@@ -160,29 +162,25 @@ def inputs(
     Returns:
         The given parameters that are not ``None``, by name.
     """
-    found: dict[str, Value] = {}
     if args:
-        for at, name in enumerate(parameters):
-            if at == len(args):
-                break
-            _record(found, name, args[at])
+        named = dict(zip(parameters, args, strict=False))
+        named.update(kwargs)
+        kwargs = named
+    found: dict[str, Value] = {}
+    known = _treatments
     for name, value in kwargs.items():
-        _record(found, name, value)
+        if value is None:
+            continue
+        treatment = known.get(name) or _judge(name)
+        if treatment == "drop":
+            continue
+        if treatment == "withhold":
+            withheld(value)
+        elif type(value) in _ATOMS:
+            found[name] = value
+        else:
+            found[name] = snapshot(value) if treatment == "copy" else _clean(name, value)
     return found
-
-
-def _record(found: dict[str, Value], name: str, value: Any) -> None:
-    if value is None:
-        return
-    treatment = _treatments.get(name) or _judge(name)
-    if treatment == "drop":
-        return
-    if treatment == "withhold":
-        withheld(value)
-    elif type(value) in _ATOMS:
-        found[name] = value
-    else:
-        found[name] = snapshot(value) if treatment == "copy" else _clean(name, value)
 
 
 _ATOMS: Final = frozenset({str, bool, int, float})
@@ -204,7 +202,8 @@ def _judge(name: str) -> _Treatment:
     return treatment
 
 
-_NOTED: Final = frozenset({"litellm_metadata", "litellm_session_id", "metadata", "user"})
+NOTED: Final = frozenset({"litellm_metadata", "litellm_session_id", "metadata", "user"})
+"""Parameters that `call_attributes` reads."""
 
 
 def call_attributes(kwargs: Mapping[str, Any]) -> dict[str, Value]:
@@ -217,8 +216,6 @@ def call_attributes(kwargs: Mapping[str, Any]) -> dict[str, Value]:
         Attributes.
     """
     found: dict[str, Value] = {}
-    if _NOTED.isdisjoint(kwargs):
-        return found
     session = kwargs.get("litellm_session_id")
     if session is not None:
         found[semconv.SESSION_ID] = snapshot(session)
@@ -282,9 +279,12 @@ def request_attributes(given: Mapping[str, Value]) -> dict[str, Value]:
     Args:
         given: What `inputs` returned.
     """
-    found = {
-        attribute: given[name] for name, attribute in _REQUEST_ATTRIBUTES.items() if name in given
-    }
+    found: dict[str, Value] = {}
+    if _NAMED.isdisjoint(given):
+        return found
+    for name, attribute in _REQUEST_ATTRIBUTES.items():
+        if name in given:
+            found[attribute] = given[name]
     stop = found.get(semconv.REQUEST_STOP_SEQUENCES)
     if isinstance(stop, str):
         found[semconv.REQUEST_STOP_SEQUENCES] = (stop,)

@@ -54,19 +54,21 @@ _PROVIDERS: Final = {
     "xai": "x_ai",
 }
 _ATOMS: Final = frozenset({str, float, int, bool, type(None)})
-_TOLD: Final = (
-    "additional_headers",
-    "api_base",
-    "cache_hit",
-    "custom_llm_provider",
-    "litellm_model_name",
-    "litellm_overhead_time_ms",
-    "model_id",
-    "region_name",
-    "response_cost",
-    "keeps_chunks",
-    "translated",
-    "usage",
+_TOLD: Final = frozenset(
+    {
+        "additional_headers",
+        "api_base",
+        "cache_hit",
+        "custom_llm_provider",
+        "litellm_model_name",
+        "litellm_overhead_time_ms",
+        "model_id",
+        "region_name",
+        "response_cost",
+        "keeps_chunks",
+        "translated",
+        "usage",
+    }
 )
 """What is read of ``_hidden_params``, LiteLLM's note on a response; the last three are ours."""
 
@@ -76,49 +78,67 @@ class Family:
     """How to read one family of calls.
 
     Args:
-        outputs: Copies a response.
+        copy: Copies a response.
         deltas: Makes, for a stream, what adds it up.
         failure: Tells, on the sink's thread, of a failure that was returned and not raised.
+        normalise: Makes plain data of a copy that is not yet, on the sink's thread.
     """
 
-    outputs: Callable[[Any], Any]
+    copy: Callable[[Any], Any]
     deltas: Callable[[Any], Deltas]
     failure: Callable[[Value], Failure | None] = lambda _: None
+    normalise: Callable[[Any], Value] = lambda copied: copied
+
+    def outputs(self, copied: Any) -> Value:
+        """Make outputs of a copied response: plain, and without LiteLLM's private notes.
+
+        Args:
+            copied: What `copy` made.
+        """
+        found = self.normalise(copied)
+        if isinstance(found, dict):
+            found.pop("_response_ms", None)
+            found.pop("_hidden_params", None)
+        return found
 
 
-def _response(result: Any) -> Any:
-    """Copy a response: pydantic models as dictionaries, down to the last container of theirs.
+_LONG: Final = 64
+_models: Final[set[type]] = set()
+_MAX_MODELS: Final = 1_024
 
-    What it gives shares no container with the response but is not normalised yet; that, and
-    leaving out LiteLLM's private notes, is `response_outputs` for the sink's thread.
-    """
+
+def _response(result: Any) -> Value:
+    """Copy a response as `snapshot` does, with less ado: most of it is pydantic models."""
     cls = type(result)
+    if cls in _models:
+        fields: dict[str, Any] = result.__dict__.copy()
+        if extra := result.__pydantic_extra__:
+            fields.update(extra)
+        for name, value in fields.items():
+            if type(value) not in _ATOMS:
+                fields[name] = _response(value)
+        return fields
+    if cls is list and len(result) <= _LONG:
+        return tuple([item if type(item) in _ATOMS else _response(item) for item in result])
+    if hasattr(cls, "__pydantic_fields__") and len(_models) < _MAX_MODELS:
+        _models.add(cls)
+        return _response(result)
+    return snapshot(result)
+
+
+def _embeddings(result: Any) -> Any:
+    """Copy embeddings: each vector as it is, because to look at its numbers takes its time."""
+    cls = type(result)
+    if cls in _ATOMS:
+        return result
     if cls is list:
-        if result and type(result[0]) in _ATOMS:
-            return result.copy()  # an embedding vector, say
-        return [item if type(item) in _ATOMS else _response(item) for item in result]
-    if not hasattr(cls, "__pydantic_fields__"):
+        vector = result and type(result[0]) in _ATOMS
+        return result.copy() if vector else [_embeddings(item) for item in result]
+    if cls is not dict and not hasattr(cls, "__pydantic_fields__"):
         return snapshot(result)
-    fields: dict[str, Any] = result.__dict__.copy()
-    if extra := result.__pydantic_extra__:
-        fields.update(extra)
-    for name, value in fields.items():
-        if type(value) not in _ATOMS:
-            fields[name] = _response(value)
-    return fields
-
-
-def response_outputs(copied: Any) -> Value:
-    """Normalise a copied response, without LiteLLM's private notes on it.
-
-    Args:
-        copied: What `Family.outputs` made.
-    """
-    outputs = snapshot(copied)
-    if isinstance(outputs, dict):
-        outputs.pop("_response_ms", None)
-        outputs.pop("_hidden_params", None)
-    return outputs
+    extra = getattr(result, "__pydantic_extra__", None) or {}
+    fields = {**(result if cls is dict else result.__dict__), **extra}
+    return {name: _embeddings(value) for name, value in fields.items()}
 
 
 def _speech(result: Any) -> Value:
@@ -177,7 +197,7 @@ FAMILIES: Final[Mapping[str, Family]] = {
     "any": Family(_response, lambda _: ListDeltas()),
     "batch": Family(_response, lambda _: NoDeltas()),
     "chat": Family(_response, lambda _: ChatDeltas()),
-    "embedding": Family(_response, lambda _: NoDeltas()),
+    "embedding": Family(_embeddings, lambda _: NoDeltas(), normalise=snapshot),
     "google": Family(_response, lambda _: SseDeltas(merge_google)),
     "messages": Family(_response, lambda _: SseDeltas(merge_anthropic)),
     "responses": Family(_response, lambda _: EventDeltas()),
@@ -195,17 +215,17 @@ def response_attributes(outputs: Value) -> dict[str, Value]:
     Args:
         outputs: The copied response.
     """
-    if not isinstance(outputs, Mapping):
-        return {}
     found: dict[str, Value] = {}
-    if isinstance(outputs.get("id"), str):
-        found[semconv.RESPONSE_ID] = outputs["id"]
-    if isinstance(outputs.get("model"), str):
-        found[semconv.RESPONSE_MODEL] = outputs["model"]
-    choices = outputs.get("choices")
-    if isinstance(choices, tuple):
-        reasons = tuple(c.get("finish_reason") for c in choices if isinstance(c, Mapping))
-        found[semconv.RESPONSE_FINISH_REASONS] = tuple(r for r in reasons if r is not None)
+    if not isinstance(outputs, dict):
+        return found
+    name, model, choices = outputs.get("id"), outputs.get("model"), outputs.get("choices")
+    if type(name) is str:
+        found[semconv.RESPONSE_ID] = name
+    if type(model) is str:
+        found[semconv.RESPONSE_MODEL] = model
+    if type(choices) is tuple:
+        reasons = [c.get("finish_reason") for c in choices if isinstance(c, dict)]
+        found[semconv.RESPONSE_FINISH_REASONS] = tuple([r for r in reasons if r is not None])
     return found
 
 
@@ -244,22 +264,31 @@ def endpoint_attributes(url: str | None) -> Mapping[str, Value]:
         return {}
     shown = f"[{host}]" if ":" in host else host
     place = f"{shown}:{port}" if port else shown
-    return {
+    found: dict[str, Value] = {
         semconv.URL_FULL: urlunsplit((parts.scheme, place, parts.path.rstrip("/"), "", "")),
         semconv.SERVER_ADDRESS: host,
-        semconv.SERVER_PORT: port or {"http": 80, "https": 443}.get(parts.scheme),
     }
+    port = port or {"http": 80, "https": 443}.get(parts.scheme)
+    return {**found, semconv.SERVER_PORT: port} if port else found
 
 
-def header_attributes(headers: Value) -> dict[str, Value]:
-    """Read the provider's request id and rate limits from response headers.
+_TOLD_ATTRIBUTES: Final = {
+    "litellm_overhead_time_ms": OVERHEAD,
+    "model_id": MODEL_ID,
+    "region_name": REGION,
+}
+
+
+def told_attributes(told: Mapping[str, Value]) -> dict[str, Value]:
+    """Name what LiteLLM notes on a response, the provider's request id and rate limits too.
 
     Args:
-        headers: LiteLLM's ``additional_headers``, copied.
+        told: What `told` returned.
     """
-    if not isinstance(headers, Mapping):
-        return {}
-    found: dict[str, Value] = {}
+    found = {_TOLD_ATTRIBUTES[name]: told[name] for name in _TOLD_ATTRIBUTES.keys() & told.keys()}
+    headers = told.get("additional_headers")
+    if not headers or not isinstance(headers, dict):
+        return found
     for name in ("request-id", "llm_provider-x-request-id", "llm_provider-request-id"):
         if isinstance(headers.get(name), str):
             found[REQUEST_ID] = headers[name]
@@ -284,68 +313,75 @@ def usage_of(outputs: Value) -> TokenUsage | None:
     usage = _usage_in(outputs)
     if usage is None:
         return None
-    read = _Counts(usage)
-    given = read("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_token_count")
-    made = read("completion_tokens", "output_tokens", "candidatesTokenCount",
-        "candidates_token_count")  # fmt: skip
+    counts = _counts(usage)
+    given = _first(counts, _INPUT)
+    made = _first(counts, _OUTPUT)
     if not given and not made:
         return None
-    asked, answered = read.inside("prompt", "input"), read.inside("completion", "output")
-    cached = asked("cached_tokens")
+    asked, answered = _details(usage, _ASKED), _details(usage, _ANSWERED)
+    cached = _first(asked, ("cached_tokens",))
     if cached is None:
-        cached = read("cache_read_input_tokens", "cachedContentTokenCount")
-    created = asked("cache_creation_tokens", "cache_write_tokens")
+        cached = _first(counts, ("cache_read_input_tokens", "cachedContentTokenCount"))
+    created = _first(asked, ("cache_creation_tokens", "cache_write_tokens"))
     if created is None:
-        created = read("cache_creation_input_tokens")
+        created = counts.get("cache_creation_input_tokens")
     if given is not None and "input_tokens" in usage and "cache_read_input_tokens" in usage:
         given += (cached or 0) + (created or 0)  # Anthropic counts them apart
-    thought = answered("reasoning_tokens")
+    thought = answered.get("reasoning_tokens")
     if thought is None:
-        thought = read("thoughtsTokenCount", "thoughts_token_count")
+        thought = _first(counts, ("thoughtsTokenCount", "thoughts_token_count"))
         made = (made or 0) + thought if thought else made  # Google counts them apart
     return TokenUsage(
-        input=given,
-        output=made,
-        total=read("total_tokens", "totalTokenCount", "total_token_count")
-        or (given or 0) + (made or 0),
-        cache_read=cached,
-        cache_creation=created,
-        reasoning=thought,
-        audio_input=asked("audio_tokens"),
-        audio_output=answered("audio_tokens"),
-        source=UsageSource.PROVIDER,
+        given,
+        made,
+        _first(counts, _TOTAL) or (given or 0) + (made or 0),
+        cached,
+        created,
+        thought,
+        asked.get("audio_tokens"),
+        answered.get("audio_tokens"),
+        UsageSource.PROVIDER,
     )
 
 
-def _usage_in(outputs: Value) -> Mapping[str, Value] | None:
-    if not isinstance(outputs, Mapping):
+_INPUT: Final = ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_token_count")
+_OUTPUT: Final = (
+    "completion_tokens", "output_tokens", "candidatesTokenCount", "candidates_token_count",
+)  # fmt: skip
+_TOTAL: Final = ("total_tokens", "totalTokenCount", "total_token_count")
+_ASKED: Final = ("prompt_tokens_details", "input_tokens_details")
+_ANSWERED: Final = ("completion_tokens_details", "output_tokens_details")
+_NONE_COUNTED: Final[dict[str, int]] = {}
+
+
+def _usage_in(outputs: Value) -> dict[str, Value] | None:
+    if not isinstance(outputs, dict):
         return None
     for name in ("usage", "usageMetadata", "usage_metadata"):
         usage = outputs.get(name)
-        if isinstance(usage, Mapping):
+        if isinstance(usage, dict):
             return usage
     return None
 
 
-class _Counts:
-    """Reads counts by the first name that is there."""
+def _counts(usage: dict[str, Value]) -> dict[str, int]:
+    return {name: value for name, value in usage.items() if type(value) is int}
 
-    def __init__(self, usage: Mapping[str, Value]) -> None:
-        self._usage = usage
 
-    def __call__(self, *names: str) -> int | None:
-        for name in names:
-            value = self._usage.get(name)
-            if isinstance(value, int) and not isinstance(value, bool):
-                return value
-        return None
+def _first(counts: dict[str, int], names: tuple[str, ...]) -> int | None:
+    """Return the count of the first name that is there."""
+    for name in names:
+        if name in counts:
+            return counts[name]
+    return None
 
-    def inside(self, *sides: str) -> _Counts:
-        for side in sides:
-            details = self._usage.get(f"{side}_tokens_details")
-            if isinstance(details, Mapping):
-                return _Counts(details)
-        return _Counts({})
+
+def _details(usage: dict[str, Value], names: tuple[str, ...]) -> dict[str, int]:
+    for name in names:
+        details = usage.get(name)
+        if isinstance(details, dict):
+            return _counts(details)
+    return _NONE_COUNTED
 
 
 def told_of(result: Any) -> dict[str, Any]:
@@ -356,11 +392,13 @@ def told_of(result: Any) -> dict[str, Any]:
     """
     private = getattr(result, "__pydantic_private__", None)  # asking the model is ten times slower
     hidden = private.get("_hidden_params") if private else getattr(result, "_hidden_params", None)
+    if type(hidden) is dict:
+        return hidden.copy()
     if hidden is None and type(result) is dict:
         hidden = result.get("_hidden_params")
     if hidden is None:
         return {}
-    return dict(hidden) if isinstance(hidden, dict) else dict(getattr(hidden, "__dict__", ()))
+    return dict(hidden if isinstance(hidden, dict) else getattr(hidden, "__dict__", ()))
 
 
 def told(taken: Mapping[str, Any]) -> dict[str, Value]:
@@ -369,7 +407,12 @@ def told(taken: Mapping[str, Any]) -> dict[str, Value]:
     Args:
         taken: What `told_of` and its like found.
     """
-    return {name: snapshot(taken[name]) for name in _TOLD if taken.get(name) is not None}
+    found: dict[str, Value] = {}
+    for name in _TOLD & taken.keys():
+        value = taken[name]
+        if value is not None:
+            found[name] = value if type(value) in _ATOMS else snapshot(value)
+    return found
 
 
 def told_of_stream(stream: Any) -> dict[str, Any]:
