@@ -347,6 +347,15 @@ def test_a_span_that_a_sink_chokes_on_is_found(target: str) -> None:
     assert {span.span_id for span in sink.memory.spans} == {span.span_id for span in spans[1:]}
 
 
+def test_a_span_that_a_sink_chokes_on_is_found_where_it_comes_alone(target: str) -> None:
+    """That the sink has taken others since is proof enough."""
+    spans = sample_spans()
+    NatsSink(target).write(spans)
+    sink = Moody(0, ZeroDivisionError("odd"), spans[0])
+    forwarder = forward(target, sink, batch=1)
+    assert (forwarder.delivered, forwarder.refused) == (2, 1)
+
+
 def test_what_is_no_span_is_set_aside(broker: Broker, target: str) -> None:
     """Somebody else published to the subject."""
     NatsSink(target).write(sample_spans())

@@ -21,7 +21,7 @@ from trace_core._codec import decode
 from trace_core._compose import Tee
 from trace_core._delivery import Outcome, attempt, is_the_spans_fault, isolate
 from trace_core._errors import ConfigurationError, SinkError, text_of, without_secrets
-from trace_core._model import Span
+from trace_core._model import Span, SpanContext
 from trace_core._nats import DEFAULT_CONSUMER, NatsSource, unpacked
 from trace_core._plugins import load_sink
 from trace_core._retry import Retry
@@ -53,6 +53,7 @@ class Forwarder:
         self._batch = batch
         self._retry = retry or Retry()
         self._failures = 0
+        self._failed: dict[SpanContext, int] = {}  # how many were delivered before it first failed
         self._stop = threading.Event()
         self.delivered = 0
         """Spans that the sink took."""
@@ -92,6 +93,8 @@ class Forwarder:
         if self._failures:
             _logger.warning("trace-core forward: goes on after %d failure(s)", self._failures)
         self._failures = 0
+        for span in spans:
+            self._failed.pop(span.context, None)
         bad = {span.context: why for span, why in outcome.refused}
         refused += [(message, bad[s.context]) for message, s in readable if s.context in bad]
         self._source.settle([m for m, s in readable if s.context not in bad], refused)
@@ -110,9 +113,20 @@ class Forwarder:
             return (
                 Outcome(error=SinkError("the sink could not deliver in time")) if late else outcome
             )
-        if self._failures >= _TRIES_BEFORE_ISOLATION and is_the_spans_fault(outcome.error):
-            return isolate(self._sink, spans, outcome)
-        return outcome
+        if not is_the_spans_fault(outcome.error):
+            return outcome
+        for span in spans:
+            self._failed.setdefault(span.context, self.delivered)
+        if self._failures < _TRIES_BEFORE_ISOLATION:
+            return outcome
+        return self._refuse_what_failed_alone(spans, isolate(self._sink, spans, outcome))
+
+    def _refuse_what_failed_alone(self, spans: Sequence[Span], outcome: Outcome) -> Outcome:
+        """Blame the spans where the sink has taken others since each of them failed first."""
+        if outcome.error is None or any(self._failed[s.context] >= self.delivered for s in spans):
+            return outcome
+        why = f"{type(outcome.error).__name__}: {text_of(outcome.error)}"
+        return Outcome(tuple((span, why) for span in spans))
 
     def _seconds(self, error: BaseException) -> float:
         return self._retry.wait(self._failures, error)
