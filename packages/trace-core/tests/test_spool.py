@@ -478,11 +478,11 @@ def test_start_records_outlive_their_segment(
     for index in range(50):
         spool.write(many(1, start=index))
         assert spool.flush(30)
-    journal = spool._mine.journal
+    journal = spool._own.journal
     assert journal is not None
     assert journal.segments[0].number > 1
     journal.forget()  # as if the process were gone
-    spool._own = type(spool._mine)(*spool._limits)
+    spool._own = type(spool._own)(*spool._limits)
     memory.clear()
     other = open_spool(memory)
     other.start()

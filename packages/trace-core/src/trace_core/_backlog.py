@@ -69,7 +69,7 @@ class Settled:
                 segment.unlink(missing_ok=True)
 
 
-@attrs.frozen
+@attrs.define  # not frozen, which takes twice as long to make
 class _Entry:
     """A span kept in memory as well, so that it need not be read back.
 
@@ -137,14 +137,16 @@ class Own:
     def _append_on_disk(self, entries: list[tuple[Span, bytes]]) -> None:
         assert self.journal is not None  # the spool has opened it
         self._roll_if_long()
-        place = self.journal.append(b"".join([frame for _, frame in entries]), len(entries))
-        offset = place[1] - sum(len(frame) for _, frame in entries)
+        data = b"".join([frame for _, frame in entries])
+        number, offset = self.journal.append(data, len(entries))
+        offset -= len(data)
         for span, frame in entries:
             offset += len(frame)
-            end = (place[0], offset)
+            end = (number, offset)
             self._remember(_Entry(self.tail, end, span, frame))
             self.tail = end
-            self._started.pop(span_key(span), None)
+            if self._started:
+                self._started.pop(span_key(span), None)
 
     def _roll_if_long(self) -> None:
         journal = self.journal
@@ -201,7 +203,7 @@ class Own:
 
     def _shrink_disk(self) -> int:
         journal, lost = self.journal, 0
-        while journal is not None and journal.size > self._max_bytes and len(journal.segments) > 1:
+        while journal is not None and len(journal.segments) > 1 and journal.size > self._max_bytes:
             gone = journal.remove_oldest()
             held = len(self._held.spans) if self._held.end[0] == gone.number else 0
             lost += max(0, gone.spans - gone.settled - held)

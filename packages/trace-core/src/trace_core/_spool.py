@@ -140,14 +140,14 @@ class Spool:
         self._adopt_orphans = adopt
         self._adopt_every = adopt_every
         self._exit_timeout = exit_timeout
-        self._own: Own | None = None
+        self._own = Own(*self._limits)
         self._reset()
         after_fork(self._reset)
         at_exit(self._exit)
 
     def _reset(self) -> None:
         """Set up everything that does not survive a fork."""
-        if self._own is not None and self._own.journal is not None:
+        if self._own.journal is not None:
             self._own.journal.forget()
         self._changed = threading.Condition(threading.RLock())
         self._own = Own(*self._limits)
@@ -160,6 +160,7 @@ class Spool:
         self._disk_again_at = 0.0
         self._adopt_at = 0.0
         self._urgent = threading.Event()  # a flush or the close wants no lingering
+        self._idle = False  # the delivery thread waits for work
         self._dirty = threading.Event()
         self._stop_syncing = threading.Event()
         self._deadline: float | None = None  # of closing
@@ -215,10 +216,12 @@ class Spool:
             self._ledger.accept(len(spans))
             self._written += len(spans)
             self._append(spans)
-            self._count_lost(*self._mine.shrink())
+            self._count_lost(*self._own.shrink())
             self._note_dirty()
-            self._changed.notify_all()
-        self.start()
+            if self._idle:
+                self._changed.notify_all()
+        if self._thread is None:
+            self.start()
 
     def write_started(self, spans: Sequence[Span], /) -> None:
         """Append records of spans that have started; best effort.
@@ -230,7 +233,7 @@ class Spool:
         with self._changed:
             try:
                 self._open_journal()
-                self._mine.note_started(spans)
+                self._own.note_started(spans)
             except OSError as error:
                 self._tell_of_disk(error)
 
@@ -329,17 +332,12 @@ class Spool:
 
     # Appending, with the lock held
 
-    @property
-    def _mine(self) -> Own:
-        assert self._own is not None
-        return self._own
-
     def _append(self, spans: Sequence[Span]) -> None:
         if not self._disk_is_open():
-            self._mine.append_in_memory(spans)
+            self._own.append_in_memory(spans)
             return
         try:
-            self._mine.append(spans)
+            self._own.append(spans)
         except OSError as error:
             self._tell_of_disk(error)
 
@@ -354,9 +352,9 @@ class Spool:
         return True
 
     def _open_journal(self) -> None:
-        if self._mine.journal is None:
+        if self._own.journal is None:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._mine.journal = Journal.create(self.folder)
+            self._own.journal = Journal.create(self.folder)
             self._write_key()
 
     def _write_key(self) -> None:
@@ -376,6 +374,8 @@ class Spool:
         )
 
     def _count_lost(self, memory: int, disk: int) -> None:
+        if not (memory or disk):
+            return
         for count, reason in ((memory, DISK_FULL), (disk, SPOOL_FULL)):
             if count:
                 self._resolved += count
@@ -386,11 +386,11 @@ class Spool:
         """See to it that the disk gets what was appended, now or soon."""
         if self._sync == "batch":
             self._sync_now()
-        elif self._sync == "interval":
+        elif self._sync == "interval" and not self._dirty.is_set():  # asking is quicker
             self._dirty.set()
 
     def _sync_now(self) -> None:
-        journal = self._mine.journal
+        journal = self._own.journal
         if journal is not None:
             try:
                 journal.sync()
@@ -403,9 +403,9 @@ class Spool:
     def _run_sync(self) -> None:
         while not self._stop_syncing.wait(self._sync_every):
             self._dirty.wait()
-            self._dirty.clear()
+            self._dirty.clear()  # first: what is appended from here on is for the next time
             with self._changed:
-                journal = self._mine.journal
+                journal = self._own.journal
                 descriptor = journal.duplicate() if journal is not None else None
             if descriptor is not None:
                 self._sync_descriptor(descriptor)
@@ -436,8 +436,8 @@ class Spool:
         with self._changed:
             if self._deadline is None:
                 return False
-            nothing = not self._mine.waiting and not self._orphans
-            hopeless = self._attempt >= _TRIES_AT_EXIT and not self._mine.only_in_memory
+            nothing = not self._own.waiting and not self._orphans
+            hopeless = self._attempt >= _TRIES_AT_EXIT and not self._own.only_in_memory
             return nothing or hopeless or time.monotonic() >= self._deadline
 
     def _deliver_one(self) -> None:
@@ -473,7 +473,7 @@ class Spool:
         """Take turns between this process's spans and those left behind."""
         self._turn += 1
         orphan = self._next_orphan()
-        if orphan is not None and (self._turn % 2 or not self._mine.waiting):
+        if orphan is not None and (self._turn % 2 or not self._own.waiting):
             batch = orphan.next(self._batch_size, self._batch_bytes)
             if batch is not None:
                 return batch, orphan
@@ -488,7 +488,7 @@ class Spool:
 
     def _next_of_own(self) -> Batch | None:
         with self._changed:
-            own = self._mine
+            own = self._own
             if not own.waiting:
                 return None
             place, journal = own.place_of_next(), own.journal
@@ -510,7 +510,7 @@ class Spool:
     def _count_missing(self) -> None:
         """Once all there is has been delivered, count what was written and is not there."""
         missing = self._written - self._resolved
-        if missing and not self._mine.waiting:
+        if missing and not self._own.waiting:
             self._resolved += missing
             self._ledger.dropped(missing, DAMAGED)
 
@@ -538,7 +538,7 @@ class Spool:
                 orphan.settle(batch)
                 return
             with self._changed:
-                settled = self._mine.settle(batch)
+                settled = self._own.settle(batch)
             if settled is not None:
                 settled.write()
         except OSError as error:
@@ -559,7 +559,7 @@ class Spool:
                 if self._deadline is None:
                     return  # it may be for another place than our own spans, which need not wait
             else:
-                self._count_lost(0, self._mine.failed())
+                self._count_lost(0, self._own.failed())
             wait = self._retry.wait(self._attempt, error)
             self._attempt += 1
         self._rest(wait)
@@ -578,21 +578,23 @@ class Spool:
 
     def _wait_for_work(self) -> None:
         with self._changed:
-            if self._mine.waiting or self._deadline is not None:
+            if self._own.waiting or self._deadline is not None:
                 return
             times = [orphan.not_before for orphan in self._orphans]
             if self._adopt_orphans and len(times) < _ADOPTED_AT_ONCE:
                 times.append(self._adopt_at)
             idle = min(times) - time.monotonic() if times else 3600.0
             if idle > 0:
+                self._idle = True
                 self._changed.wait(idle)
+                self._idle = False
 
     def _adopt_if_due(self) -> None:
         now = time.monotonic()
         if not self._adopt_orphans or now < self._adopt_at or self._deadline is not None:
             return
         self._adopt_at = now + self._adopt_every
-        mine = self._mine.journal.path if self._mine.journal is not None else None
+        mine = self._own.journal.path if self._own.journal is not None else None
         for path in journals_in(self.folder):
             if len(self._orphans) >= _ADOPTED_AT_ONCE:
                 self._adopt_at = now  # more of them as soon as these are done
@@ -629,7 +631,7 @@ class Spool:
         self._dirty.set()
 
     def _release(self) -> None:
-        own = self._mine
+        own = self._own
         for orphan in self._orphans:
             orphan.journal.release(remove=False)
         self._orphans = []
