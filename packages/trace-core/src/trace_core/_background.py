@@ -353,12 +353,22 @@ class Background:
                 if not self._queue.empty():
                     return self._queue.get()
                 time.sleep(_NAP_SECONDS)
-        patience = self._young.patience() if self._write_started is not None else None
-        item = self._queue.get(timeout=patience)
+        item = self._await_item()
         self._young.awake()
         quick = time.monotonic() - begun < _QUICK_SECONDS
         self._quick_waits = self._quick_waits + 1 if quick else 0
         return item
+
+    def _await_item(self) -> _Item:
+        if self._write_started is None:
+            return self._queue.get()
+        young = self._young
+        while True:
+            try:
+                return self._queue.get(timeout=young.patience())
+            except Empty:
+                if young.waiting:
+                    raise
 
     def _note_open_spans(self, *, all_of_them: bool) -> None:
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import attrs
@@ -108,28 +109,25 @@ class _Look:
 
     def _leaves(self, containers: list[Any]) -> bool:
         """Look into containers, and those in them. For most spans this is all that is done."""
-        texts, keys, plain = self._texts, self._keys, PLAIN_TYPES
-        for _ in range(_MOST_CONTAINERS):
-            if not containers:
-                return True
-            container = containers.pop()
+        texts, keys, plain, longest = self._texts, self._keys, PLAIN_TYPES, self._longest
+        for container in islice(containers, _MOST_CONTAINERS):  # which grow in number meanwhile
+            items = container
             if type(container) is dict:
                 if not (container.keys() <= keys or self._learn_keys(container)):
                     return False
-                container = container.values()
-            elif type(container) is not tuple or self._is_vector(container):
+                items = container.values()
+            elif type(container) is not tuple or (
+                len(container) > longest and NUMBERS.issuperset(map(type, container))
+            ):
                 return False
-            for item in container:
+            for item in items:
                 kind = type(item)
                 if kind is str:
                     if item not in texts and not self._learn_text(item):
                         return False
                 elif kind not in plain:
                     containers.append(item)
-        return False
-
-    def _is_vector(self, container: tuple[Any, ...]) -> bool:
-        return len(container) > self._longest and NUMBERS.issuperset(map(type, container))
+        return len(containers) <= _MOST_CONTAINERS
 
     def _learn_text(self, text: str) -> bool:
         for rule in self.rules:

@@ -149,7 +149,8 @@ class Spool:
         """Set up everything that does not survive a fork."""
         if self._own.journal is not None:
             self._own.journal.forget()
-        self._changed = threading.Condition(threading.RLock())
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._own = Own(*self._limits)
         self._orphans: list[Orphan] = []
         self._ledger = Ledger()
@@ -212,7 +213,7 @@ class Spool:
 
     def write(self, spans: Sequence[Span], /) -> None:
         """Append spans to the journal. Never raises: without a disk they are kept in memory."""
-        with self._changed:
+        with self._lock:
             self._ledger.accept(len(spans))
             self._written += len(spans)
             self._append(spans)
@@ -230,7 +231,7 @@ class Spool:
         """
         if not spans:
             return
-        with self._changed:
+        with self._lock:
             try:
                 self._open_journal()
                 self._own.note_started(spans)
@@ -239,7 +240,7 @@ class Spool:
 
     def start(self) -> None:
         """Start delivering, which the first write does as well."""
-        with self._changed:
+        with self._lock:
             if self._thread is not None or self._closed:
                 return
             self._thread = self._started_thread(self._run, "trace-delivery")
@@ -270,7 +271,7 @@ class Spool:
     def begin_flush(self, timeout: float) -> Callable[[], bool]:
         """Ask for a flush and return at once; the result waits for it."""
         deadline = time.monotonic() + timeout
-        with self._changed:
+        with self._lock:
             wanted = self._written
             self._quiet_until = 0.0
             self._urgent.set()
@@ -278,7 +279,7 @@ class Spool:
         return lambda: self._await_flush(wanted, deadline)
 
     def _await_flush(self, wanted: int, deadline: float) -> bool:
-        with self._changed:
+        with self._lock:
             settled = self._changed.wait_for(
                 lambda: self._resolved >= wanted, max(0.0, deadline - time.monotonic())
             )
@@ -300,7 +301,7 @@ class Spool:
 
     def begin_close(self, timeout: float) -> Callable[[], None]:
         """Ask for the close and return at once; the result waits for it."""
-        with self._changed:
+        with self._lock:
             if self._deadline is not None:
                 return lambda: None
             self._deadline = time.monotonic() + timeout
@@ -315,7 +316,7 @@ class Spool:
 
     def _await_close(self) -> None:
         assert self._deadline is not None
-        with self._changed:
+        with self._lock:
             left = max(0.0, self._deadline - time.monotonic())
             self._changed.wait_for(lambda: self._closed, left)
             self._closed = True
@@ -404,7 +405,7 @@ class Spool:
         while not self._stop_syncing.wait(self._sync_every):
             self._dirty.wait()
             self._dirty.clear()  # first: what is appended from here on is for the next time
-            with self._changed:
+            with self._lock:
                 journal = self._own.journal
                 descriptor = journal.duplicate() if journal is not None else None
             if descriptor is not None:
@@ -433,7 +434,7 @@ class Spool:
 
     def _is_over(self) -> bool:
         """Say whether the close is done with: nothing left, no time left, or no answer."""
-        with self._changed:
+        with self._lock:
             if self._deadline is None:
                 return False
             nothing = not self._own.waiting and not self._orphans
@@ -463,7 +464,7 @@ class Spool:
         if len(batch.spans) >= self._batch_size or self._next_orphan() is not None:
             return
         if self._urgent.is_set():
-            with self._changed:
+            with self._lock:
                 if self._resolved >= self._written and self._deadline is None:
                     self._urgent.clear()
             return
@@ -487,7 +488,7 @@ class Spool:
         return next((orphan for orphan in self._orphans if orphan.not_before <= now), None)
 
     def _next_of_own(self) -> Batch | None:
-        with self._changed:
+        with self._lock:
             own = self._own
             if not own.waiting:
                 return None
@@ -520,7 +521,7 @@ class Spool:
             reason = outcome.refused[0][1]
             log_once(f"spool:refused:{id(self)}", "tracing: span(s) refused for good: %s", reason)
         self._tell_disk(batch, orphan)
-        with self._changed:
+        with self._lock:
             self._attempt = 0
             if orphan is not None:
                 self._ledger.accept(len(batch.spans))
@@ -537,7 +538,7 @@ class Spool:
             if orphan is not None:
                 orphan.settle(batch)
                 return
-            with self._changed:
+            with self._lock:
                 settled = self._own.settle(batch)
             if settled is not None:
                 settled.write()
@@ -551,7 +552,7 @@ class Spool:
             "tracing: %s cannot write; spans wait in %s and will be tried again: %s: %s",
             *(name, self.folder, kind, text_of(error)),
         )
-        with self._changed:
+        with self._lock:
             if orphan is not None:
                 orphan.put_back(self._retry.wait(orphan.tries, error))
                 self._orphans.remove(orphan)
@@ -566,7 +567,7 @@ class Spool:
 
     def _rest(self, seconds: float) -> None:
         """Leave the sink alone for a while, unless a flush or close wants to know now."""
-        with self._changed:
+        with self._lock:
             until = self._quiet_until = time.monotonic() + seconds
             while self._quiet_until == until and self._deadline is None:
                 left = until - time.monotonic()
@@ -577,7 +578,7 @@ class Spool:
                 self._changed.wait(max(0.0, min(0.1, self._deadline - time.monotonic())))
 
     def _wait_for_work(self) -> None:
-        with self._changed:
+        with self._lock:
             if self._own.waiting or self._deadline is not None:
                 return
             times = [orphan.not_before for orphan in self._orphans]
@@ -611,20 +612,20 @@ class Spool:
             lost = journal.count_spans(journal.segments[0])
             journal.remove_oldest()
             self._ledger.accept(lost)
-            with self._changed:
+            with self._lock:
                 self._ledger.dropped(lost, SPOOL_FULL)
             log_once("spool:orphans", "tracing: %s: the oldest spans are dropped", SPOOL_FULL)
 
     def _end(self) -> None:
         """Let go of the folder, close the sink."""
-        with self._changed:
+        with self._lock:
             left = max(0.0, (self._deadline or 0.0) - time.monotonic())
             self._release()
         try:
             self.sink.close(left)
         except Exception as error:
             report("closing a sink", error)
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._changed.notify_all()
         self._stop_syncing.set()

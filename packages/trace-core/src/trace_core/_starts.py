@@ -64,6 +64,11 @@ class YoungSpans:
             self._opened.append(opened)
         return self._asleep
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there are any to look after."""
+        return bool(self._opened)
+
     def patience(self) -> float | None:
         """Return the seconds until it is time to look, or ``None`` to sleep until woken."""
         if self._fruitless_looks >= _FRUITLESS_LOOKS:
