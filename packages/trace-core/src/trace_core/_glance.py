@@ -143,9 +143,9 @@ class _Look:
 
     def _learn_keys(self, mapping: dict[Any, Any]) -> bool:
         for key in mapping.keys() - self._keys:
-            if type(key) is not str or not self._learn_text(key):
+            if type(key) is not str or not all(rule.leaves_key(key) for rule in self.rules):
                 return False
-            if not all(rule.leaves_key(key) for rule in self.rules):
+            if not self._learn_text(key):
                 return False
             if len(self._keys) < MOST_KEYS:
                 self._keys.add(key)

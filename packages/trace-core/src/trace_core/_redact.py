@@ -35,6 +35,7 @@ _SECRET_KEY: Final = re.compile(
     r"|credentials?|cookie)$"
 )
 _SHORTEST: Final = 10  # no rule finds anything in less
+_QUICKLY_DONE: Final = 100  # characters: to look through them takes no longer than to remember
 _KEPT_SHORT: Final = 4  # "none", "true", "" under such a key tell nothing
 
 
@@ -119,7 +120,7 @@ class _Cleaner:
         self._scan = scan
         self.known_good = KnownGood()
         self._room = MAX_HARMLESS
-        self.rules = Rules(lambda text: self._clean(text) is text, hides_nothing)
+        self.rules = Rules(self._leaves, hides_nothing)
 
     def __call__(self, text: str) -> str:
         if text in self.known_good.texts:
@@ -128,6 +129,14 @@ class _Cleaner:
         if cleaned is text and len(text) <= MAX_REMEMBERED_TEXT:
             self._remember(text)
         return cleaned
+
+    def _leaves(self, text: str) -> bool:
+        """Say whether a text stays as it is.
+
+        One that takes its time is remembered: if it is not the only one in its span, and another
+        is to be changed, it will be asked for again.
+        """
+        return (self._clean(text) if len(text) < _QUICKLY_DONE else self(text)) is text
 
     def _remember(self, text: str) -> None:
         self._room -= len(text) + SET_ENTRY
