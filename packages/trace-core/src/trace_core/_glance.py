@@ -31,7 +31,7 @@ _MOST_CONTAINERS: Final = 200_000  # there are more if one is in itself
 
 @attrs.frozen(eq=False)
 class Rules:
-    """What a processor changes in spans. It may look at more than these say, never at less.
+    """What a processor leaves as it is; if in doubt, they say no, never yes.
 
     Args:
         leaves_text: Says of a text, keys of mappings included, that it stays as it is.
