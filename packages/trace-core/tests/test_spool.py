@@ -105,6 +105,17 @@ def test_spans_pass_through_in_order(open_spool: Callable[..., Spool], memory: M
     assert journals_in(spool.folder) == []
 
 
+def test_a_span_is_delivered_though_nobody_asks(
+    open_spool: Callable[..., Spool], memory: MemorySink
+) -> None:
+    """Delivery at rest wakes up for the next span, without a flush."""
+    spool = open_spool(memory, linger=0.001)
+    for count in range(1, 4):
+        spool.write(many(1, start=count))
+        wait_for(lambda count=count: len(memory.spans) == count)
+        wait_for(lambda: spool._idle)
+
+
 def test_files_are_for_the_owner_alone(open_spool: Callable[..., Spool]) -> None:
     """Folders are 0700 and files 0600, whatever the umask."""
     previous = os.umask(0)

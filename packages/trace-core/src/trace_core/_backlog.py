@@ -131,7 +131,8 @@ class Own:
 
     def _keep(self, entries: list[tuple[Span, bytes]]) -> None:
         for span, frame in entries:
-            self._remember(_Entry(self.tail, self.tail, span, frame))
+            self._memory.append(_Entry(self.tail, self.tail, span, frame))
+            self._memory_bytes += len(frame)
         self.only_in_memory += len(entries)
 
     def _append_on_disk(self, entries: list[tuple[Span, bytes]]) -> None:
@@ -139,11 +140,12 @@ class Own:
         self._roll_if_long()
         data = b"".join([frame for _, frame in entries])
         number, offset = self.journal.append(data, len(entries))
+        self._memory_bytes += len(data)
         offset -= len(data)
         for span, frame in entries:
             offset += len(frame)
             end = (number, offset)
-            self._remember(_Entry(self.tail, end, span, frame))
+            self._memory.append(_Entry(self.tail, end, span, frame))
             self.tail = end
             if self._started:
                 self._started.pop(span_key(span), None)
@@ -166,10 +168,6 @@ class Own:
         frames = {span_key(span): pack(span, START) for span in spans}
         number, _ = self.journal.append(b"".join(frames.values()), 0)
         self._started.update({key: (number, frame) for key, frame in frames.items()})
-
-    def _remember(self, entry: _Entry) -> None:
-        self._memory.append(entry)
-        self._memory_bytes += len(entry.frame)
 
     def _take_unwritten(self) -> list[tuple[Span, bytes]]:
         """Take back what is in memory alone, to write it now; it is the newest there is."""
