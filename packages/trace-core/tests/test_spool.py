@@ -116,6 +116,30 @@ def test_a_span_is_delivered_though_nobody_asks(
         wait_for(lambda: spool._idle)
 
 
+def test_spans_gather_only_if_there_are_any(
+    open_spool: Callable[..., Spool], memory: MemorySink
+) -> None:
+    """After a delivery nothing wakes up for nothing; a span that comes soon waits for others."""
+
+    class Waits(threading.Event):
+        def __init__(self) -> None:
+            super().__init__()
+            self.asked: list[float | None] = []
+
+        def wait(self, timeout: float | None = None) -> bool:
+            self.asked.append(timeout)
+            return False
+
+    spool = open_spool(memory, linger=3_600)
+    spool._urgent = waits = Waits()
+    spool.write(many(1))
+    wait_for(lambda: len(memory.spans) == 1 and spool._idle)
+    assert waits.asked == []
+    spool.write(many(1, start=1))
+    wait_for(lambda: len(memory.spans) == 2 and spool._idle)
+    assert [0 < (asked or 0) <= 3_600 for asked in waits.asked] == [True]
+
+
 def test_files_are_for_the_owner_alone(open_spool: Callable[..., Spool]) -> None:
     """Folders are 0700 and files 0600, whatever the umask."""
     previous = os.umask(0)

@@ -162,6 +162,7 @@ class Spool:
         self._adopt_at = 0.0
         self._urgent = threading.Event()  # a flush or the close wants no lingering
         self._idle = False  # the delivery thread waits for work
+        self._gather_until = 0.0  # on the monotonic clock
         self._dirty = threading.Event()
         self._stop_syncing = threading.Event()
         self._deadline: float | None = None  # of closing
@@ -442,6 +443,7 @@ class Spool:
             return nothing or hopeless or time.monotonic() >= self._deadline
 
     def _deliver_one(self) -> None:
+        self._let_some_gather()
         batch, orphan = self._choose()
         if batch is None:
             self._wait_for_work()
@@ -455,20 +457,33 @@ class Spool:
             outcome = isolate(self.sink, batch.spans, outcome)
         if outcome.error is None:
             self._settle(batch, orphan, outcome)
-            self._let_some_gather(batch)
+            self._after(batch)
         else:
             self._put_back(orphan, outcome.error)
 
-    def _let_some_gather(self, batch: Batch) -> None:
-        """After a small batch, wait a moment: the next one will be larger, and cheaper."""
+    def _after(self, batch: Batch) -> None:
+        """Decide whether spans are to gather after a batch, and whether all is done in a hurry."""
+        self._gather_until = 0.0
         if len(batch.spans) >= self._batch_size or self._next_orphan() is not None:
             return
-        if self._urgent.is_set():
-            with self._lock:
-                if self._resolved >= self._written and self._deadline is None:
-                    self._urgent.clear()
+        if not self._urgent.is_set():
+            self._gather_until = time.monotonic() + self._linger
             return
-        self._urgent.wait(self._linger)
+        with self._lock:
+            if self._resolved >= self._written and self._deadline is None:
+                self._urgent.clear()
+
+    def _let_some_gather(self) -> None:
+        """So soon after a small batch, wait a moment: the next one will be larger, and cheaper.
+
+        Not if there is nothing yet: to wake up for nothing costs more than to deliver a span.
+        """
+        if not self._gather_until or not self._own.waiting or self._next_orphan() is not None:
+            return
+        left = self._gather_until - time.monotonic()
+        if left > 0:
+            self._urgent.wait(left)
+        self._gather_until = 0.0
 
     def _choose(self) -> tuple[Batch | None, Orphan | None]:
         """Take turns between this process's spans and those left behind."""
