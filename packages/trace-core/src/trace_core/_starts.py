@@ -10,7 +10,7 @@ from trace_core._model import Span
 
 _WORTH_NOTING_NS: Final = 10_000_000
 _LOOK_SECONDS: Final = _WORTH_NOTING_NS / 1e9
-_FRUITLESS_LOOKS: Final = 5
+_FRUITLESS_LOOKS: Final = 2
 
 
 class Started(Protocol):
