@@ -138,6 +138,9 @@ def test_spans_gather_only_if_there_are_any(
     spool.write(many(1, start=1))
     wait_for(lambda: len(memory.spans) == 2 and spool._idle)
     assert [0 < (asked or 0) <= 3_600 for asked in waits.asked] == [True]
+    spool.write(many(2, start=2))  # which have gathered, and so may others
+    wait_for(lambda: len(memory.spans) == 4 and spool._idle)
+    assert waits.asked[-1] == 3_600
 
 
 def test_files_are_for_the_owner_alone(open_spool: Callable[..., Spool]) -> None:

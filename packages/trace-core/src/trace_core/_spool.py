@@ -462,22 +462,20 @@ class Spool:
             self._put_back(orphan, outcome.error)
 
     def _after(self, batch: Batch) -> None:
-        """Decide whether spans are to gather after a batch, and whether all is done in a hurry."""
-        self._gather_until = 0.0
+        """After a small batch, have spans gather: the next one will be larger, and cheaper."""
         if len(batch.spans) >= self._batch_size or self._next_orphan() is not None:
             return
-        if not self._urgent.is_set():
+        if self._urgent.is_set():
+            with self._lock:
+                if self._resolved >= self._written and self._deadline is None:
+                    self._urgent.clear()
+        elif len(batch.spans) > 1:
+            self._urgent.wait(self._linger)
+        else:  # spans come one by one: to wake up for none costs more than to deliver one
             self._gather_until = time.monotonic() + self._linger
-            return
-        with self._lock:
-            if self._resolved >= self._written and self._deadline is None:
-                self._urgent.clear()
 
     def _let_some_gather(self) -> None:
-        """So soon after a small batch, wait a moment: the next one will be larger, and cheaper.
-
-        Not if there is nothing yet: to wake up for nothing costs more than to deliver a span.
-        """
+        """Wait for others with a span that has come soon after one that came alone."""
         if not self._gather_until or not self._own.waiting or self._next_orphan() is not None:
             return
         left = self._gather_until - time.monotonic()
