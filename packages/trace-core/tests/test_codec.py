@@ -178,10 +178,45 @@ def test_records_without_the_json_modules_own_parts(
 ) -> None:
     """An interpreter without them writes all texts as JSON, and the same reader reads it."""
     monkeypatch.setattr(_records, "_make_encoder", None)
+    monkeypatch.setattr(_records, "_writer", _records._Writer())
     span = make_span(inputs="x" * 300)
     record = to_record(span)
     assert record.count(b"\xff") == 1
     assert from_record(record) == span
+
+
+def test_records_of_many_texts(make_span: Callable[..., Span]) -> None:
+    """What is remembered of short texts has a limit, and those of other classes are not kept."""
+
+    class Sly(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        def __hash__(self) -> int:
+            return hash("model")
+
+    texts = _records._writer.of_thread._texts
+    for number in range(3_000):
+        span = make_span(inputs={"model": f"text {number}", "same": "same"})
+        assert from_record(to_record(span)) == span
+    assert len(texts) <= _records._MOST_TEXTS
+    texts.clear()
+    assert from_record(to_record(make_span(inputs={"role": Sly("sly")}))).inputs == {"role": "sly"}
+    assert from_record(to_record(make_span(inputs={"model": 1}))).inputs == {"model": 1}
+
+
+def test_texts_of_a_class_that_raises(make_span: Callable[..., Span]) -> None:
+    """They are written like any other."""
+
+    class Hostile(str):
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            raise RuntimeError
+
+    assert from_record(to_record(make_span(inputs=Hostile("said")))).inputs == "said"
 
 
 def test_missing_is_not_zero(make_span: Callable[..., Span]) -> None:

@@ -105,6 +105,44 @@ def test_spans_pass_through_in_order(open_spool: Callable[..., Spool], memory: M
     assert journals_in(spool.folder) == []
 
 
+def test_a_span_is_delivered_though_nobody_asks(
+    open_spool: Callable[..., Spool], memory: MemorySink
+) -> None:
+    """Delivery at rest wakes up for the next span, without a flush."""
+    spool = open_spool(memory, linger=0.001)
+    for count in range(1, 4):
+        spool.write(many(1, start=count))
+        wait_for(lambda count=count: len(memory.spans) == count)
+        wait_for(lambda: spool._idle)
+
+
+def test_spans_gather_only_if_there_are_any(
+    open_spool: Callable[..., Spool], memory: MemorySink
+) -> None:
+    """After a delivery nothing wakes up for nothing; a span that comes soon waits for others."""
+
+    class Waits(threading.Event):
+        def __init__(self) -> None:
+            super().__init__()
+            self.asked: list[float | None] = []
+
+        def wait(self, timeout: float | None = None) -> bool:
+            self.asked.append(timeout)
+            return False
+
+    spool = open_spool(memory, linger=3_600)
+    spool._urgent = waits = Waits()
+    spool.write(many(1))
+    wait_for(lambda: len(memory.spans) == 1 and spool._idle)
+    assert waits.asked == []
+    spool.write(many(1, start=1))
+    wait_for(lambda: len(memory.spans) == 2 and spool._idle)
+    assert [0 < (asked or 0) <= 3_600 for asked in waits.asked] == [True]
+    spool.write(many(2, start=2))  # which have gathered, and so may others
+    wait_for(lambda: len(memory.spans) == 4 and spool._idle)
+    assert waits.asked[-1] == 3_600
+
+
 def test_files_are_for_the_owner_alone(open_spool: Callable[..., Spool]) -> None:
     """Folders are 0700 and files 0600, whatever the umask."""
     previous = os.umask(0)
@@ -478,11 +516,11 @@ def test_start_records_outlive_their_segment(
     for index in range(50):
         spool.write(many(1, start=index))
         assert spool.flush(30)
-    journal = spool._mine.journal
+    journal = spool._own.journal
     assert journal is not None
     assert journal.segments[0].number > 1
     journal.forget()  # as if the process were gone
-    spool._own = type(spool._mine)(*spool._limits)
+    spool._own = type(spool._own)(*spool._limits)
     memory.clear()
     other = open_spool(memory)
     other.start()

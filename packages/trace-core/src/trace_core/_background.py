@@ -303,15 +303,19 @@ class Background:
         with suppress():  # a processor that calls a model must not trace itself for ever
             while True:
                 batch = self._next_batch()
-                self._note_starts(batch.started)
-                self._note_open_spans(all_of_them=batch.marker is not None)
-                self._write_batch(batch.work)
-                self._tell_of_overflow()
-                if isinstance(batch.marker, _Stop):
-                    self._end(batch.marker)
+                marker = batch.marker
+                if batch.started:
+                    self._note_starts(batch.started)
+                if self._write_started is not None:
+                    self._note_open_spans(all_of_them=marker is not None)
+                if batch.work:
+                    self._write_batch(batch.work)
+                    self._tell_of_overflow()
+                if isinstance(marker, _Stop):
+                    self._end(marker)
                     return
-                if batch.marker is not None:
-                    self._flush_sink(batch.marker)
+                if marker is not None:
+                    self._flush_sink(marker)
 
     def _next_batch(self) -> _Batch:
         """Wait for a span, then take what else is there, up to a marker or a full batch.
@@ -321,12 +325,16 @@ class Background:
         batch = _Batch()
         try:
             batch.add(self._next_item())
-            deadline = time.monotonic() + self._linger
-            while not batch.full(self._batch_size):
-                batch.add(self._queue.get(timeout=max(0.0, deadline - time.monotonic())))
+            if self._linger or not self._queue.empty():  # mostly there is no more: no need to try
+                self._fill(batch)
         except Empty:
             pass  # that was all
         return batch
+
+    def _fill(self, batch: _Batch) -> None:
+        deadline = time.monotonic() + self._linger
+        while not batch.full(self._batch_size):
+            batch.add(self._queue.get(timeout=max(0.0, deadline - time.monotonic())))
 
     def _next_item(self) -> _Item:
         """Wait for a span, by looking now and then as long as they come in fast.
@@ -343,21 +351,34 @@ class Background:
                 if not self._queue.empty():
                     return self._queue.get()
                 time.sleep(_NAP_SECONDS)
-        patience = self._young.patience() if self._write_started is not None else None
-        item = self._queue.get(timeout=patience)
+        item = self._await_item()
         self._young.awake()
         quick = time.monotonic() - begun < _QUICK_SECONDS
         self._quick_waits = self._quick_waits + 1 if quick else 0
         return item
 
+    def _await_item(self) -> _Item:
+        if self._write_started is None:
+            return self._queue.get()
+        young = self._young
+        while True:
+            try:
+                return self._queue.get(timeout=young.patience())
+            except Empty:
+                if young.waiting:
+                    raise
+
     def _note_open_spans(self, *, all_of_them: bool) -> None:
         try:
-            self._note_starts(self._young.grown_up(all_of_them=all_of_them))
+            records = self._young.grown_up(all_of_them=all_of_them)
         except Exception as error:  # a clock
             report("looking at open spans", error)
+            return
+        if records:
+            self._note_starts(records)
 
     def _note_starts(self, records: Sequence[Span]) -> None:
-        if self._write_started is None or not records:
+        if self._write_started is None:
             return
         try:
             self._write_started(records)

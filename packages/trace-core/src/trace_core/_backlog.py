@@ -69,7 +69,7 @@ class Settled:
                 segment.unlink(missing_ok=True)
 
 
-@attrs.frozen
+@attrs.define  # not frozen, which takes twice as long to make
 class _Entry:
     """A span kept in memory as well, so that it need not be read back.
 
@@ -131,20 +131,24 @@ class Own:
 
     def _keep(self, entries: list[tuple[Span, bytes]]) -> None:
         for span, frame in entries:
-            self._remember(_Entry(self.tail, self.tail, span, frame))
+            self._memory.append(_Entry(self.tail, self.tail, span, frame))
+            self._memory_bytes += len(frame)
         self.only_in_memory += len(entries)
 
     def _append_on_disk(self, entries: list[tuple[Span, bytes]]) -> None:
         assert self.journal is not None  # the spool has opened it
         self._roll_if_long()
-        place = self.journal.append(b"".join([frame for _, frame in entries]), len(entries))
-        offset = place[1] - sum(len(frame) for _, frame in entries)
+        data = b"".join([frame for _, frame in entries])
+        number, offset = self.journal.append(data, len(entries))
+        self._memory_bytes += len(data)
+        offset -= len(data)
         for span, frame in entries:
             offset += len(frame)
-            end = (place[0], offset)
-            self._remember(_Entry(self.tail, end, span, frame))
+            end = (number, offset)
+            self._memory.append(_Entry(self.tail, end, span, frame))
             self.tail = end
-            self._started.pop(span_key(span), None)
+            if self._started:
+                self._started.pop(span_key(span), None)
 
     def _roll_if_long(self) -> None:
         journal = self.journal
@@ -164,10 +168,6 @@ class Own:
         frames = {span_key(span): pack(span, START) for span in spans}
         number, _ = self.journal.append(b"".join(frames.values()), 0)
         self._started.update({key: (number, frame) for key, frame in frames.items()})
-
-    def _remember(self, entry: _Entry) -> None:
-        self._memory.append(entry)
-        self._memory_bytes += len(entry.frame)
 
     def _take_unwritten(self) -> list[tuple[Span, bytes]]:
         """Take back what is in memory alone, to write it now; it is the newest there is."""
@@ -201,7 +201,7 @@ class Own:
 
     def _shrink_disk(self) -> int:
         journal, lost = self.journal, 0
-        while journal is not None and journal.size > self._max_bytes and len(journal.segments) > 1:
+        while journal is not None and len(journal.segments) > 1 and journal.size > self._max_bytes:
             gone = journal.remove_oldest()
             held = len(self._held.spans) if self._held.end[0] == gone.number else 0
             lost += max(0, gone.spans - gone.settled - held)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any, TypeAlias
 
 import attrs
 
 from trace_core._background import Background
 from trace_core._errors import report
+from trace_core._glance import ByRules, Glance
 from trace_core._model import Event, Span
 from trace_core._process import at_exit
 from trace_core._sinks import Sink, SinkLike, as_sink
@@ -24,6 +26,7 @@ class Pipeline:
 
     def __init__(self, processors: tuple[Processor, ...], sink: Sink) -> None:
         self._processors = processors
+        self._steps = _steps(processors)
         self.sink = sink
         self.bridges = tuple(getattr(sink, "bridges", ()))
         # processors may be slow, so under a tee they get a thread of their own
@@ -55,23 +58,21 @@ class Pipeline:
 
     def write(self, spans: Sequence[Span], /) -> None:
         """Process the spans and write those that are left."""
-        processed = [self._process(span) for span in spans]
-        kept = [span for span in processed if span is not None]
-        for _ in range(len(processed) - len(kept)):
+        kept = [left for span in spans if (left := self._process(span)) is not None]
+        for _ in range(len(spans) - len(kept)):
             self._filtered.increment()
         if kept:
             self.sink.write(kept)
 
     def _process(self, span: Span) -> Span | None:
-        for processor in self._processors:
-            try:
-                result = processor(span)
-            except Exception as error:
-                report(f"processor {getattr(processor, '__name__', processor)!s}", error)
-                result = without_content(span)
-            if result is None:
-                return None
-            span = result
+        for glance, processors in self._steps:
+            if glance is not None and glance.passes(span):
+                continue
+            for processor in processors:
+                result = _guarded_step(processor, span)
+                if result is None:
+                    return None
+                span = result
         return span
 
     def flush(self, timeout: float = 5.0, /) -> bool:
@@ -81,6 +82,27 @@ class Pipeline:
     def close(self, timeout: float = 5.0, /) -> None:
         """Close the sink."""
         self.sink.close(timeout)
+
+
+_Step: TypeAlias = "tuple[Glance | None, tuple[Processor, ...]]"
+"""Processors, one after the other, and what tells of which spans they change nothing."""
+
+
+def _steps(processors: Sequence[Processor]) -> list[_Step]:
+    """Put processors side by side that go by rules, so that one glance does for all of them."""
+    steps: list[_Step] = []
+    for by_rules, some in groupby(processors, key=lambda one: isinstance(one, ByRules)):
+        together = tuple(some)
+        steps.append((Glance(together) if by_rules else None, together))  # type: ignore[arg-type]
+    return steps
+
+
+def _guarded_step(processor: Processor, span: Span) -> Span | None:
+    try:
+        return processor(span)
+    except Exception as error:
+        report(f"processor {getattr(processor, '__name__', processor)!s}", error)
+        return without_content(span)
 
 
 def pipeline(*processors: Processor, sink: SinkLike) -> Sink:

@@ -159,7 +159,7 @@ class Journal:
             raise
         segment.size += len(data)
         segment.spans += spans
-        return self.tail
+        return (segment.number, segment.size)
 
     def _open_segment(self) -> None:
         number = self.segments[-1].number + 1 if self.segments else self.acknowledged[0] + 1
@@ -171,9 +171,8 @@ class Journal:
     def _write_all(self, data: bytes) -> None:
         assert self._file is not None
         written = os.write(self._file, data)
-        view = memoryview(data)
         while written < len(data):  # a nearly full disk takes a part, then refuses
-            written += os.write(self._file, view[written:])
+            written += os.write(self._file, memoryview(data)[written:])
 
     def _take_back(self, segment: Segment) -> None:
         """Cut off what was written in part, or, if even that fails, never write behind it."""

@@ -11,8 +11,9 @@ import attrs
 
 from trace_core import semconv
 from trace_core._errors import ConfigurationError
+from trace_core._glance import NUMBERS, PLAIN_TYPES, ByRules, Rules
 from trace_core._model import Event, Span, StatusCode
-from trace_core._redact import PLAIN_TYPES, map_texts, replaced
+from trace_core._redact import map_texts, replaced
 from trace_core._snapshot import Value
 
 _EMAIL: Final = re.compile(r"[A-Za-z0-9._%+\-]+@[A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)*\.[A-Za-z]{2,}")
@@ -44,7 +45,24 @@ def redact_pii(
             text = _CARD.sub(_without_card, text)
         return _PHONE.sub("[redacted:phone]", text) if phone else text
 
-    return lambda span: map_texts(span, clean)
+    return _TextChange("redact_pii", clean)
+
+
+class _TextChange(ByRules):
+    """Applies a change to every text of a span."""
+
+    def __init__(self, name: str, change: Callable[[str], str]) -> None:
+        self.__name__ = name
+        self._change = change
+        self._rules = Rules(lambda text: change(text) is text)
+
+    def rules(self) -> Rules:
+        """Return the rules, which stay the same."""
+        return self._rules
+
+    def __call__(self, span: Span) -> Span:
+        """Return the span with the texts changed."""
+        return map_texts(span, self._change)
 
 
 def _without_card(found: re.Match[str]) -> str:
@@ -111,7 +129,7 @@ def truncate(max_chars: int = 32_768) -> Callable[[Span], Span]:
             return text
         return f"{text[:max_chars]}… ({len(text)} characters)"
 
-    return lambda span: map_texts(span, shorten)
+    return _TextChange("truncate", shorten)
 
 
 def drop_content() -> Callable[[Span], Span]:
@@ -159,19 +177,36 @@ def limit_payloads(*, max_base64: int = 1_024, max_vector: int = 256) -> Callabl
     Returns:
         A processor.
     """
-    walk = _PayloadWalk(max_base64, max_vector)
-    return lambda span: replaced(
-        span,
-        inputs=walk.value(span.inputs),
-        outputs=walk.value(span.outputs),
-        attributes=walk.value(span.attributes),
-    )
+    return _PayloadLimit(max_base64, max_vector)
 
 
-class _PayloadWalk:
+class _PayloadLimit(ByRules):
+    """Made by `limit_payloads`."""
+
     def __init__(self, max_base64: int, max_vector: int) -> None:
+        self.__name__ = "limit_payloads"
         self._max_base64 = max_base64
         self._max_vector = max_vector
+        self._rules = Rules(self._leaves, longest=max_vector)
+
+    def rules(self) -> Rules:
+        """Return the rules, which stay the same."""
+        return self._rules
+
+    def __call__(self, span: Span) -> Span:
+        """Return the span with descriptions of payloads in their place."""
+        return replaced(
+            span,
+            inputs=self.value(span.inputs),
+            outputs=self.value(span.outputs),
+            attributes=self.value(span.attributes),
+        )
+
+    def _leaves(self, text: str) -> bool:
+        """Say whether a text stays as it is; without going through all of it, so no if in doubt."""
+        if len(text) <= self._max_base64:
+            return True
+        return ";base64," not in text and not _BASE64.fullmatch(text[:_SAMPLE])
 
     def value(self, value: Value) -> Any:
         """Return the value, the very same if nothing in it is to be replaced."""
@@ -198,7 +233,7 @@ class _PayloadWalk:
         return changed
 
     def _sequence(self, value: Sequence[Value]) -> Value:
-        if len(value) > self._max_vector and _NUMBERS.issuperset(map(type, value)):
+        if len(value) > self._max_vector and NUMBERS.issuperset(map(type, value)):
             return _described("vector", repr(tuple(value)).encode(), length=len(value))
         changed = self._changes(enumerate(value))
         if not changed:
@@ -223,9 +258,6 @@ class _PayloadWalk:
             return found.group()
         digest = hashlib.sha256(found.group().encode()).hexdigest()
         return f"<{found.group(1) or 'data'}: {len(found.group())} characters, sha256 {digest}>"
-
-
-_NUMBERS: Final = frozenset({int, float})
 
 
 def _described(kind: str, data: bytes, *, length: int) -> Value:

@@ -12,6 +12,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -37,6 +38,7 @@ _PLACE_OF_TEXT: Final = "NaN"
 _PLACE_OF_KEY: Final = "NaN:"
 _LONG: Final = 200
 """Characters from which on a text stands outside of the JSON."""
+_MOST_TEXTS: Final = 1_024
 _ROW_LENGTH: Final = 15
 _COUNTS: Final = tuple(f.name for f in attrs.fields(TokenUsage) if f.name != "source")
 _AMOUNTS: Final = tuple(f.name for f in attrs.fields(Cost))
@@ -56,42 +58,32 @@ def to_record(span: Span) -> bytes:
         span: The span.
     """
     row = _row(span)
-    long: list[str] = []
-
-    def text(value: str) -> str:
-        if len(value) < _LONG:
-            return _quote(value)
-        long.append(value)
-        return _PLACE_OF_TEXT
-
     try:
-        written = _writer(text)(row)
+        written, long = _writer.of_thread.write(row)
         if long and _PLACE_OF_KEY in written:  # keys must stay where they are, and may be long too
             written, long = _write(row), []
         return _SEPARATOR.join((written.encode(), _write_origin(span), *map(str.encode, long)))
-    except (TypeError, ValueError, RecursionError):
+    except Exception:  # noqa: S110  # texts may be of classes that raise whatever they like
         pass  # not plain, not finite, too large an integer, not UTF-8: the careful way
     return _SEPARATOR.join((strict(row).encode(), strict(_origin(span)).encode()))
 
 
+_own_fields: Final = attrgetter(
+    *("context.trace_id", "context.span_id", "parent_id", "name", "kind._value_"),
+    *("start_ns", "end_ns", "status.code._value_", "status.description", "inputs", "outputs"),
+)
+_counts_of: Final = attrgetter("source._value_", *_COUNTS)
+_amounts_of: Final = attrgetter(*_AMOUNTS)
+
+
 def _row(span: Span) -> tuple[Any, ...]:
-    context, status, usage, cost = span.context, span.status, span.usage, span.cost
+    usage, cost, events = span.usage, span.cost, span.events
     return (
-        context.trace_id,
-        context.span_id,
-        span.parent_id,
-        span.name,
-        span.kind.value,
-        span.start_ns,
-        span.end_ns,
-        status.code.value,
-        status.description,
-        span.inputs,
-        span.outputs,
-        None if usage is None else (usage.source.value, *[getattr(usage, n) for n in _COUNTS]),
-        None if cost is None else [getattr(cost, name) for name in _AMOUNTS],
+        *_own_fields(span),
+        None if usage is None else _counts_of(usage),
+        None if cost is None else _amounts_of(cost),
         span.attributes,
-        [(event.name, event.time_ns, event.attributes) for event in span.events],
+        [(event.name, event.time_ns, event.attributes) for event in events] if events else events,
     )
 
 
@@ -113,7 +105,7 @@ def _write_origin(span: Span) -> bytes:
     return written
 
 
-def _writer(write_text: Callable[[str], str]) -> Callable[[object], str]:
+def _encoder(write_text: Callable[[str], str]) -> Callable[[object], str]:
     """Return what `json.JSONEncoder` is made of: only there one can say how texts are written."""
     if _make_encoder is None:  # an interpreter without it: then all texts are in the JSON
         return _SLOW.encode
@@ -130,7 +122,49 @@ _SLOW: Final = json.JSONEncoder(
 )
 _make_encoder: Final[Any] = getattr(json.encoder, "c_make_encoder", None)
 _quote: Final[Callable[[str], str]] = json.encoder.encode_basestring
-_write: Final = _writer(_quote)
+_write: Final = _encoder(_quote)
+
+
+class _Texts(dict[str, str]):
+    """How short texts are written: names, models and keys come again with every span.
+
+    Looking one up is left to the interpreter's C code; only for what is not there it calls us.
+    """
+
+    def __init__(self) -> None:
+        self.long: list[str] = []
+        """Those that stand outside of the JSON, in the order they were met."""
+
+    def __missing__(self, text: str) -> str:
+        if len(text) >= _LONG:
+            self.long.append(text)
+            return _PLACE_OF_TEXT
+        written = _quote(text)
+        if type(text) is str:  # another class may say that it is equal to anything
+            if len(self) >= _MOST_TEXTS:
+                self.clear()
+            self[text] = written
+        return written
+
+
+class _Row:
+    """Writes rows, and sets the long texts aside."""
+
+    def __init__(self) -> None:
+        self._texts = _Texts()
+        self._encode = _encoder(self._texts.__getitem__)
+
+    def write(self, row: tuple[Any, ...]) -> tuple[str, list[str]]:
+        long = self._texts.long = []
+        return self._encode(row), long
+
+
+class _Writer(threading.local):
+    def __init__(self) -> None:
+        self.of_thread = _Row()
+
+
+_writer: Final = _Writer()
 
 
 # Reading ---------------------------------------------------------------------------------------

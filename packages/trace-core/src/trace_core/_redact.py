@@ -5,18 +5,29 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from operator import is_
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import attrs
 
+from trace_core._glance import (
+    MAX_HARMLESS,
+    MAX_REMEMBERED_TEXT,
+    MOST_KEYS,
+    PLAIN_TYPES,
+    SET_ENTRY,
+    ByRules,
+    Rules,
+)
 from trace_core._model import Event, Span, Status
-from trace_core._rules import Match, matches
+from trace_core._rules import Match, matches, may_match
 from trace_core._secrets import MIN_LENGTH, EnvironmentSecrets, rarest_of, remembered_secrets
 from trace_core._snapshot import Value
 
 Known: TypeAlias = "Iterable[str] | Callable[[], Iterable[str]]"
 TextChange: TypeAlias = Callable[[str], str]
+_Values = TypeVar("_Values", bound=Iterable[str])
 
 _SECRET_KEY: Final = re.compile(
     r"(?:apikey|secret|secretkey|secretaccesskey|password|passwd|passphrase|accesstoken|authtoken"
@@ -24,13 +35,7 @@ _SECRET_KEY: Final = re.compile(
     r"|credentials?|cookie)$"
 )
 _SHORTEST: Final = 10  # no rule finds anything in less
-_MAX_HARMLESS: Final = 1_000_000
-"""Characters of texts to remember as harmless, at the most."""
-_MAX_REMEMBERED_TEXT: Final = 20_000
-_MOST_KEYS: Final = 4_096
-_SET_ENTRY: Final = 100  # bytes that remembering a text takes beside its characters
-PLAIN_TYPES: Final = frozenset({bool, int, float, type(None)})
-"""Types of values that hold no text."""
+_QUICKLY_DONE: Final = 100  # characters: to look through them takes no longer than to remember
 _KEPT_SHORT: Final = 4  # "none", "true", "" under such a key tell nothing
 
 
@@ -59,16 +64,20 @@ def redact(
     return Redactor(known, patterns or {}, environment=environment)
 
 
-class Redactor:
+class Redactor(ByRules):
     """Made by `redact`."""
 
     def __init__(self, known: Known, patterns: Mapping[str, str], *, environment: bool) -> None:
         self.__name__ = "redact"
-        self._known = known if callable(known) else _constant(tuple(known))
+        self._known = known if callable(known) else _constant(frozenset(known))
         self._environment = EnvironmentSecrets() if environment else _constant(())
         self._patterns = [(name, re.compile(pattern)) for name, pattern in patterns.items()]
         self._scan: Callable[[str], Iterable[Match]] = fast_matches() or matches
-        self._cleaner = _Cleaner((), self._patterns, self._scan)
+        self._cleaner = _Cleaner(((),), self._patterns, self._scan)
+
+    def rules(self) -> Rules:
+        """Return the rules of the secrets known now."""
+        return self._current_cleaner().rules
 
     def __call__(self, span: Span) -> Span:
         """Return the span without secrets; the same one if there are none."""
@@ -77,10 +86,10 @@ class Redactor:
 
     def _current_cleaner(self) -> _Cleaner:
         """Return what cleans by the secrets known now, with what it has learned if it may."""
-        found = {*self._environment(), *remembered_secrets(), *self._known()}
+        told = (self._environment(), remembered_secrets(), frozenset(self._known()))
         cleaner = self._cleaner
-        if found != cleaner.known:
-            cleaner = self._cleaner = _Cleaner(found, self._patterns, self._scan)
+        if told != cleaner.told:
+            cleaner = self._cleaner = _Cleaner(told, self._patterns, self._scan)
         return cleaner
 
 
@@ -92,42 +101,53 @@ class _Cleaner:
     a new cleaner.
 
     Args:
-        known: Values that are secrets.
+        told: Values that are secrets, by where they are known from.
         patterns: More kinds of secrets.
         scan: Finds the usual kinds.
     """
 
     def __init__(
         self,
-        known: Iterable[str],
+        told: tuple[Iterable[str], ...],
         patterns: Sequence[tuple[str, re.Pattern[str]]],
         scan: Callable[[str], Iterable[Match]],
     ) -> None:
-        self.known = frozenset(known)
-        long_enough = (secret for secret in self.known if len(secret) >= MIN_LENGTH)
+        self.told = told
+        long_enough = {secret for secret in chain(*told) if len(secret) >= MIN_LENGTH}
         longest_first = sorted(long_enough, key=len, reverse=True)  # one may contain another
         self._secrets = [(secret, rarest_of(secret)) for secret in longest_first]
         self._patterns = patterns
         self._scan = scan
         self.known_good = KnownGood()
-        self._room = _MAX_HARMLESS
+        self._room = MAX_HARMLESS
+        self.rules = Rules(self._leaves, hides_nothing)
 
     def __call__(self, text: str) -> str:
         if text in self.known_good.texts:
             return text
-        cleaned = self._clean(text) if len(text) >= MIN_LENGTH else text
-        if cleaned is text and len(text) <= _MAX_REMEMBERED_TEXT:
+        cleaned = self._clean(text)
+        if cleaned is text and len(text) <= MAX_REMEMBERED_TEXT:
             self._remember(text)
         return cleaned
 
+    def _leaves(self, text: str) -> bool:
+        """Say whether a text stays as it is.
+
+        One that takes its time is remembered: if it is not the only one in its span, and another
+        is to be changed, it will be asked for again.
+        """
+        return (self._clean(text) if len(text) < _QUICKLY_DONE else self(text)) is text
+
     def _remember(self, text: str) -> None:
-        self._room -= len(text) + _SET_ENTRY
+        self._room -= len(text) + SET_ENTRY
         if self._room < 0:
             self.known_good = KnownGood()  # another thread may be looking into the old one
-            self._room = _MAX_HARMLESS
+            self._room = MAX_HARMLESS
         self.known_good.texts.add(text)
 
     def _clean(self, text: str) -> str:
+        if len(text) < MIN_LENGTH:
+            return text
         for secret, rare in self._secrets:
             for character in rare:
                 if character not in text:
@@ -135,7 +155,7 @@ class _Cleaner:
             else:  # only now the search that takes its time, once for each secret
                 if secret in text:
                     text = text.replace(secret, "[redacted:known]")
-        if len(text) < _SHORTEST and not self._patterns:
+        if not (self._patterns or (len(text) >= _SHORTEST and may_match(text))):
             return text
         found = [match for match in self._scan(text) if text[match[0]] != "["]
         for name, pattern in self._patterns:
@@ -152,10 +172,11 @@ def clean_text(text: str) -> str:
     Args:
         text: The text.
     """
-    return _Cleaner({*_environment(), *remembered_secrets()}, (), fast_matches() or matches)(text)
+    told = (_environment(), remembered_secrets())
+    return _Cleaner(told, (), fast_matches() or matches)(text)
 
 
-def _constant(values: tuple[str, ...]) -> Callable[[], tuple[str, ...]]:
+def _constant(values: _Values) -> Callable[[], _Values]:
     return lambda: values
 
 
@@ -192,13 +213,22 @@ def is_secret_key(key: str) -> bool:
     return answer
 
 
+def hides_nothing(key: str) -> bool:
+    """Say whether what is under a key may be shown, if there is no secret in it.
+
+    Args:
+        key: The key.
+    """
+    return not is_secret_key(key)
+
+
 @attrs.define
 class KnownGood:
     """What a change of texts is known to leave as it is.
 
     Args:
         texts: Texts. Whoever makes the change adds to them.
-        keys: Keys of mappings under which nothing is hidden. At most `_MOST_KEYS`.
+        keys: Keys of mappings under which nothing is hidden. At most `MOST_KEYS`.
     """
 
     texts: set[str] = attrs.field(factory=set)
@@ -317,7 +347,7 @@ class _Walk:
         new_key = self.change(key)
         if self._hide_key(key):
             return new_key, _hidden(item)
-        if new_key is key and len(self._keys) < _MOST_KEYS:
+        if new_key is key and len(self._keys) < MOST_KEYS:
             self._keys.add(key)
         return new_key, self.value(item)
 

@@ -124,6 +124,15 @@ _KEYWORD: Final = re.compile(rf"(?i:{KEYWORDS})$")
 _KEYWORD_LENGTH: Final = 24
 
 
+def may_match(text: str) -> bool:
+    """Say whether it is worth while to look for secrets in a text: in most ids it is not.
+
+    Args:
+        text: The text.
+    """
+    return _NEEDED.search(text) is not None
+
+
 def matches(text: str) -> Iterator[Match]:
     """Find secrets in a text by the rules, in no particular order; they may overlap.
 
@@ -159,6 +168,21 @@ def _by_character(rules: Iterable[Rule]) -> tuple[tuple[str, list[tuple[str, Rul
     return tuple(found.items())
 
 
+_RARE_IN_IDS: Final = "_:.=KkXJTIigx"
+"""Characters that ids, such as UUIDs behind a word, have few of, the rarest first."""
+
+
+def _needed_characters() -> str:
+    """Return characters of which every secret has one, or what stands before it.
+
+    The two kinds that have no literal of their own always have a colon, an equals sign or a blank.
+    """
+    literals = [literal for rule in RULES if not rule.folded for literal in rule.literals]
+    found = {next((c for c in _RARE_IN_IDS if c in lit), lit[0]) for lit in literals}
+    return "".join(sorted({*found, *":= \t"}))
+
+
+_NEEDED: Final = re.compile(f"[{re.escape(_needed_characters())}]")
 _PLAIN: Final = _by_character(rule for rule in RULES if not rule.folded)
 _FOLDED: Final = [(literal, r) for r in RULES if r.folded for literal in r.literals]
 

@@ -140,16 +140,17 @@ class Spool:
         self._adopt_orphans = adopt
         self._adopt_every = adopt_every
         self._exit_timeout = exit_timeout
-        self._own: Own | None = None
+        self._own = Own(*self._limits)
         self._reset()
         after_fork(self._reset)
         at_exit(self._exit)
 
     def _reset(self) -> None:
         """Set up everything that does not survive a fork."""
-        if self._own is not None and self._own.journal is not None:
+        if self._own.journal is not None:
             self._own.journal.forget()
-        self._changed = threading.Condition(threading.RLock())
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._own = Own(*self._limits)
         self._orphans: list[Orphan] = []
         self._ledger = Ledger()
@@ -160,6 +161,8 @@ class Spool:
         self._disk_again_at = 0.0
         self._adopt_at = 0.0
         self._urgent = threading.Event()  # a flush or the close wants no lingering
+        self._idle = False  # the delivery thread waits for work
+        self._gather_until = 0.0  # on the monotonic clock
         self._dirty = threading.Event()
         self._stop_syncing = threading.Event()
         self._deadline: float | None = None  # of closing
@@ -211,14 +214,16 @@ class Spool:
 
     def write(self, spans: Sequence[Span], /) -> None:
         """Append spans to the journal. Never raises: without a disk they are kept in memory."""
-        with self._changed:
+        with self._lock:
             self._ledger.accept(len(spans))
             self._written += len(spans)
             self._append(spans)
-            self._count_lost(*self._mine.shrink())
+            self._count_lost(*self._own.shrink())
             self._note_dirty()
-            self._changed.notify_all()
-        self.start()
+            if self._idle:
+                self._changed.notify_all()
+        if self._thread is None:
+            self.start()
 
     def write_started(self, spans: Sequence[Span], /) -> None:
         """Append records of spans that have started; best effort.
@@ -227,16 +232,16 @@ class Spool:
         """
         if not spans:
             return
-        with self._changed:
+        with self._lock:
             try:
                 self._open_journal()
-                self._mine.note_started(spans)
+                self._own.note_started(spans)
             except OSError as error:
                 self._tell_of_disk(error)
 
     def start(self) -> None:
         """Start delivering, which the first write does as well."""
-        with self._changed:
+        with self._lock:
             if self._thread is not None or self._closed:
                 return
             self._thread = self._started_thread(self._run, "trace-delivery")
@@ -267,7 +272,7 @@ class Spool:
     def begin_flush(self, timeout: float) -> Callable[[], bool]:
         """Ask for a flush and return at once; the result waits for it."""
         deadline = time.monotonic() + timeout
-        with self._changed:
+        with self._lock:
             wanted = self._written
             self._quiet_until = 0.0
             self._urgent.set()
@@ -275,7 +280,7 @@ class Spool:
         return lambda: self._await_flush(wanted, deadline)
 
     def _await_flush(self, wanted: int, deadline: float) -> bool:
-        with self._changed:
+        with self._lock:
             settled = self._changed.wait_for(
                 lambda: self._resolved >= wanted, max(0.0, deadline - time.monotonic())
             )
@@ -297,7 +302,7 @@ class Spool:
 
     def begin_close(self, timeout: float) -> Callable[[], None]:
         """Ask for the close and return at once; the result waits for it."""
-        with self._changed:
+        with self._lock:
             if self._deadline is not None:
                 return lambda: None
             self._deadline = time.monotonic() + timeout
@@ -312,7 +317,7 @@ class Spool:
 
     def _await_close(self) -> None:
         assert self._deadline is not None
-        with self._changed:
+        with self._lock:
             left = max(0.0, self._deadline - time.monotonic())
             self._changed.wait_for(lambda: self._closed, left)
             self._closed = True
@@ -329,17 +334,12 @@ class Spool:
 
     # Appending, with the lock held
 
-    @property
-    def _mine(self) -> Own:
-        assert self._own is not None
-        return self._own
-
     def _append(self, spans: Sequence[Span]) -> None:
         if not self._disk_is_open():
-            self._mine.append_in_memory(spans)
+            self._own.append_in_memory(spans)
             return
         try:
-            self._mine.append(spans)
+            self._own.append(spans)
         except OSError as error:
             self._tell_of_disk(error)
 
@@ -354,9 +354,9 @@ class Spool:
         return True
 
     def _open_journal(self) -> None:
-        if self._mine.journal is None:
+        if self._own.journal is None:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._mine.journal = Journal.create(self.folder)
+            self._own.journal = Journal.create(self.folder)
             self._write_key()
 
     def _write_key(self) -> None:
@@ -376,6 +376,8 @@ class Spool:
         )
 
     def _count_lost(self, memory: int, disk: int) -> None:
+        if not (memory or disk):
+            return
         for count, reason in ((memory, DISK_FULL), (disk, SPOOL_FULL)):
             if count:
                 self._resolved += count
@@ -386,11 +388,11 @@ class Spool:
         """See to it that the disk gets what was appended, now or soon."""
         if self._sync == "batch":
             self._sync_now()
-        elif self._sync == "interval":
+        elif self._sync == "interval" and not self._dirty.is_set():  # asking is quicker
             self._dirty.set()
 
     def _sync_now(self) -> None:
-        journal = self._mine.journal
+        journal = self._own.journal
         if journal is not None:
             try:
                 journal.sync()
@@ -403,9 +405,9 @@ class Spool:
     def _run_sync(self) -> None:
         while not self._stop_syncing.wait(self._sync_every):
             self._dirty.wait()
-            self._dirty.clear()
-            with self._changed:
-                journal = self._mine.journal
+            self._dirty.clear()  # first: what is appended from here on is for the next time
+            with self._lock:
+                journal = self._own.journal
                 descriptor = journal.duplicate() if journal is not None else None
             if descriptor is not None:
                 self._sync_descriptor(descriptor)
@@ -433,14 +435,15 @@ class Spool:
 
     def _is_over(self) -> bool:
         """Say whether the close is done with: nothing left, no time left, or no answer."""
-        with self._changed:
+        with self._lock:
             if self._deadline is None:
                 return False
-            nothing = not self._mine.waiting and not self._orphans
-            hopeless = self._attempt >= _TRIES_AT_EXIT and not self._mine.only_in_memory
+            nothing = not self._own.waiting and not self._orphans
+            hopeless = self._attempt >= _TRIES_AT_EXIT and not self._own.only_in_memory
             return nothing or hopeless or time.monotonic() >= self._deadline
 
     def _deliver_one(self) -> None:
+        self._let_some_gather()
         batch, orphan = self._choose()
         if batch is None:
             self._wait_for_work()
@@ -454,26 +457,37 @@ class Spool:
             outcome = isolate(self.sink, batch.spans, outcome)
         if outcome.error is None:
             self._settle(batch, orphan, outcome)
-            self._let_some_gather(batch)
+            self._after(batch)
         else:
             self._put_back(orphan, outcome.error)
 
-    def _let_some_gather(self, batch: Batch) -> None:
-        """After a small batch, wait a moment: the next one will be larger, and cheaper."""
+    def _after(self, batch: Batch) -> None:
+        """After a small batch, have spans gather: the next one will be larger, and cheaper."""
         if len(batch.spans) >= self._batch_size or self._next_orphan() is not None:
             return
         if self._urgent.is_set():
-            with self._changed:
+            with self._lock:
                 if self._resolved >= self._written and self._deadline is None:
                     self._urgent.clear()
+        elif len(batch.spans) > 1:
+            self._urgent.wait(self._linger)
+        else:  # spans come one by one: to wake up for none costs more than to deliver one
+            self._gather_until = time.monotonic() + self._linger
+
+    def _let_some_gather(self) -> None:
+        """Wait for others with a span that has come soon after one that came alone."""
+        if not self._gather_until or not self._own.waiting or self._next_orphan() is not None:
             return
-        self._urgent.wait(self._linger)
+        left = self._gather_until - time.monotonic()
+        if left > 0:
+            self._urgent.wait(left)
+        self._gather_until = 0.0
 
     def _choose(self) -> tuple[Batch | None, Orphan | None]:
         """Take turns between this process's spans and those left behind."""
         self._turn += 1
         orphan = self._next_orphan()
-        if orphan is not None and (self._turn % 2 or not self._mine.waiting):
+        if orphan is not None and (self._turn % 2 or not self._own.waiting):
             batch = orphan.next(self._batch_size, self._batch_bytes)
             if batch is not None:
                 return batch, orphan
@@ -487,8 +501,8 @@ class Spool:
         return next((orphan for orphan in self._orphans if orphan.not_before <= now), None)
 
     def _next_of_own(self) -> Batch | None:
-        with self._changed:
-            own = self._mine
+        with self._lock:
+            own = self._own
             if not own.waiting:
                 return None
             place, journal = own.place_of_next(), own.journal
@@ -510,7 +524,7 @@ class Spool:
     def _count_missing(self) -> None:
         """Once all there is has been delivered, count what was written and is not there."""
         missing = self._written - self._resolved
-        if missing and not self._mine.waiting:
+        if missing and not self._own.waiting:
             self._resolved += missing
             self._ledger.dropped(missing, DAMAGED)
 
@@ -520,7 +534,7 @@ class Spool:
             reason = outcome.refused[0][1]
             log_once(f"spool:refused:{id(self)}", "tracing: span(s) refused for good: %s", reason)
         self._tell_disk(batch, orphan)
-        with self._changed:
+        with self._lock:
             self._attempt = 0
             if orphan is not None:
                 self._ledger.accept(len(batch.spans))
@@ -537,8 +551,8 @@ class Spool:
             if orphan is not None:
                 orphan.settle(batch)
                 return
-            with self._changed:
-                settled = self._mine.settle(batch)
+            with self._lock:
+                settled = self._own.settle(batch)
             if settled is not None:
                 settled.write()
         except OSError as error:
@@ -551,7 +565,7 @@ class Spool:
             "tracing: %s cannot write; spans wait in %s and will be tried again: %s: %s",
             *(name, self.folder, kind, text_of(error)),
         )
-        with self._changed:
+        with self._lock:
             if orphan is not None:
                 orphan.put_back(self._retry.wait(orphan.tries, error))
                 self._orphans.remove(orphan)
@@ -559,14 +573,14 @@ class Spool:
                 if self._deadline is None:
                     return  # it may be for another place than our own spans, which need not wait
             else:
-                self._count_lost(0, self._mine.failed())
+                self._count_lost(0, self._own.failed())
             wait = self._retry.wait(self._attempt, error)
             self._attempt += 1
         self._rest(wait)
 
     def _rest(self, seconds: float) -> None:
         """Leave the sink alone for a while, unless a flush or close wants to know now."""
-        with self._changed:
+        with self._lock:
             until = self._quiet_until = time.monotonic() + seconds
             while self._quiet_until == until and self._deadline is None:
                 left = until - time.monotonic()
@@ -577,22 +591,24 @@ class Spool:
                 self._changed.wait(max(0.0, min(0.1, self._deadline - time.monotonic())))
 
     def _wait_for_work(self) -> None:
-        with self._changed:
-            if self._mine.waiting or self._deadline is not None:
+        with self._lock:
+            if self._own.waiting or self._deadline is not None:
                 return
             times = [orphan.not_before for orphan in self._orphans]
             if self._adopt_orphans and len(times) < _ADOPTED_AT_ONCE:
                 times.append(self._adopt_at)
             idle = min(times) - time.monotonic() if times else 3600.0
             if idle > 0:
+                self._idle = True
                 self._changed.wait(idle)
+                self._idle = False
 
     def _adopt_if_due(self) -> None:
         now = time.monotonic()
         if not self._adopt_orphans or now < self._adopt_at or self._deadline is not None:
             return
         self._adopt_at = now + self._adopt_every
-        mine = self._mine.journal.path if self._mine.journal is not None else None
+        mine = self._own.journal.path if self._own.journal is not None else None
         for path in journals_in(self.folder):
             if len(self._orphans) >= _ADOPTED_AT_ONCE:
                 self._adopt_at = now  # more of them as soon as these are done
@@ -609,27 +625,27 @@ class Spool:
             lost = journal.count_spans(journal.segments[0])
             journal.remove_oldest()
             self._ledger.accept(lost)
-            with self._changed:
+            with self._lock:
                 self._ledger.dropped(lost, SPOOL_FULL)
             log_once("spool:orphans", "tracing: %s: the oldest spans are dropped", SPOOL_FULL)
 
     def _end(self) -> None:
         """Let go of the folder, close the sink."""
-        with self._changed:
+        with self._lock:
             left = max(0.0, (self._deadline or 0.0) - time.monotonic())
             self._release()
         try:
             self.sink.close(left)
         except Exception as error:
             report("closing a sink", error)
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._changed.notify_all()
         self._stop_syncing.set()
         self._dirty.set()
 
     def _release(self) -> None:
-        own = self._mine
+        own = self._own
         for orphan in self._orphans:
             orphan.journal.release(remove=False)
         self._orphans = []

@@ -10,7 +10,7 @@ from trace_core._model import Span
 
 _WORTH_NOTING_NS: Final = 10_000_000
 _LOOK_SECONDS: Final = _WORTH_NOTING_NS / 1e9
-_FRUITLESS_LOOKS: Final = 5
+_FRUITLESS_LOOKS: Final = 2
 
 
 class Started(Protocol):
@@ -63,6 +63,11 @@ class YoungSpans:
         if len(self._opened) < self._capacity:
             self._opened.append(opened)
         return self._asleep
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are any to look after."""
+        return bool(self._opened)
 
     def patience(self) -> float | None:
         """Return the seconds until it is time to look, or ``None`` to sleep until woken."""
