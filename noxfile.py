@@ -375,6 +375,7 @@ def bench(session: nox.Session) -> None:
     """Measure ours beside its peers, into docs/explanation/performance.md: ``-- --quick``."""
     _install(session, "test", extra="[mlflow]")
     _settle(session)
+    _find_valgrind(session)
     results = Path(session.create_tmp()) / "results.json"
     results.unlink(missing_ok=True)
     page = ROOT / "docs" / "explanation" / "performance.md"

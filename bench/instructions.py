@@ -7,6 +7,7 @@ so many calls and twice as many, so that what comes before and after is not coun
     python bench/instructions.py              # count, and compare with instructions.json
     python bench/instructions.py --renew      # write what was counted into instructions.json
     python bench/instructions.py handoff      # one of them; importing LiteLLM takes half a minute
+    python bench/instructions.py call --tracer trace_litellm     # another tracer, as JSON
 
 Counts are of one kind of interpreter and processor, and are kept by both; of one that is not kept,
 nothing is compared. More than ``TOLERANCE`` above what is kept is a fault, found by
@@ -35,7 +36,9 @@ from typing import Any
 BASELINE = Path(__file__).with_name("instructions.json")
 TOLERANCE = 0.05
 HANDOFFS, CALLS = 2_000, 20
-LIMIT = 280  # seconds
+LIMIT = 560  # seconds
+REST_SECONDS = 2.0
+OURS = "trace_litellm, in memory"
 TOOLS = ("valgrind", "callgrind_control")
 
 
@@ -66,12 +69,13 @@ def _control(option: str) -> None:
     assert order.returncode == 0
 
 
-def _counted(act: Callable[[], Any], times: int) -> None:
-    """Do something so often between two dumps of callgrind's counters."""
+def _counted(act: Callable[[], Any], times: int, rest: Callable[[], Any] = lambda: None) -> None:
+    """Do something so often between two dumps of callgrind's counters, and come to rest."""
     _control("--instr=on")
     _control("--zero")
     for _ in range(times):
         act()
+    rest()
     _control("--dump")
     _control("--instr=off")
 
@@ -83,7 +87,7 @@ def _be_steady() -> None:
     sys.setswitchinterval(1_000)
 
 
-def _handoff() -> None:
+def _handoff(_tracer: str) -> None:
     from tracers import Discard
 
     from trace_core import Background, Span, SpanContext, SpanKind
@@ -106,19 +110,23 @@ def _handoff() -> None:
         background.flush(60)
 
 
-def _call() -> None:
+def _call(tracer: str) -> None:
     from cases import Clock, completion, text
-    from tracers import in_memory
+    from tracers import TRACERS
 
     run = completion(text(2_000, 2))
-    switch = in_memory()
+    switch = TRACERS[tracer].make()
     clock = Clock()
+
+    def rest() -> None:
+        switch.flush()
+        time.sleep(REST_SECONDS)  # the threads of callbacks have their turn
+
     _be_steady()
     for on in (lambda: None, switch.on):
         on()
         for times in (20, CALLS, 2 * CALLS):
-            _counted(lambda: run(clock), times)
-            switch.flush()
+            _counted(lambda: run(clock), times, rest)
 
 
 WORKERS = {"handoff": _handoff, "call": _call}
@@ -127,14 +135,16 @@ WORKERS = {"handoff": _handoff, "call": _call}
 # Outside ---------------------------------------------------------------------------------------
 
 
-def count(what: str) -> int:
-    """Count the instructions of one hand-off, or what tracing adds to one call.
+def count(what: str, tracer: str = OURS) -> dict[str, int]:
+    """Count the instructions of one hand-off, or of one call and what tracing adds to it.
 
     Args:
         what: ``handoff`` or ``call``.
+        tracer: Whose call.
 
     Returns:
-        Instructions on the caller's thread.
+        Instructions on the ``caller``'s thread and on ``all`` threads; of a call what tracing
+        adds, and what it takes ``without``, on the caller's thread.
 
     Raises:
         subprocess.SubprocessError: It could not be counted.
@@ -142,30 +152,40 @@ def count(what: str) -> int:
     with tempfile.TemporaryDirectory() as folder:
         valgrind = ("valgrind", "--tool=callgrind", "--instr-atstart=no", "--separate-threads=yes")
         out = f"--callgrind-out-file={folder}/counts"
-        command = (*valgrind, out, sys.executable, __file__, what, "--inside")
+        inside = (what, "--tracer", tracer, "--inside")
+        command = (*valgrind, out, sys.executable, __file__, *inside)
         environ = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(
             command, env=environ, capture_output=True, text=True, timeout=LIMIT, check=False
         )
         if done.returncode:
             raise subprocess.SubprocessError(done.stderr[-2_000:])
-        found = [_total(path) for path in _dumps(Path(folder))]
+        caller, every = _dumped(Path(folder))
     if what == "handoff":
-        _, once, twice = found
-        return round((twice - once) / HANDOFFS)
-    _, once, twice, _, traced_once, traced_twice = found
-    return round(((traced_twice - traced_once) - (twice - once)) / CALLS)
+        return {"caller": _each(caller, HANDOFFS), "all": _each(every, HANDOFFS)}
+    without = _each(caller, CALLS)
+    return {
+        "caller": _each(caller[3:], CALLS) - without,
+        "all": _each(every[3:], CALLS) - _each(every, CALLS),
+        "without": without,
+    }
 
 
-def _dumps(folder: Path) -> list[Path]:
-    """Find the dumps of the first thread, which is the caller's, in the order they were made."""
-    return sorted(folder.glob("counts.*-01"), key=lambda path: int(path.suffix[1:-3]))
+def _each(dumps: list[int], times: int) -> int:
+    """Return what one takes, of the counts for warming up, for so many, and for twice as many."""
+    return round((dumps[2] - dumps[1]) / times)
 
 
-def _total(path: Path) -> int:
-    found = re.search(r"^(?:totals|summary): (\d+)", path.read_text(), re.MULTILINE)
-    assert found, path
-    return int(found[1])
+def _dumped(folder: Path) -> tuple[list[int], list[int]]:
+    """Read the dumps in the order they were made: of the caller's thread, and of all threads."""
+    found: dict[int, dict[int, int]] = {}
+    for path in folder.glob("counts.*-*"):
+        number, thread = map(int, path.name.removeprefix("counts.").split("-"))
+        total = re.search(r"^(?:totals|summary): (\d+)", path.read_text(), re.MULTILINE)
+        assert total, path
+        found.setdefault(number, {})[thread] = int(total[1])
+    dumps = [found[number] for number in sorted(found) if 1 in found[number]]
+    return [dump[1] for dump in dumps], [sum(dump.values()) for dump in dumps]
 
 
 def main() -> None:
@@ -174,15 +194,19 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", nargs="*", default=[])
+    parser.add_argument("--tracer", help="count for this one, and print JSON")
     parser.add_argument("--renew", action="store_true")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.inside:
-        WORKERS[options.what[0]]()
+        WORKERS[options.what[0]](options.tracer)
+        return
+    if options.tracer:
+        print(json.dumps(count("call", options.tracer)))
         return
     counts, before = dict(kept()), kept()
     for what in options.what or WORKERS:
-        counts[what] = count(what)
+        counts[what] = count(what)["caller"]
         change = f" ({counts[what] / before[what] - 1:+.1%})" if what in before else ""
         print(f"{machine()} {what}: {counts[what]:,} instructions{change}", flush=True)
     if options.renew:

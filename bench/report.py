@@ -70,6 +70,21 @@ def _case(case: str, calls: Results) -> str:
     return f"### {case}\n\n" + table(head, rows)
 
 
+def _instructions(counted: Results) -> str:
+    rows = [
+        [tracer, *(["failed"] * 3 if one is None else [
+            f"{one['caller']:+,}", f"{100 * one['caller'] / one['without']:+.1f}%",
+            f"{one['all']:+,}",
+        ])]
+        for tracer, one in counted.items()
+    ]  # fmt: skip
+    head = ["added to a completion of 2 KB", "caller's thread", "of LiteLLM's", "all threads"]
+    return (
+        "## Instructions\n\nWhat a busy machine does not change: the processor's instructions, "
+        "counted by valgrind.\n\n" + table(head, rows)
+    )
+
+
 def _imports(imports: Results) -> str:
     rows = [[t, f"{one['cpu_ms']:,.0f}", f"{one['wall_ms']:,.0f}", f"{one['mib']:,.0f}"]
             for t, one in imports.items()]  # fmt: skip
@@ -116,6 +131,8 @@ def page(results: Results) -> str:
     if calls := results.get("calls"):
         text += "## Calls\n\nMicroseconds for a call; in streams, for a chunk.\n\n"
         text += "".join(_case(case, calls) for case in _cases(calls))
+    if counted := results.get("instructions"):
+        text += _instructions(counted)
     if imports := results.get("imports"):
         text += _imports(imports)
     if memory := results.get("memory"):

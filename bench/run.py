@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from tracers import TRACERS
 
 HERE = Path(__file__).parent
 OURS = ("nobody", "trace_litellm, in memory", "trace_litellm")
+PARTS = ("calls", "instructions", "footprint", "delivery")
 SLOWER = 12  # so many times what they should take: MLflow writes to its database all the while
 Results = dict[str, Any]
 
@@ -118,6 +121,19 @@ def footprints(pythons: dict[str, Path], repeats: int, calls: int) -> tuple[Resu
     return imports, memory
 
 
+def instructions(pythons: dict[str, Path]) -> Results:
+    """Count the instructions that each tracer adds to a call, two tracers at a time."""
+    if shutil.which("valgrind") is None:
+        print("no valgrind here: no instructions are counted", file=sys.stderr)
+        return {}
+
+    def counted(tracer: str) -> Any:
+        return ask(pythons[tracer], "instructions.py", "call", "--tracer", tracer, limit=600)
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(pythons, pool.map(counted, pythons), strict=True))
+
+
 def deliveries(quick: bool) -> tuple[Results, Results]:
     """Measure how fast our spans are delivered, and whether that depends on how many there are."""
     here = Path(sys.executable)
@@ -146,7 +162,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="3 minutes instead of 25")
     parser.add_argument("--tracer", action="append", choices=TRACERS)
     parser.add_argument("--case", action="append", choices=cases())
-    parser.add_argument("--part", action="append", choices=("calls", "footprint", "delivery"))
+    parser.add_argument("--part", action="append", choices=PARTS)
     parser.add_argument("--rounds", type=int, help="of processes; 2, or 1 when quick")
     parser.add_argument("--seconds", type=float, help="for a case in a round; 3, or 2 when quick")
     parser.add_argument("--litellm", required=True, help="release")
@@ -155,8 +171,8 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help="Markdown to write")
     parser.add_argument("--image", type=Path, help="SVG to write")
     options = parser.parse_args()
-    parts = options.part or ("calls", "footprint", "delivery")
     quick = options.quick
+    parts = options.part or (set(PARTS) - {"instructions"} if quick else PARTS)
     tracers = options.tracer or list(TRACERS)
     pythons = {one: environment(one, options.venvs.resolve(), options.litellm) for one in tracers}
     results: Results = {}
@@ -169,6 +185,8 @@ def main() -> None:
         new = callers(pythons, rounds, seconds, chosen)
         for tracer, by_case in new.items():
             results.setdefault("calls", {}).setdefault(tracer, {}).update(by_case)
+    if "instructions" in parts:
+        results.setdefault("instructions", {}).update(instructions(pythons))
     if "footprint" in parts:
         imports, memory = footprints(pythons, 1 if quick else 5, 0 if quick else 10_000)
         results.setdefault("imports", {}).update(imports)
