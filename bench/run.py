@@ -121,6 +121,17 @@ def footprints(pythons: dict[str, Path], repeats: int, calls: int) -> tuple[Resu
     return imports, memory
 
 
+def lasting(calls: int) -> Results:
+    """Measure the memory of many calls, with our tracing and without any."""
+    here, number = Path(sys.executable), ("--calls", str(calls))
+    return {
+        f"{tracer}, for long": ask(
+            here, "footprint.py", "memory", "--tracer", tracer, *number, limit=1_800
+        )
+        for tracer in ("nobody", "trace_litellm")
+    }
+
+
 def instructions(pythons: dict[str, Path]) -> Results:
     """Count the instructions that each tracer adds to a call, two tracers at a time."""
     if shutil.which("valgrind") is None:
@@ -190,7 +201,7 @@ def main() -> None:
     if "footprint" in parts:
         imports, memory = footprints(pythons, 1 if quick else 5, 0 if quick else 10_000)
         results.setdefault("imports", {}).update(imports)
-        results.setdefault("memory", {}).update(memory)
+        results.setdefault("memory", {}).update(memory if quick else {**memory, **lasting(100_000)})
         results["pending"] = ask(Path(sys.executable), "footprint.py", "pending")
     if "delivery" in parts:
         results["growth"], results["throughput"] = deliveries(quick)

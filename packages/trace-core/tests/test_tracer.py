@@ -13,6 +13,7 @@ import pytest
 from trace_core import (
     ConfigurationError,
     Cost,
+    Event,
     MemorySink,
     OpenSpan,
     Scope,
@@ -174,6 +175,14 @@ def test_before_end_and_complete(tracer: Tracer, memory: MemorySink) -> None:
     assert memory.spans[0].outputs == "late"
     assert memory.spans[0].cost == Cost(total=1.0)
     assert span.before_end is None
+
+
+def test_events_are_in_the_order_of_their_times(tracer: Tracer, memory: MemorySink) -> None:
+    """Also those of which one hears late."""
+    with tracer.span("work") as span:
+        span.event("second")
+        span.add_event(Event("first", 1))
+    assert [event.name for event in memory.spans[0].events] == ["first", "second"]
 
 
 def test_trouble_at_the_end_costs_no_span(

@@ -206,3 +206,42 @@ def test_an_exception_that_is_returned_is_a_failure(family: str) -> None:
     assert reader.failure(returned) == Failure("too late", "TimeoutError", "timeout")
     assert reader.failure(reader.outputs(reader.copy({"answer": 1}))) is None
     assert reader.failure(None) is None
+
+
+def _answer() -> Any:
+    """Make an answer with all that is nested in one: tool calls, long lists, notes, extras."""
+    from litellm.types.utils import ModelResponse
+
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    message = {"role": "assistant", "content": "text", "tool_calls": [call]}
+    tokens = [{"token": str(n), "logprob": -n / 7, "top_logprobs": []} for n in range(100)]
+    choice = {"index": 0, "finish_reason": "stop", "message": message}
+    answer = ModelResponse(model="m", choices=[choice])
+    answer.choices[0].extra = {"deep": [{1: (b"bytes", {"set"})}], "tokens": tokens}  # type: ignore[union-attr]
+    answer.numbers = [n / 3 for n in range(1_000)]
+    return answer
+
+
+@pytest.mark.parametrize("family", ["chat", "embedding"])
+def test_a_copied_answer_is_plain_and_its_own(family: str) -> None:
+    """Copying answers quickly gives what `snapshot` gives, whatever becomes of them afterwards."""
+    answer, reader = _answer(), _responses.FAMILIES[family]
+    expected = snapshot(answer)
+    copied = reader.copy(answer)
+    answer.choices[0].extra["deep"].clear()
+    answer.choices[0].message.content = "changed"
+    answer.numbers[:] = []
+    assert reader.outputs(copied) == expected
+
+
+def test_vectors_are_copied() -> None:
+    """What is done to an embedding afterwards does not show."""
+    from litellm.types.utils import EmbeddingResponse
+
+    vector = [0.5] * 100
+    answer = EmbeddingResponse(model="m", data=[{"embedding": vector, "index": 0}])
+    reader = _responses.FAMILIES["embedding"]
+    expected, copied = snapshot(answer), reader.copy(answer)
+    vector.append(1.0)
+    answer.data[0]["embedding"].append(2.0)
+    assert reader.outputs(copied) == expected

@@ -1,6 +1,6 @@
 """Responses to span fields: one reader a family of calls.
 
-On the caller's thread a response is only copied (`Family.outputs`, `told_of`); making sense of
+On the caller's thread a response is only copied (`Family.copy`, `told_of`); making sense of
 the copies is for the sink's thread.
 """
 
