@@ -174,14 +174,14 @@ class StreamProxy:
 
     def __next__(self) -> Any:
         try:
-            chunk = self._trace_next()
+            chunk = _next_of(self)()
         except StopIteration:
             self._trace_watch.end("completed")
             raise
         except BaseException as error:
             self._trace_watch.raised(error)
             raise
-        self._trace_watch.chunk(chunk)
+        _watch_of(self).chunk(chunk)
         return chunk
 
     def __aiter__(self) -> StreamProxy:
@@ -192,14 +192,14 @@ class StreamProxy:
 
     async def __anext__(self) -> Any:
         try:
-            chunk = await self._trace_anext()
+            chunk = await _anext_of(self)()
         except StopAsyncIteration:
             self._trace_watch.end("completed")
             raise
         except BaseException as error:
             self._trace_watch.raised(error)
             raise
-        self._trace_watch.chunk(chunk)
+        _watch_of(self).chunk(chunk)
         return chunk
 
     def __getattr__(self, name: str) -> Any:
@@ -246,6 +246,12 @@ class StreamProxy:
         watch = getattr(self, "_trace_watch", None)
         if watch is not None:
             watch.end("abandoned")
+
+
+# For every chunk: asking an object that has a `__getattr__` takes several times as long.
+_next_of: Final[Callable[[StreamProxy], Any]] = StreamProxy.__dict__["_trace_next"].__get__
+_anext_of: Final[Callable[[StreamProxy], Any]] = StreamProxy.__dict__["_trace_anext"].__get__
+_watch_of: Final[Callable[[StreamProxy], Watch]] = StreamProxy.__dict__["_trace_watch"].__get__
 
 
 def _inside(resume: Callable[[], Callable[[], None]], step: Callable[[], Any]) -> Callable[[], Any]:
