@@ -35,7 +35,7 @@ from typing import Any
 
 BASELINE = Path(__file__).with_name("instructions.json")
 TOLERANCE = 0.05
-HANDOFFS, CALLS = 2_000, 20
+HANDOFFS, CALLS = 2_000, 40
 LIMIT = 560  # seconds
 REST_SECONDS = 2.0
 OURS = "trace_litellm, in memory"
