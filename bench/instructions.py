@@ -10,7 +10,7 @@ so many calls and twice as many, so that what comes before and after is not coun
     python bench/instructions.py call --tracer trace_litellm     # another tracer, as JSON
 
 Counts are of one kind of interpreter and processor, and are kept by both; of one that is not kept,
-nothing is compared. More than ``TOLERANCE`` above what is kept is a fault, found by
+nothing is compared. More than its ``TOLERANCE`` above what is kept is a fault, found by
 ``tests/test_instructions.py``. When a count has become smaller, or had to become larger, renew it
 on every Python that tests run on: ``nox -s instructions -- --renew``.
 """
@@ -34,7 +34,8 @@ from pathlib import Path
 from typing import Any
 
 BASELINE = Path(__file__).with_name("instructions.json")
-TOLERANCE = 0.05
+TOLERANCE = {"handoff": 0.05, "call": 0.15}
+"""By how much more is no fault; LiteLLM's own part of a call varies, by 2% of it at times."""
 HANDOFFS, CALLS = 2_000, 40
 LIMIT = 560  # seconds
 REST_SECONDS = 2.0
