@@ -337,23 +337,18 @@ def test_a_span_that_is_refused_is_set_aside(target: str, caplog: pytest.LogCapt
     assert "refused for good" in caplog.text
 
 
-def test_a_span_that_a_sink_chokes_on_is_found(target: str) -> None:
-    """A batch that fails again and again is offered one by one."""
+@pytest.mark.parametrize("batch", [3, 1])
+def test_a_span_that_a_sink_chokes_on_is_found(target: str, batch: int) -> None:
+    """A batch that fails again and again is offered one by one.
+
+    Of one that comes alone it is proof enough that the sink has taken others since.
+    """
     spans = sample_spans()
     NatsSink(target).write(spans)
     sink = Moody(0, ZeroDivisionError("odd"), spans[0])
-    forwarder = forward(target, sink, batch=3)
+    forwarder = forward(target, sink, batch=batch)
     assert (forwarder.delivered, forwarder.refused) == (2, 1)
     assert {span.span_id for span in sink.memory.spans} == {span.span_id for span in spans[1:]}
-
-
-def test_a_span_that_a_sink_chokes_on_is_found_where_it_comes_alone(target: str) -> None:
-    """That the sink has taken others since is proof enough."""
-    spans = sample_spans()
-    NatsSink(target).write(spans)
-    sink = Moody(0, ZeroDivisionError("odd"), spans[0])
-    forwarder = forward(target, sink, batch=1)
-    assert (forwarder.delivered, forwarder.refused) == (2, 1)
 
 
 def test_what_is_no_span_is_set_aside(broker: Broker, target: str) -> None:

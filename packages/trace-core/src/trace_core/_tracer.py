@@ -544,10 +544,10 @@ class Tracer:
         if suppressed.get():
             return self._inert(name, kind)
         try:
-            now: Current | SpanContext | None = current.get()
-            above = inherited.get()
+            here, above = current.get(), inherited.get()
+            now: Current | SpanContext | None = here
             if self._bridges or above:
-                now = self._innermost(current.get())
+                now = self._innermost(here)
                 attributes = {**self._surroundings(above), **attributes}
             ids = self._ids
             span_id = ids.span_id()

@@ -87,9 +87,7 @@ class Calls:
             around, above = call_around.get(), None
             if around is not None:
                 above = self.open.get(around.id)
-                if kwargs.get("litellm_call_id") == around.id or is_delegation(
-                    around, target, kwargs
-                ):
+                if is_delegation(around, target, kwargs):
                     return _delegated(above, around, target)
                 if (around.family, target.family) in BRIDGES:
                     return self._bridged(above, target, kwargs)
@@ -125,13 +123,9 @@ class Calls:
     ) -> Any:
         """Take notice of a request on its way to a provider. The hook of ``Logging.pre_call``."""
         try:
-            logging, around, call = args[0], call_around.get(), None
-            if around is not None:
-                call = self.open.get(around.id)
-            if call is None:
-                call = self.open.get(logging.litellm_call_id)
+            call = self.call_around() or self.open.get(args[0].litellm_call_id)
             if call is not None:
-                call.requested(logging, kwargs.get("additional_args"))
+                call.requested(args[0], kwargs.get("additional_args"))
         except Exception as error:
             self.on_error("reading a request to a provider", error)
         return original(*args, **kwargs)

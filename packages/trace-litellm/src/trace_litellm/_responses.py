@@ -319,7 +319,7 @@ def usage_of(outputs: Value) -> TokenUsage | None:
     if not given and not made:
         return None
     asked, answered = _details(usage, _ASKED), _details(usage, _ANSWERED)
-    cached = _first(asked, ("cached_tokens",))
+    cached = asked.get("cached_tokens")
     if cached is None:
         cached = _first(counts, ("cache_read_input_tokens", "cachedContentTokenCount"))
     created = _first(asked, ("cache_creation_tokens", "cache_write_tokens"))
