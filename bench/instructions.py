@@ -9,6 +9,10 @@ so many calls and twice as many, so that what comes before and after is not coun
     python bench/instructions.py handoff      # one of them; importing LiteLLM takes half a minute
     python bench/instructions.py call --tracer trace_litellm     # another tracer, as JSON
 
+The last one also simulates the processor's caches, because tracing runs cold: a call of LiteLLM's
+between two of ours leaves little of ours in them, so that time is lost on misses which a count of
+instructions does not tell. ``microseconds`` weighs both.
+
 Counts are of one kind of interpreter and processor, and are kept by both; of one that is not kept,
 nothing is compared. More than its ``TOLERANCE`` above what is kept is a fault, found by
 ``tests/test_instructions.py``. When a count has become smaller, or had to become larger, renew it
@@ -37,10 +41,17 @@ BASELINE = Path(__file__).with_name("instructions.json")
 TOLERANCE = {"handoff": 0.05, "call": 0.15}
 """By how much more is no fault; LiteLLM's own part of a call varies, by 2% of it at times."""
 HANDOFFS, CALLS = 2_000, 40
-LIMIT = 560  # seconds
+LIMIT = 900  # seconds
 REST_SECONDS = 2.0
 OURS = "trace_litellm, in memory"
 TOOLS = ("valgrind", "callgrind_control")
+CACHES = ("--cache-sim=yes", "--I1=32768,8,64", "--D1=32768,8,64", "--LL=524288,8,64")
+"""The first two levels of a server's core; the third is shared, and not simulated."""
+FIRST, SECOND = ("I1mr", "D1mr", "D1mw"), ("ILmr", "DLmr", "DLmw")
+CYCLES, FIRST_MISS, SECOND_MISS = 1 / 3, 9, 35
+"""Of an instruction, and of a miss of each level."""
+CYCLES_PER_MICROSECOND = 3_000
+Counts = dict[str, int]
 
 
 def missing_tools() -> list[str]:
@@ -136,25 +147,27 @@ WORKERS = {"handoff": _handoff, "call": _call}
 # Outside ---------------------------------------------------------------------------------------
 
 
-def count(what: str, tracer: str = OURS) -> dict[str, int]:
+def count(what: str, tracer: str = OURS, *, caches: bool = False) -> dict[str, float]:
     """Count the instructions of one hand-off, or of one call and what tracing adds to it.
 
     Args:
         what: ``handoff`` or ``call``.
         tracer: Whose call.
+        caches: Simulate caches as well; takes half as long again.
 
     Returns:
         Instructions on the ``caller``'s thread and on ``all`` threads; of a call what tracing
-        adds, and what it takes ``without``, on the caller's thread.
+        adds, and what it takes ``without``, on the caller's thread. With ``caches``, for both what
+        that takes in ``microseconds``.
 
     Raises:
         subprocess.SubprocessError: It could not be counted.
     """
     with tempfile.TemporaryDirectory() as folder:
         valgrind = ("valgrind", "--tool=callgrind", "--instr-atstart=no", "--separate-threads=yes")
-        out = f"--callgrind-out-file={folder}/counts"
+        out = (f"--callgrind-out-file={folder}/counts", *(CACHES if caches else ()))
         inside = (what, "--tracer", tracer, "--inside")
-        command = (*valgrind, out, sys.executable, __file__, *inside)
+        command = (*valgrind, *out, sys.executable, __file__, *inside)
         environ = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(
             command, env=environ, capture_output=True, text=True, timeout=LIMIT, check=False
@@ -163,30 +176,53 @@ def count(what: str, tracer: str = OURS) -> dict[str, int]:
             raise subprocess.SubprocessError(done.stderr[-2_000:])
         caller, every = _dumped(Path(folder))
     if what == "handoff":
-        return {"caller": _each(caller, HANDOFFS), "all": _each(every, HANDOFFS)}
-    without = _each(caller, CALLS)
-    return {
-        "caller": _each(caller[3:], CALLS) - without,
-        "all": _each(every[3:], CALLS) - _each(every, CALLS),
-        "without": without,
+        return {"caller": _each(caller, HANDOFFS)["Ir"], "all": _each(every, HANDOFFS)["Ir"]}
+    without, traced = _each(caller, CALLS), _each(caller[3:], CALLS)
+    found: dict[str, float] = {
+        "caller": traced["Ir"] - without["Ir"],
+        "all": _each(every[3:], CALLS)["Ir"] - _each(every, CALLS)["Ir"],
+        "without": without["Ir"],
     }
+    if caches:
+        found["microseconds"] = round(microseconds(traced) - microseconds(without), 1)
+        found["microseconds_without"] = round(microseconds(without), 1)
+    return found
 
 
-def _each(dumps: list[int], times: int) -> int:
+def microseconds(counts: Counts) -> float:
+    """Estimate how long it takes, by instructions and by what is not in the caches."""
+    missed = [sum(counts[event] for event in level) for level in (FIRST, SECOND)]
+    cycles = counts["Ir"] * CYCLES + missed[0] * FIRST_MISS + missed[1] * SECOND_MISS
+    return cycles / CYCLES_PER_MICROSECOND
+
+
+def _each(dumps: list[Counts], times: int) -> Counts:
     """Return what one takes, of the counts for warming up, for so many, and for twice as many."""
-    return round((dumps[2] - dumps[1]) / times)
+    _, once, twice = dumps[:3]
+    return {event: round((twice[event] - once[event]) / times) for event in once}
 
 
-def _dumped(folder: Path) -> tuple[list[int], list[int]]:
+def _dumped(folder: Path) -> tuple[list[Counts], list[Counts]]:
     """Read the dumps in the order they were made: of the caller's thread, and of all threads."""
-    found: dict[int, dict[int, int]] = {}
+    found: dict[int, dict[int, Counts]] = {}
     for path in folder.glob("counts.*-*"):
         number, thread = map(int, path.name.removeprefix("counts.").split("-"))
-        total = re.search(r"^(?:totals|summary): (\d+)", path.read_text(), re.MULTILINE)
-        assert total, path
-        found.setdefault(number, {})[thread] = int(total[1])
+        found.setdefault(number, {})[thread] = _totals(path.read_text())
     dumps = [found[number] for number in sorted(found) if 1 in found[number]]
-    return [dump[1] for dump in dumps], [sum(dump.values()) for dump in dumps]
+    every = [
+        {event: sum(one[event] for one in dump.values()) for event in dump[1]} for dump in dumps
+    ]
+    return [dump[1] for dump in dumps], every
+
+
+def _totals(dump: str) -> Counts:
+    """Read how often each event was counted; what is zero at the end of the line is left out."""
+    events = re.search(r"^events: (.+)$", dump, re.MULTILINE)
+    totals = re.search(r"^(?:totals|summary): (.+)$", dump, re.MULTILINE)
+    assert events
+    assert totals
+    names, counts = events[1].split(), [int(one) for one in totals[1].split()]
+    return dict(zip(names, counts + [0] * (len(names) - len(counts)), strict=True))
 
 
 def main() -> None:
@@ -203,11 +239,11 @@ def main() -> None:
         WORKERS[options.what[0]](options.tracer)
         return
     if options.tracer:
-        print(json.dumps(count("call", options.tracer)))
+        print(json.dumps(count("call", options.tracer, caches=True)))
         return
     counts, before = dict(kept()), kept()
     for what in options.what or WORKERS:
-        counts[what] = count(what)["caller"]
+        counts[what] = round(count(what)["caller"])
         change = f" ({counts[what] / before[what] - 1:+.1%})" if what in before else ""
         print(f"{machine()} {what}: {counts[what]:,} instructions{change}", flush=True)
     if options.renew:

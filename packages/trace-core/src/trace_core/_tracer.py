@@ -108,8 +108,9 @@ class RandomIds:
             return self._refill(self._span_ids, 8)
 
     def _refill(self, ids: list[str], size: int) -> str:
-        made = self._random.randbytes(size * _IDS_AT_ONCE).hex(" ", size).split()
-        first, *rest = (one for one in made if one.strip("0"))
+        made = self._random.randbytes(size * _IDS_AT_ONCE).hex(" ", size).split(" ")
+        zero = "00" * size
+        first, *rest = [one for one in made if one != zero] if zero in made else made
         ids += rest
         return first
 

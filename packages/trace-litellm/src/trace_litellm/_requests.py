@@ -6,6 +6,7 @@ On the caller's thread they are only copied; `request_attributes` is for the sin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, Final, Literal, TypeAlias
 
 from trace_core import ConfigurationError, SpanContext, Value, semconv, snapshot
@@ -162,13 +163,9 @@ def inputs(
     Returns:
         The given parameters that are not ``None``, by name.
     """
-    if args:
-        named = dict(zip(parameters, args, strict=False))
-        named.update(kwargs)
-        kwargs = named
     found: dict[str, Value] = {}
     known = _treatments
-    for name, value in kwargs.items():
+    for name, value in chain(zip(parameters, args, strict=False), kwargs.items()):
         if value is None:
             continue
         treatment = known.get(name) or _judge(name)
@@ -176,7 +173,7 @@ def inputs(
             continue
         if treatment == "withhold":
             withheld(value)
-        elif type(value) in _ATOMS:
+        elif type(value) is str or type(value) in _ATOMS:
             found[name] = value
         else:
             found[name] = snapshot(value) if treatment == "copy" else _clean(name, value)
