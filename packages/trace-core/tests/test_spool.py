@@ -481,9 +481,10 @@ tracer = Tracer(Background(Spool(sys.argv[1], away, key="test")))
 outer = tracer.start("never ended")
 for i in range(300):
     tracer.start(f"done {i}").end()
-while tracer.sink.stats.pending:
+def noted(name):
+    return any(name in file.read_bytes() for file in Path(sys.argv[1]).rglob("*") if file.is_file())
+while tracer.sink.stats.pending or not noted(b"never ended"):
     time.sleep(0.001)
-time.sleep(0.05)
 os.kill(os.getpid(), 9)
 """
 
