@@ -186,10 +186,10 @@ def test_it_remembers_within_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     glance = Glance([redact()])  # type: ignore[list-item]
     for number in range(3_000):
         assert glance.passes(span_with({f"key {number}": f"{number} " + "harmless " * 100}))
-    assert sum(map(len, glance._look._texts)) < 1_000_000
-    assert len(glance._look._keys) == 10
+    assert sum(map(len, glance._look._known.texts)) < 1_000_000
+    assert len(glance._look._known.keys) == 10
     assert glance.passes(span_with("long " * 10_000))
-    assert max(map(len, glance._look._texts)) < 20_000
+    assert max(map(len, glance._look._known.texts)) < 20_000
 
 
 def test_rules_that_fail_cost_the_content() -> None:

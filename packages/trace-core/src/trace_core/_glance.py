@@ -17,16 +17,40 @@ import attrs
 
 from trace_core._model import Span
 
-MAX_HARMLESS: Final = 1_000_000
+_MAX_HARMLESS: Final = 1_000_000
 """Characters of texts to remember as harmless, at the most."""
-MAX_REMEMBERED_TEXT: Final = 20_000
+_MAX_REMEMBERED_TEXT: Final = 20_000
 MOST_KEYS: Final = 4_096
-SET_ENTRY: Final = 100
+_SET_ENTRY: Final = 100
 """Bytes that remembering a text takes beside its characters."""
 NUMBERS: Final = frozenset({int, float})
 PLAIN_TYPES: Final = frozenset({bool, int, float, type(None)})
 """Types of values that hold no text."""
 _MOST_CONTAINERS: Final = 200_000  # there are more if one is in itself
+
+
+@attrs.define
+class KnownGood:
+    """What is known to stay as it is: looking there is quicker than asking again.
+
+    Args:
+        texts: Texts, to look into; `remember` adds to them.
+        keys: Keys of mappings under which nothing is hidden. At most `MOST_KEYS`.
+    """
+
+    texts: set[str] = attrs.field(factory=set)
+    keys: set[str] = attrs.field(factory=set)
+    _room: int = _MAX_HARMLESS
+
+    def remember(self, text: str) -> None:
+        """Add a text, unless it is long; when there is no more room, forget all the others."""
+        if len(text) > _MAX_REMEMBERED_TEXT:
+            return
+        self._room -= len(text) + _SET_ENTRY
+        if self._room < 0:
+            self.texts = set()  # another thread may be looking into the old one
+            self._room = _MAX_HARMLESS
+        self.texts.add(text)
 
 
 @attrs.frozen(eq=False)
@@ -89,10 +113,8 @@ class _Look:
     def __init__(self, rules: list[Rules]) -> None:
         self.rules = rules
         self._longest = min((rule.longest for rule in rules), default=sys.maxsize)
-        self._texts: set[str] = set()
-        self._keys: set[str] = set()
+        self._known = KnownGood()
         self._resource: object = None
-        self._room = MAX_HARMLESS
 
     def passes(self, span: Span) -> bool:
         inside: list[Any] = [
@@ -109,7 +131,8 @@ class _Look:
 
     def _leaves(self, containers: list[Any]) -> bool:
         """Look into containers, and those in them. For most spans this is all that is done."""
-        texts, keys, plain, longest = self._texts, self._keys, PLAIN_TYPES, self._longest
+        texts, keys = self._known.texts, self._known.keys
+        plain, longest = PLAIN_TYPES, self._longest
         for container in islice(containers, _MOST_CONTAINERS):  # which grow in number meanwhile
             items = container
             if type(container) is dict:
@@ -133,20 +156,15 @@ class _Look:
         for rule in self.rules:
             if not rule.leaves_text(text):
                 return False
-        if len(text) <= MAX_REMEMBERED_TEXT:
-            self._room -= len(text) + SET_ENTRY
-            if self._room < 0:
-                self._texts = set()  # another thread may be looking into the old one
-                self._room = MAX_HARMLESS
-            self._texts.add(text)
+        self._known.remember(text)
         return True
 
     def _learn_keys(self, mapping: dict[Any, Any]) -> bool:
-        for key in mapping.keys() - self._keys:
+        for key in mapping.keys() - self._known.keys:
             if type(key) is not str or not all(rule.leaves_key(key) for rule in self.rules):
                 return False
             if not self._learn_text(key):
                 return False
-            if len(self._keys) < MOST_KEYS:
-                self._keys.add(key)
+            if len(self._known.keys) < MOST_KEYS:
+                self._known.keys.add(key)
         return True

@@ -11,15 +11,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import attrs
 
-from trace_core._glance import (
-    MAX_HARMLESS,
-    MAX_REMEMBERED_TEXT,
-    MOST_KEYS,
-    PLAIN_TYPES,
-    SET_ENTRY,
-    ByRules,
-    Rules,
-)
+from trace_core._glance import MOST_KEYS, PLAIN_TYPES, ByRules, KnownGood, Rules
 from trace_core._model import Event, Span, Status
 from trace_core._rules import Match, matches, may_match
 from trace_core._secrets import MIN_LENGTH, EnvironmentSecrets, rarest_of, remembered_secrets
@@ -119,15 +111,14 @@ class _Cleaner:
         self._patterns = patterns
         self._scan = scan
         self.known_good = KnownGood()
-        self._room = MAX_HARMLESS
         self.rules = Rules(self._leaves, hides_nothing)
 
     def __call__(self, text: str) -> str:
         if text in self.known_good.texts:
             return text
         cleaned = self._clean(text)
-        if cleaned is text and len(text) <= MAX_REMEMBERED_TEXT:
-            self._remember(text)
+        if cleaned is text:
+            self.known_good.remember(text)
         return cleaned
 
     def _leaves(self, text: str) -> bool:
@@ -137,13 +128,6 @@ class _Cleaner:
         is to be changed, it will be asked for again.
         """
         return (self._clean(text) if len(text) < _QUICKLY_DONE else self(text)) is text
-
-    def _remember(self, text: str) -> None:
-        self._room -= len(text) + SET_ENTRY
-        if self._room < 0:
-            self.known_good = KnownGood()  # another thread may be looking into the old one
-            self._room = MAX_HARMLESS
-        self.known_good.texts.add(text)
 
     def _clean(self, text: str) -> str:
         if len(text) < MIN_LENGTH:
@@ -220,19 +204,6 @@ def hides_nothing(key: str) -> bool:
         key: The key.
     """
     return not is_secret_key(key)
-
-
-@attrs.define
-class KnownGood:
-    """What a change of texts is known to leave as it is.
-
-    Args:
-        texts: Texts. Whoever makes the change adds to them.
-        keys: Keys of mappings under which nothing is hidden. At most `MOST_KEYS`.
-    """
-
-    texts: set[str] = attrs.field(factory=set)
-    keys: set[str] = attrs.field(factory=set)
 
 
 def map_texts(
