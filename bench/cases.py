@@ -97,7 +97,7 @@ def embedding(count: int) -> Callable[[Clock], None]:
     return run
 
 
-def _stream(chunks: int) -> Iterator[Any]:
+def stream(chunks: int) -> Iterator[Any]:
     """Make a stream; LiteLLM's mock has three characters in a chunk."""
     answer = "".join(f"{i % 100:02d} " for i in range(chunks))  # LiteLLM ends one that repeats
     stream = litellm.completion(MODEL, text(2_000, 2), mock_response=answer, stream=True)
@@ -108,11 +108,11 @@ def each_chunk(chunks: int) -> Callable[[Clock], None]:
     """Time one ``next()`` of a stream after the other; the call before it is not counted."""
 
     def run(clock: Clock) -> None:
-        stream = _stream(chunks)
+        chunks_left = stream(chunks)
         end = object()
         while True:
             clock.start()
-            chunk = next(stream, end)
+            chunk = next(chunks_left, end)
             clock.stop()
             if chunk is end:
                 return
@@ -123,10 +123,10 @@ def each_chunk(chunks: int) -> Callable[[Clock], None]:
 def first_chunk(clock: Clock) -> None:
     """Time a streamed call up to its first chunk; the rest is read, but not counted."""
     clock.start()
-    stream = _stream(10)
-    next(stream)
+    chunks_left = stream(10)
+    next(chunks_left)
     clock.stop()
-    for _ in stream:
+    for _ in chunks_left:
         pass
 
 

@@ -1,8 +1,9 @@
 """How many instructions tracing takes on the caller's thread: a measure that needs no clock.
 
-Two things are counted, by valgrind's callgrind: handing one finished span to the background queue,
-and what tracing adds to one mocked ``litellm.completion`` of 2 KB. Each is the difference between
-so many calls and twice as many, so that what comes before and after is not counted.
+Three things are counted, by valgrind's callgrind: handing one finished span to the background
+queue, taking one chunk of a stream, and what tracing adds to one mocked ``litellm.completion`` of
+2 KB. Each is the difference between so many and twice as many, so that what comes before and after
+is not counted.
 
     python bench/instructions.py              # count, and compare with instructions.json
     python bench/instructions.py --renew      # write what was counted into instructions.json
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import itertools
 import json
 import os
 import platform
@@ -38,9 +40,9 @@ from pathlib import Path
 from typing import Any
 
 BASELINE = Path(__file__).with_name("instructions.json")
-TOLERANCE = {"handoff": 0.05, "call": 0.15}
+TOLERANCE = {"handoff": 0.05, "chunk": 0.05, "call": 0.15}
 """By how much more is no fault; LiteLLM's own part of a call varies, by 2% of it at times."""
-HANDOFFS, CALLS = 2_000, 40
+TIMES = {"handoff": 2_000, "chunk": 2_000, "call": 40}
 LIMIT = 900  # seconds
 REST_SECONDS = 2.0
 OURS = "trace_litellm, in memory"
@@ -113,7 +115,8 @@ def _handoff(_tracer: str) -> None:
     span = Span(SpanContext("1" * 32, "1" * 16), None, "chat", SpanKind.LLM, 1, 2)
     background = Background(Held())
     _be_steady()
-    for times in (HANDOFFS, HANDOFFS, 2 * HANDOFFS):
+    many = TIMES["handoff"]
+    for times in (many, many, 2 * many):
         free.clear()
         background.write((span,))
         time.sleep(0.2)  # the queue's thread is in the sink now, and does not take turns
@@ -137,21 +140,39 @@ def _call(tracer: str) -> None:
     _be_steady()
     for on in (lambda: None, switch.on):
         on()
-        for times in (20, CALLS, 2 * CALLS):
+        for times in (20, TIMES["call"], 2 * TIMES["call"]):
             _counted(lambda: run(clock), times, rest)
 
 
-WORKERS = {"handoff": _handoff, "call": _call}
+def _chunk(_tracer: str) -> None:
+    from cases import stream
+    from tracers import Discard
+
+    from trace_core import Tracer
+    from trace_litellm._deltas import ChatDeltas
+    from trace_litellm._streams import StreamProxy, Watch
+
+    _first, *chunks, _last = stream(50)
+    span = Tracer(Discard()).start("chat")
+    deltas = ChatDeltas()
+    proxy = StreamProxy(itertools.cycle(chunks), Watch(span, deltas, span.end, print))
+    _be_steady()
+    for times in (200, TIMES["chunk"], 2 * TIMES["chunk"]):
+        _counted(lambda: next(proxy), times)
+    assert deltas.outputs()
+
+
+WORKERS = {"handoff": _handoff, "chunk": _chunk, "call": _call}
 
 
 # Outside ---------------------------------------------------------------------------------------
 
 
 def count(what: str, tracer: str = OURS, *, caches: bool = False) -> dict[str, float]:
-    """Count the instructions of one hand-off, or of one call and what tracing adds to it.
+    """Count the instructions of one hand-off or chunk, or what tracing adds to one call.
 
     Args:
-        what: ``handoff`` or ``call``.
+        what: ``handoff``, ``chunk`` or ``call``.
         tracer: Whose call.
         caches: Simulate caches as well; takes half as long again.
 
@@ -175,12 +196,14 @@ def count(what: str, tracer: str = OURS, *, caches: bool = False) -> dict[str, f
         if done.returncode:
             raise subprocess.SubprocessError(done.stderr[-2_000:])
         caller, every = _dumped(Path(folder))
-    if what == "handoff":
-        return {"caller": _each(caller, HANDOFFS)["Ir"], "all": _each(every, HANDOFFS)["Ir"]}
-    without, traced = _each(caller, CALLS), _each(caller[3:], CALLS)
+    times = TIMES[what]
+    without, without_all = _each(caller, times), _each(every, times)
+    if what != "call":
+        return {"caller": without["Ir"], "all": without_all["Ir"]}
+    traced = _each(caller[3:], times)
     found: dict[str, float] = {
         "caller": traced["Ir"] - without["Ir"],
-        "all": _each(every[3:], CALLS)["Ir"] - _each(every, CALLS)["Ir"],
+        "all": _each(every[3:], times)["Ir"] - without_all["Ir"],
         "without": without["Ir"],
     }
     if caches:

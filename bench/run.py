@@ -116,18 +116,20 @@ def footprints(pythons: dict[str, Path], repeats: int, calls: int) -> tuple[Resu
         if taken and tracer != "nobody":
             imports[tracer] = middle(taken)
         if calls:
-            number = ("--calls", str(calls))
-            memory[tracer] = ask(python, "footprint.py", "memory", "--tracer", tracer, *number)
+            memory[tracer] = memory_after(python, tracer, calls)
     return imports, memory
+
+
+def memory_after(python: Path, tracer: str, calls: int) -> Any:
+    """Measure the memory of so many calls."""
+    number = ("--calls", str(calls))
+    return ask(python, "footprint.py", "memory", "--tracer", tracer, *number, limit=1_800)
 
 
 def lasting(calls: int) -> Results:
     """Measure the memory of many calls, with our tracing and without any."""
-    here, number = Path(sys.executable), ("--calls", str(calls))
     return {
-        f"{tracer}, for long": ask(
-            here, "footprint.py", "memory", "--tracer", tracer, *number, limit=1_800
-        )
+        f"{tracer}, for long": memory_after(Path(sys.executable), tracer, calls)
         for tracer in ("nobody", "trace_litellm")
     }
 

@@ -29,10 +29,10 @@ def instructions() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("what", ["handoff", "call"])
+@pytest.mark.parametrize("what", ["handoff", "chunk", "call"])
 def test_no_more_instructions_than_before(instructions: ModuleType, what: str) -> None:
-    """Neither the hand-off of a span nor a traced call has become dearer unnoticed."""
-    if what == "call" and not os.environ.get(EVERYTHING):
+    """Neither a hand-off, a chunk of a stream nor a traced call has become dearer unnoticed."""
+    if what != "handoff" and not os.environ.get(EVERYTHING):
         pytest.skip("importing LiteLLM in valgrind takes half a minute: run `nox -s instructions`")
     before = instructions.kept()[what]
     found = instructions.count(what)["caller"]
