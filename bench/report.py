@@ -144,7 +144,7 @@ def page(results: Results) -> str:
     Returns:
         Markdown.
     """
-    text = HEAD.format(**results)
+    text = HEAD.format(**{"settings": "no call timed", **results})
     if counted := results.get("instructions"):
         text += _instructions(counted)
     if calls := results.get("calls"):
