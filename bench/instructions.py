@@ -262,7 +262,7 @@ def main() -> None:
         WORKERS[options.what[0]](options.tracer)
         return
     if options.tracer:
-        print(json.dumps(count("call", options.tracer, caches=True)))
+        print(json.dumps(count(options.what[0], options.tracer, caches=True)))
         return
     counts, before = dict(kept()), kept()
     for what in options.what or WORKERS:

@@ -83,7 +83,7 @@ def _case(case: str, calls: Results) -> str:
     return f"### {case}\n\n" + table(head, rows)
 
 
-def _instructions(counted: Results) -> str:
+def _instructions(counted: Results, chunk: Results | None) -> str:
     rows = [
         [tracer, *(["failed"] * 5 if one is None else [
             f"{one['caller']:+,}", _percent(one["caller"], one["without"]),
@@ -95,7 +95,10 @@ def _instructions(counted: Results) -> str:
     head = ["added to a completion of 2 KB", "caller's thread", "of LiteLLM's", "simulated, µs",
             "of LiteLLM's", "all threads"]  # fmt: skip
     found = [one["microseconds_without"] for one in counted.values() if one]
-    return INSTRUCTIONS.format(without=median(found)) + table(head, rows)
+    text = INSTRUCTIONS.format(without=median(found)) + table(head, rows)
+    if chunk:
+        text += f"A chunk of a stream takes {chunk['caller']:,} instructions of ours.\n\n"
+    return text
 
 
 def _percent(part: float, whole: float) -> str:
@@ -146,7 +149,7 @@ def page(results: Results) -> str:
     """
     text = HEAD.format(**{"settings": "no call timed", **results})
     if counted := results.get("instructions"):
-        text += _instructions(counted)
+        text += _instructions(counted, results.get("chunk"))
     if calls := results.get("calls"):
         text += "## Calls\n\nMicroseconds for a call; in streams, for a chunk.\n\n"
         text += "".join(_case(case, calls) for case in _cases(calls))

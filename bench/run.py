@@ -135,7 +135,11 @@ def lasting(calls: int) -> Results:
 
 
 def instructions(pythons: dict[str, Path]) -> Results:
-    """Count the instructions that each tracer adds to a call, two tracers at a time."""
+    """Count the instructions that each tracer adds to a call, two tracers at a time.
+
+    Returns:
+        Them, and those of a chunk of a stream, of ours.
+    """
     if shutil.which("valgrind") is None:
         print("no valgrind here: no instructions are counted", file=sys.stderr)
         return {}
@@ -144,7 +148,9 @@ def instructions(pythons: dict[str, Path]) -> Results:
         return ask(pythons[tracer], "instructions.py", "call", "--tracer", tracer, limit=1_000)
 
     with ThreadPoolExecutor(2) as pool:
-        return dict(zip(pythons, pool.map(counted, pythons), strict=True))
+        calls = dict(zip(pythons, pool.map(counted, pythons), strict=True))
+    chunk = ask(Path(sys.executable), "instructions.py", "chunk", "--tracer", OURS[1], limit=1_000)
+    return {"instructions": calls, "chunk": chunk}
 
 
 def deliveries(quick: bool) -> tuple[Results, Results]:
@@ -199,7 +205,9 @@ def main() -> None:
         for tracer, by_case in new.items():
             results.setdefault("calls", {}).setdefault(tracer, {}).update(by_case)
     if "instructions" in parts:
-        results.setdefault("instructions", {}).update(instructions(pythons))
+        counted = instructions(pythons)
+        results.setdefault("instructions", {}).update(counted.get("instructions", {}))
+        results["chunk"] = counted.get("chunk")
     if "footprint" in parts:
         imports, memory = footprints(pythons, 1 if quick else 5, 0 if quick else 10_000)
         results.setdefault("imports", {}).update(imports)
