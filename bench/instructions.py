@@ -46,6 +46,7 @@ TIMES = {"handoff": 2_000, "chunk": 2_000, "call": 40}
 LIMIT = 900  # seconds
 REST_SECONDS = 2.0
 OURS = "trace_litellm, in memory"
+SMALL = "completion, 2 KB"
 TOOLS = ("valgrind", "callgrind_control")
 CACHES = ("--cache-sim=yes", "--I1=32768,8,64", "--D1=32768,8,64", "--LL=524288,8,64")
 """The first two levels of a server's core; the third is shared, and not simulated."""
@@ -101,7 +102,7 @@ def _be_steady() -> None:
     sys.setswitchinterval(1_000)
 
 
-def _handoff(_tracer: str) -> None:
+def _handoff(_tracer: str, _case: str) -> None:
     from tracers import Discard
 
     from trace_core import Background, Span, SpanContext, SpanKind
@@ -125,11 +126,11 @@ def _handoff(_tracer: str) -> None:
         background.flush(60)
 
 
-def _call(tracer: str) -> None:
-    from cases import Clock, completion, text
+def _call(tracer: str, case: str) -> None:
+    from cases import Clock, cases
     from tracers import TRACERS
 
-    run = completion(text(2_000, 2))
+    run = cases()[case].run
     switch = TRACERS[tracer].make()
     clock = Clock()
 
@@ -140,11 +141,11 @@ def _call(tracer: str) -> None:
     _be_steady()
     for on in (lambda: None, switch.on):
         on()
-        for times in (20, TIMES["call"], 2 * TIMES["call"]):
+        for times in (TIMES["call"] // 2, TIMES["call"], 2 * TIMES["call"]):
             _counted(lambda: run(clock), times, rest)
 
 
-def _chunk(_tracer: str) -> None:
+def _chunk(_tracer: str, _case: str) -> None:
     from cases import stream
     from tracers import Discard
 
@@ -168,12 +169,15 @@ WORKERS = {"handoff": _handoff, "chunk": _chunk, "call": _call}
 # Outside ---------------------------------------------------------------------------------------
 
 
-def count(what: str, tracer: str = OURS, *, caches: bool = False) -> dict[str, float]:
+def count(
+    what: str, tracer: str = OURS, case: str = SMALL, *, caches: bool = False
+) -> dict[str, float]:
     """Count the instructions of one hand-off or chunk, or what tracing adds to one call.
 
     Args:
         what: ``handoff``, ``chunk`` or ``call``.
         tracer: Whose call.
+        case: Which call, of ``cases.py``.
         caches: Simulate caches as well; takes half as long again.
 
     Returns:
@@ -187,7 +191,7 @@ def count(what: str, tracer: str = OURS, *, caches: bool = False) -> dict[str, f
     with tempfile.TemporaryDirectory() as folder:
         valgrind = ("valgrind", "--tool=callgrind", "--instr-atstart=no", "--separate-threads=yes")
         out = (f"--callgrind-out-file={folder}/counts", *(CACHES if caches else ()))
-        inside = (what, "--tracer", tracer, "--inside")
+        inside = (what, "--tracer", tracer, "--case", case, "--inside")
         command = (*valgrind, *out, sys.executable, __file__, *inside)
         environ = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(
@@ -255,14 +259,15 @@ def main() -> None:
     )
     parser.add_argument("what", nargs="*", default=[])
     parser.add_argument("--tracer", help="count for this one, and print JSON")
+    parser.add_argument("--case", default=SMALL, help="of cases.py; completion, 2 KB by default")
     parser.add_argument("--renew", action="store_true")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.inside:
-        WORKERS[options.what[0]](options.tracer)
+        WORKERS[options.what[0]](options.tracer, options.case)
         return
     if options.tracer:
-        print(json.dumps(count(options.what[0], options.tracer, caches=True)))
+        print(json.dumps(count(options.what[0], options.tracer, options.case, caches=True)))
         return
     counts, before = dict(kept()), kept()
     for what in options.what or WORKERS:

@@ -18,14 +18,14 @@ with LiteLLM {litellm} on CPython {python}, on a shared virtual machine of two p
 """
 INSTRUCTIONS = """## Instructions
 
-What a busy machine does not change: the processor's instructions, counted by valgrind. LiteLLM
-itself takes six million for such a call. `trace_litellm` redacts secrets and writes to disk, which
-of the others MLflow's alone does, to its database, without redaction.
+What a busy machine does not change: the processor's instructions, counted by valgrind.
+`trace_litellm` redacts secrets and writes to disk, which of the others MLflow's alone does, to its
+database, without redaction.
 
 Tracing takes a larger part of a call's time than of its instructions: it runs once a call, and by
 then little of it is left in the processor's caches. The microseconds are not of a clock but of
 valgrind's simulation of two levels of cache: a third of a cycle for an instruction, 9 and 35 more
-for what a level misses, 3 GHz. It makes {without:,.0f} µs of LiteLLM's own part of a call.
+for what a level misses, 3 GHz.
 
 """
 METHOD = """## How it is measured
@@ -84,21 +84,32 @@ def _case(case: str, calls: Results) -> str:
 
 
 def _instructions(counted: Results, chunk: Results | None) -> str:
-    rows = [
-        [tracer, *(["failed"] * 5 if one is None else [
-            f"{one['caller']:+,}", _percent(one["caller"], one["without"]),
-            f"{one['microseconds']:+,.0f}",
-            _percent(one["microseconds"], one["microseconds_without"]), f"{one['all']:+,}",
-        ])]
-        for tracer, one in counted.items()
-    ]  # fmt: skip
-    head = ["added to a completion of 2 KB", "caller's thread", "of LiteLLM's", "simulated, µs",
-            "of LiteLLM's", "all threads"]  # fmt: skip
-    found = [one["microseconds_without"] for one in counted.values() if one]
-    text = INSTRUCTIONS.format(without=median(found)) + table(head, rows)
+    text = INSTRUCTIONS
+    for case, by_tracer in counted.items():
+        head = [f"added to a {case}", "caller's thread", "of LiteLLM's", "simulated, µs",
+                "of LiteLLM's", "all threads"]  # fmt: skip
+        text += table(head, [_counted(tracer, one) for tracer, one in by_tracer.items()])
+        found = [one for one in by_tracer.values() if one]
+        text += (
+            f"LiteLLM itself takes {median(one['without'] for one in found) / 1e6:.1f} million "
+            f"for it, or {median(one['microseconds_without'] for one in found):,.0f} µs.\n\n"
+        )
     if chunk:
         text += f"A chunk of a stream takes {chunk['caller']:,} instructions of ours.\n\n"
     return text
+
+
+def _counted(tracer: str, one: Results | None) -> list[str]:
+    if one is None:
+        return [tracer, *["failed"] * 5]
+    return [
+        tracer,
+        f"{one['caller']:+,}",
+        _percent(one["caller"], one["without"]),
+        f"{one['microseconds']:+,.0f}",
+        _percent(one["microseconds"], one["microseconds_without"]),
+        f"{one['all']:+,}",
+    ]
 
 
 def _percent(part: float, whole: float) -> str:
@@ -162,6 +173,7 @@ def page(results: Results) -> str:
     return text + METHOD
 
 
+SMALL = "completion, 2 KB"
 BAR, LEFT, WIDTH = 20, 210, 420
 
 
@@ -171,7 +183,9 @@ def plot(results: Results) -> str:
     Returns:
         An SVG. A bar much longer than all others is cut off; its number says how long it is.
     """
-    found = {tracer: one for tracer, one in results.get("instructions", {}).items() if one}
+    found = {
+        tracer: one for tracer, one in results.get("instructions", {}).get(SMALL, {}).items() if one
+    }
     *others, _ = sorted([1, 1, *(one["all"] for one in found.values())])
     longest = 1.15 * others[-1]
     height = 50 + len(found) * (2 * BAR + 8)

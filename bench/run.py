@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tracers import TRACERS
 HERE = Path(__file__).parent
 OURS = ("nobody", "trace_litellm, in memory", "trace_litellm")
 PARTS = ("calls", "instructions", "footprint", "delivery")
+SIMULATED = ("completion, 2 KB", "completion, 50 KB", "completion, 1 MB image")
 SLOWER = 40  # so many times what they should take: MLflow writes to its database all the while
 Results = dict[str, Any]
 
@@ -144,13 +146,18 @@ def instructions(pythons: dict[str, Path]) -> Results:
         print("no valgrind here: no instructions are counted", file=sys.stderr)
         return {}
 
-    def counted(tracer: str) -> Any:
-        return ask(pythons[tracer], "instructions.py", "call", "--tracer", tracer, limit=1_000)
+    def counted(case: str, tracer: str) -> Any:
+        chosen = ("--tracer", tracer, "--case", case)
+        return ask(pythons[tracer], "instructions.py", "call", *chosen, limit=1_000)
 
+    pairs = list(product(SIMULATED, pythons))
     with ThreadPoolExecutor(2) as pool:
-        calls = dict(zip(pythons, pool.map(counted, pythons), strict=True))
+        all_counted = list(pool.map(lambda pair: counted(*pair), pairs))
+    found: dict[str, Results] = {case: {} for case in SIMULATED}
+    for (case, tracer), one in zip(pairs, all_counted, strict=True):
+        found[case][tracer] = one
     chunk = ask(Path(sys.executable), "instructions.py", "chunk", "--tracer", OURS[1], limit=1_000)
-    return {"instructions": calls, "chunk": chunk}
+    return {"instructions": found, "chunk": chunk}
 
 
 def deliveries(quick: bool) -> tuple[Results, Results]:
@@ -178,7 +185,7 @@ def main() -> None:
     from cases import cases
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="3 minutes instead of 25")
+    parser.add_argument("--quick", action="store_true", help="3 minutes instead of two hours")
     parser.add_argument("--tracer", action="append", choices=TRACERS)
     parser.add_argument("--case", action="append", choices=cases())
     parser.add_argument("--part", action="append", choices=PARTS)
@@ -206,7 +213,8 @@ def main() -> None:
             results.setdefault("calls", {}).setdefault(tracer, {}).update(by_case)
     if "instructions" in parts:
         counted = instructions(pythons)
-        results.setdefault("instructions", {}).update(counted.get("instructions", {}))
+        for case, by_tracer in counted.get("instructions", {}).items():
+            results.setdefault("instructions", {}).setdefault(case, {}).update(by_tracer)
         results["chunk"] = counted.get("chunk")
     if "footprint" in parts:
         imports, memory = footprints(pythons, 1 if quick else 5, 0 if quick else 10_000)
