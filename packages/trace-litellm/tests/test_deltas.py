@@ -18,6 +18,7 @@ TOLD = {
     "finish_reason": st.sampled_from(["stop", "length"]),
     "logprobs": st.just({"content": [{"token": "a", "logprob": -0.5, "top_logprobs": []}]}),
     "index": st.integers(0, 2),
+    "enhancements": st.sampled_from([{"safe": 1}, {"safe": 2}]),
     "tool_calls": st.just([{"index": 0, "type": "function", "function": {"arguments": "x"}}]),
 }
 PLAIN = st.fixed_dictionaries({"content": st.sampled_from(["a", "bc", "é"])})
@@ -30,9 +31,8 @@ CHUNKS = st.lists(st.one_of(PLAIN, PLAIN, MORE, ANY), max_size=12)
 
 def chunk_of(**parts: Any) -> ModelResponseStream:
     """Make a chunk as LiteLLM does."""
-    own = {
-        name: parts.pop(name) for name in ("finish_reason", "index", "logprobs") if name in parts
-    }
+    of_choice = ("enhancements", "finish_reason", "index", "logprobs")
+    own = {name: parts.pop(name) for name in of_choice if name in parts}
     choice = StreamingChoices(delta=Delta(**parts), **own)
     kind = "chat.completion.chunk"
     return ModelResponseStream(id="1", created=1, model="m", object=kind, choices=[choice])
@@ -59,7 +59,11 @@ def test_chunks_add_up_in_any_order(chunks: list[dict[str, Any]]) -> None:
         message = choice["message"]
         assert message["content"] == joined(own, "content")
         assert message.get("reasoning_content") == joined(own, "reasoning_content")
-        for name, where in (("finish_reason", choice), ("provider_specific_fields", message)):
+        for name, where in (
+            ("finish_reason", choice),
+            ("enhancements", choice),
+            ("provider_specific_fields", message),
+        ):
             told = [chunk[name] for chunk in own if name in chunk]
             assert where.get(name) == (told[-1] if told else None)
         calls = "x" * len([chunk for chunk in own if "tool_calls" in chunk])

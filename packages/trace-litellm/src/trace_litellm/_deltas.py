@@ -13,6 +13,9 @@ from typing import Any, Final, Protocol
 
 from trace_core import Value, snapshot
 
+_CHOICE: Final = frozenset({"delta", "finish_reason", "index", "logprobs"})
+"""What a choice of a chunk has; more than that is a provider's own, such as Azure's filters."""
+_USUAL: Final = len(_CHOICE)
 _TEXTS: Final = frozenset({"reasoning_content", "refusal"})
 
 
@@ -60,6 +63,7 @@ class ChatDeltas:
                     and delta.__dict__ == self._plain
                     and told["finish_reason"] is None
                     and told["logprobs"] is None
+                    and len(told) == _USUAL
                 )
             except (AttributeError, KeyError, TypeError):  # the first, or another layout
                 self._look(chunk, choice)
@@ -86,6 +90,9 @@ class ChatDeltas:
             into.finish_reason = own["finish_reason"]
         if own.get("logprobs") is not None:
             into.add_logprobs(snapshot(own["logprobs"]))
+        for name in own.keys() - _CHOICE:
+            if own[name] is not None:
+                into.others[name] = snapshot(own[name])
         delta = own.get("delta")
         if delta is not None:
             self._add_delta(into, delta)
@@ -112,12 +119,22 @@ class ChatDeltas:
 class _Choice:
     """What has arrived for one choice."""
 
-    __slots__ = ("_lists", "_logprobs", "_rest", "_texts", "content", "finish_reason", "index")
+    __slots__ = (
+        "_lists",
+        "_logprobs",
+        "_rest",
+        "_texts",
+        "content",
+        "finish_reason",
+        "index",
+        "others",
+    )
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.finish_reason: Value = None
         self.content: list[str] = []
+        self.others: dict[str, Value] = {}
         self._texts: dict[str, list[str]] = {}
         self._lists: dict[str, dict[object, dict[str, Any]]] = {}
         self._rest: dict[str, Value] = {}
@@ -179,7 +196,7 @@ class _Choice:
         message |= {name: tuple(parts.values()) for name, parts in self._lists.items()}
         logprobs = {name: tuple(tokens) for name, tokens in self._logprobs.items()}
         choice = {"index": self.index, "finish_reason": self.finish_reason, "message": message}
-        return {**choice, "logprobs": logprobs} if logprobs else choice
+        return {**choice, **self.others, **({"logprobs": logprobs} if logprobs else {})}
 
 
 def _merge_function(into: dict[str, Any], part: Mapping[str, Any]) -> None:
