@@ -100,8 +100,7 @@ def embedding(count: int) -> Callable[[Clock], None]:
 def stream(chunks: int) -> Iterator[Any]:
     """Make a stream; LiteLLM's mock has three characters in a chunk."""
     answer = "".join(f"{i % 100:02d} " for i in range(chunks))  # LiteLLM ends one that repeats
-    stream = litellm.completion(MODEL, text(2_000, 2), mock_response=answer, stream=True)
-    return iter(stream)
+    return iter(litellm.completion(MODEL, text(2_000, 2), mock_response=answer, stream=True))
 
 
 def each_chunk(chunks: int) -> Callable[[Clock], None]:

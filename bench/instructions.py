@@ -267,7 +267,8 @@ def main() -> None:
         WORKERS[options.what[0]](options.tracer, options.case)
         return
     if options.tracer:
-        print(json.dumps(count(options.what[0], options.tracer, options.case, caches=True)))
+        what = options.what[0] if options.what else "call"
+        print(json.dumps(count(what, options.tracer, options.case, caches=True)))
         return
     counts, before = dict(kept()), kept()
     for what in options.what or WORKERS:

@@ -173,7 +173,7 @@ def inputs(
             continue
         if treatment == "withhold":
             withheld(value)
-        elif type(value) is str or type(value) in _ATOMS:
+        elif type(value) in _ATOMS:
             found[name] = value
         else:
             found[name] = snapshot(value) if treatment == "copy" else _clean(name, value)
