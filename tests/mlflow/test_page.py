@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,7 +75,8 @@ def calls(
         "page-failing", Scenario(status=400, error_body={"error": {"message": "no such model"}})
     )
     program = PROGRAM.format(tracking_uri=server.url, api_base=provider.openai_base)
-    _run(program, tmp_path_factory.mktemp("page"))
+    done = run_program(program, tmp_path_factory.mktemp("page"), TRACE_EXIT_TIMEOUT="120")
+    assert "the caller sees the error" in done.stdout
     client = MlflowClient(server.url)
     experiment = client.get_experiment_by_name("LiteLLM page")
     assert experiment is not None, "the experiment set after autolog() is the one that counts"
@@ -84,13 +84,8 @@ def calls(
     for trace in client.search_traces(locations=[experiment.experiment_id]):
         model = trace.data.spans[0].inputs["model"].removeprefix("openai/page-")
         found.setdefault(model, []).insert(0, trace)
+    assert found, done.stderr
     return found
-
-
-def _run(program: str, folder: Path) -> str:
-    done = run_program(program, folder)
-    assert "the caller sees the error" in done.stdout
-    return done.stdout
 
 
 @pytest.mark.parametrize("kind", ["normal", "streaming", "async"])
