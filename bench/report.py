@@ -39,6 +39,8 @@ METHOD = """## How it is measured
   ± is the standard error, by drawing the blocks anew.
   CPU is that of all threads of the process, after they came to rest. `nobody` compares no tracing
   with no tracing: what it shows is the noise, and a difference smaller than that says nothing.
+- **Ours in parts.** "Empty hooks" call straight through to LiteLLM: what it takes to be in the way,
+  before anything is recorded.
 - **The cheapest honest exporter.** OpenTelemetry's tracers and ours "in memory" throw finished
   spans away; `trace_litellm` redacts secrets and writes each span to its spool on disk, as
   `autolog()` does; ddtrace drops them where it would send them; Langfuse uses the HTTP mock that

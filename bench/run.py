@@ -24,8 +24,9 @@ from report import page, plot
 from tracers import TRACERS
 
 HERE = Path(__file__).parent
-OURS = ("nobody", "trace_litellm, in memory", "trace_litellm")
 PARTS = ("calls", "instructions", "footprint", "delivery")
+PARTLY = ("trace_litellm, empty hooks", "trace_litellm, in memory")
+"""Ours without all that belongs to it, which the table of calls explains it by."""
 SIMULATED = ("completion, 2 KB", "completion, 50 KB", "completion, 1 MB image")
 SLOWER = 40  # so many times what they should take: MLflow writes to its database all the while
 Results = dict[str, Any]
@@ -110,7 +111,7 @@ def footprints(pythons: dict[str, Path], repeats: int, calls: int) -> tuple[Resu
     imports: Results = {}
     memory: Results = {}
     for tracer, python in pythons.items():
-        if tracer == "trace_litellm, in memory":
+        if tracer in PARTLY:
             continue
         arguments = ("footprint.py", "import", "--tracer", tracer)
         ask(python, *arguments)  # compiles
@@ -156,7 +157,9 @@ def instructions(pythons: dict[str, Path]) -> Results:
     found: dict[str, Results] = {case: {} for case in SIMULATED}
     for (case, tracer), one in zip(pairs, all_counted, strict=True):
         found[case][tracer] = one
-    chunk = ask(Path(sys.executable), "instructions.py", "chunk", "--tracer", OURS[1], limit=1_000)
+    chunk = ask(
+        Path(sys.executable), "instructions.py", "chunk", "--tracer", PARTLY[1], limit=1_000
+    )
     return {"instructions": found, "chunk": chunk}
 
 

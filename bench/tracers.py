@@ -57,6 +57,28 @@ def _ours(sink: Any) -> Switch:
     )
 
 
+def empty_hooks() -> Switch:
+    """Call straight through our hooks: what patching takes before anything is traced."""
+    from trace_litellm import _patch, _targets
+
+    def through(original: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return original(*args, **kwargs)
+
+    on: list[_patch.Swap] = []
+
+    def patch() -> None:
+        functions = [one for found in _targets.find_targets() for one in found.functions]
+        pre_call = _targets.find_plain(_targets.PRE_CALL)
+        assert pre_call is not None
+        on.extend(_patch.swap_all(dict.fromkeys([*functions, pre_call], through)))
+
+    def restore() -> None:
+        while on:
+            on.pop().remove()
+
+    return Switch(patch, restore)
+
+
 def in_memory() -> Switch:
     """Trace with trace_litellm, through the queue and no further."""
     from trace_core import Background
@@ -214,6 +236,7 @@ class Entry:
 
 TRACERS: dict[str, Entry] = {
     "nobody": Entry(nobody, module="litellm"),
+    "trace_litellm, empty hooks": Entry(empty_hooks),
     "trace_litellm, in memory": Entry(in_memory),
     "trace_litellm": Entry(durable),
     "OpenInference": Entry(
