@@ -108,3 +108,91 @@ def test_usage_of_any_chunk(where: str) -> None:
     found: Any = deltas.outputs()
     assert found["usage"] == {"prompt_tokens": 1}
     assert found["choices"][0]["message"]["content"] == "abc"
+
+
+def message_of(*parts: dict[str, Any]) -> Any:
+    """Return the message that the deltas of one choice add up to."""
+    deltas = ChatDeltas()
+    for one in parts:
+        deltas.add(chunk_of(**one))
+    found: Any = deltas.outputs()
+    return found["choices"][0]["message"]
+
+
+def test_function_call_in_pieces() -> None:
+    """A call in the words before tools: its arguments are joined, its name stays."""
+    pieces = ({"name": "f", "arguments": ""}, {"arguments": '{"a"'}, {"arguments": ":1}"})
+    message = message_of(*({"function_call": piece} for piece in pieces))
+    assert message["function_call"] == {"name": "f", "arguments": '{"a":1}'}
+
+
+def test_tool_call_whose_id_and_name_are_told_once() -> None:
+    """Some providers send empty ones with what follows."""
+    first = {"index": 0, "id": "1", "type": "function", "function": {"name": "f", "arguments": ""}}
+    rest = {"index": 0, "id": "", "type": "function", "function": {"name": "", "arguments": "{}"}}
+    [call] = message_of({"tool_calls": [first]}, {"tool_calls": [rest]})["tool_calls"]
+    assert call["id"] == "1"
+    assert call["function"] == {"name": "f", "arguments": "{}"}
+
+
+def test_tool_calls_that_share_an_index() -> None:
+    """Another id beside a name is another call; pieces go to the last one."""
+
+    def call(arguments: str, **more: Any) -> dict[str, Any]:
+        name = more.pop("name", None)
+        return {
+            "tool_calls": [{"index": 0, "function": {"name": name, "arguments": arguments}, **more}]
+        }
+
+    message = message_of(
+        call("{", id="1", name="f"), call("}"), call("[", id="2", name="g"), call("]")
+    )
+    assert [(one["id"], one["function"]) for one in message["tool_calls"]] == [
+        ("1", {"name": "f", "arguments": "{}"}),
+        ("2", {"name": "g", "arguments": "[]"}),
+    ]
+
+
+def test_audio_in_pieces() -> None:
+    """What is said and how it sounds are joined."""
+    pieces = ({"id": "1", "transcript": "Hel"}, {"transcript": "lo"}, {"data": "QUJD"},
+              {"data": "REVG"}, {"expires_at": 9})  # fmt: skip
+    message = message_of(*({"audio": piece} for piece in pieces))
+    assert message["audio"] == {
+        "id": "1", "transcript": "Hello", "data": "QUJDREVG", "expires_at": 9,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["annotations", "images"])
+def test_lists_get_longer(name: str) -> None:
+    """Each delta tells of more, and none of what was told before."""
+    message = message_of({name: [{"index": 0}]}, {"content": "a"}, {name: [{"index": 1}]})
+    assert message[name] == ({"index": 0}, {"index": 1})
+
+
+def test_fields_of_a_provider_and_citations() -> None:
+    """Each field is kept as it was told last, but citations, which come one by one."""
+    message = message_of(
+        *(
+            {"provider_specific_fields": told}
+            for told in ({"citation": 1}, {"a": 2}, {"citation": 3})
+        )
+    )
+    assert message["provider_specific_fields"] == {"a": 2, "citations": ((1, 3),)}
+
+
+def test_thinking_blocks() -> None:
+    """A signature ends a block; one that is redacted is whole."""
+    blocks: list[dict[str, Any]] = [
+        {"type": "thinking", "thinking": "h"},
+        {"type": "thinking", "thinking": "m"},
+        {"type": "thinking", "signature": "s"},
+        {"type": "redacted_thinking", "data": "A"},
+        {"type": "redacted_thinking", "data": "B"},
+    ]
+    message = message_of(*({"thinking_blocks": [block]} for block in blocks))
+    assert message["thinking_blocks"] == (
+        {"type": "thinking", "thinking": "hm", "signature": "s"},
+        {"type": "redacted_thinking", "data": "A"},
+        {"type": "redacted_thinking", "data": "B"},
+    )

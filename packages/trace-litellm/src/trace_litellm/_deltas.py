@@ -17,6 +17,10 @@ _CHOICE: Final = frozenset({"delta", "finish_reason", "index", "logprobs"})
 """What a choice of a chunk has; more than that is a provider's own, such as Azure's filters."""
 _USUAL: Final = len(_CHOICE)
 _TEXTS: Final = frozenset({"reasoning_content", "refusal"})
+_LISTS: Final = frozenset({"annotations", "images", "reasoning_details", "reasoning_items"})
+_PARTS: Final = frozenset({"audio", "function_call"})
+_PIECES: Final = frozenset({"arguments", "data", "input", "thinking", "transcript"})
+"""What comes in pieces of the parts of a message: of audio, of thoughts, of calls of tools."""
 
 
 class Deltas(Protocol):
@@ -120,7 +124,9 @@ class _Choice:
     """What has arrived for one choice."""
 
     __slots__ = (
-        "_lists",
+        "_blocks",
+        "_calls",
+        "_citations",
         "_logprobs",
         "_rest",
         "_texts",
@@ -136,8 +142,10 @@ class _Choice:
         self.content: list[str] = []
         self.others: dict[str, Value] = {}
         self._texts: dict[str, list[str]] = {}
-        self._lists: dict[str, dict[object, dict[str, Any]]] = {}
-        self._rest: dict[str, Value] = {}
+        self._calls: list[dict[str, Any]] = []
+        self._blocks: list[dict[str, Any]] = []
+        self._citations: list[Value] = []
+        self._rest: dict[str, Any] = {}
         self._logprobs: dict[str, list[Value]] = {}
 
     def add_logprobs(self, told: Value) -> None:
@@ -156,53 +164,98 @@ class _Choice:
                 texts.append(value)
         elif name == "tool_calls" and isinstance(value, list):
             for part in value:
-                self._merge(name, snapshot(part))
+                self._add_call(snapshot(part))
         elif name == "thinking_blocks" and isinstance(value, list):
             for part in value:
-                self._merge_block(snapshot(part))
+                self._add_block(snapshot(part))
         elif name != "role" or name not in self._rest:
-            self._rest[name] = snapshot(value)
+            self._add_rest(name, snapshot(value))
 
-    def _merge(self, name: str, part: Value) -> None:
-        """Add a tool call's delta to the call of the same index."""
+    def _add_call(self, part: Value) -> None:
+        """Add a tool call's delta to the call of the same index.
+
+        Some providers give all calls the same one: another id beside a name is another call.
+        """
         if not isinstance(part, Mapping):
             return
-        calls = self._lists.setdefault(name, {})
-        call = calls.setdefault(part.get("index") or 0, {})
-        for key, value in part.items():
-            if key == "function" and isinstance(value, Mapping):
-                _merge_function(call.setdefault("function", {}), value)
-            elif value is not None:
-                call[key] = value
+        index = part.get("index") or 0
+        same = [call for call in self._calls if (call.get("index") or 0) == index]
+        if not same or _begins_another(same[-1], part):
+            same.append({})
+            self._calls.append(same[-1])
+        _merge(same[-1], part)
 
-    def _merge_block(self, part: Value) -> None:
-        """Add a thinking delta to the last block; a signature ends a block."""
+    def _add_block(self, part: Value) -> None:
+        """Add a thinking delta to the last block; a signature ends a block, data is a whole one."""
         if not isinstance(part, Mapping):
             return
-        blocks = self._lists.setdefault("thinking_blocks", {})
-        last = blocks.get(len(blocks) - 1)
-        if last is None or "signature" in last or last.get("type") != part.get("type"):
-            last = blocks[len(blocks)] = {"type": part.get("type")}
-        for key in ("thinking", "data"):
-            if part.get(key):
-                last[key] = f"{last.get(key, '')}{part[key]}"
-        if part.get("signature"):
-            last["signature"] = part["signature"]
+        last = self._blocks[-1] if self._blocks else None
+        ended = last is None or "signature" in last or "data" in last
+        if last is None or ended or last.get("type") != part.get("type"):
+            last = {}
+            self._blocks.append(last)
+        _merge(last, part)
+
+    def _add_rest(self, name: str, value: Value) -> None:
+        before = self._rest.get(name)
+        if name in _PARTS and isinstance(value, Mapping):
+            _merge(self._rest.setdefault(name, {}), value)
+        elif name in _LISTS and isinstance(value, tuple):
+            self._rest[name] = (*(before or ()), *value)
+        elif name == "provider_specific_fields" and isinstance(value, Mapping):
+            fields = self._rest[name] = {**(before or {}), **value}
+            citation = fields.pop("citation", None)
+            if citation is not None:  # these come one by one
+                self._citations.append(citation)
+                fields["citations"] = (tuple(self._citations),)
+        else:
+            self._rest[name] = value
 
     def to_value(self) -> Value:
         content = "".join(self.content) if self.content else None
-        message: dict[str, Value] = {"role": "assistant", "content": content, **self._rest}
+        message: dict[str, Value] = {"role": "assistant", "content": content, **_whole(self._rest)}
         message |= {name: "".join(texts) for name, texts in self._texts.items()}
-        message |= {name: tuple(parts.values()) for name, parts in self._lists.items()}
+        for name, parts in (("tool_calls", self._calls), ("thinking_blocks", self._blocks)):
+            if parts:
+                message[name] = tuple(_whole(part) for part in parts)
         logprobs = {name: tuple(tokens) for name, tokens in self._logprobs.items()}
         choice = {"index": self.index, "finish_reason": self.finish_reason, "message": message}
         return {**choice, **self.others, **({"logprobs": logprobs} if logprobs else {})}
 
 
-def _merge_function(into: dict[str, Any], part: Mapping[str, Any]) -> None:
-    if part.get("name"):
-        into["name"] = part["name"]
-    into["arguments"] = f"{into.get('arguments', '')}{part.get('arguments') or ''}"
+def _begins_another(call: Mapping[str, Any], part: Mapping[str, Value]) -> bool:
+    told, function = part.get("id"), part.get("function")
+    if not told or told == call.get("id") or not isinstance(function, Mapping):
+        return False
+    return bool(call.get("id") and function.get("name"))
+
+
+def _merge(into: dict[str, Any], part: Mapping[str, Value]) -> None:
+    """Add a delta of a part: texts in pieces get longer, the rest is what was told last."""
+    for name, value in part.items():
+        held = into.get(name)
+        if name in _PIECES and isinstance(value, str):
+            if not isinstance(held, list):
+                held = into[name] = []
+            held.append(value)
+        elif isinstance(value, Mapping):
+            if not isinstance(held, dict):
+                held = into[name] = {}
+            _merge(held, value)
+        elif value is not None and value != "":
+            into[name] = value
+
+
+def _whole(part: Mapping[str, Any]) -> dict[str, Value]:
+    """Join the texts of a part that came in pieces: lists, which plain data has none of."""
+    return {
+        name: "".join(value)
+        if isinstance(value, list)
+        else _whole(value)
+        if isinstance(value, dict)
+        else value
+        for name, value in part.items()
+    }
 
 
 class TextDeltas:
