@@ -363,6 +363,21 @@ def stream_usage_async(w: World) -> Any:
     return asyncio.run(main())
 
 
+@case(stream(model="openai/mine"))
+def stream_priced_as_another_model(w: World) -> Any:
+    priced = {"model_info": {"base_model": "gpt-4o-mini"}}
+    return texts(w.litellm.completion("openai/mine", MESSAGES, **priced, **INCLUDE, **w.openai()))
+
+
+@case(
+    stream(model="openai/o3", cost=1e-6 * PROMPT_TOKENS + 4e-6 * COMPLETION_TOKENS),
+    since=(1, 106, 2),
+)
+def stream_service_tier(w: World) -> Any:
+    tier = {"service_tier": "flex"}
+    return texts(w.litellm.completion("openai/o3", MESSAGES, **tier, **INCLUDE, **w.openai()))
+
+
 @case(
     stream(
         text='{"city": "Paris"}', attributes={"gen_ai.response.finish_reasons": ("tool_calls",)}
@@ -1116,6 +1131,20 @@ def router_stream_async(w: World) -> Any:
         return texts([chunk async for chunk in answer])
 
     return asyncio.run(main())
+
+
+PRICED_APART = Expect(
+    "chat openai/mine", cost=PROMPT_TOKENS * 1e-3 + COMPLETION_TOKENS * 2e-3,
+    attributes={"trace.stream.ending": "completed"},
+)  # fmt: skip
+
+
+@case(routed(PRICED_APART, group="priced"))
+def router_stream_priced_by_deployment(w: World) -> Any:
+    prices = {"input_cost_per_token": 1e-3, "output_cost_per_token": 2e-3}
+    mine = {"model_name": "priced", "litellm_params": {"model": "openai/mine", **w.other()}}
+    router = w.litellm.Router(model_list=[{**mine, "model_info": {"id": "priced-apart", **prices}}])
+    return texts(router.completion("priced", MESSAGES, **INCLUDE))
 
 
 EMBEDDED = Expect(

@@ -196,3 +196,18 @@ def test_thinking_blocks() -> None:
         {"type": "redacted_thinking", "data": "A"},
         {"type": "redacted_thinking", "data": "B"},
     )
+
+
+def test_what_a_chunk_tells_besides_its_choices() -> None:
+    """A provider's own fields are kept, such as the sources of a search; padding is not."""
+    deltas = ChatDeltas()
+    for text in "ab":
+        chunk = chunk_of(content=text)
+        told = {"citations": ["u"], "service_tier": "flex", "obfuscation": "xyz"}
+        assert chunk.__pydantic_extra__ is not None
+        chunk.__pydantic_extra__.update(told)
+        deltas.add(chunk)
+    found: Any = deltas.outputs()
+    assert found["citations"] == ("u",)
+    assert found["service_tier"] == "flex"
+    assert "obfuscation" not in found

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.scenarios import LITELLM
 from trace_core import TokenUsage, UsageSource, snapshot
 from trace_litellm import _requests, _responses
 from trace_litellm._deltas import merge_anthropic, merge_google, sse_data
 from trace_litellm._errors import Failure, category
+from trace_litellm._pricing import Priced, cost_of
 from trace_litellm._secrets import REDACTED, is_secret, without_secrets
 
 SECRET = "sk-PLANTED0123456789"
@@ -245,3 +247,24 @@ def test_vectors_are_copied() -> None:
     vector.append(1.0)
     answer.data[0]["embedding"].append(2.0)
     assert reader.outputs(copied) == expected
+
+
+@pytest.mark.skipif(LITELLM < (1, 106, 2), reason="its price list does not know the model")
+def test_a_price_depends_on_what_the_provider_alone_tells() -> None:
+    """Anthropic's cache for an hour costs more than the one for minutes."""
+
+    def cost(hour: int) -> Any:
+        written = {"ephemeral_5m_input_tokens": 90 - hour, "ephemeral_1h_input_tokens": hour}
+        words = {
+            "input_tokens": 10,
+            "output_tokens": 5,
+            "cache_read_input_tokens": 0,
+            "cache_creation_input_tokens": 90,
+            "cache_creation": written,
+        }
+        usage = _responses.usage_of({"usage": words})
+        found = cost_of(usage, Priced(("claude-haiku-4-5",), "anthropic", None, False, {}, words))
+        return found and found.total
+
+    assert cost(90) == pytest.approx(10e-6 + 5 * 5e-6 + 90 * 2e-6)
+    assert cost(0) == pytest.approx(10e-6 + 5 * 5e-6 + 90 * 1.25e-6)

@@ -474,16 +474,28 @@ class Call(Delegation):
 
     def _cost(self, usage: TokenUsage | None, found: Mapping[str, Value]) -> Cost | None:
         told = self._told.get("response_cost")
-        if self._deltas is not None or not isinstance(told, float):
-            told = None  # on a stream it is LiteLLM's guess from before the first chunk
+        custom: dict[str, Value] = {n: self._given[n] for n in _PRICES if n in self._given}
+        words = _responses.usage_in(self.span.outputs) or {}
+        if self._deltas is not None:  # what LiteLLM notes is its guess from before the first chunk
+            told = words.get("cost") if not custom else None
+        if not isinstance(told, float):
+            told = None
         if told is None and (usage is None or usage.source is UsageSource.MISSING):
             return None
         answered = found.get(semconv.RESPONSE_MODEL)
-        names = (self._told.get("litellm_model_name"), self._given.get("model"), answered)
+        own = (self._told.get(name) for name in ("model_id", "base_model", "litellm_model_name"))
+        names = (*own, self._given.get("model"), answered)
         models = tuple(dict.fromkeys([name for name in names if isinstance(name, str)]))
-        custom: dict[str, Value] = {n: self._given[n] for n in _PRICES if n in self._given}
         provider = _text(found.get(_responses.PROVIDER))
-        return cost_of(usage, Priced(models, provider, told, self._cache_hit(), custom))
+        tier = self._service_tier(words)
+        hit = self._cache_hit()
+        return cost_of(usage, Priced(models, provider, told, hit, custom, words, tier))
+
+    def _service_tier(self, usage: Mapping[str, Value]) -> Value:
+        """Return the tier that was served, or else the one that was asked for."""
+        outputs = self.span.outputs
+        served = outputs.get("service_tier") if isinstance(outputs, Mapping) else None
+        return served or usage.get("service_tier") or self._given.get("service_tier")
 
 
 def _falls_back(target: Target, kwargs: Mapping[str, Any]) -> bool:

@@ -16,6 +16,8 @@ from trace_core import Value, snapshot
 _CHOICE: Final = frozenset({"delta", "finish_reason", "index", "logprobs"})
 """What a choice of a chunk has; more than that is a provider's own, such as Azure's filters."""
 _USUAL: Final = len(_CHOICE)
+_CHUNK: Final = frozenset({"obfuscation", "usage"})
+"""What is not kept of what a chunk tells besides its choices: padding, and what is kept apart."""
 _TEXTS: Final = frozenset({"reasoning_content", "refusal"})
 _LISTS: Final = frozenset({"annotations", "images", "reasoning_details", "reasoning_items"})
 _PARTS: Final = frozenset({"audio", "function_call"})
@@ -43,6 +45,7 @@ class ChatDeltas:
         self._texts: dict[int, list[str]] = {}
         """What the choices say, by index: lists of the choices' own."""
         self._head: dict[str, Value] = {}
+        self._more: dict[str, Value] = {}
         self._usage: Value = None
         # A delta of text alone: the fields pydantic knows and those it does not, but for the text.
         self._plain: Mapping[str, Any] = {}
@@ -84,6 +87,9 @@ class ChatDeltas:
         """Take one choice of a chunk, whatever it is made of."""
         if not self._head:
             self._head = {name: chunk.__dict__.get(name) for name in ("id", "created", "model")}
+        for name, value in (chunk.__pydantic_extra__ or {}).items():
+            if value is not None and name not in _CHUNK:
+                self._more[name] = snapshot(value)
         own = {**choice.__dict__, **(choice.__pydantic_extra__ or {})}
         index = own.get("index") or 0
         into = self._choices.get(index)
@@ -114,7 +120,8 @@ class ChatDeltas:
     def outputs(self) -> Value:
         """Return a chat completion with what has arrived."""
         choices = tuple(self._choices[index].to_value() for index in sorted(self._choices))
-        result: dict[str, Value] = {**self._head, "object": "chat.completion", "choices": choices}
+        result: dict[str, Value] = {**self._head, **self._more}
+        result |= {"object": "chat.completion", "choices": choices}
         if self._usage is not None:
             result["usage"] = self._usage
         return result

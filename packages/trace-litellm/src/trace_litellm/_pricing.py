@@ -25,6 +25,8 @@ class Priced:
         told: What LiteLLM says the call cost, if it does.
         cache_hit: Whether the answer came from LiteLLM's cache, and so cost nothing.
         custom: Prices the caller gave: ``input_cost_per_token``, ``output_cost_per_token``.
+        usage: The usage in the provider's own words; some prices depend on what only it tells.
+        tier: The service tier, which some providers price apart.
     """
 
     models: tuple[str, ...]
@@ -32,6 +34,8 @@ class Priced:
     told: float | None
     cache_hit: bool
     custom: Mapping[str, Value]
+    usage: Mapping[str, Value] | None = None
+    tier: Value = None
 
 
 def cost_of(usage: TokenUsage | None, priced: Priced) -> Cost | None:
@@ -62,9 +66,15 @@ def _by_litellm(usage: TokenUsage | None, priced: Priced) -> float | None:
 
 
 def _cost_as(model: str, usage: TokenUsage, priced: Priced) -> float | None:
+    exact = {"model": model, "usage": _mutable(priced.usage), "service_tier": priced.tier}
+    cost = _completion_cost(exact, model, priced) if priced.usage else None
+    return cost or _completion_cost(_response(usage, model), model, priced)
+
+
+def _completion_cost(response: Any, model: str, priced: Priced) -> float | None:
     try:
         cost = _litellm("cost_calculator").completion_cost(
-            completion_response=_response(usage, model),
+            completion_response=response,
             model=model,
             custom_llm_provider=priced.provider,
             custom_cost_per_token=_custom(priced.custom),
@@ -100,6 +110,8 @@ def _response(usage: TokenUsage, model: str) -> Any:
 def _mutable(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _mutable(item) for name, item in value.items()}
+    if isinstance(value, tuple):
+        return [_mutable(item) for item in value]
     return value
 
 

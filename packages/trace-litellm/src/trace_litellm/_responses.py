@@ -58,6 +58,7 @@ _TOLD: Final = frozenset(
     {
         "additional_headers",
         "api_base",
+        "base_model",
         "cache_hit",
         "custom_llm_provider",
         "litellm_model_name",
@@ -70,7 +71,8 @@ _TOLD: Final = frozenset(
         "usage",
     }
 )
-"""What is read of ``_hidden_params``, LiteLLM's note on a response; the last three are ours."""
+"""What is read of ``_hidden_params``, LiteLLM's note on a response; ours are ``base_model`` and the
+last three."""
 
 
 @attrs.frozen
@@ -310,7 +312,7 @@ def usage_of(outputs: Value) -> TokenUsage | None:
     Returns:
         The counts; ``None`` where nothing was told.
     """
-    usage = _usage_in(outputs)
+    usage = usage_in(outputs)
     if usage is None:
         return None
     counts = _counts(usage)
@@ -354,7 +356,12 @@ _ANSWERED: Final = ("completion_tokens_details", "output_tokens_details")
 _NONE_COUNTED: Final[dict[str, int]] = {}
 
 
-def _usage_in(outputs: Value) -> dict[str, Value] | None:
+def usage_in(outputs: Value) -> dict[str, Value] | None:
+    """Find the usage in a copied response, in the provider's own words.
+
+    Args:
+        outputs: The copied response.
+    """
     if not isinstance(outputs, dict):
         return None
     for name in ("usage", "usageMetadata", "usage_metadata"):
@@ -425,7 +432,22 @@ def told_of_stream(stream: Any) -> dict[str, Any]:
     provider = getattr(stream, "custom_llm_provider", None)
     if isinstance(provider, str):
         found["custom_llm_provider"] = provider
+    base_model = _base_model_of(stream)
+    if isinstance(base_model, str):
+        found["base_model"] = base_model
     return found
+
+
+def _base_model_of(stream: Any) -> Any:
+    """Find the model a deployment is priced as, where its own name is in no price list."""
+    details = getattr(getattr(stream, "logging_obj", None), "model_call_details", None)
+    params = details.get("litellm_params") if isinstance(details, dict) else None
+    if not isinstance(params, dict):
+        return None
+    noted = (params, *(params.get(name) for name in ("metadata", "litellm_metadata")))
+    infos = [one.get("model_info") for one in noted if isinstance(one, dict)]
+    found = (one.get("base_model") for one in (params, *infos) if isinstance(one, dict))
+    return next((name for name in found if name), None)
 
 
 def usage_kept_by(stream: Any) -> dict[str, Value]:
