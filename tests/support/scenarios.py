@@ -1428,6 +1428,23 @@ def messages_error(w: World) -> Any:
     )
 
 
+@case(
+    Expect(
+        f"messages {CLAUDE}",
+        usage=ANY,
+        cost=ANY,
+        error="unavailable",
+        text="Hello from",
+        attributes={"trace.stream.ending": "completed", "error.type": "overloaded_error"},
+    ),
+    script=Scenario(sse_error_after=2),
+    since=(1, 106, 2),
+)
+def messages_stream_error_event(w: World) -> Any:
+    """The caller gets the event; nothing is raised."""
+    return asyncio.run(_messages_streamed(w, CLAUDE, w.anthropic()))
+
+
 # -- what needs LiteLLM's proxy extra: its own imports do -----------------------------------------
 
 PROXY = ("backoff", "fastapi", "orjson", "redis", "soundfile")

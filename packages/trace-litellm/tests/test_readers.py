@@ -160,6 +160,24 @@ def test_sse_cut_anywhere_adds_up() -> None:
         merge_anthropic(list(sse_data(raw[:cut])))
 
 
+def test_citations_of_a_message_add_up() -> None:
+    """Each comes in an event of its own."""
+    deltas: list[dict[str, Any]] = [
+        {"type": "text_delta", "text": "He"},
+        {"type": "citations_delta", "citation": {"cited_text": "a"}},
+        {"type": "text_delta", "text": "y"},
+        {"type": "citations_delta", "citation": {"cited_text": "b"}},
+    ]
+    events: list[Any] = [
+        {"type": "message_start", "message": {"id": "m"}},
+        *({"type": "content_block_delta", "index": 0, "delta": delta} for delta in deltas),
+    ]
+    message: Any = merge_anthropic(events)
+    assert message["content"] == (
+        {"text": "Hey", "citations": ({"cited_text": "a"}, {"cited_text": "b"})},
+    )
+
+
 def test_google_chunks_add_up() -> None:
     """Texts of a candidate are joined, function calls kept, the last usage taken."""
     chunks = [
@@ -208,6 +226,21 @@ def test_an_exception_that_is_returned_is_a_failure(family: str) -> None:
     assert reader.failure(returned) == Failure("too late", "TimeoutError", "timeout")
     assert reader.failure(reader.outputs(reader.copy({"answer": 1}))) is None
     assert reader.failure(None) is None
+
+
+@pytest.mark.parametrize(
+    ("family", "error", "sorted_as"),
+    [
+        ("messages", {"type": "overloaded_error", "message": "no"}, "unavailable"),
+        ("responses", {"code": "server_error", "message": "no"}, "provider"),
+    ],
+)
+def test_an_error_in_an_answer_is_a_failure(family: str, error: Any, sorted_as: str) -> None:
+    """A response that failed is returned; a stream of messages that fails ends in an event."""
+    failure = _responses.FAMILIES[family].failure({"id": "1", "error": error})
+    assert failure is not None
+    assert (failure.text, failure.category) == ("no", sorted_as)
+    assert _responses.FAMILIES[family].failure({"id": "1", "error": None}) is None
 
 
 def _answer() -> Any:

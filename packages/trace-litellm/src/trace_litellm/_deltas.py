@@ -419,6 +419,8 @@ def _merge_anthropic_event(
         message.update({k: v for k, v in (event.get("delta") or {}).items() if v is not None})
         counted = {k: v for k, v in (event.get("usage") or {}).items() if v is not None}
         message["usage"] = {**(message.get("usage") or {}), **counted}
+    elif kind == "error":
+        message["error"] = event.get("error")
 
 
 _ANTHROPIC_DELTAS: Final = {
@@ -433,6 +435,8 @@ def _merge_anthropic_delta(block: dict[str, Any], delta: Mapping[str, Any]) -> N
     name = _ANTHROPIC_DELTAS.get(str(delta.get("type")))
     if name is not None:
         block[name] = f"{block.get(name) or ''}{delta.get(name) or ''}"
+    elif delta.get("type") == "citations_delta":
+        block["citations"] = (*(block.get("citations") or ()), delta.get("citation"))
 
 
 def _closed(block: dict[str, Any]) -> Mapping[str, Value]:

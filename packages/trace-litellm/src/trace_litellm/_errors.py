@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
@@ -54,6 +55,18 @@ _STATUSES: Final = {
     503: "unavailable",
 }
 _FIRST_SERVER_ERROR: Final = 500
+_TOLD: Final = {
+    "authentication_error": "authentication",
+    "invalid_prompt": "invalid_request",
+    "invalid_request_error": "invalid_request",
+    "not_found_error": "not_found",
+    "overloaded_error": "unavailable",
+    "permission_error": "permission",
+    "rate_limit_error": "rate_limit",
+    "rate_limit_exceeded": "rate_limit",
+    "timeout_error": "timeout",
+}
+"""What Anthropic's events of an error and OpenAI's failed responses call it."""
 
 
 @attrs.frozen
@@ -79,6 +92,16 @@ class Failure:
     def attributes(self) -> dict[str, Value]:
         """What the span tells of it."""
         return {semconv.ERROR_TYPE: self.kind, semconv.ERROR_CATEGORY: self.category}
+
+
+def told_failure(error: Mapping[str, Value]) -> Failure:
+    """Read an error that a provider tells of in an answer.
+
+    Args:
+        error: Its ``message``, and its ``type`` or ``code``.
+    """
+    kind = str(error.get("type") or error.get("code") or "error")
+    return Failure(str(error.get("message") or kind), kind, _TOLD.get(kind, "provider"))
 
 
 def category(error: BaseException) -> str:

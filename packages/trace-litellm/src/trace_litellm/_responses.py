@@ -25,7 +25,7 @@ from trace_litellm._deltas import (
     merge_anthropic,
     merge_google,
 )
-from trace_litellm._errors import Failure, category
+from trace_litellm._errors import Failure, category, told_failure
 
 CALL_ID: Final = "litellm.call_id"
 PROVIDER: Final = "litellm.provider"
@@ -183,6 +183,12 @@ def _tool_failure(outputs: Value) -> Failure | None:
     return Failure(text or "the tool failed", "tool_error", "tool")
 
 
+def _answer_failure(outputs: Value) -> Failure | None:
+    """Read the error in an answer: of a stream of messages, or of a response that failed."""
+    error = outputs.get("error") if isinstance(outputs, Mapping) else None
+    return told_failure(error) if isinstance(error, Mapping) else None
+
+
 def _any_deltas(stream: Any) -> Deltas:
     """Choose by the stream's own class where the function does not tell."""
     names = {cls.__name__ for cls in stream.__class__.__mro__}
@@ -201,8 +207,8 @@ FAMILIES: Final[Mapping[str, Family]] = {
     "chat": Family(_response, lambda _: ChatDeltas()),
     "embedding": Family(_embeddings, lambda _: NoDeltas(), normalise=snapshot),
     "google": Family(_response, lambda _: SseDeltas(merge_google)),
-    "messages": Family(_response, lambda _: SseDeltas(merge_anthropic)),
-    "responses": Family(_response, lambda _: EventDeltas()),
+    "messages": Family(_response, lambda _: SseDeltas(merge_anthropic), _answer_failure),
+    "responses": Family(_response, lambda _: EventDeltas(), _answer_failure),
     "router": Family(_session, _any_deltas, _session_failure),
     "session": Family(_session, lambda _: NoDeltas(), _session_failure),
     "speech": Family(_speech, lambda _: NoDeltas()),
