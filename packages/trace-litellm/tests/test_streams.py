@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -221,3 +222,29 @@ def test_statistics() -> None:
     speed = followed.watch.tokens_per_second(10)
     assert speed is not None
     assert speed > 0
+
+
+def test_one_way_streams() -> None:
+    """A stream that is either synchronous or asynchronous is not both to who asks."""
+
+    class Sync:
+        def __iter__(self) -> Iterator[int]:
+            return self
+
+        def __next__(self) -> int:
+            raise StopIteration
+
+    async def asynchronous() -> AsyncIterator[int]:
+        yield 1
+
+    async def read() -> list[int]:
+        return [item async for item in Followed(asynchronous()).proxy]
+
+    for inner in (Sync(), asynchronous(), Inner([])):
+        proxy = Followed(inner).proxy
+        for abstract in (Iterator, AsyncIterator, AbstractContextManager):
+            assert isinstance(proxy, abstract) == isinstance(inner, abstract)
+        for name in ("__iter__", "__next__", "__aiter__", "__anext__", "__enter__", "__aenter__"):
+            assert hasattr(proxy, name) == hasattr(inner, name), name
+    assert list(Followed(Sync()).proxy) == []
+    assert asyncio.run(read()) == [1]

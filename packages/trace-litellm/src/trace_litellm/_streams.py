@@ -197,6 +197,10 @@ class StreamProxy:
 
     __slots__ = (*_OWN, "__weakref__")
 
+    def __new__(cls, inner: Any, *_: Any) -> StreamProxy:  # noqa: PYI034  # of a class of its own
+        """Make one that can be iterated over and entered in the ways the stream can."""
+        return object.__new__(_class_for(type(inner)))
+
     def __init__(
         self, inner: Any, watch: Watch, resume: Callable[[], Callable[[], None]] | None = None
     ) -> None:
@@ -211,24 +215,6 @@ class StreamProxy:
     def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The stream's own class, which is what ``isinstance`` asks for."""
         return self._trace_inner.__class__  # type: ignore[no-any-return]
-
-    def __iter__(self) -> StreamProxy:
-        iterator = iter(self._trace_inner)
-        if iterator is not self._trace_inner:
-            _step_by(self, iterator.__next__)
-        return self
-
-    def __next__(self) -> Any:
-        return self._trace_next()
-
-    def __aiter__(self) -> StreamProxy:
-        iterator = aiter(self._trace_inner)
-        if iterator is not self._trace_inner:
-            _step_async_by(self, iterator.__anext__)
-        return self
-
-    def __anext__(self) -> Awaitable[Any]:
-        return self._trace_anext()  # type: ignore[no-any-return]
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._trace_inner, name)
@@ -250,6 +236,35 @@ class StreamProxy:
     def __repr__(self) -> str:
         return repr(self._trace_inner)
 
+    def __del__(self) -> None:
+        watch = getattr(self, "_trace_watch", None)
+        if watch is not None:
+            watch.end("abandoned")
+
+
+class _Ways(StreamProxy):
+    """The ways to iterate over a stream and to enter it. Each proxy has those of its stream."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> StreamProxy:
+        iterator = iter(self._trace_inner)
+        if iterator is not self._trace_inner:
+            _step_by(self, iterator.__next__)
+        return self
+
+    def __next__(self) -> Any:
+        return self._trace_next()
+
+    def __aiter__(self) -> StreamProxy:
+        iterator = aiter(self._trace_inner)
+        if iterator is not self._trace_inner:
+            _step_async_by(self, iterator.__anext__)
+        return self
+
+    def __anext__(self) -> Awaitable[Any]:
+        return self._trace_anext()  # type: ignore[no-any-return]
+
     def __enter__(self) -> Any:
         entered = self._trace_inner.__enter__()
         return self if entered is self._trace_inner else entered
@@ -270,10 +285,22 @@ class StreamProxy:
         finally:
             self._trace_watch.end("closed")
 
-    def __del__(self) -> None:
-        watch = getattr(self, "_trace_watch", None)
-        if watch is not None:
-            watch.end("abandoned")
+
+_WAYS: Final = {name: way for name, way in vars(_Ways).items() if callable(way)}
+_classes: Final[dict[tuple[str, ...], type[StreamProxy]]] = {}
+
+
+def _class_for(stream: type) -> type[StreamProxy]:
+    """Return a class of proxies that shows what a class of streams does, and no more.
+
+    Programs ask with ``hasattr`` or ``isinstance`` whether they have got an asynchronous one.
+    """
+    names = tuple([name for name in _WAYS if hasattr(stream, name)])
+    known = _classes.get(names)
+    if known is None:
+        methods = {name: _WAYS[name] for name in names}
+        known = _classes[names] = type("StreamProxy", (StreamProxy,), {"__slots__": (), **methods})
+    return known
 
 
 def _step_by(proxy: StreamProxy, step: Callable[[], Any]) -> None:
