@@ -420,6 +420,22 @@ def stream_break(w: World) -> Any:
     return texts(seen)
 
 
+@case(
+    stream(
+        "abandoned", model=CLAUDE, usage=(PROMPT_TOKENS, 30, "estimated"), cost=..., text="many"
+    ),
+    script=Scenario(chunks=(" many",) * 40),
+    since=(1, 83, 14),
+)
+def stream_anthropic_break(w: World) -> Any:
+    """The count in the first event is not that of what has arrived."""
+    answer = w.litellm.completion(CLAUDE, MESSAGES, stream=True, **w.anthropic())
+    for number, _ in enumerate(answer, start=1):
+        if number == 30:
+            break
+    del answer
+
+
 @case(stream("abandoned", usage=(8, 1, "estimated"), cost=..., text="Hello"))
 def stream_break_async(w: World) -> Any:
     async def main() -> str:
@@ -1428,23 +1444,6 @@ def messages_error(w: World) -> Any:
     )
 
 
-@case(
-    Expect(
-        f"messages {CLAUDE}",
-        usage=ANY,
-        cost=ANY,
-        error="unavailable",
-        text="Hello from",
-        attributes={"trace.stream.ending": "completed", "error.type": "overloaded_error"},
-    ),
-    script=Scenario(sse_error_after=2),
-    since=(1, 106, 2),
-)
-def messages_stream_error_event(w: World) -> Any:
-    """The caller gets the event; nothing is raised."""
-    return asyncio.run(_messages_streamed(w, CLAUDE, w.anthropic()))
-
-
 # -- what needs LiteLLM's proxy extra: its own imports do -----------------------------------------
 
 PROXY = ("backoff", "fastapi", "orjson", "redis", "soundfile")
@@ -1496,6 +1495,24 @@ async def _messages_streamed(w: World, model: str, options: dict[str, Any]) -> b
         model=model, messages=MESSAGES, max_tokens=10, stream=True, **options
     )
     return len([chunk async for chunk in answer]) > 0
+
+
+@case(
+    Expect(
+        f"messages {CLAUDE}",
+        usage=ANY,
+        cost=ANY,
+        error="unavailable",
+        text="Hello from",
+        attributes={"trace.stream.ending": "completed", "error.type": "overloaded_error"},
+    ),
+    script=Scenario(sse_error_after=2),
+    since=(1, 106, 2),
+    needs=PROXY,
+)
+def messages_stream_error_event(w: World) -> Any:
+    """The caller gets the event; nothing is raised."""
+    return asyncio.run(_messages_streamed(w, CLAUDE, w.anthropic()))
 
 
 @case(

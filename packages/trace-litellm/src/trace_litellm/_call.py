@@ -466,11 +466,21 @@ class Call(Delegation):
             usage = _responses.usage_of(outputs)
         if usage is not None and kept is None and self._told.get("keeps_chunks"):
             usage = attrs.evolve(usage, source=UsageSource.ESTIMATED)  # LiteLLM made it up
-        if usage is None and self._deltas is not None:
-            usage = estimated_usage(inputs, outputs)
+        if self._deltas is not None and (usage is None or self._counted_too_early(outputs)):
+            usage = _with_estimate(usage, estimated_usage(inputs, outputs))
         if usage is None and not failed:
             usage = TokenUsage(source=UsageSource.MISSING)
         return usage, outputs
+
+    def _counted_too_early(self, outputs: Value) -> bool:
+        """Tell whether a stream was cut off before its count.
+
+        Anthropic sends one with the first event, which counts nothing yet.
+        """
+        if self._target.family != "messages" and self._provider_name() != "anthropic":
+            return False
+        finished = _responses.response_attributes(outputs).get(semconv.RESPONSE_FINISH_REASONS)
+        return not finished and not (isinstance(outputs, Mapping) and outputs.get("stop_reason"))
 
     def _cost(self, usage: TokenUsage | None, found: Mapping[str, Value]) -> Cost | None:
         told = self._told.get("response_cost")
@@ -488,8 +498,9 @@ class Call(Delegation):
         models = tuple(dict.fromkeys([name for name in names if isinstance(name, str)]))
         provider = _text(found.get(_responses.PROVIDER))
         tier = self._service_tier(words)
+        exact = words if usage is not None and usage.source is UsageSource.PROVIDER else None
         hit = self._cache_hit()
-        return cost_of(usage, Priced(models, provider, told, hit, custom, words, tier))
+        return cost_of(usage, Priced(models, provider, told, hit, custom, exact, tier))
 
     def _service_tier(self, usage: Mapping[str, Value]) -> Value:
         """Return the tier that was served, or else the one that was asked for."""
@@ -501,6 +512,14 @@ class Call(Delegation):
 def _falls_back(target: Target, kwargs: Mapping[str, Any]) -> bool:
     """Tell whether a completion is going to try one model after another."""
     return target.family == "chat" and bool(kwargs.get("fallbacks"))
+
+
+def _with_estimate(told: TokenUsage | None, estimate: TokenUsage | None) -> TokenUsage | None:
+    """Count at least what has arrived."""
+    if told is None or estimate is None or (estimate.output or 0) <= (told.output or 0):
+        return told or estimate
+    total = (told.input or 0) + (estimate.output or 0)
+    return attrs.evolve(told, output=estimate.output, total=total, source=UsageSource.ESTIMATED)
 
 
 def _is_custom(provider: Any) -> bool:
