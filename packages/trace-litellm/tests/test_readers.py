@@ -301,3 +301,14 @@ def test_a_price_depends_on_what_the_provider_alone_tells() -> None:
 
     assert cost(90) == pytest.approx(10e-6 + 5 * 5e-6 + 90 * 2e-6)
     assert cost(0) == pytest.approx(10e-6 + 5 * 5e-6 + 90 * 1.25e-6)
+
+
+def test_a_price_is_split_whatever_a_router_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lists each deployment by its id, also those without prices of their own."""
+    import litellm
+
+    monkeypatch.setitem(litellm.model_cost, "by-id", {"id": "by-id", "litellm_provider": "openai"})
+    usage = TokenUsage(input=10, output=20, total=30, source=UsageSource.PROVIDER)
+    found = cost_of(usage, Priced(("by-id", "gpt-4o-mini"), "openai", None, False, {}))
+    assert found is not None
+    assert (found.input, found.output) == (pytest.approx(1.5e-6), pytest.approx(12e-6))

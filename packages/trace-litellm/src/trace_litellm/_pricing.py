@@ -144,11 +144,12 @@ def _split(
 
 def _listed(priced: Priced) -> Mapping[str, Any]:
     litellm: Any = sys.modules.get("litellm")
-    prices: Mapping[str, Any] = getattr(litellm, "model_cost", {})
+    listed: Mapping[str, Any] = getattr(litellm, "model_cost", {})
     for model in priced.models:
         for name in (model, model.partition("/")[2], f"{priced.provider}/{model}"):
-            if name in prices:
-                return prices[name]  # type: ignore[no-any-return]
+            prices: Mapping[str, Any] = listed.get(name) or {}
+            if prices.get("input_cost_per_token") is not None:  # a Router lists all deployments
+                return prices
     return {}
 
 
