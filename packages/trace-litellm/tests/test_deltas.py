@@ -163,6 +163,16 @@ def test_audio_in_pieces() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("pieces", "whole"),
+    [(("QQ==", "QkM="), "QUJD"), (("QUJD", "REVG"), "QUJDREVG"), (("?==", "QQ=="), "?==QQ==")],
+)
+def test_audio_encoded_piece_by_piece(pieces: tuple[str, ...], whole: str) -> None:
+    """Padding within would end it; what is no base64 is joined as it is."""
+    message = message_of(*({"audio": {"data": piece}} for piece in pieces))
+    assert message["audio"]["data"] == whole
+
+
 @pytest.mark.parametrize("name", ["annotations", "images"])
 def test_lists_get_longer(name: str) -> None:
     """Each delta tells of more, and none of what was told before."""

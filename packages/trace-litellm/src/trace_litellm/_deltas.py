@@ -7,7 +7,9 @@ microseconds, twice what a whole chunk may cost. `Deltas.outputs` runs on the si
 
 from __future__ import annotations
 
+import contextlib
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Protocol
 
@@ -255,14 +257,23 @@ def _merge(into: dict[str, Any], part: Mapping[str, Value]) -> None:
 
 def _whole(part: Mapping[str, Any]) -> dict[str, Value]:
     """Join the texts of a part that came in pieces: lists, which plain data has none of."""
-    return {
-        name: "".join(value)
-        if isinstance(value, list)
-        else _whole(value)
-        if isinstance(value, dict)
-        else value
-        for name, value in part.items()
-    }
+    found: dict[str, Value] = {}
+    for name, value in part.items():
+        if isinstance(value, list):
+            found[name] = _joined_base64(value) if name == "data" else "".join(value)
+        else:
+            found[name] = _whole(value) if isinstance(value, dict) else value
+    return found
+
+
+def _joined_base64(pieces: list[str]) -> str:
+    """Join pieces of audio, each of which may have been encoded by itself, with padding."""
+    if any(piece.endswith("=") for piece in pieces[:-1]):
+        with contextlib.suppress(ValueError):
+            return b64encode(
+                b"".join([b64decode(piece, validate=True) for piece in pieces])
+            ).decode()
+    return "".join(pieces)
 
 
 class TextDeltas:
