@@ -99,8 +99,8 @@ def test_every_async_function_litellm_exports_is_traced(litellm: Any) -> None:
     patched = {function for found in find_targets() for function in found.functions}
     exported = {
         name: thing
-        for name, thing in vars(litellm).items()
-        if inspect.iscoroutinefunction(thing) and not name.startswith("_")
+        for name, thing in list(vars(litellm).items())
+        if callable(thing) and inspect.iscoroutinefunction(thing) and not name.startswith("_")
     }
     assert "acompletion" in exported
     missing = [name for name, thing in exported.items() if not is_patched(thing, patched)]
