@@ -189,6 +189,31 @@ def test_what_one_process_leaves_the_next_delivers(
     assert journals_in(second.folder) == []
 
 
+class Undecided(MemorySink):
+    """A sink that learns where it writes to only after the start."""
+
+    spool_key = "not told yet"
+
+
+def test_what_is_left_is_found_though_the_key_is_known_late(
+    open_spool: Callable[..., Spool],
+) -> None:
+    """Nor do the spans written then go to the folder of the key that was known at the start."""
+    away = open_spool(Switch(), key="told")
+    away.write(many(1))
+    away.close(0.1)
+    sink = Undecided()
+    spool = open_spool(sink, key=None, adopt_every=60)
+    spool.start()
+    early = spool.folder
+    wait_for(lambda: spool._idle)
+    sink.spool_key = "told"
+    spool.write(many(1, start=1))
+    wait_for(lambda: len(sink.spans) == 2)
+    assert spool.folder == away.folder
+    assert not early.exists()
+
+
 def test_spans_of_one_sink_never_go_to_another(folder: Path, memory: MemorySink) -> None:
     """What waits for one destination is left alone by a spool for another."""
     first = Spool(folder, Switch(), key="mlflow:http://one")

@@ -192,10 +192,11 @@ class Spool:
 
     @property
     def folder(self) -> Path:
-        """The folder of this sink's journals, those of other processes included."""
-        if self._folder is None:
-            self._folder = self.root / folder_name(self.spool_key)
-        return self._folder
+        """The folder of this sink's journals, those of other processes included.
+
+        Settled by the first span: what the sink is known by may only be said after the start.
+        """
+        return self._folder or self.root / folder_name(self.spool_key)
 
     @property
     def delivers_for_others(self) -> bool:
@@ -356,7 +357,10 @@ class Spool:
     def _open_journal(self) -> None:
         if self._own.journal is None:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._own.journal = Journal.create(self.folder)
+            if self._folder is None:
+                self._folder = self.folder
+                self._adopt_at = 0.0  # what was looked into before may have been another one
+            self._own.journal = Journal.create(self._folder)
             self._write_key()
 
     def _write_key(self) -> None:
