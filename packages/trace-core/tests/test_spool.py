@@ -34,6 +34,7 @@ from trace_core import (
 from trace_core._deadletters import DeadLetters
 from trace_core._frames import HEADER_BYTES, key_in, pack, unpack
 from trace_core._journal import journals_in
+from trace_core._store import folders_in
 
 FAST = Retry(first=0.001, longest=0.01)
 
@@ -695,6 +696,16 @@ def test_durable_reads_the_environment(folder: Path) -> None:
             durable(sink, environ={name: value})
     with pytest.raises(ConfigurationError, match="full or metadata"):
         durable(sink, capture="some")  # type: ignore[arg-type]
+
+
+def test_no_time_to_deliver_is_time_to_keep(folder: Path) -> None:
+    """What is queued at exit goes to disk, however short the time for its delivery is."""
+    sink = durable(Switch(), spool_dir=folder, exit_timeout=0)
+    sink.write(many(3000))
+    sink.close(0)
+    assert sink.stats.dropped == 0
+    (left,) = folders_in(folder)
+    assert left.waiting == 3000
 
 
 def test_handing_off_on_the_callers_thread(folder: Path) -> None:

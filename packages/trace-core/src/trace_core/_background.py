@@ -32,6 +32,8 @@ _CLOSING_RETRY_SECONDS: Final = 0.25
 _SINKS_SHARE: Final = 0.9
 """Of the time to close. Whoever waits may end the interpreter next, and a thread that is cut off
 while it imports or logs leaves locks behind that hang the exit for ever."""
+_KEEPING_SECONDS: Final = 5.0
+"""For a sink that keeps spans on disk to take what is queued, beyond the time to deliver."""
 _QUICK_WAITS: Final = 2
 _QUICK_SECONDS: Final = 0.0008
 _LOOKS: Final = 10
@@ -64,9 +66,13 @@ class _Marker:
         self._success = success
         self._done.set()
 
-    def wait(self) -> bool:
-        """Wait until it is done, at most until the deadline; say whether it went well."""
-        self._done.wait(self.left)
+    def wait(self, more: float = 0.0) -> bool:
+        """Wait until it is done, at most until the deadline and some more seconds.
+
+        Returns:
+            Whether it went well.
+        """
+        self._done.wait(self.left + more)
         return self._success
 
 
@@ -524,7 +530,7 @@ class Background:
         return lambda: self._await_close(stop)
 
     def _await_close(self, stop: _Stop) -> None:
-        if not stop.wait():
+        if not stop.wait(_KEEPING_SECONDS if self.wants_starts else 0.0):
             self._give_up()
         self._tell_of_loss()
 
