@@ -21,7 +21,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from support.mlflow_spans import chat_span
 from trace_core import Background, Rejected, RetryLater, SinkError, Span, Spool, Tracer
-from trace_mlflow_sink import MlflowSink
+from trace_mlflow_sink import MlflowSink, _keys
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -429,6 +429,21 @@ def test_a_server_that_is_away_is_a_reason_to_try_again():
     with pytest.raises(SinkError, match=r"cannot reach MLflow at http://127.0.0.1:1") as failure:
         MlflowSink("http://127.0.0.1:1", "LiteLLM", timeout=1).write(spans("a"))
     assert not isinstance(failure.value, (Rejected, RetryLater))
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [("http://127.0.0.1:1", SinkError), ("file:///tmp/mlruns", Rejected)],
+    ids=["away", "unsupported"],
+)
+def test_a_destination_in_trouble_costs_no_other(fake, place, expected):
+    """Spans of one batch for another place are written, and none of them is refused."""
+    bad = chat_span(name="bad", attributes={_keys.TRACKING_URI: place})
+    good = chat_span(name="good", attributes={_keys.TRACKING_URI: fake.url})
+    with pytest.raises(expected) as failure:
+        MlflowSink(experiment="LiteLLM", timeout=5).write([bad, good])
+    assert fake.stored == ["good"]
+    assert getattr(failure.value, "spans", None) in (None, [bad], (bad,))
 
 
 def test_an_old_server_is_told_to_be_upgraded(fake, sink):

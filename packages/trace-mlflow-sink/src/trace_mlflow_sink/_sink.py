@@ -159,8 +159,16 @@ class MlflowSink:
     def _write(self, spans: Sequence[Span]) -> list[tuple[Span, Refused]]:
         wanted = [self._completed(span) for span in spans if _is_wanted(span)]
         refused: list[tuple[Span, Refused]] = []
+        failure: Exception | None = None
         for where, group in self._sorted(wanted).items():
-            refused += self._writer(where).write(where, group)
+            try:
+                refused += self._writer(where).write(where, group)
+            except Rejected as error:
+                refused += [(span, Refused(str(error))) for span in group]
+            except Exception as error:  # the other destinations need not wait for this one
+                failure = failure or error
+        if failure is not None:
+            raise failure
         for root in (span for span in wanted if span.parent_id is None):
             self._bridge.forget(root.trace_id)
         return refused
