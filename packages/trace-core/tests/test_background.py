@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from trace_core import (
     Background,
     ConfigurationError,
     MemorySink,
+    OpenSpan,
     Rejected,
     Retry,
     RetryLater,
@@ -141,6 +143,36 @@ def test_writing_does_not_wait_for_a_hung_sink(gate: Gate, make_span: Callable[.
     gate.opened.set()
 
 
+class Work:
+    """A call that its open span has work left for, and that holds the span."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self.span = tracer.start("call")
+        self.span.complete = self.complete
+
+    def complete(self, span: OpenSpan) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize("overflow", ["drop_newest", "drop_oldest"])
+def test_what_finds_no_room_is_freed_at_once(gate: Gate, overflow: str) -> None:
+    """A span that is dropped does not wait for the garbage collector with its call."""
+    tracer = Tracer(Background(gate, capacity=1, overflow=overflow))
+    tracer.start("being written").end()
+    gate.entered.wait()
+    gc.disable()
+    try:
+        works = [Work(tracer) for _ in range(5)]
+        alive = [weakref.ref(work) for work in works]
+        while works:
+            works.pop().span.end()
+        assert sum(one() is not None for one in alive) == 1, "the one in the queue"
+    finally:
+        gc.enable()
+        gate.opened.set()
+        tracer.close()
+
+
 @pytest.mark.parametrize("overflow", ["drop_newest", "drop_oldest"])
 def test_a_full_queue_drops_and_counts(
     gate: Gate, make_span: Callable[..., Span], overflow: str
@@ -251,6 +283,9 @@ def test_deferred_work_runs_on_the_writer(
         def finished(self) -> Span:
             names.append(threading.current_thread().name)
             return make_span()
+
+        def forget(self) -> None:
+            """Hold nothing."""
 
     background.write_later(Ended())
     background.write_later(make_span())

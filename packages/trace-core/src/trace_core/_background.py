@@ -47,6 +47,10 @@ class Finished(Protocol):
         """Return the span as sinks get it."""
         ...
 
+    def forget(self) -> None:
+        """Let go of what it holds, because nobody will ask for the span."""
+        ...
+
 
 class _Marker:
     """Asks the writer to flush the sink once it has written all that came before."""
@@ -255,7 +259,7 @@ class Background:
             self._queue.put(item)
             self._see_to_it()
         else:
-            self._ledger.overflow()
+            self._lose(item)
 
     def _see_to_it(self) -> None:
         """See to it that what was queued is taken out of the queue."""
@@ -285,8 +289,13 @@ class Background:
         if isinstance(oldest, _Marker):
             self._queue.put(oldest)  # not ours to drop, but it may now come later
         elif not isinstance(oldest, _Records):
-            self._ledger.overflow()
+            self._lose(oldest)
         return True
+
+    def _lose(self, item: _Work) -> None:
+        self._ledger.overflow()
+        if not isinstance(item, Span):
+            item.forget()
 
     def _start(self) -> None:
         # Without waiting: a signal handler may interrupt the very thread that starts the writer.
