@@ -689,6 +689,7 @@ def test_durable_reads_the_environment(folder: Path) -> None:
         ("TRACE_CAPTURE", "some"),
         ("TRACE_SPOOL_SYNC", "sometimes"),
         ("TRACE_SPOOL_MAX_BYTES", "lots"),
+        ("TRACE_SPOOL_MAX_BYTES", "inf"),
         ("TRACE_SAMPLE_RATE", "2"),
         ("TRACE_REDACT", "maybe"),
     ]:

@@ -162,5 +162,5 @@ def setting(name: str, argument: Any = None, environ: Mapping[str, str] | None =
         return variable.default
     try:
         return variable.read(text)
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, OverflowError):  # the last for an infinite size
         raise ConfigurationError(f"{name}={text!r}; choose {variable.choices}") from None
