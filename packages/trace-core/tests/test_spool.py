@@ -286,6 +286,26 @@ def test_what_is_left_for_a_place_that_is_away_holds_up_no_other(
     assert balanced(spool)
 
 
+def test_many_journals_for_a_place_that_is_away_hold_up_no_other(
+    open_spool: Callable[..., Spool],
+) -> None:
+    """However many processes that are gone have left spans for it."""
+    *gone, elsewhere = many(10)
+    arrived: list[Span] = []
+
+    def deliver(spans: Sequence[Span]) -> None:
+        if any(span in gone for span in spans):
+            raise ConnectionError("away")
+        arrived.extend(spans)
+
+    for span in (*gone, elsewhere):
+        left = open_spool(Switch(), adopt=False)
+        left.write((span,))
+        left.close(0)
+    open_spool(deliver, retry=Retry(first=60.0)).start()
+    wait_for(lambda: arrived == [elsewhere])
+
+
 def test_refused_spans_become_dead_letters(
     open_spool: Callable[..., Spool], memory: MemorySink
 ) -> None:

@@ -36,6 +36,7 @@ _TRIES_BEFORE_ISOLATION: Final = 2
 _TRIES_AT_EXIT: Final = 3
 _DISK_RETRY_SECONDS: Final = 0.5
 _ADOPTED_AT_ONCE: Final = 8
+_ADOPTED_IN_ALL: Final = 64  # with those that wait because their place is away
 
 
 def default_spool_dir() -> Path:
@@ -599,7 +600,7 @@ class Spool:
             if self._own.waiting or self._deadline is not None:
                 return
             times = [orphan.not_before for orphan in self._orphans]
-            if self._adopt_orphans and len(times) < _ADOPTED_AT_ONCE:
+            if self._adopt_orphans and not self._adopted_enough():
                 times.append(self._adopt_at)
             idle = min(times) - time.monotonic() if times else 3600.0
             if idle > 0:
@@ -614,13 +615,17 @@ class Spool:
         self._adopt_at = now + self._adopt_every
         mine = self._own.journal.path if self._own.journal is not None else None
         for path in journals_in(self.folder):
-            if len(self._orphans) >= _ADOPTED_AT_ONCE:
+            if self._adopted_enough():
                 self._adopt_at = now  # more of them as soon as these are done
                 return
             journal = Journal.adopt(path) if path != mine else None
             if journal is not None:
                 self._orphans.append(Orphan(journal))
                 self._limit_orphan(journal)
+
+    def _adopted_enough(self) -> bool:
+        untried = sum(not orphan.tries for orphan in self._orphans)
+        return untried >= _ADOPTED_AT_ONCE or len(self._orphans) >= _ADOPTED_IN_ALL
 
     def _limit_orphan(self, journal: Journal) -> None:
         """Keep what many crashed processes left behind within the limit too: oldest go first."""
