@@ -209,6 +209,8 @@ def test_what_is_left_is_found_though_the_key_is_known_late(
     early = spool.folder
     wait_for(lambda: spool._idle)
     sink.spool_key = "told"
+    spool.write_started(many(1, start=1))
+    wait_for(lambda: len(sink.spans) == 1, 10)
     spool.write(many(1, start=1))
     wait_for(lambda: len(sink.spans) == 2)
     assert spool.folder == away.folder

@@ -361,6 +361,7 @@ class Spool:
             if self._folder is None:
                 self._folder = self.folder
                 self._adopt_at = 0.0  # what was looked into before may have been another one
+                self._changed.notify_all()
             self._own.journal = Journal.create(self._folder)
             self._write_key()
 
