@@ -78,6 +78,13 @@ IN_CONTEXT = {
     "json in json": ('{{\\"password\\": \\"{}\\"}}', "correcthorsebattery"),
     "header": ("X-Api-Key: {}", "0123456789abcdef"),
     "query": ("https://host/path?api_key={}&x=1", "0123456789abcdef"),
+    "azure's signed url": (
+        "https://a.blob.core.windows.net/c/b?sv=2024&sig={}&se=2026",
+        "a1B2%2Bc3D4" * 4 + "%3D",
+    ),
+    "amazon's signed url": ("https://b.s3.amazonaws.com/o?X-Amz-Signature={}", "0f" * 32),
+    "amazon's token": ("https://b.s3.amazonaws.com/o?X-Amz-Security-Token={}&a=b", "IQoJb3Jp" * 9),
+    "google's signed url": ("https://storage.googleapis.com/b/o?X-Goog-Signature={}", "0f" * 256),
     "pem": ("look: {} ok", PEM),
 }
 SECRETS = {name: ("look: {} ok", value) for name, value in PREFIXED.items()} | IN_CONTEXT
@@ -94,6 +101,7 @@ LOOKALIKES = [
     "max_tokens=1000000000",
     "https://example.com:8080/a/b@c",
     "basic training for beginners",
+    "f(sig=inspect.signature(g)), design=abcdefghijklmnopqrstuvwxyz",
 ]
 
 

@@ -41,9 +41,9 @@ def redact(
 
     It looks at every text of a span, keys of mappings included: names and values of inputs,
     outputs and attributes, events, error texts. It removes provider keys, bearer tokens, JSON web
-    tokens, private keys, URLs with credentials, assignments like ``password=...``, everything
-    under a key such as ``api_key`` or ``authorization``, and the exact values that are known: of
-    environment variables named like secrets, of `remember_secret`, and of ``known``.
+    tokens, private keys, credentials and signatures in URLs, assignments like ``password=...``,
+    everything under a key such as ``api_key`` or ``authorization``, and the exact values that are
+    known: of environment variables named like secrets, of `remember_secret`, and of ``known``.
 
     Args:
         known: More secrets, or a function that returns them, called for every span.

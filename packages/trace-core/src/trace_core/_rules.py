@@ -111,6 +111,11 @@ RULES: Final = (
         r"[A-Za-z][A-Za-z0-9+.\-]{1,15}://(?P<secret>[^\s/:@\"']{0,64}:[^\s/@\"']{1,128})@",
         back=16,
     ),
+    Rule(
+        "signed url",
+        ("Signature=", "sig=", "Security-Token="),
+        r"(?:Signature|sig|Security-Token)=(?P<secret>[A-Za-z0-9%+/_~.\-]{20,}={0,2})",
+    ),
 )
 
 ASSIGNED: Final = "assigned"
@@ -154,7 +159,7 @@ def matches(text: str) -> Iterator[Match]:
             yield from _assignments(text, folded)
 
 
-_RARE: Final = "_-:KVJ3z29A"
+_RARE: Final = "=_-:KVJ3z29A"
 """Characters that prose has few of, the rarest first."""
 
 
