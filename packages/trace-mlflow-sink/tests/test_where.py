@@ -106,7 +106,7 @@ def test_no_password_in_repr():
         (lambda: MlflowSink(experiment="a", experiment_id="1"), "not both"),
         (lambda: MlflowSink(timeout=0), "more than 0"),
         (lambda: MlflowSink(timeout=float("nan")), "more than 0"),
-        (lambda: MlflowSink.from_spec("http://x?experimnt=a"), "known are experiment"),
+        (lambda: MlflowSink.from_spec("http://x?experimnt=a"), "known are default_uri, experiment"),
         (lambda: MlflowSink.from_spec("http://x?timeout=soon"), "is no number"),
     ],
 )
@@ -140,6 +140,8 @@ def test_the_drain_at_exit_waits_longer_for_a_database(monkeypatch):
         "http://127.0.0.1:5000?experiment=My+calls",
         "http://127.0.0.1:5000?experiment_id=7",
         "sqlite:////tmp/traces.db?experiment=A",
+        "?default_uri=http://127.0.0.1:5000",
+        "?default_uri=sqlite:////tmp/traces.db&experiment=A",
     ],
 )
 def test_spool_key_makes_the_sink_again(target: str) -> None:
@@ -149,6 +151,20 @@ def test_spool_key_makes_the_sink_again(target: str) -> None:
     assert MlflowSink.from_spec(key.removeprefix("mlflow:")).spool_key == key
 
 
+def test_what_a_span_says_counts_for_the_sink_made_again() -> None:
+    """What is delivered by a key goes where it would have gone, also where that is several."""
+    environ = {"MLFLOW_TRACKING_URI": "http://env"}
+    told = chat_span(attributes={_keys.TRACKING_URI: "http://told", _keys.EXPERIMENT_ID: "7"})
+    for argument, expected in ((None, "http://told"), ("http://arg", "http://arg")):
+        key = MlflowSink(argument).spool_key
+        again = MlflowSink.from_spec(key.removeprefix("mlflow:"))
+        assert again._chooser.choose(told, environ).uri == expected
+    default = MlflowSink(default_uri="http://default")._chooser
+    assert default.choose(chat_span(), environ).uri == "http://default"
+    assert default.choose_uri(environ) == "http://default"
+
+
 def test_spool_key_has_no_password() -> None:
     """The key is written to a disk."""
-    assert "secret" not in MlflowSink("http://me:secret@127.0.0.1:5000").spool_key
+    uri = "http://me:secret@127.0.0.1:5000"
+    assert "secret" not in MlflowSink(uri).spool_key + MlflowSink(default_uri=uri).spool_key

@@ -67,6 +67,8 @@ class MlflowSink:
         experiment: The experiment's name; made at the first write if there is none.
         experiment_id: Its id instead of its name.
         timeout: Seconds a server's answer may take.
+        default_uri: Where calls go of which MLflow said nothing, instead of
+            ``MLFLOW_TRACKING_URI``.
 
     Raises:
         ConfigurationError: An argument makes no sense, or needs MLflow and it is not installed.
@@ -79,11 +81,13 @@ class MlflowSink:
         *,
         experiment_id: str | int | None = None,
         timeout: float = 10.0,
+        default_uri: str | None = None,
     ) -> None:
         if experiment is not None and experiment_id is not None:
             raise ConfigurationError("give experiment or experiment_id, not both")
-        if tracking_uri is not None:
-            _where.check_uri(tracking_uri)
+        for uri in (tracking_uri, default_uri):
+            if uri is not None:
+                _where.check_uri(uri)
         if not (math.isfinite(timeout) and timeout > 0):
             raise ConfigurationError(f"timeout={timeout!r}; wanted seconds, more than 0")
         self._timeout = timeout
@@ -92,6 +96,7 @@ class MlflowSink:
             experiment,
             None if experiment_id is None else str(experiment_id),
             _where.current_folder(),
+            default_uri,
         )
         self._writers: dict[str, _Writer] = {}
         self._lock = threading.Lock()
@@ -128,12 +133,17 @@ class MlflowSink:
     @property
     def spool_key(self) -> str:
         """What a spool knows this sink by: the specification that makes it again, no password."""
-        uri = _where.without_secret(self._chooser.choose_uri())
+        chooser = self._chooser
+        uri = _where.without_secret(chooser.choose_uri())
         named = {
-            "experiment": self._chooser.experiment, "experiment_id": self._chooser.experiment_id
-        }  # fmt: skip
-        options = urlencode({name: value for name, value in named.items() if value is not None})
-        return f"mlflow:{uri}?{options}" if options else f"mlflow:{uri}"
+            "default_uri": uri if chooser.uri is None else None,
+            "experiment": chooser.experiment,
+            "experiment_id": chooser.experiment_id,
+        }
+        given = {name: value for name, value in named.items() if value is not None}
+        options = urlencode(given, safe=":/")
+        target = uri if chooser.uri is not None else ""
+        return f"mlflow:{target}?{options}" if options else f"mlflow:{target}"
 
     def __repr__(self) -> str:
         uri = self._chooser.uri

@@ -22,7 +22,7 @@ _SERVERS: Final = frozenset({"http", "https"})
 _DATABASES: Final = frozenset({"sqlite", "postgresql", "mysql", "mssql"})
 MANAGED: Final = "databricks"
 _SQLITE: Final = "sqlite:///"
-_OPTIONS: Final = frozenset({"experiment", "experiment_id", "timeout"})
+_OPTIONS: Final = frozenset({"default_uri", "experiment", "experiment_id", "timeout"})
 
 
 @attrs.frozen
@@ -156,21 +156,23 @@ def parse_spec(target: str) -> dict[str, str]:
 class Chooser:
     """Chooses a span's destination.
 
-    An argument wins over what MLflow said at the moment of the call, which wins over the
-    environment, which wins over MLflow's default. An experiment's id counts only together with
-    the store it was said of: ids of another store mean something else.
+    An argument wins over what MLflow said at the moment of the call, which wins over the default
+    given, which wins over the environment, which wins over MLflow's default. An experiment's id
+    counts only together with the store it was said of: ids of another store mean something else.
 
     Args:
         uri: The tracking URI given as an argument, if any.
         experiment: The experiment's name given as an argument, if any.
         experiment_id: Its id, if given.
         folder: What relative database paths are relative to.
+        default_uri: The tracking URI for a span that MLflow said nothing of, if given.
     """
 
     uri: str | None
     experiment: str | None
     experiment_id: str | None
     folder: Path
+    default_uri: str | None = None
 
     def choose(self, span: Span, environ: Mapping[str, str] = os.environ) -> Destination:
         """Return where a span goes.
@@ -180,9 +182,9 @@ class Chooser:
             environ: The environment.
         """
         said = span.attributes
-        configured = self.uri or environ.get("MLFLOW_TRACKING_URI") or None
+        default = self.default_uri or environ.get("MLFLOW_TRACKING_URI") or None
         told = _text(said.get(_keys.TRACKING_URI))
-        there = restored(told, configured) if told else environ.get("MLFLOW_TRACKING_URI")
+        there = restored(told, self.uri or default) if told else default
         uri = self.uri or there or DEFAULT_DATABASE
         mine = self.uri is None or there == self.uri
         experiment_id, experiment = self._experiment(said, environ, mine=mine)
@@ -200,7 +202,8 @@ class Chooser:
         Args:
             environ: The environment.
         """
-        return self.absolute(self.uri or environ.get("MLFLOW_TRACKING_URI") or DEFAULT_DATABASE)
+        default = self.default_uri or environ.get("MLFLOW_TRACKING_URI")
+        return self.absolute(self.uri or default or DEFAULT_DATABASE)
 
     def _experiment(
         self, said: Mapping[str, Value], environ: Mapping[str, str], *, mine: bool
