@@ -250,7 +250,8 @@ def tests(session: nox.Session) -> None:
     _find_browser(session)
     _find_valgrind(session)
     # Two at a time, because half of the time is spent waiting; a file's tests share their servers.
-    _pytest(session, "packages", "tests", options=["--numprocesses=2", "--dist=loadfile"])
+    two = ["--numprocesses=2", "--dist=loadfile"]
+    _pytest(session, "packages", "tests", options=[*two, "--durations=20"])
 
 
 @nox.session(python=[COMPAT_PYTHON], requires=["build"])
@@ -259,7 +260,8 @@ def compat(session: nox.Session, litellm: str) -> None:
     """Test trace-litellm with one of the LiteLLM releases in compat.toml."""
     _install(session, "test", "compat", litellm=f"=={litellm}")
     report = f"--junitxml={(session.cache_dir / 'compat' / litellm).resolve()}.xml"
-    _pytest(session, "packages/trace-litellm/tests", options=[] if session.posargs else [report])
+    options = [] if session.posargs else [report, "--numprocesses=2"]
+    _pytest(session, "packages/trace-litellm/tests", options=options)
     _pytest(session, "tests/test_install.py")
 
 
