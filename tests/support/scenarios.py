@@ -1159,7 +1159,7 @@ PRICED_APART = Expect(
 def router_stream_priced_by_deployment(w: World) -> Any:
     prices = {"input_cost_per_token": 1e-3, "output_cost_per_token": 2e-3}
     mine = {"model_name": "priced", "litellm_params": {"model": "openai/mine", **w.other()}}
-    router = w.litellm.Router(model_list=[{**mine, "model_info": {"id": "priced-apart", **prices}}])
+    router = w.litellm.Router(model_list=[{**mine, "model_info": prices}])
     return texts(router.completion("priced", MESSAGES, **INCLUDE))
 
 
