@@ -455,3 +455,20 @@ def test_large_payloads() -> None:
     }
     span = fields_with("nothing large")
     assert limit(span) is span
+
+
+@pytest.mark.parametrize(
+    ("text", "is_base64"),
+    [
+        ("QUJD\r\n" * 500 + "QQ==\n", True),
+        ("QUJD" * 500 + "===", False),
+        ("QUJD" * 500 + "=" + "QUJD" * 500, False),
+        ("QUJD" * 500 + " QUJD", False),
+        ("QUJD" * 500 + "\u00e9", False),
+    ],
+)
+def test_what_is_base64_to_its_end(text: str, is_base64: bool) -> None:
+    """Padding ends it; what only begins like it stays."""
+    cleaned = limit_payloads()(attrs.evolve(fields_with("x"), inputs={"a": text})).inputs
+    assert isinstance(cleaned, dict)
+    assert (cleaned["a"] != text) == is_base64

@@ -162,7 +162,7 @@ def _metadata(attributes: Mapping[str, Value]) -> Mapping[str, Value]:
 _DATA_HEAD: Final = re.compile(r"data:([\w.+\-]+/[\w.+\-]+)?(?:;[\w=.\-]+)*;base64,")
 _DATA_URI: Final = re.compile(_DATA_HEAD.pattern + r"[A-Za-z0-9+/=_\-]+")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_\-\r\n]+={0,2}\s*")
-_OF_BASE64: Final = f"{string.ascii_letters}{string.digits}+/=_-".encode()
+_OF_BASE64: Final = f"{string.ascii_letters}{string.digits}+/_-".encode()
 _SAMPLE: Final = 256
 
 
@@ -244,13 +244,15 @@ class _PayloadLimit(ByRules):
     def _text(self, text: str) -> Value:
         if ";base64," in text:
             return self._without_data_uris(text)
-        if _BASE64.fullmatch(text[:_SAMPLE]) and _consists_of(_OF_BASE64 + b"\r\n", text.rstrip()):
-            return _described("base64", text.encode(), length=len(text))
+        if _BASE64.fullmatch(text[:_SAMPLE]):
+            unpadded = text.rstrip().removesuffix("=").removesuffix("=")
+            if _consists_of(_OF_BASE64 + b"\r\n", unpadded):
+                return _described("base64", text.encode(), length=len(text))
         return text
 
     def _without_data_uris(self, text: str) -> Value:
         head = _DATA_HEAD.match(text)
-        if head is not None and _consists_of(_OF_BASE64, text[head.end() :]):
+        if head is not None and _consists_of(_OF_BASE64 + b"=", text[head.end() :]):
             return _described(head.group(1) or "data", text.encode(), length=len(text))
         return _DATA_URI.sub(self._short_uri, text)
 
@@ -263,7 +265,7 @@ class _PayloadLimit(ByRules):
 
 def _consists_of(characters: bytes, text: str) -> bool:
     """Say whether a text has these characters alone: a third of the time an expression takes."""
-    return text.isascii() and not text.encode().translate(None, characters)
+    return text != "" and text.isascii() and not text.encode().translate(None, characters)
 
 
 def _described(kind: str, data: bytes, *, length: int) -> Value:
