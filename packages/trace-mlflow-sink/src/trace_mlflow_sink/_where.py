@@ -182,7 +182,7 @@ class Chooser:
             environ: The environment.
         """
         said = span.attributes
-        default = self.default_uri or environ.get("MLFLOW_TRACKING_URI") or None
+        default = self._default(environ)
         told = _text(said.get(_keys.TRACKING_URI))
         there = restored(told, self.uri or default) if told else default
         uri = self.uri or there or DEFAULT_DATABASE
@@ -202,8 +202,10 @@ class Chooser:
         Args:
             environ: The environment.
         """
-        default = self.default_uri or environ.get("MLFLOW_TRACKING_URI")
-        return self.absolute(self.uri or default or DEFAULT_DATABASE)
+        return self.absolute(self.uri or self._default(environ) or DEFAULT_DATABASE)
+
+    def _default(self, environ: Mapping[str, str]) -> str | None:
+        return self.default_uri or environ.get("MLFLOW_TRACKING_URI") or None
 
     def _experiment(
         self, said: Mapping[str, Value], environ: Mapping[str, str], *, mine: bool
