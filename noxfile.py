@@ -75,9 +75,12 @@ def _install(
         session: The session.
         groups: Dependency groups of the root ``pyproject.toml``.
         extra: Extra of trace-litellm, such as ``[mlflow]``; without it, no MLflow sink either.
+            trace-nats comes with the group ``nats``.
         litellm: Which release of LiteLLM, and what of it, such as ``[proxy]==1.106.2``.
     """
-    wheels = [_wheel(p) for p in PACKAGES if extra or p.name != "trace-mlflow-sink"]
+    left_out = {"trace-mlflow-sink"} if not extra else set()
+    left_out |= {"trace-nats"} if "nats" not in groups else set()
+    wheels = [_wheel(p) for p in PACKAGES if p.name not in left_out]
     specs = [f"{w}{extra}" if w.name.startswith("trace_litellm") else str(w) for w in wheels]
     pins = [f"litellm{litellm}", *([f"mlflow=={COMPAT['mlflow']}"] if extra else [])]
     again = [f"--reinstall-package={package.name}" for package in PACKAGES]
@@ -226,7 +229,7 @@ def _changelog_trouble(package: Path) -> str | None:
 @nox.session(python=OLDEST, requires=["build"])
 def types(session: nox.Session) -> None:
     """Check types, by mypy --strict and by pyright."""
-    _install(session, "types", extra="[mlflow]")
+    _install(session, "types", "nats", extra="[mlflow]")
     for package in PACKAGES:
         session.run("mypy", "--strict", str(package / "src"))
     python = str(Path(session.bin, "python"))

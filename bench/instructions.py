@@ -150,8 +150,8 @@ def _chunk(_tracer: str, _case: str) -> None:
     from tracers import Discard
 
     from trace_core import Tracer
-    from trace_litellm._deltas import ChatDeltas
-    from trace_litellm._streams import StreamProxy, Watch
+    from trace_litellm._streams.deltas import ChatDeltas
+    from trace_litellm._streams.proxy import StreamProxy, Watch
 
     _first, *chunks, _last = stream(50)
     span = Tracer(Discard()).start("chat")

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from trace_core import Span, SpanContext, SpanKind, redact, remember_secret
-from trace_core._redact import fast_matches
+from trace_core._processors.redact import fast_matches
 
 SENTENCES = (
     "The committee met on Tuesday to discuss the budget for the coming year. ",

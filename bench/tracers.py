@@ -59,7 +59,8 @@ def _ours(sink: Any) -> Switch:
 
 def empty_hooks() -> Switch:
     """Call straight through our hooks: what patching takes before anything is traced."""
-    from trace_litellm import _patch, _targets
+    from trace_litellm._patching import patch as _patch
+    from trace_litellm._patching import targets as _targets
 
     def through(original: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return original(*args, **kwargs)

@@ -14,13 +14,14 @@ from typing import get_origin
 
 import pytest
 
-PACKAGES = ("trace_core", "trace_litellm", "trace_mlflow_sink")
-OPTIONAL_OF_CORE = {"nats", "re2", "rich"}
+PACKAGES = ("trace_core", "trace_litellm", "trace_mlflow_sink", "trace_nats")
+OPTIONAL_OF_CORE = {"re2", "rich"}
 """What extras of trace-core bring, imported only where their absence is provided for."""
 FORBIDDEN = {
-    "trace_core": {"trace_litellm", "trace_mlflow_sink", "litellm", "mlflow"},
-    "trace_litellm": {"trace_mlflow_sink"},
-    "trace_mlflow_sink": {"trace_litellm", "litellm"},
+    "trace_core": {"trace_litellm", "trace_mlflow_sink", "trace_nats", "litellm", "mlflow"},
+    "trace_litellm": {"trace_mlflow_sink", "trace_nats"},
+    "trace_mlflow_sink": {"trace_litellm", "trace_nats", "litellm"},
+    "trace_nats": {"trace_litellm", "trace_mlflow_sink", "litellm", "mlflow"},
 }
 MEDIAN, P90, MAXIMUM = 8, 20, 40
 

@@ -185,4 +185,4 @@ def test_trace_core_needs_attrs_alone(tmp_path):
     done = subprocess.run(isolated, capture_output=True, check=False, text=True, timeout=60)
     assert done.stdout.split("(")[0] == "alone ", done.stderr
     names = re.findall(r"\w+", done.stdout.split("(")[1])
-    assert names == ["console", "jsonl", "memory", "nats"]
+    assert names == ["console", "jsonl", "memory"]

@@ -36,8 +36,8 @@ from trace_core import (
     decode,
     encode,
 )
-from trace_core._frames import SPAN, key_in, unpack
-from trace_core._store import read_spans
+from trace_core._spool.frames import SPAN, key_in, unpack
+from trace_core._spool.reader import read_spans
 
 ROUNDS = int(os.environ.get("TRACE_CHAOS_ROUNDS", "6"))
 WORKER = Path(__file__).with_name("worker.py")

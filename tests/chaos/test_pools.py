@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from trace_core import JsonLinesSink, Spool
-from trace_core._store import read_spans
+from trace_core._spool.reader import read_spans
 
 APP = """
 import os

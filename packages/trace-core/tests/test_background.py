@@ -31,8 +31,8 @@ from trace_core import (
     SpanContext,
     SpanKind,
     Tracer,
-    _background,
 )
+from trace_core._delivery import queue as _background
 
 FAST = Retry(first=0.001, longest=0.002)
 NEEDS_FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

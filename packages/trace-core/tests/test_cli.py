@@ -12,11 +12,12 @@ from pathlib import Path
 import attrs
 import pytest
 
-from trace_core import JsonLinesSink, Rejected, Retry, Span, Spool, _cli, decode
-from trace_core._cli import main
-from trace_core._report import percentile
-from trace_core._store import count_spans, follow
-from trace_core._tree import tree_lines
+from trace_core import JsonLinesSink, Rejected, Retry, Span, Spool, decode
+from trace_core._cli import main as _cli
+from trace_core._cli.main import main
+from trace_core._cli.statistics import percentile
+from trace_core._sinks.tree import tree_lines
+from trace_core._spool.reader import count_spans, follow
 from trace_core.testing import sample_spans
 
 

@@ -23,7 +23,6 @@ from trace_core import (
     StatusCode,
     TokenUsage,
     UsageSource,
-    _records,
     decode,
     encode,
     from_dict,
@@ -31,7 +30,8 @@ from trace_core import (
     to_dict,
     to_json,
 )
-from trace_core._records import from_record, to_record
+from trace_core._spool import records as _records
+from trace_core._spool.records import from_record, to_record
 
 NUMBERS = st.one_of(st.integers(-(2**63), 2**63), st.floats(allow_nan=False, allow_infinity=False))
 TEXTS = st.text(st.sampled_from('aé\u20ac\U0001f600"\\\n\x00'), min_size=190, max_size=210)

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Generator
 import pytest
 
 from trace_core import MemorySink, SpanKind, StatusCode, Tracer, current_context
-from trace_core._decorator import MAX_YIELDED
+from trace_core._tracing.decorator import MAX_YIELDED
 
 
 def test_functions(tracer: Tracer, memory: MemorySink) -> None:

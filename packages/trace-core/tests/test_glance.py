@@ -19,7 +19,6 @@ from trace_core import (
     SpanKind,
     Status,
     StatusCode,
-    _secrets,
     limit_payloads,
     pipeline,
     redact,
@@ -27,10 +26,11 @@ from trace_core import (
     remember_secret,
     truncate,
 )
-from trace_core import _glance as module
-from trace_core._compose import Processor
-from trace_core._glance import ByRules, Glance
-from trace_core._rules import RULES, matches, may_match
+from trace_core._processors import glance as module
+from trace_core._processors import secrets as _secrets
+from trace_core._processors.glance import ByRules, Glance
+from trace_core._processors.rules import RULES, matches, may_match
+from trace_core._sinks.compose import Processor
 
 SECRET = "sk-ant-api03-" + "a1B2_c-D3" * 9
 IMAGE = "data:image/png;base64," + "iVBORw0KGgo" * 200

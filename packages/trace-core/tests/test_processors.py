@@ -26,8 +26,7 @@ from trace_core import (
     StatusCode,
     TokenUsage,
     Tracer,
-    _errors,
-    _secrets,
+    _log,
     drop_content,
     durable,
     encode,
@@ -39,9 +38,10 @@ from trace_core import (
     sample,
     truncate,
 )
-from trace_core._cli import main
-from trace_core._redact import Redactor
-from trace_core._rules import RULES, matches
+from trace_core._cli.main import main
+from trace_core._processors import secrets as _secrets
+from trace_core._processors.redact import Redactor
+from trace_core._processors.rules import RULES, matches
 
 PEM = (
     "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,AB\n\n"
@@ -239,7 +239,7 @@ def test_redaction_is_stable(text: str) -> None:
 def test_the_fast_search_finds_the_same() -> None:
     """google-re2 finds what the standard library finds, in every sample."""
     pytest.importorskip("re2")
-    from trace_core import _re2
+    from trace_core._processors import re2 as _re2
 
     for template, secret in [*SECRETS.values(), *((text, "") for text in LOOKALIKES)]:
         text = template.format(secret) if secret else template
@@ -304,7 +304,7 @@ def test_no_secret_is_logged_or_shown(
 
 def _fail_in_every_way(text: str, place: Path) -> None:
     """Have a processor, a sink, a poisoned span and a refusal fail, each with a text."""
-    _errors._said.clear()  # each kind of trouble is told once
+    _log._said.clear()  # each kind of trouble is told once
 
     def choking(span: Span) -> Span:
         if span.name == "choke":
@@ -325,7 +325,7 @@ def _fail_in_every_way(text: str, place: Path) -> None:
         with contextlib.suppress(ValueError), tracer.span(name, inputs=text):
             raise ValueError(text)
         tracer.flush(1.0 if name != "away" else 0.1)
-    _errors.report("leaving a call", ValueError(text))
+    _log.report("leaving a call", ValueError(text))
     tracer.close(0.1)
 
 

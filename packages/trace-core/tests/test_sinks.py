@@ -334,7 +334,7 @@ def started(span: Span) -> Span:
 def test_traces_are_drawn_while_they_run() -> None:
     """With rich, a span that has started is drawn as running, and once its root ends, for good."""
     rich_console = pytest.importorskip("rich.console")
-    from trace_core._live import LiveTreeSink
+    from trace_core._sinks.live_tree import LiveTreeSink
 
     screen = Terminal()
     console = rich_console.Console(file=screen, force_terminal=True, width=100)
@@ -367,7 +367,7 @@ def test_the_console_draws_live_on_a_terminal_alone(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(sys, "stderr", Terminal())
     assert type(load_sink("console:tree")).__name__ == "LiveTreeSink"
     monkeypatch.setitem(sys.modules, "rich.console", None)
-    monkeypatch.delitem(sys.modules, "trace_core._live", raising=False)
+    monkeypatch.delitem(sys.modules, "trace_core._sinks.live_tree", raising=False)
     assert isinstance(load_sink("console:tree"), TreeSink)
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     assert isinstance(load_sink("console:tree"), TreeSink)

@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trace_core import snapshot, to_json
-from trace_core._snapshot import MAX_DEPTH, MAX_ITEMS
+from trace_core._model.values import MAX_DEPTH, MAX_ITEMS
 
 HASHABLE = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(max_size=20)

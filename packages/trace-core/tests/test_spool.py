@@ -31,10 +31,10 @@ from trace_core import (
     durable,
     tee,
 )
-from trace_core._deadletters import DeadLetters
-from trace_core._frames import HEADER_BYTES, key_in, pack, unpack
-from trace_core._journal import journals_in
-from trace_core._store import folders_in
+from trace_core._spool.deadletters import DeadLetters
+from trace_core._spool.frames import HEADER_BYTES, key_in, pack, unpack
+from trace_core._spool.journal import journals_in
+from trace_core._spool.reader import folders_in
 
 FAST = Retry(first=0.001, longest=0.01)
 

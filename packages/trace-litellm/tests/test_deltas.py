@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from litellm.types.utils import Delta, ModelResponseStream, StreamingChoices
 
-from trace_litellm._deltas import ChatDeltas
+from trace_litellm._streams.deltas import ChatDeltas
 
 TEXT = st.one_of(st.none(), st.sampled_from(["", "a", "bc", "é"]))
 TOLD = {

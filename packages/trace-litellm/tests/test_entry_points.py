@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from trace_litellm._targets import TARGETS, find_targets, lookup
+from trace_litellm._patching.targets import TARGETS, find_targets, lookup
 
 PLACES = {place for target in TARGETS for place in target.places}
 DECORATED = re.compile(r"^\s*@(\w+\.)*\w*client\s*$", re.MULTILINE)
@@ -31,7 +31,7 @@ NOT_BY_US = {
 """Functions under ``@client`` that are not traced."""
 
 TRACED_BELOW = "calls functions that are traced, each a span"
-A_RETRY = "a try again of a traced call, followed by the hooks in trace_litellm._attempts"
+A_RETRY = "a try again of a traced call, followed by the hooks in trace_litellm._calls.attempts"
 SERVES = "what acompletion and aresponses themselves call"
 NO_PROVIDER = "asks no provider"
 NOT_BY_NAME = {

@@ -14,7 +14,7 @@ import pytest
 
 import trace_litellm
 from trace_core import MemorySink, Tracer
-from trace_litellm._imports import ImportWatch
+from trace_litellm._patching.imports import ImportWatch
 
 NAME = "imported_later_4711"
 

@@ -15,7 +15,8 @@ import pytest
 import trace_litellm
 from support.provider import Provider
 from trace_core import Background, ConfigurationError, MemorySink, Tracer
-from trace_litellm import _instrumentation, _targets
+from trace_litellm import _instrumentation
+from trace_litellm._patching import targets as _targets
 
 MODEL = "openai/gpt-4o-mini"
 MESSAGES = [{"role": "user", "content": "hi"}]

@@ -14,7 +14,7 @@ import wrapt
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from trace_litellm._patch import Swap, swap, swap_all
+from trace_litellm._patching.patch import Swap, swap, swap_all
 
 
 def make_function() -> types.FunctionType:

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from support.scenarios import LITELLM
 from trace_core import TokenUsage, UsageSource, snapshot
-from trace_litellm import _requests, _responses
-from trace_litellm._deltas import merge_anthropic, merge_google, sse_data
-from trace_litellm._errors import Failure, category
-from trace_litellm._pricing import Priced, cost_of
-from trace_litellm._secrets import REDACTED, is_secret, without_secrets
+from trace_litellm._reading import requests as _requests
+from trace_litellm._reading import responses as _responses
+from trace_litellm._reading.credentials import REDACTED, is_secret, without_secrets
+from trace_litellm._reading.errors import Failure, category
+from trace_litellm._reading.pricing import Priced, cost_of
+from trace_litellm._streams.deltas import merge_anthropic, merge_google, sse_data
 
 SECRET = "sk-PLANTED0123456789"
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from trace_core import MemorySink, OpenSpan, Tracer
-from trace_litellm._deltas import ListDeltas, NoDeltas
-from trace_litellm._streams import StreamProxy, Watch
+from trace_litellm._streams.deltas import ListDeltas, NoDeltas
+from trace_litellm._streams.proxy import StreamProxy, Watch
 
 
 class Inner:

@@ -27,7 +27,8 @@ from trace_core import (
     Tracer,
     semconv,
 )
-from trace_mlflow_sink import MlflowSink, _bridge
+from trace_mlflow_sink import MlflowSink
+from trace_mlflow_sink._bridge import bridge as _bridge
 
 
 @pytest.fixture

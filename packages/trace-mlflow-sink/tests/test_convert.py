@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from support.mlflow_spans import agent_span, chat_span, failed_span
 from trace_core import Cost, Event, SpanKind, TokenUsage, UsageSource, semconv
-from trace_mlflow_sink import _convert, _keys
+from trace_mlflow_sink._mapping import convert as _convert
+from trace_mlflow_sink._mapping import names as _keys
 
 hostile_text = st.text(st.characters(codec=None, exclude_categories=()))
 values = st.recursive(

@@ -21,7 +21,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from support.mlflow_spans import chat_span
 from trace_core import Background, Rejected, RetryLater, SinkError, Span, Spool, Tracer
-from trace_mlflow_sink import MlflowSink, _keys
+from trace_mlflow_sink import MlflowSink
+from trace_mlflow_sink._mapping import names as _keys
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -370,7 +371,7 @@ def test_trouble_is_told_once_and_costs_nothing(
     said: str,
 ):
     """Spans wait on disk, the log has one warning with the way out, then they are delivered."""
-    monkeypatch.setattr("trace_core._errors._said", set())
+    monkeypatch.setattr("trace_core._log._said", set())
     heal = trouble(fake)
     spool = Spool(tmp_path, MlflowSink(fake.url, "LiteLLM", timeout=0.5))
     spool.write(spans("a", "b"))
@@ -394,7 +395,7 @@ def test_an_address_with_tls_where_there_is_none_is_told_once(
     monkeypatch: pytest.MonkeyPatch,
 ):
     """The spans wait; the log names the variables for certificates."""
-    monkeypatch.setattr("trace_core._errors._said", set())
+    monkeypatch.setattr("trace_core._log._said", set())
     spool = Spool(tmp_path, MlflowSink(fake.url.replace("http:", "https:"), "LiteLLM"))
     spool.write(spans("a", "b"))
     for _ in range(3):
@@ -411,7 +412,7 @@ def test_a_span_too_large_for_the_server_is_set_aside(
     monkeypatch: pytest.MonkeyPatch,
 ):
     """A dead letter, with what to raise; its neighbours arrive."""
-    monkeypatch.setattr("trace_core._errors._said", set())
+    monkeypatch.setattr("trace_core._log._said", set())
     fake.on_spans = lambda names: (413, {}, b"too large") if "big" in names else 200
     spool = Spool(tmp_path, MlflowSink(fake.url, "LiteLLM"))
     spool.write(spans("a", "big", "b"))
@@ -526,7 +527,7 @@ def test_a_fork_waits_for_all_that_a_first_write_imports() -> None:
     program = """
 import sys
 from trace_core import Span, SpanContext, SpanKind, SinkError
-from trace_core._process import _guard
+from trace_core._lifecycle import _guard
 from trace_mlflow_sink import MlflowSink
 
 span = Span(SpanContext("1" * 32, "1" * 16), None, "x", SpanKind.LLM, 1, 2)

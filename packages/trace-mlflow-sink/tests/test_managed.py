@@ -14,8 +14,9 @@ import pytest
 from support.mlflow_server import MlflowServer
 from support.mlflow_spans import agent_span, chat_span
 from trace_core import SinkError
-from trace_mlflow_sink import MlflowSink, _where
-from trace_mlflow_sink._managed import ManagedWriter
+from trace_mlflow_sink import MlflowSink
+from trace_mlflow_sink import _destination as _where
+from trace_mlflow_sink._databricks import ManagedWriter
 
 
 def destination(server: MlflowServer) -> _where.Destination:

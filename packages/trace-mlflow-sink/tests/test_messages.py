@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trace_mlflow_sink import _messages
+from trace_mlflow_sink._mapping import chat_view as _messages
 
 TOOL = {"name": "get_weather", "description": "Weather", "parameters": {"type": "object"}}
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trace_mlflow_sink import _safe
+from trace_mlflow_sink._mapping import safe as _safe
 
 hostile_text = st.text(st.characters(codec=None, exclude_categories=()))
 values = st.recursive(

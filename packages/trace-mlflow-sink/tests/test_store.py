@@ -16,7 +16,8 @@ import pytest
 from support.mlflow_server import database
 from support.mlflow_spans import agent_span, chat_span, failed_span
 from trace_core import Rejected, Span, Spool, TokenUsage, semconv
-from trace_mlflow_sink import MlflowSink, _store
+from trace_mlflow_sink import MlflowSink
+from trace_mlflow_sink import _database as _store
 
 
 @pytest.fixture
@@ -209,7 +210,7 @@ def test_trouble_with_the_database_is_told_once_and_costs_nothing(
     small_disk, tmp_path, caplog, monkeypatch, trouble, said
 ):
     """Nothing is rejected; one warning, without what is in the spans; then all is written."""
-    monkeypatch.setattr("trace_core._errors._said", set())
+    monkeypatch.setattr("trace_core._log._said", set())
     uri = f"{database(small_disk)}?timeout=0.1"
     sink = MlflowSink(uri, "LiteLLM")
     sink.write([chat_span()])

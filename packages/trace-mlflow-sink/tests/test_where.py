@@ -8,7 +8,9 @@ import pytest
 
 from support.mlflow_spans import chat_span
 from trace_core import ConfigurationError, load_sink
-from trace_mlflow_sink import MlflowSink, _keys, _where
+from trace_mlflow_sink import MlflowSink
+from trace_mlflow_sink import _destination as _where
+from trace_mlflow_sink._mapping import names as _keys
 
 
 def choose(environ=None, *, uri=None, experiment=None, **said):

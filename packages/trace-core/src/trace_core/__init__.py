@@ -5,14 +5,9 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING
 
 from trace_core import semconv
-from trace_core._background import Background
-from trace_core._context import (
-    attributes,
-    capture_context,
-    current_context,
-    suppress,
-    use_parent,
-)
+from trace_core._delivery.queue import Background
+from trace_core._delivery.retry import Retry
+from trace_core._delivery.stats import Stats
 from trace_core._errors import (
     ConfigurationError,
     Rejected,
@@ -20,9 +15,10 @@ from trace_core._errors import (
     SinkClosed,
     SinkError,
     TraceError,
-    log_once,
 )
-from trace_core._model import (
+from trace_core._lifecycle import after_fork, at_exit, no_fork
+from trace_core._log import log_once
+from trace_core._model.span import (
     Cost,
     Event,
     Scope,
@@ -34,11 +30,10 @@ from trace_core._model import (
     TokenUsage,
     UsageSource,
 )
-from trace_core._process import after_fork, at_exit, no_fork
-from trace_core._retry import Retry
-from trace_core._secrets import remember_secret
+from trace_core._model.values import Value, snapshot
+from trace_core._processors.secrets import remember_secret
 from trace_core._settings import setting
-from trace_core._sinks import (
+from trace_core._sinks.base import (
     ConsoleSink,
     FunctionSink,
     JsonLinesSink,
@@ -47,39 +42,50 @@ from trace_core._sinks import (
     SinkLike,
     as_sink,
 )
-from trace_core._snapshot import Value, snapshot
-from trace_core._stats import Stats
-from trace_core._tracer import Bridge, Clock, IdGenerator, OpenSpan, SpanScope, Tracer
+from trace_core._tracing.context import (
+    attributes,
+    capture_context,
+    current_context,
+    suppress,
+    use_parent,
+)
+from trace_core._tracing.tracer import Bridge, Clock, IdGenerator, OpenSpan, SpanScope, Tracer
 
 if TYPE_CHECKING:  # imported on first use, so that importing this costs a program little
-    from trace_core._codec import decode, encode, from_dict, to_dict, to_json
-    from trace_core._compose import Processor, pipeline, tee, without_content
-    from trace_core._durable import durable
-    from trace_core._plugins import (
+    from trace_core._configuration import (
         disabled_by_environment,
         load_sink,
         sink_from_environment,
         sink_names,
     )
-    from trace_core._processors import drop_content, limit_payloads, redact_pii, sample, truncate
-    from trace_core._redact import redact
-    from trace_core._spool import Spool
-    from trace_core._tree import TreeSink
+    from trace_core._model.json import decode, encode, from_dict, to_dict, to_json
+    from trace_core._processors.limits import (
+        drop_content,
+        limit_payloads,
+        redact_pii,
+        sample,
+        truncate,
+    )
+    from trace_core._processors.redact import redact
+    from trace_core._sinks.compose import Processor, pipeline, tee, without_content
+    from trace_core._sinks.default import durable
+    from trace_core._sinks.tree import TreeSink
+    from trace_core._spool.spool import Spool
 
 _LAZY = {
-    **dict.fromkeys(("decode", "encode", "from_dict", "to_dict", "to_json"), "_codec"),
-    **dict.fromkeys(("Processor", "pipeline", "tee", "without_content"), "_compose"),
-    "durable": "_durable",
+    **dict.fromkeys(("decode", "encode", "from_dict", "to_dict", "to_json"), "_model.json"),
+    **dict.fromkeys(("Processor", "pipeline", "tee", "without_content"), "_sinks.compose"),
+    "durable": "_sinks.default",
     **dict.fromkeys(
         ("disabled_by_environment", "load_sink", "sink_from_environment", "sink_names"),
-        "_plugins",
+        "_configuration",
     ),
     **dict.fromkeys(
-        ("drop_content", "limit_payloads", "redact_pii", "sample", "truncate"), "_processors"
+        ("drop_content", "limit_payloads", "redact_pii", "sample", "truncate"), "_processors.limits"
     ),
-    "redact": "_redact",
-    "Spool": "_spool",
-    "TreeSink": "_tree",
+    "redact": "_processors.redact",
+    "Spool": "_spool.spool",
+    "TreeSink": "_sinks.tree",
 }
 
 

@@ -7,9 +7,9 @@ import itertools
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
-from trace_core._codec import to_dict
 from trace_core._errors import Rejected
-from trace_core._model import (
+from trace_core._model.json import to_dict
+from trace_core._model.span import (
     Cost,
     Event,
     Span,
@@ -19,9 +19,9 @@ from trace_core._model import (
     StatusCode,
     TokenUsage,
 )
-from trace_core._sinks import Sink
-from trace_core._snapshot import Value
-from trace_core._tracer import Tracer
+from trace_core._model.values import Value
+from trace_core._sinks.base import Sink
+from trace_core._tracing.tracer import Tracer
 
 
 class FakeClock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from trace_litellm._targets import TARGETS, UnsupportedLiteLLM, check_version, find_targets
+from trace_litellm._patching.targets import TARGETS, UnsupportedLiteLLM, check_version, find_targets
 
 
 def report() -> str:

@@ -9,11 +9,11 @@ from importlib.metadata import PackageNotFoundError, version
 from types import FunctionType, TracebackType
 
 from trace_core import Scope, Tracer, log_once
-from trace_litellm._attempts import hooks_of
-from trace_litellm._calls import Calls
-from trace_litellm._imports import ImportWatch
-from trace_litellm._patch import Hook, Swap, swap_all
-from trace_litellm._targets import (
+from trace_litellm._calls.attempts import hooks_of
+from trace_litellm._calls.hooks import Calls
+from trace_litellm._patching.imports import ImportWatch
+from trace_litellm._patching.patch import Hook, Swap, swap_all
+from trace_litellm._patching.targets import (
     LATE,
     UnsupportedLiteLLM,
     check_version,

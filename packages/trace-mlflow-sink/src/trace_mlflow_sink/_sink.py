@@ -12,12 +12,14 @@ from urllib.parse import urlencode
 import attrs
 
 from trace_core import Bridge, ConfigurationError, Rejected, Span, after_fork
-from trace_mlflow_sink import _keys, _messages, _where
+from trace_mlflow_sink import _destination as _where
 from trace_mlflow_sink._bisect import Refused
-from trace_mlflow_sink._bridge import MlflowBridge
-from trace_mlflow_sink._http import ServerWriter
-from trace_mlflow_sink._managed import ManagedWriter
-from trace_mlflow_sink._store import StoreWriter
+from trace_mlflow_sink._bridge.bridge import MlflowBridge
+from trace_mlflow_sink._database import StoreWriter
+from trace_mlflow_sink._databricks import ManagedWriter
+from trace_mlflow_sink._mapping import chat_view as _messages
+from trace_mlflow_sink._mapping import names as _keys
+from trace_mlflow_sink._server.writer import ServerWriter
 
 _SERVER_EXIT_SECONDS: Final = 3.5
 _DATABASE_EXIT_SECONDS: Final = 30.0

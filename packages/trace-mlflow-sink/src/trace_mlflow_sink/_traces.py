@@ -8,9 +8,12 @@ from typing import Any, Final
 import attrs
 
 from trace_core import SinkError, Span, log_once, to_json
-from trace_mlflow_sink import _convert, _info, _keys, _where
+from trace_mlflow_sink import _destination as _where
 from trace_mlflow_sink._bisect import Refused
-from trace_mlflow_sink._client import Client, NotFound, NotSupported, Unavailable
+from trace_mlflow_sink._mapping import convert as _convert
+from trace_mlflow_sink._mapping import names as _keys
+from trace_mlflow_sink._mapping import trace_info as _info
+from trace_mlflow_sink._server.client import Client, NotFound, NotSupported, Unavailable
 
 _TRACES: Final = "/api/3.0/mlflow/traces"
 

@@ -1,0 +1,145 @@
+"""Sinks by name: a spec string such as ``jsonl:traces.jsonl`` picks and configures one.
+
+A package offers sinks through the entry-point group ``trace_core.sinks``: a name, and a function
+that takes what follows the name's colon and returns a sink.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final, cast
+
+from trace_core._errors import ConfigurationError
+from trace_core._settings import setting
+from trace_core._sinks.base import ConsoleSink, JsonLinesSink, MemorySink, Sink, SinkLike, as_sink
+from trace_core._sinks.compose import tee
+from trace_core._sinks.tree import TreeSink
+
+GROUP: Final = "trace_core.sinks"
+
+
+def jsonl_sink(target: str) -> Sink:
+    """Make the sink of ``jsonl:PATH``; ``traces.jsonl`` without a path."""
+    return JsonLinesSink(target or "traces.jsonl")
+
+
+def console_sink(target: str) -> Sink:
+    """Make the sink of ``console``, or of ``console:tree``.
+
+    Raises:
+        ConfigurationError: Something else follows the name.
+    """
+    if target == "tree":
+        return _live_tree() or TreeSink()
+    _wants_nothing("console", target)
+    return ConsoleSink()
+
+
+def _live_tree() -> Sink | None:
+    """Return the sink that draws traces while they run, where that is possible."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return None
+    try:
+        from trace_core._sinks.live_tree import LiveTreeSink
+    except ImportError:  # without the extra
+        return None
+    return LiveTreeSink()
+
+
+def memory_sink(target: str) -> Sink:
+    """Make the sink of ``memory``.
+
+    Raises:
+        ConfigurationError: Something follows the name.
+    """
+    _wants_nothing("memory", target)
+    return MemorySink()
+
+
+def _wants_nothing(name: str, target: str) -> None:
+    if target:
+        raise ConfigurationError(f"sink {name!r} takes no target, got {target!r}")
+
+
+def _known() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def sink_names() -> tuple[str, ...]:
+    """Return the names of the sinks that are installed, sorted."""
+    return tuple(sorted(_known()))
+
+
+def load_sink(spec: str) -> Sink:
+    """Make a sink from its specification.
+
+    Args:
+        spec: A name, or ``name:target``, such as ``console``, ``jsonl:traces.jsonl`` or
+            ``mlflow:http://127.0.0.1:5000?experiment=LiteLLM``. Several, separated by commas,
+            are written to side by side.
+
+    Returns:
+        The sink.
+
+    Raises:
+        ConfigurationError: A name is not known, cannot be imported, or refuses its target.
+    """
+    specs = [part.strip() for part in spec.split(",") if part.strip()]
+    if not specs:
+        raise ConfigurationError(f"no sink named in {spec!r}; known are {', '.join(sink_names())}")
+    sinks = [_load_one(one) for one in specs]
+    return sinks[0] if len(sinks) == 1 else tee(*sinks)
+
+
+def _load_one(spec: str) -> Sink:
+    name, _, target = spec.partition(":")
+    point = _known().get(name)
+    if point is None:
+        hint = ": pip install trace-mlflow-sink" if name == "mlflow" else ""
+        raise ConfigurationError(
+            f"unknown sink {name!r}{hint}; installed are {', '.join(sink_names())}"
+        )
+    try:
+        factory = cast("Callable[[str], SinkLike]", point.load())
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"sink {name!r} cannot be imported: {error}") from error
+    try:
+        return as_sink(factory(target))
+    except (TypeError, ValueError) as error:  # ConfigurationError is a ValueError
+        raise ConfigurationError(f"sink {name!r} refuses {target!r}: {error}") from error
+
+
+def sink_from_environment(environ: Mapping[str, str] = os.environ) -> Sink | None:
+    """Make the sink that ``TRACE_SINKS`` names.
+
+    Args:
+        environ: Where to look.
+
+    Returns:
+        The sink, or ``None`` when the variable is not set or empty.
+
+    Raises:
+        ConfigurationError: The variable names something that is no sink.
+    """
+    spec = environ.get("TRACE_SINKS", "").strip()
+    if not spec:
+        return None
+    try:
+        return load_sink(spec)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"TRACE_SINKS={spec!r}: {error}") from error
+
+
+def disabled_by_environment(environ: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether ``TRACE_DISABLED`` turns tracing off.
+
+    Args:
+        environ: Where to look.
+
+    Raises:
+        ConfigurationError: It is neither true nor false.
+    """
+    return bool(setting("TRACE_DISABLED", None, environ))

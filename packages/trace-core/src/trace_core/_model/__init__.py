@@ -1,0 +1,1 @@
+"""Spans and the values in them."""

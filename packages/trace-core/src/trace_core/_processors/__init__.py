@@ -1,0 +1,1 @@
+"""Functions from a span to a span, or to nothing."""

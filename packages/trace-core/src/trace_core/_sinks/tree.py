@@ -1,0 +1,132 @@
+"""Traces as trees of text, for terminals."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, TextIO
+
+from trace_core._lifecycle import after_fork
+from trace_core._model.span import Span, StatusCode
+from trace_core._sinks.base import print_to, summary
+
+_MAX_TRACES: Final = 1_000
+
+
+def by_trace(spans: Iterable[Span]) -> dict[str, list[Span]]:
+    """Group spans by trace, each span once, in the order traces first appear.
+
+    Args:
+        spans: The spans; of several with the same id the last counts.
+    """
+    traces: dict[str, dict[str, Span]] = {}
+    for span in spans:
+        traces.setdefault(span.trace_id, {})[span.span_id] = span
+    return {trace_id: list(found.values()) for trace_id, found in traces.items()}
+
+
+def tree_lines(
+    spans: Iterable[Span], describe: Callable[[Span], str] = summary
+) -> Iterator[tuple[str, Span]]:
+    """Draw one trace.
+
+    Args:
+        spans: Its spans.
+        describe: What to say of a span.
+
+    Yields:
+        A line and the span it is about, parents before children, in the order of their starts.
+        A span whose parent is not there is drawn as a root.
+    """
+    ordered = sorted(spans, key=lambda span: (span.start_ns, -span.end_ns))
+    ids = {span.span_id for span in ordered}
+    children: dict[str | None, list[Span]] = defaultdict(list)
+    for span in ordered:
+        here = span.parent_id if span.parent_id in ids and span.parent_id != span.span_id else None
+        children[here].append(span)
+    for root in children[None]:
+        yield describe(root), root
+        for line, span in _below(root, children, "", {root.span_id}):
+            yield f"{line} {describe(span)}", span
+
+
+def _below(
+    span: Span, children: dict[str | None, list[Span]], indent: str, seen: set[str]
+) -> Iterator[tuple[str, Span]]:
+    """Yield the branches below a span, without what they bear."""
+    mine = [child for child in children[span.span_id] if child.span_id not in seen]
+    for index, child in enumerate(mine):
+        last = index == len(mine) - 1
+        seen.add(child.span_id)
+        yield f"{indent}{'└─' if last else '├─'}", child
+        yield from _below(child, children, indent + ("   " if last else "│  "), seen)
+
+
+def coloured(line: str, span: Span) -> str:
+    """Return a line with the colour of its span's status, for a terminal that knows colours."""
+    colour = "31" if span.status.code is StatusCode.ERROR else "32"
+    mark = "✗" if span.status.code is StatusCode.ERROR else "✓"
+    return line.replace(mark, f"\x1b[{colour}m{mark}\x1b[0m", 1)
+
+
+class TreeSink:
+    """Prints each trace as a tree, as soon as its root has ended.
+
+    On a terminal, and with the extra ``rich``, ``load_sink("console:tree")`` draws traces while
+    they run instead.
+
+    Args:
+        stream: Where to; standard error by default, looked up at each write.
+        colour: Whether to use colours; by default where the stream is a terminal and
+            ``NO_COLOR`` is not set.
+    """
+
+    wants_spool = False
+
+    def __init__(self, stream: TextIO | None = None, *, colour: bool | None = None) -> None:
+        self._stream = stream
+        self._colour = colour
+        self._renew()
+        after_fork(self._renew)
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()
+        self._traces: dict[str, list[Span]] = {}
+
+    def write(self, spans: Sequence[Span], /) -> None:
+        """Keep the spans, and print the traces whose root is among them."""
+        with self._lock:
+            done: list[str] = []
+            for span in spans:
+                self._traces.setdefault(span.trace_id, []).append(span)
+                if span.parent_id is None:
+                    done.append(span.trace_id)
+            waiting = [trace_id for trace_id in self._traces if trace_id not in done]
+            self._print([*done, *waiting[: max(0, len(waiting) - _MAX_TRACES)]])
+
+    def _print(self, trace_ids: Iterable[str]) -> None:
+        stream = self._stream or sys.stderr
+        for trace_id in dict.fromkeys(trace_ids):
+            lines = tree_lines(by_trace(self._traces.pop(trace_id))[trace_id])
+            if stream is not None:  # there is none under pythonw
+                paint = self._paints(stream)
+                text = [coloured(line, span) if paint else line for line, span in lines]
+                print_to(stream, "\n".join(text) + "\n")
+
+    def _paints(self, stream: TextIO) -> bool:
+        if self._colour is not None:
+            return self._colour
+        return stream.isatty() and "NO_COLOR" not in os.environ
+
+    def flush(self, timeout: float = 5.0, /) -> bool:
+        """Print what there is of the other traces."""
+        with self._lock:
+            self._print(list(self._traces))
+        return True
+
+    def close(self, timeout: float = 5.0, /) -> None:
+        """Print what there is of the other traces; the stream is not ours to close."""
+        self.flush(timeout)

@@ -1,0 +1,95 @@
+"""Spans a sink will never take, kept for people to look at and to replay."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from trace_core._delivery.attempt import Refusal
+from trace_core._errors import ConfigurationError
+from trace_core._log import report, without_secrets
+from trace_core._model.json import from_dict, to_dict, to_json
+from trace_core._model.span import Span
+
+MAX_BYTES: Final = 64 * 1024 * 1024
+
+
+@attrs.frozen
+class DeadLetter:
+    """A span that was refused.
+
+    Args:
+        span: The span.
+        reason: Why.
+        time_ns: When, in nanoseconds since the epoch.
+    """
+
+    span: Span
+    reason: str
+    time_ns: int
+
+
+class DeadLetters:
+    """The file ``dead.jsonl`` of a sink's folder in the spool.
+
+    Args:
+        folder: The folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "dead.jsonl"
+
+    def add(self, refused: Iterable[Refusal]) -> None:
+        """Keep refused spans. A disk that does not take them is reported, not raised."""
+        now = time.time_ns()
+        lines = [
+            to_json({"reason": without_secrets(why), "time_ns": now, "span": to_dict(span)}) + "\n"
+            for span, why in refused
+        ]
+        try:
+            self._append("".join(lines).encode())
+        except OSError as error:
+            report("keeping a refused span", error)
+
+    def _append(self, data: bytes) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self.path.exists() and self.path.stat().st_size > MAX_BYTES:
+            self.path.replace(self.path.with_suffix(".old.jsonl"))
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(descriptor, data)
+        finally:
+            os.close(descriptor)
+
+    def __iter__(self) -> Iterator[DeadLetter]:
+        return letters_in(self.path)
+
+
+def letters_in(path: Path) -> Iterator[DeadLetter]:
+    """Read refused spans; there are none where there is no file.
+
+    Args:
+        path: The file.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for line in file:
+            letter = _read(line)
+            if letter is not None:
+                yield letter
+
+
+def _read(line: bytes) -> DeadLetter | None:
+    try:
+        data: dict[str, Any] = json.loads(line)
+        return DeadLetter(from_dict(data["span"]), str(data["reason"]), int(data["time_ns"]))
+    except (ConfigurationError, ValueError, KeyError, TypeError) as error:
+        report("reading a refused span", error)
+        return None

@@ -1,0 +1,1 @@
+"""Calls in progress, on the caller's thread."""

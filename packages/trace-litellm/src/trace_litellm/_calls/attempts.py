@@ -1,0 +1,202 @@
+"""Hooks on what happens around LiteLLM's calls: retries, threads, cool-downs, closed sockets."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from types import FunctionType
+from typing import Any, Final
+
+from trace_core import Value, capture_context, semconv, snapshot
+from trace_litellm._calls.call import Call
+from trace_litellm._calls.hooks import Calls
+from trace_litellm._calls.nesting import around_here, call_around
+from trace_litellm._patching import targets as _targets
+from trace_litellm._patching.patch import Hook, Original
+from trace_litellm._reading.errors import Failure
+
+COOLDOWN_EVENT = "litellm.router.cooldown"
+
+
+def hooks_of(calls: Calls) -> dict[FunctionType, Hook]:
+    """Return the hooks for the functions found in the installed LiteLLM; each may be missing.
+
+    Args:
+        calls: Knows the open calls.
+    """
+    wanted: list[tuple[str, Callable[[Calls], Hook]]] = [
+        (_targets.PRE_CALL, lambda calls: calls.before_request),
+        (_targets.RUN_ASYNC, carrying_context),
+        *((place, noticing_retries) for place in _targets.RETRIES),
+        *((place, noticing_sdk_retries) for place in _targets.SDK_RETRIES),
+        *((place, noticing_cooldowns) for place in _targets.COOLDOWNS),
+        (_targets.CLOSE_SESSION, noticing_closed_sessions),
+    ]
+    found = [(_targets.find_plain(place), make) for place, make in wanted]
+    return {function: make(calls) for function, make in found if function is not None}
+
+
+def carrying_context(calls: Calls) -> Hook:
+    """Make the hook that lets a coroutine run on another thread know what is around it.
+
+    Args:
+        calls: Knows the open calls.
+    """
+
+    def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if calls.call_around() is None:
+            return original(*args, **kwargs)
+        if args:
+            return original(_carried(args[0]), *args[1:], **kwargs)
+        function = kwargs.pop("async_function")
+        return original(async_function=_carried(function), **kwargs)
+
+    return hook
+
+
+def _carried(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    restored, around = capture_context(), around_here()
+
+    async def carried(*args: Any, **kwargs: Any) -> Any:
+        with restored(), around():
+            return await function(*args, **kwargs)
+
+    return carried
+
+
+def noticing_retries(calls: Calls) -> Hook:
+    """Make the hook of ``..._with_retries``, which LiteLLM calls while handling a failure.
+
+    Args:
+        calls: Knows the open calls.
+    """
+
+    def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        call = calls.call_around()
+        error = sys.exc_info()[1]
+        if call is not None and error is not None and not call.retrying:
+            try:
+                call.retry(error)
+                _wrap_function(call, kwargs)
+            except Exception as trouble:
+                calls.on_error("following a retry", trouble)
+        return original(*args, **kwargs)
+
+    return hook
+
+
+def _wrap_function(call: Call, kwargs: dict[str, Any]) -> None:
+    """Open a span around each call of a raw function that is to be retried.
+
+    Where there is none LiteLLM calls its own entry point again, which is hooked already.
+    """
+    function = kwargs.get("original_function")
+    if function is None:
+        return
+
+    async def attempt(*args: Any, **options: Any) -> Any:
+        tried = call.next_attempt()
+        if tried is None:
+            return await function(*args, **options)
+        try:
+            result = await function(*args, **options)
+        except BaseException as error:
+            tried.failed(error)
+            raise
+        return tried.returned(result)
+
+    kwargs["original_function"] = attempt
+
+
+def noticing_sdk_retries(calls: Calls) -> Hook:
+    """Make the hook that notes on a call's span that its provider's SDK sends a request again.
+
+    Args:
+        calls: Knows the open calls.
+    """
+
+    def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        call = calls.call_around()
+        if call is not None:
+            try:
+                call.sent_again(_why_again(sys.exc_info()[1], kwargs.get("response")))
+            except Exception as trouble:
+                calls.on_error("noting a retry of the SDK's", trouble)
+        return original(*args, **kwargs)
+
+    return hook
+
+
+def _why_again(error: BaseException | None, response: Any) -> dict[str, Value]:
+    """Name the failure that the SDK is handling; its text may hold what must not be recorded."""
+    status = snapshot(getattr(response, "status_code", None))
+    kind = type(error).__name__ if error is not None else None
+    found: dict[str, Value] = {
+        semconv.HTTP_RESPONSE_STATUS_CODE: status,
+        semconv.ERROR_TYPE: kind if status is None else str(status),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def noticing_cooldowns(calls: Calls) -> Hook:
+    """Make the hook that notes on a Router's span which deployment is taken out of use.
+
+    Args:
+        calls: Knows the open calls.
+    """
+
+    def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result = original(*args, **kwargs)
+        call = calls.call_around()
+        if result is True and call is not None:
+            try:
+                _note_cooldown(call, kwargs)
+            except Exception as trouble:
+                calls.on_error("noting a cool-down", trouble)
+        return result
+
+    return hook
+
+
+def _note_cooldown(call: Call, details: dict[str, Any]) -> None:
+    span = call.above.span if call.above is not None else call.span
+    span.event(
+        COOLDOWN_EVENT,
+        {
+            "litellm.model_id": snapshot(details.get("deployment")),
+            "litellm.router.cooldown_seconds": snapshot(details.get("time_to_cooldown")),
+            semconv.HTTP_RESPONSE_STATUS_CODE: snapshot(details.get("exception_status")),
+        },
+    )
+
+
+_NORMAL_CLOSURE: Final = 1000
+_CLOSE_CATEGORIES: Final = {1008: "permission", 1013: "rate_limit"}
+"""What LiteLLM closes a client's socket with where the provider answers 401 or 403, and 429."""
+
+
+def noticing_closed_sessions(calls: Calls) -> Hook:
+    """Make the hook that notes on a session's span with what its client's socket is closed.
+
+    Args:
+        calls: Knows the open calls.
+    """
+
+    def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        around = call_around.get()
+        if around is not None and around.family == "session":
+            try:
+                _note_closing(calls.open.get(around.id), *args[1:], **kwargs)
+            except Exception as trouble:
+                calls.on_error("noting the end of a session", trouble)
+        return original(*args, **kwargs)
+
+    return hook
+
+
+def _note_closing(
+    call: Call | None, code: int = _NORMAL_CLOSURE, reason: str | None = None
+) -> None:
+    if call is not None and code != _NORMAL_CLOSURE:
+        category = _CLOSE_CATEGORIES.get(code, "connection")
+        call.told_failed(Failure(reason or f"closed with {code}", str(code), category))

@@ -1,0 +1,521 @@
+"""What is traced: one table of LiteLLM's functions, and the check that they are what we know.
+
+Adding a function is one line in `TARGETS`. Nothing is touched unless every core function is found
+and has the shape that was seen in all releases from 1.53.9 on: fail closed.
+"""
+
+from __future__ import annotations
+
+import enum
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Container, Sequence
+from types import FunctionType
+from typing import Any, Final
+
+import attrs
+
+from trace_core import SpanKind
+
+OLDEST: Final = (1, 53, 9)
+"""The oldest release that was tried."""
+TROJANED: Final = frozenset({"1.82.7", "1.82.8", "1.107.0"})
+"""Uploads that steal credentials. 1.82.7 and 1.82.8: 2026-03-24, MAL-2026-2144."""
+_MOST_WRAPPERS: Final = 16
+
+
+class UnsupportedLiteLLM(Exception):
+    """The installed LiteLLM is not one that can be patched safely."""
+
+
+class Shape(enum.Enum):
+    """What a target's functions look like, checked before they are touched."""
+
+    CLIENT = "made by @client, or dispatching to one that is"
+    PLAIN = "an ordinary function"
+    EITHER = "one or the other, depending on the release"
+    STREAM = "an async generator function"
+
+
+@attrs.frozen
+class Target:
+    """One of LiteLLM's entry points.
+
+    Args:
+        name: What its spans are called; the model follows.
+        places: Where it is defined, as ``module:attribute``. Which exist depends on the release;
+            the public one of 1.104 and later dispatches to the older one, and both are patched.
+        family: Which reader understands it; see `trace_litellm._reading.responses`.
+        kind: The kind of its spans.
+        operation: ``gen_ai.operation.name`` of its spans.
+        twin: The sync function whose signature names its positional arguments; itself by default.
+        shape: What its functions must look like.
+        parent: Whether its spans hold others and have no content and no cost of their own.
+        core: Whether LiteLLM without it is one we do not know.
+        takes_id: Whether it takes a call's id, as it takes any keyword; found out when looked up.
+        request: The parameter that holds the caller's parameters in a mapping, if one does.
+    """
+
+    name: str
+    places: tuple[str, ...]
+    family: str
+    kind: SpanKind
+    operation: str
+    twin: str | None = None
+    shape: Shape = Shape.CLIENT
+    parent: bool = False
+    core: bool = False
+    takes_id: bool = True
+    request: str | None = None
+
+
+def _both(
+    name: str, modules: Sequence[str], family: str, kind: SpanKind, operation: str, **more: Any
+) -> tuple[Target, Target]:
+    """Name a function and its async twin, ``a`` in front."""
+    twin = f"{modules[-1]}:{name}"
+    sync = Target(
+        more.pop("title", name), _in(modules, name), family, kind, operation, **more, twin=twin
+    )
+    return sync, attrs.evolve(sync, places=_in(modules, f"a{name}"))
+
+
+def _in(modules: Sequence[str], name: str) -> tuple[str, ...]:
+    return tuple(f"{module}:{name}" for module in modules)
+
+
+def _rest(module: str, *names: str) -> tuple[Target, ...]:
+    """Name management calls, traced by what goes in and comes out alone."""
+    place = module.removeprefix("litellm.").removesuffix(".main").removesuffix(".endpoint_factory")
+    return tuple(
+        target
+        for name in names
+        for target in _both(
+            name,
+            (module,),
+            "any",
+            SpanKind.INTERNAL,
+            name,
+            title=f"{place}.{name}",
+            shape=Shape.EITHER,
+        )
+    )
+
+
+def _router(place: str, *names: str, request: str | None = None) -> tuple[Target, ...]:
+    """Name methods of the Router; their calls to providers are spans below theirs."""
+    return tuple(
+        Target(
+            "router",
+            (f"{place}.{name}",),
+            "router",
+            SpanKind.CHAIN,
+            "router",
+            shape=Shape.PLAIN,
+            parent=True,
+            request=request,
+        )
+        for name in names
+    )
+
+
+def _plain(place: str, family: str, kind: SpanKind, operation: str, **more: Any) -> Target:
+    name = more.pop("title", place.rpartition(":")[2])
+    return Target(name, (place,), family, kind, operation, shape=Shape.PLAIN, **more)
+
+
+def _lone(name: str, *places: str, kind: SpanKind, operation: str, **more: Any) -> Target:
+    """Name a function that has no twin."""
+    return Target(name, places, more.pop("family", "any"), kind, operation, **more)
+
+
+def _within(packages: Sequence[str], name: str) -> tuple[str, ...]:
+    return tuple(f"{package}.{name}" for package in packages)
+
+
+_LLM, _TOOL, _AGENT = SpanKind.LLM, SpanKind.TOOL, SpanKind.AGENT
+_MAIN = "litellm.main"
+_MESSAGES = (
+    "litellm.messages.dispatch",
+    "litellm.llms.anthropic.messages.native.handler",
+    "litellm.llms.anthropic.experimental_pass_through.messages.handler",
+    "litellm.llms.anthropic.pass_through.messages.handler",
+)
+_IMAGES = (_MAIN, "litellm.images.main")
+_ROUTER_CORE = "litellm.router_rust.core"
+_ROUTER_ENDPOINTS = "litellm.router_rust.invoke.endpoints"
+_REALTIME = "litellm.realtime_api.main"
+_ASSISTANTS = "litellm.assistants.main"
+_SANDBOX = "litellm.sandbox.main"
+_A2A = "litellm.a2a_protocol.main"
+_MCP_CLIENTS = ("litellm.mcp_client", "litellm.experimental_mcp_client")
+_MCP, _MCP_TOOLS = (_within(_MCP_CLIENTS, name) for name in ("client", "tools"))
+_GATEWAY = (
+    "litellm.proxy.mcp_server.operations",
+    "litellm.proxy._experimental.mcp_server.operations",
+    "litellm.proxy._experimental.mcp_server.server",
+)
+
+TARGETS: Final[tuple[Target, ...]] = (
+    # what people call models with
+    *_both(
+        "completion", ("litellm.chat_completions.dispatch", "litellm", _MAIN), "chat", _LLM, "chat",
+        title="chat", core=True,
+    ),
+    *_both("text_completion", (_MAIN,), "text", _LLM, "text_completion"),
+    *_both(
+        "embedding", ("litellm.embeddings.dispatch", "litellm", _MAIN), "embedding",
+        SpanKind.EMBEDDING, "embeddings", title="embeddings", core=True,
+    ),
+    *_both(
+        "responses", ("litellm.responses.dispatch", "litellm.responses.main"), "responses", _LLM,
+        "chat",
+    ),
+    *_both("compact_responses", ("litellm.responses.main",), "responses", _LLM, "chat"),
+    Target("messages", _in(_MESSAGES, "anthropic_messages"), "messages", _LLM, "chat"),
+    Target("messages", _in(_MESSAGES[:1], "anthropic_messages_handler"), "messages", _LLM, "chat"),
+    *_both("generate_content", ("litellm.google_genai.main",), "google", _LLM, "generate_content"),
+    *_both(
+        "generate_content_stream", ("litellm.google_genai.main",), "google", _LLM,
+        "generate_content", title="generate_content",
+    ),
+    *_both("create", ("litellm.interactions.main",), "responses", _LLM, "chat",
+        title="interactions"),
+    *_both("image_generation", _IMAGES, "any", SpanKind.IMAGE, "image_generation"),
+    *_both("image_edit", _IMAGES, "any", SpanKind.IMAGE, "image_edit"),
+    *_both("image_variation", _IMAGES, "any", SpanKind.IMAGE, "image_variation"),
+    *_both("transcription", (_MAIN,), "any", SpanKind.AUDIO, "transcription"),
+    *_both("speech", (_MAIN,), "speech", SpanKind.AUDIO, "speech"),
+    _plain(f"{_MAIN}:moderation", "any", SpanKind.MODERATION, "moderation"),
+    Target(
+        "moderation", (f"{_MAIN}:amoderation",), "any", SpanKind.MODERATION, "moderation",
+        twin=f"{_MAIN}:moderation",
+    ),
+    *_both("rerank", ("litellm.rerank_api.main",), "any", SpanKind.RERANKER, "rerank"),
+    *_both("ocr", ("litellm.ocr.dispatch", "litellm.ocr.main"), "any", _TOOL, "ocr",
+        shape=Shape.EITHER),
+    *_both("search", ("litellm.search.main",), "any", SpanKind.RETRIEVER, "retrieval",
+        title="search"),
+    *_both("search", ("litellm.vector_stores.main",), "any", SpanKind.RETRIEVER, "retrieval",
+        title="vector_store_search"),
+    *_both("query", ("litellm.rag.main",), "any", SpanKind.CHAIN, "retrieval", title="rag.query",
+        parent=True),
+    *_both("ingest", ("litellm.rag.main",), "any", SpanKind.CHAIN, "ingest", title="rag.ingest",
+        parent=True),
+    *_both("decisions", ("litellm.decisions.main",), "any", _LLM, "decisions"),
+    *_both("extraction", ("litellm.extraction.main",), "any", _LLM, "extraction"),
+    *_both("systemone", ("litellm.systemone.main",), "any", _LLM, "systemone"),
+    Target("passthrough", ("litellm.passthrough.main:llm_passthrough_route",), "any", _LLM,
+        "passthrough"),
+    Target("passthrough", ("litellm.passthrough.main:allm_passthrough_route",), "any", _LLM,
+        "passthrough"),
+    *(
+        _lone(name.removeprefix("a"), f"{_SANDBOX}:{name}", kind=_TOOL, operation="execute_tool")
+        for name in ("acreate_sandbox", "arun_code", "adelete_sandbox", "acode_interpreter_tool")
+    ),
+    # sessions of the proxy's, each one span from its opening to its end
+    _lone("realtime", f"{_REALTIME}:_arealtime", kind=_LLM, operation="chat", family="session"),
+    _lone("realtime.calls", f"{_REALTIME}:arealtime_calls", kind=_LLM, operation="chat"),
+    _lone("realtime.calls", f"{_REALTIME}:arealtime_translation_calls", kind=_LLM,
+        operation="chat"),
+    _lone("responses.websocket", "litellm.responses.main:_aresponses_websocket", kind=_LLM,
+        operation="chat", family="session"),
+    # agents and tools elsewhere
+    _lone("a2a.send_message", f"{_A2A}:asend_message", kind=_AGENT, operation="invoke_agent",
+        parent=True),
+    _lone("a2a.send_message", f"{_A2A}:send_message", kind=_AGENT, operation="invoke_agent",
+        parent=True, twin=f"{_A2A}:asend_message"),
+    _lone("a2a.send_message_streaming", f"{_A2A}:asend_message_streaming", kind=_AGENT,
+        operation="invoke_agent", parent=True, shape=Shape.STREAM),
+    _lone("mcp.gateway", *_in(_GATEWAY, "call_mcp_tool"), kind=_TOOL, operation="execute_tool",
+        family="tool", parent=True),
+    *(
+        _lone("mcp.call_tool", *places, kind=_TOOL, operation="execute_tool", family="tool",
+            shape=Shape.PLAIN)
+        for places in (_in(_MCP, "MCPClient.call_tool"), _in(_MCP_TOOLS, "call_openai_tool"))
+    ),
+    _lone("mcp.list_tools", *_in(_MCP_TOOLS, "load_mcp_tools"), kind=SpanKind.INTERNAL,
+        operation="list_tools", shape=Shape.PLAIN),
+    # what calls those several times
+    *(
+        _plain(f"litellm.batch_completion.main:{name}", "batch", SpanKind.CHAIN, name, parent=True)
+        for name in (
+            "batch_completion", "batch_completion_models", "batch_completion_models_all_responses",
+        )
+    ),
+    _plain("litellm.tool_loop:run_tool_loop", "any", _AGENT, "invoke_agent", parent=True),
+    _plain("litellm.tool_loop:arun_tool_loop", "any", _AGENT, "invoke_agent", parent=True),
+    *_router(
+        "litellm.router:Router",
+        "completion", "acompletion", "text_completion", "atext_completion", "embedding",
+        "aembedding", "image_generation", "aimage_generation", "atranscription", "aspeech",
+        "arerank", "abatch_completion", "abatch_completion_one_model_multiple_requests",
+        "abatch_completion_fastest_response", "schedule_acompletion", "aadapter_completion",
+        "_ageneric_api_call_with_fallbacks", "_generic_api_call_with_fallbacks",
+        "_aresponses_with_streaming_fallbacks", "_pass_through_moderation_endpoint_factory",
+        "_asearch_with_fallbacks", "_init_vector_store_api_endpoints",
+        "async_function_with_fallbacks", "function_with_fallbacks",
+    ),
+    # the Router of 1.108 and later, most of whose methods are made when they are asked for
+    *_router(f"{_ROUTER_CORE}:RustCore", "_drive", "_call_sync", request="request"),
+    *_router(
+        f"{_ROUTER_ENDPOINTS}:RustEndpoints",
+        "abatch_completion", "abatch_completion_one_model_multiple_requests",
+        "abatch_completion_fastest_response", "schedule_acompletion", "aadapter_completion",
+    ),
+    # management: rare, told by what goes in and comes out
+    *_rest("litellm.responses.main", "get_responses", "delete_responses", "cancel_responses",
+        "list_input_items"),
+    *_rest("litellm.videos.main", "video_generation", "video_content", "video_remix", "video_list",
+        "video_status", "video_create_character", "video_get_character", "video_edit",
+        "video_extension"),
+    *_rest("litellm.files.main", "create_file", "file_retrieve", "file_delete", "file_list",
+        "file_content"),
+    *_rest("litellm.batches.main", "create_batch", "retrieve_batch", "list_batches",
+        "cancel_batch"),
+    *_rest("litellm.fine_tuning.main", "create_fine_tuning_job", "cancel_fine_tuning_job",
+        "retrieve_fine_tuning_job", "list_fine_tuning_jobs"),
+    *_rest("litellm.vector_stores.main", "create", "retrieve", "list", "update", "delete"),
+    *_rest("litellm.vector_store_files.main", "create", "list", "retrieve", "retrieve_content",
+        "update", "delete"),
+    *_rest("litellm.interactions.main", "get", "delete", "cancel"),
+    *_rest("litellm.interactions.agents.main", "create", "list", "get", "delete", "list_versions"),
+    *_rest("litellm.containers.main", "create_container", "list_containers", "retrieve_container",
+        "delete_container", "list_container_files", "upload_container_file"),
+    *_rest("litellm.containers.endpoint_factory", "list_container_files", "upload_container_file",
+        "retrieve_container_file", "delete_container_file", "retrieve_container_file_content"),
+    *_rest(_ASSISTANTS, "get_assistants", "create_assistants", "delete_assistant", "create_thread",
+        "get_thread", "get_messages", "run_thread"),
+    *(
+        _plain(f"{_ASSISTANTS}:{name}", "any", SpanKind.INTERNAL, "add_message",
+            title="assistants.add_message", twin=f"{_ASSISTANTS}:add_message")
+        for name in ("add_message", "a_add_message")
+    ),
+    _plain(f"{_MAIN}:acount_tokens", "any", SpanKind.INTERNAL, "count_tokens",
+        title="count_tokens"),
+    *_rest("litellm.skills.main", "create_skill", "list_skills", "get_skill", "delete_skill"),
+    *_rest("litellm.evals.main", "create_eval", "list_evals", "get_eval", "update_eval",
+        "delete_eval", "cancel_eval", "create_run", "list_runs", "get_run", "cancel_run",
+        "delete_run"),
+)  # fmt: skip
+
+_WEBSOCKETS: Final = "starlette.websockets"
+LATE: Final = frozenset(
+    {_A2A, *_MCP, *_MCP_TOOLS, *_GATEWAY, _ROUTER_CORE, _ROUTER_ENDPOINTS, _WEBSOCKETS}
+)
+"""Modules that few programs need and that take long to import, or want other packages.
+
+What is in them is patched where the program has imported them, or when it does.
+"""
+CLOSE_SESSION: Final = f"{_WEBSOCKETS}:WebSocket.close"
+"""How the proxy's sessions tell their client that they have failed; they raise nothing."""
+PRE_CALL: Final = "litellm.litellm_core_utils.litellm_logging:Logging.pre_call"
+"""Called before every request to a provider, with the endpoint and the headers."""
+RUN_ASYNC: Final = "litellm.litellm_core_utils.asyncify:run_async_function"
+"""Runs a coroutine function for a sync one, on another thread where a loop is running."""
+RETRIES: Final = tuple(
+    f"{_MAIN}:{name}_with_retries"
+    for name in ("completion", "acompletion", "responses", "aresponses")
+)
+"""Call a function again until it succeeds. Called while the first failure is being handled."""
+SDK_RETRIES: Final = tuple(
+    f"openai._base_client:{client}._sleep_for_retry"
+    for client in ("SyncAPIClient", "AsyncAPIClient")
+)
+"""Where the OpenAI SDK waits before it sends a request again; LiteLLM is told nothing of it."""
+COOLDOWNS: Final = (
+    "litellm.router_utils.cooldown_handlers:set_cooldown_deployments",
+    "litellm.router_utils.cooldown_handlers:_set_cooldown_deployments",
+)
+"""Take a failing deployment of a Router out of use for a while, and say whether they did."""
+
+
+@attrs.frozen(eq=False)
+class Found:
+    """A target and what it is in the installed release.
+
+    Args:
+        target: The target.
+        functions: The functions to patch for it.
+        parameters: Names of its positional parameters, in order.
+    """
+
+    target: Target
+    functions: tuple[FunctionType, ...]
+    parameters: tuple[str, ...]
+
+
+def check_version(version: str) -> None:
+    """Refuse releases that must not or cannot be patched.
+
+    Args:
+        version: The installed release.
+
+    Raises:
+        UnsupportedLiteLLM: It is trojaned, or older than any that was tried.
+    """
+    if version in TROJANED:
+        raise UnsupportedLiteLLM(
+            f"LiteLLM {version} is a trojaned upload that steals credentials: uninstall it, "
+            "treat every secret this machine could read as stolen, and install another release"
+        )
+    if _numbers(version) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise UnsupportedLiteLLM(
+            f"LiteLLM {version} is older than {oldest}, the oldest release tracing is tested on"
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    digits = ("".join(c for c in part if c.isdigit()) for part in version.split(".")[:3])
+    return tuple(int(d) if d else 0 for d in digits)
+
+
+def find_targets(
+    patched: Container[FunctionType] = (), module: str | None = None
+) -> tuple[Found, ...]:
+    """Look up the targets in the installed LiteLLM, touching nothing.
+
+    Args:
+        patched: Functions that are ours already. They are left out.
+        module: Look for those alone that may be in this module.
+
+    Returns:
+        The targets that exist.
+
+    Raises:
+        UnsupportedLiteLLM: A core function is missing or does not look as expected.
+    """
+    wanted = [one for one in TARGETS if module is None or _may_be_in(module, one)]
+    found = [_find(target, patched) for target in wanted]
+    return tuple(one for one in found if one is not None)
+
+
+def _may_be_in(module: str, target: Target) -> bool:
+    return any(place.startswith(f"{module}:") for place in target.places)
+
+
+def _find(target: Target, patched: Container[FunctionType]) -> Found | None:
+    at = [_entry_point(lookup(place), target.shape, place, patched) for place in target.places]
+    functions = dict.fromkeys(function for function in at if function is not None)
+    if target.core and not any(f in patched or is_client_closure(f) for f in functions):
+        raise UnsupportedLiteLLM(
+            f"litellm's {target.name} does not look like any release tracing was tested on"
+        )
+    new = tuple(function for function in functions if function not in patched)
+    if not new:
+        return None
+    parameters, takes_id = _parameters(target, new)
+    return Found(attrs.evolve(target, takes_id=takes_id), new, parameters)
+
+
+def find_plain(place: str) -> FunctionType | None:
+    """Return an ordinary function of LiteLLM's, or ``None`` where there is none of that shape."""
+    return _entry_point(lookup(place), Shape.PLAIN, place)
+
+
+def lookup(place: str) -> Any:
+    """Return what stands at ``module:attribute.attribute``, or ``None`` where nothing does."""
+    module_name, _, path = place.partition(":")
+    thing = _module(module_name)
+    for name in path.split("."):
+        thing = inspect.getattr_static(thing, name, None)
+    return thing
+
+
+def _module(name: str) -> Any:
+    if name in LATE:
+        return sys.modules.get(name)
+    try:
+        return importlib.import_module(name)
+    except Exception:  # of another release, or in want of an extra that is not installed
+        return None
+
+
+def _entry_point(
+    thing: Any, shape: Shape, place: str, patched: Container[FunctionType] = ()
+) -> FunctionType | None:
+    """Find LiteLLM's own function under whatever other tools have wrapped around it."""
+    for _ in range(_MOST_WRAPPERS):
+        if thing is None:
+            return None
+        if type(thing) is FunctionType and (thing in patched or _has_shape(thing, shape, place)):
+            return thing
+        thing = getattr(thing, "__wrapped__", None)
+    return None
+
+
+def _has_shape(function: FunctionType, shape: Shape, place: str) -> bool:
+    is_client = is_client_closure(function) or _is_dispatch(function)
+    if is_client or shape is Shape.CLIENT:
+        return is_client and shape in (Shape.CLIENT, Shape.EITHER)
+    module_name, _, path = place.partition(":")
+    code = function.__code__
+    return (
+        code.co_name == path.rpartition(".")[2]
+        and function.__module__ == module_name
+        and not inspect.isgeneratorfunction(function)
+        and inspect.isasyncgenfunction(function) is (shape is Shape.STREAM)
+    )
+
+
+def is_client_closure(function: FunctionType) -> bool:
+    """Tell whether a function is what LiteLLM's ``@client`` decorator makes."""
+    code = function.__code__
+    if code.co_name not in ("wrapper", "wrapper_async"):
+        return False
+    if "original_function" not in code.co_freevars or not _takes_anything(function):
+        return False
+    names = {*code.co_names, *_names_below(code)}
+    is_async = inspect.iscoroutinefunction(function)
+    return is_async == (code.co_name == "wrapper_async") and "function_setup" in names
+
+
+def _names_below(code: Any) -> set[str]:
+    return {
+        name for const in code.co_consts if hasattr(const, "co_names") for name in const.co_names
+    }
+
+
+def _is_dispatch(function: FunctionType) -> bool:
+    """Tell whether a function is one of the public dispatchers of 1.104 and later."""
+    return (
+        function.__code__.co_filename.endswith("dispatch.py")
+        and hasattr(function, "__wrapped__")
+        and _takes_anything(function)
+    )
+
+
+def _takes_anything(function: FunctionType) -> bool:
+    flags = function.__code__.co_flags
+    return bool(flags & inspect.CO_VARARGS) and bool(flags & inspect.CO_VARKEYWORDS)
+
+
+def _parameters(target: Target, functions: Sequence[FunctionType]) -> tuple[tuple[str, ...], bool]:
+    """Name the positional parameters, and tell whether any keyword is taken."""
+    source: Callable[..., Any] | None = lookup(target.twin) if target.twin else None
+    if source is None:
+        source = functions[-1]
+    try:
+        parameters = inspect.signature(source).parameters.values()
+    except (TypeError, ValueError):
+        return (), target.shape is Shape.CLIENT
+    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+    return tuple(p.name for p in parameters if p.kind in by_position), takes_any
+
+
+def trojan_on_path() -> str | None:
+    """Return where the file that the trojaned releases left behind lies, if it does."""
+    spec = importlib.util.find_spec("litellm")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    from pathlib import Path
+
+    for package in spec.submodule_search_locations:
+        left_behind = Path(package).parent / "litellm_init.pth"
+        if left_behind.exists():
+            return str(left_behind)
+    return None

@@ -1,0 +1,1 @@
+"""What requests, responses and errors of LiteLLM say."""

@@ -1,0 +1,1 @@
+"""Streams: a proxy, and what their chunks add up to."""

@@ -1,0 +1,1 @@
+"""Nesting with MLflow's own tracing."""

@@ -1,0 +1,1 @@
+"""A span as MLflow stores it."""

@@ -1,0 +1,307 @@
+"""What MLflow keeps of a trace as a whole, where its spans alone do not say it.
+
+Servers before 3.16 count tokens again when a span is sent again, so there the totals are set
+after every batch, computed from what the server has stored. Newer ones are told only what no
+span can say: custom metadata, and a preview of an answer made of tool calls.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from statistics import quantiles
+from typing import Any, Final
+
+import attrs
+
+from trace_core import Span, StatusCode, Value, semconv
+from trace_mlflow_sink._mapping import chat_view as _messages
+from trace_mlflow_sink._mapping import convert as _convert
+from trace_mlflow_sink._mapping import names as _keys
+from trace_mlflow_sink._mapping import safe as _safe
+
+IN_PROGRESS: Final = "IN_PROGRESS"
+_LONGEST_METADATA: Final = 250
+_SCHEMA: Final = "3"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def mlflow_id(trace_id: str) -> str:
+    """Return MLflow's id of a trace, which has a prefix."""
+    return f"tr-{trace_id}"
+
+
+@attrs.frozen
+class TraceInfo:
+    """What MLflow keeps of a trace.
+
+    Args:
+        trace_id: MLflow's id.
+        experiment_id: Its experiment.
+        start_ms: Milliseconds since the epoch.
+        duration_ms: How long it took; ``None`` while it runs.
+        state: ``OK``, ``ERROR`` or ``IN_PROGRESS``.
+        request_preview: What the list shows of the inputs.
+        response_preview: What it shows of the outputs.
+        metadata: Names to texts; written once.
+        tags: Names to texts; may be changed later.
+        client_request_id: What the program calls the request, if anything.
+    """
+
+    trace_id: str
+    experiment_id: str
+    start_ms: int
+    duration_ms: int | None
+    state: str
+    request_preview: str | None = None
+    response_preview: str | None = None
+    metadata: Mapping[str, str] = attrs.field(factory=dict)
+    tags: Mapping[str, str] = attrs.field(factory=dict)
+    client_request_id: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Write it as the body of MLflow's ``StartTraceV3``."""
+        started = _EPOCH + timedelta(milliseconds=self.start_ms)
+        fields: dict[str, Any] = {
+            "trace_id": self.trace_id,
+            "trace_location": {
+                "type": "MLFLOW_EXPERIMENT",
+                "mlflow_experiment": {"experiment_id": self.experiment_id},
+            },
+            "request_time": started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "state": self.state,
+            "request_preview": self.request_preview,
+            "response_preview": self.response_preview,
+            "trace_metadata": dict(self.metadata),
+            "tags": dict(self.tags),
+            "client_request_id": self.client_request_id,
+        }
+        if self.duration_ms is not None:
+            fields["execution_duration"] = f"{self.duration_ms / 1000:.3f}s"
+        known = {key: value for key, value in fields.items() if value is not None}
+        return {"trace": {"trace_info": known}}
+
+
+def of_root(
+    root: Span, experiment_id: str, run_id: str | None, totals: Mapping[str, str]
+) -> TraceInfo:
+    """Describe a trace by its root span.
+
+    Args:
+        root: The root span.
+        experiment_id: The trace's experiment.
+        run_id: The run it belongs to, if any.
+        totals: What `totals` returned; empty where the server adds up itself.
+    """
+    said = {k: str(v) for k, v in _messages.as_object(root.attributes.get(_keys.INFO)).items()}
+    failed = root.status.code is StatusCode.ERROR
+    return TraceInfo(
+        trace_id=mlflow_id(root.trace_id),
+        experiment_id=experiment_id,
+        start_ms=root.start_ns // 1_000_000,
+        duration_ms=max(root.end_ns // 1_000_000 - root.start_ns // 1_000_000, 0),
+        state=said.get("state") or ("ERROR" if failed else "OK"),
+        request_preview=said.get("request_preview") or _messages.preview(root.inputs, "user"),
+        response_preview=said.get("response_preview")
+        or _messages.preview(root.outputs, "assistant"),
+        metadata={**totals, **_metadata(root, run_id)},
+        tags=_convert.trace_tags(root),
+        client_request_id=said.get("client_request_id"),
+    )
+
+
+def running(spans: Sequence[Span], experiment_id: str, totals: Mapping[str, str]) -> TraceInfo:
+    """Describe a trace whose root has not come yet.
+
+    Args:
+        spans: Some of its spans.
+        experiment_id: The trace's experiment.
+        totals: What `totals` returned.
+    """
+    return TraceInfo(
+        trace_id=mlflow_id(spans[0].trace_id),
+        experiment_id=experiment_id,
+        start_ms=min(span.start_ns for span in spans) // 1_000_000,
+        duration_ms=None,
+        state=IN_PROGRESS,
+        metadata=totals,
+    )
+
+
+def _metadata(root: Span, run_id: str | None) -> dict[str, str]:
+    found: dict[str, Value] = {**custom_metadata(root), _keys.METADATA_SCHEMA: _SCHEMA}
+    said = _messages.as_object(root.attributes.get(_keys.METADATA))
+    for name, key in (
+        (semconv.SESSION_ID, _keys.METADATA_SESSION),
+        (semconv.USER_ID, _keys.METADATA_USER),
+    ):
+        value = root.attributes.get(name, said.get(key))
+        if value is not None:
+            found[key] = _safe.cut_id(value, _convert.LONGEST_SESSION)
+    if run_id is not None:
+        found[_keys.METADATA_SOURCE_RUN] = run_id
+    return {
+        _safe.cut_id(key, _LONGEST_METADATA): _safe.cut(
+            value if isinstance(value, str) else _safe.json_text(value), _LONGEST_METADATA
+        )
+        for key, value in found.items()
+    }
+
+
+def custom_metadata(root: Span) -> dict[str, Value]:
+    """Return what ``mlflow.tracing.context(metadata=...)`` and the call's own ``metadata`` said.
+
+    Without session, user and tags, which have places of their own.
+
+    Args:
+        root: The root span of the trace.
+    """
+    said = _messages.as_object(root.attributes.get(_keys.METADATA))
+    prefix = semconv.METADATA_PREFIX
+    own = {k.removeprefix(prefix): v for k, v in root.attributes.items() if k.startswith(prefix)}
+    found = {**said, **own}
+    return {k: v for k, v in found.items() if k and v is not None and not k.startswith("mlflow.")}
+
+
+def says_more(span: Span, run_id: str | None) -> bool:
+    """Tell whether a span is a root whose trace has something to say that spans cannot.
+
+    Args:
+        span: A finished span.
+        run_id: The run its trace belongs to, if any.
+    """
+    if span.parent_id is not None:
+        return False
+    if run_id is not None or custom_metadata(span) or span.attributes.get(_keys.INFO):
+        return True
+    return _messages.tool_call_preview(span.outputs) is not None
+
+
+def totals(spans: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Sum up what stored spans say of their trace: tokens, cost, size, session and user.
+
+    Args:
+        spans: All spans of a trace, as MLflow's JSON has them.
+
+    Returns:
+        Metadata of the trace; without what no span knows.
+    """
+    spans = list(spans)
+    stored = [span.get("attributes") or {} for span in spans]
+    found = _sizes(spans)
+    for name, key in (
+        (semconv.SESSION_ID, _keys.METADATA_SESSION),
+        (semconv.USER_ID, _keys.METADATA_USER),
+    ):
+        said = (_unwrapped(attributes.get(name)) for attributes in stored)
+        known = next((one for one in said if isinstance(one, str)), None)
+        found.update({key: known} if known else {})
+    for name, key in (
+        (_keys.CHAT_TOKEN_USAGE, _keys.METADATA_TOKEN_USAGE),
+        (_keys.LLM_COST, _keys.METADATA_COST),
+    ):
+        total = _sum(_unwrapped(attributes.get(name)) for attributes in stored)
+        found.update({key: json.dumps(total)} if total else {})
+    return found
+
+
+def _sizes(spans: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return how large the spans of a trace are as JSON, in bytes, as MLflow tells it."""
+    sizes = sorted(len(json.dumps(span, default=str)) for span in spans)
+    if not sizes:
+        return {}
+    quarters = quantiles([*sizes, *sizes[:1]] if len(sizes) == 1 else sizes, method="inclusive")
+    stats = {
+        "total_size_bytes": sum(sizes),
+        "num_spans": len(sizes),
+        "max": sizes[-1],
+        **{name: int(size) for name, size in zip(("p25", "p50", "p75"), quarters, strict=True)},
+    }
+    return {
+        _keys.METADATA_SIZE_STATS: json.dumps(stats),
+        _keys.METADATA_SIZE_BYTES: str(stats["total_size_bytes"]),
+    }
+
+
+def late(told: Mapping[str, str], counted: Mapping[str, str]) -> dict[str, str]:
+    """Return the totals that a trace lacks because spans came after MLflow had closed it.
+
+    Either side may know spans that the other does not yet, so the larger number is right.
+
+    Args:
+        told: The trace's metadata.
+        counted: What `totals` made of its stored spans.
+    """
+    found: dict[str, str] = {}
+    if _keys.METADATA_FINAL not in told:
+        return found
+    for key in (_keys.METADATA_TOKEN_USAGE, _keys.METADATA_COST):
+        before = _sum([_unwrapped(told.get(key))])
+        now = _sum([_unwrapped(counted.get(key))])
+        merged = {name: max(before.get(name, 0), now.get(name, 0)) for name in {**before, **now}}
+        if merged != before:
+            found[key] = json.dumps(merged)
+    return found
+
+
+def _sum(parts: Iterable[Any]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for part in parts:
+        for name, number in part.items() if isinstance(part, dict) else ():
+            total[name] = total.get(name, 0) + number
+    return total
+
+
+def _unwrapped(value: Any) -> Any:
+    """Read an attribute that was written as JSON text once or, by older servers, twice."""
+    for _ in range(3):
+        if not isinstance(value, str):
+            break
+        try:
+            value = json.loads(value)
+        except ValueError:
+            break
+    return value
+
+
+def to_stored(span: Span) -> dict[str, Any]:
+    """Write a span as it lies in the ``traces.json`` of MLflow 3.2 to 3.5.
+
+    Args:
+        span: A finished span.
+    """
+    values = _convert.mlflow_attributes(span)
+    values[_keys.TRACE_REQUEST_ID] = mlflow_id(span.trace_id)
+    failed = span.status.code is StatusCode.ERROR
+    message = _safe.cut(span.status.description or "", _convert.LONGEST_DESCRIPTION)
+    return {
+        "trace_id": _base64(span.trace_id),
+        "span_id": _base64(span.span_id),
+        "parent_span_id": _base64(span.parent_id or ""),
+        "name": _safe.cut(span.name, _convert.LONGEST_NAME),
+        "start_time_unix_nano": span.start_ns,
+        "end_time_unix_nano": span.end_ns,
+        "events": [
+            {
+                "name": _safe.text(event.name),
+                "time_unix_nano": event.time_ns,
+                "attributes": _safe.clean(event.attributes),
+            }
+            for event in _convert.events(span)
+        ],
+        "status": {
+            "code": "STATUS_CODE_ERROR" if failed else "STATUS_CODE_OK",
+            "message": message if failed else "",
+        },
+        "attributes": {
+            _safe.text(key): _safe.json_text(value)
+            for key, value in values.items()
+            if value is not None
+        },
+    }
+
+
+def _base64(digits: str) -> str:
+    return base64.b64encode(bytes.fromhex(digits)).decode()
