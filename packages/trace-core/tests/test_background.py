@@ -31,6 +31,9 @@ from trace_core import (
     SpanContext,
     SpanKind,
     Tracer,
+    _lifecycle,
+    pipeline,
+    tee,
 )
 from trace_core._delivery import queue as _background
 
@@ -662,3 +665,49 @@ class Frozen:
 
     def perf_ns(self) -> int:
         return 1
+
+
+CLOSED_TOGETHER = """
+import threading
+from trace_core import Background, SinkBase, Tracer
+together = threading.Barrier(6)
+class Waits(SinkBase):
+    exit_timeout = 30.0
+    def write(self, spans):
+        pass
+    def close(self, timeout=5.0):
+        together.wait(timeout)
+        print("closed", flush=True)
+tracers = [Tracer(Background(Waits())) for _ in range(6)]
+for tracer in tracers:
+    tracer.start("work").end()
+"""
+
+
+def test_sinks_are_closed_side_by_side_at_exit() -> None:
+    """Six slow sinks hold up the exit as long as one does: each waits here for the others."""
+    run = subprocess.run(
+        [sys.executable, "-c", CLOSED_TOGETHER],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=True,
+    )
+    assert run.stdout.split() == ["closed"] * 6, run.stderr
+
+
+def test_a_closed_sink_is_called_no_more() -> None:
+    """Neither at fork nor at exit: whoever replaces a sink leaves nothing behind."""
+    before = handlers()
+    tracer = Tracer(tee(Background(pipeline(sink=MemorySink())), lambda spans: None))
+    tracer.start("work").end()
+    assert handlers() - before
+    tracer.close()
+    assert {name for name in handlers() - before if "RandomIds" not in name} == set()
+
+
+def handlers() -> set[str]:
+    """What is called at fork and exit, by the names and ids of the objects."""
+    gc.collect()
+    found = [*_lifecycle._at_exit.methods(), *_lifecycle._after_fork.methods()]
+    return {f"{type(method.__self__).__name__} {id(method.__self__)}" for method in found}

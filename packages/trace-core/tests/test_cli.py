@@ -16,7 +16,7 @@ from trace_core import JsonLinesSink, Rejected, Retry, Span, Spool, decode
 from trace_core._cli import main as _cli
 from trace_core._cli.main import main
 from trace_core._cli.statistics import percentile
-from trace_core._sinks.tree import tree_lines
+from trace_core._sinks.console import tree_lines
 from trace_core._spool.reader import count_spans, follow
 from trace_core.testing import sample_spans
 

@@ -394,3 +394,61 @@ def test_start_records_reach_a_sink_behind_a_tee(memory: MemorySink) -> None:
     assert draws.started == ["outer"]
     assert [span.name for span in draws.spans] == ["outer"]
     tracer.close()
+
+
+class Bare:
+    """A sink with the three methods and nothing else."""
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+
+    def write(self, spans: Sequence[Span], /) -> None:
+        self.spans.extend(spans)
+
+    def flush(self, timeout: float = 5.0, /) -> bool:
+        return False
+
+    def close(self, timeout: float = 5.0, /) -> None:
+        self.closed_within = timeout
+
+
+def test_a_bare_sink_gets_every_optional_part() -> None:
+    """Three methods are enough: the rest has defaults, also behind a queue."""
+    bare = Bare()
+    sink = as_sink(bare)
+    assert (sink.name, sink.bridges, sink.stats, sink.wants_spool) == ("Bare", (), None, True)
+    assert f".{Bare.__qualname__} in " in sink.spool_key
+    assert as_sink(sink) is sink
+    tracer = Tracer(Background(bare))
+    tracer.start("work").end()
+    assert not tracer.flush()  # it is asked
+    tracer.close()
+    assert [span.name for span in bare.spans] == ["work"]
+    assert bare.closed_within <= 5.0
+
+
+def test_an_optional_part_without_the_base_class_is_an_error() -> None:
+    """It would be ignored, which nobody would notice."""
+
+    class Almost(Bare):
+        exit_timeout = 60.0
+
+    with pytest.raises(ConfigurationError, match=r"Almost has exit_timeout.*SinkBase"):
+        as_sink(Almost())
+
+
+def test_a_sink_that_overrides_write_started_takes_starts() -> None:
+    """Nothing else has to be said; a subclass can say otherwise."""
+
+    class Takes(MemorySink):
+        def write_started(self, spans: Sequence[Span], /) -> None:
+            self.write(spans)
+
+    class Declines(Takes):
+        takes_starts = False
+
+    takes, declines = Takes(), Declines()
+    for sink in (takes, declines):
+        with Tracer(pipeline(sink=sink)).span("work"):
+            pass
+    assert (len(takes.spans), len(declines.spans)) == (2, 1)

@@ -71,6 +71,16 @@ class Switch:
         self.spans.extend(spans)
 
 
+class Named(FunctionSink):
+    """A function with a spool key."""
+
+    spool_key = ""
+
+    def __init__(self, key: str, function: Callable[[Sequence[Span]], None]) -> None:
+        super().__init__(function)
+        self.spool_key = key
+
+
 @pytest.fixture
 def open_spool(folder: Path) -> Iterator[Callable[..., Spool]]:
     """Open spools that are closed after the test."""
@@ -682,8 +692,7 @@ def test_senseless_options_are_refused(folder: Path, options: dict[str, object])
 def test_a_dead_sink_under_a_tee_holds_up_nobody(folder: Path) -> None:
     """durable() gives each sink of a tee a spool: one is away, the other has everything."""
     one, two = Switch(), Switch(on=True)
-    both = tee(FunctionSink(one), FunctionSink(two))
-    both.sinks[0].spool_key, both.sinks[1].spool_key = "one", "two"  # type: ignore[attr-defined]
+    both = tee(Named("one", one), Named("two", two))
     tracer = Tracer(durable(both, spool_dir=folder, environ={}))
     for _ in range(50):
         tracer.start("work").end()

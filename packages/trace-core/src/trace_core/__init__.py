@@ -33,15 +33,8 @@ from trace_core._model.span import (
 from trace_core._model.values import Value, snapshot
 from trace_core._processors.secrets import remember_secret
 from trace_core._settings import setting
-from trace_core._sinks.base import (
-    ConsoleSink,
-    FunctionSink,
-    JsonLinesSink,
-    MemorySink,
-    Sink,
-    SinkLike,
-    as_sink,
-)
+from trace_core._sinks.base import FunctionSink, Sink, SinkBase, SinkLike, as_sink
+from trace_core._sinks.memory import MemorySink
 from trace_core._tracing.context import (
     attributes,
     capture_context,
@@ -68,8 +61,9 @@ if TYPE_CHECKING:  # imported on first use, so that importing this costs a progr
     )
     from trace_core._processors.redact import redact
     from trace_core._sinks.compose import Processor, pipeline, tee, without_content
+    from trace_core._sinks.console import ConsoleSink, TreeSink
     from trace_core._sinks.default import durable
-    from trace_core._sinks.tree import TreeSink
+    from trace_core._sinks.files import JsonLinesSink
     from trace_core._spool.spool import Spool
 
 _LAZY = {
@@ -85,7 +79,8 @@ _LAZY = {
     ),
     "redact": "_processors.redact",
     "Spool": "_spool.spool",
-    "TreeSink": "_sinks.tree",
+    **dict.fromkeys(("ConsoleSink", "TreeSink"), "_sinks.console"),
+    "JsonLinesSink": "_sinks.files",
 }
 
 
@@ -120,6 +115,7 @@ __all__ = [
     "RetryLater",
     "Scope",
     "Sink",
+    "SinkBase",
     "SinkClosed",
     "SinkError",
     "SinkLike",

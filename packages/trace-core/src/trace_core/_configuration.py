@@ -14,19 +14,21 @@ from typing import Final, cast
 
 from trace_core._errors import ConfigurationError
 from trace_core._settings import setting
-from trace_core._sinks.base import ConsoleSink, JsonLinesSink, MemorySink, Sink, SinkLike, as_sink
+from trace_core._sinks.base import SinkBase, SinkLike, as_sink
 from trace_core._sinks.compose import tee
-from trace_core._sinks.tree import TreeSink
+from trace_core._sinks.console import ConsoleSink, TreeSink
+from trace_core._sinks.files import JsonLinesSink
+from trace_core._sinks.memory import MemorySink
 
 GROUP: Final = "trace_core.sinks"
 
 
-def jsonl_sink(target: str) -> Sink:
+def jsonl_sink(target: str) -> SinkBase:
     """Make the sink of ``jsonl:PATH``; ``traces.jsonl`` without a path."""
     return JsonLinesSink(target or "traces.jsonl")
 
 
-def console_sink(target: str) -> Sink:
+def console_sink(target: str) -> SinkBase:
     """Make the sink of ``console``, or of ``console:tree``.
 
     Raises:
@@ -38,7 +40,7 @@ def console_sink(target: str) -> Sink:
     return ConsoleSink()
 
 
-def _live_tree() -> Sink | None:
+def _live_tree() -> SinkBase | None:
     """Return the sink that draws traces while they run, where that is possible."""
     if sys.stderr is None or not sys.stderr.isatty():
         return None
@@ -49,7 +51,7 @@ def _live_tree() -> Sink | None:
     return LiveTreeSink()
 
 
-def memory_sink(target: str) -> Sink:
+def memory_sink(target: str) -> SinkBase:
     """Make the sink of ``memory``.
 
     Raises:
@@ -73,7 +75,7 @@ def sink_names() -> tuple[str, ...]:
     return tuple(sorted(_known()))
 
 
-def load_sink(spec: str) -> Sink:
+def load_sink(spec: str) -> SinkBase:
     """Make a sink from its specification.
 
     Args:
@@ -94,7 +96,7 @@ def load_sink(spec: str) -> Sink:
     return sinks[0] if len(sinks) == 1 else tee(*sinks)
 
 
-def _load_one(spec: str) -> Sink:
+def _load_one(spec: str) -> SinkBase:
     name, _, target = spec.partition(":")
     point = _known().get(name)
     if point is None:
@@ -112,7 +114,7 @@ def _load_one(spec: str) -> Sink:
         raise ConfigurationError(f"sink {name!r} refuses {target!r}: {error}") from error
 
 
-def sink_from_environment(environ: Mapping[str, str] = os.environ) -> Sink | None:
+def sink_from_environment(environ: Mapping[str, str] = os.environ) -> SinkBase | None:
     """Make the sink that ``TRACE_SINKS`` names.
 
     Args:

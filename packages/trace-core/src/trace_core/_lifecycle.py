@@ -9,11 +9,13 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from trace_core._log import report
 
-_Reference: TypeAlias = weakref.WeakMethod[Callable[[], None]]
+T = TypeVar("T")
+Handler: TypeAlias = Callable[[], "Callable[[], object] | None"]
+_Reference: TypeAlias = weakref.WeakMethod[Handler]
 _LONGEST_WAIT: Final = 10.0
 """Seconds a fork is held up at the most, in case what is imported waits for whoever forks."""
 
@@ -24,7 +26,7 @@ class _Hooks:
     def __init__(self) -> None:
         self._references: dict[int, _Reference] = {}
 
-    def add(self, method: Callable[[], None]) -> None:
+    def add(self, method: Handler) -> None:
         # Not by a callback of the reference: it would run, and fail, while the interpreter ends.
         for key, known in list(self._references.items()):
             if known() is None:
@@ -32,19 +34,25 @@ class _Hooks:
         reference = weakref.WeakMethod(method)
         self._references[id(reference)] = reference
 
-    def call(self, *, last_first: bool = False) -> None:
-        references = list(self._references.values())
-        for reference in reversed(references) if last_first else references:
-            method = reference()
-            if method is not None:
-                _call(method)
+    def remove(self, owner: object) -> None:
+        """Forget the methods of an object."""
+        for key, known in list(self._references.items()):
+            method = known()
+            if method is None or method.__self__ is owner:  # type: ignore[attr-defined]
+                self._references.pop(key, None)
+
+    def methods(self) -> list[Handler]:
+        """Return the methods whose objects live, in the order they came."""
+        found = [reference() for reference in list(self._references.values())]
+        return [method for method in found if method is not None]
 
 
-def _call(method: Callable[[], None]) -> None:
+def _call(method: Callable[[], T]) -> T | None:
     try:
-        method()
+        return method()
     except Exception as error:
         report("a fork or exit handler", error)
+        return None
 
 
 _after_fork: Final = _Hooks()
@@ -62,16 +70,28 @@ def after_fork(method: Callable[[], None]) -> None:
     _after_fork.add(method)
 
 
-def at_exit(method: Callable[[], None]) -> None:
+def at_exit(method: Handler) -> None:
     """Call a bound method when the interpreter exits, last registered first.
 
     Also when a ``multiprocessing`` child ends, which may run no `atexit` handlers.
 
     Args:
-        method: A bound method; what it raises is logged.
+        method: A bound method; what it raises is logged. It may return a function that waits for
+            what it has started: those are called once all methods have been, so that several
+            sinks close side by side.
     """
     _at_exit.add(method)
     _register_in_pool_worker()
+
+
+def forget_handlers(owner: object) -> None:
+    """Undo all `after_fork` and `at_exit` of one object.
+
+    Args:
+        owner: The object whose methods were registered.
+    """
+    _after_fork.remove(owner)
+    _at_exit.remove(owner)
 
 
 class _ForkGuard:
@@ -104,8 +124,11 @@ def no_fork() -> Iterator[None]:
 
 
 def run_exit_handlers() -> None:
-    """Run what `at_exit` registered, last first."""
-    _at_exit.call(last_first=True)
+    """Call what `at_exit` registered, last first, then wait for what that has started."""
+    waits = [_call(method) for method in reversed(_at_exit.methods())]
+    for wait in waits:
+        if wait is not None:
+            _call(wait)
 
 
 class _WorkerExit:
@@ -123,7 +146,8 @@ class _WorkerExit:
 
 def _in_child() -> None:
     _guard.lock = threading.RLock()
-    _after_fork.call()
+    for method in _after_fork.methods():
+        _call(method)
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
         # A child of multiprocessing clears its finalisers first and runs these hooks next.

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import attrs
 
-from trace_core import Bridge, ConfigurationError, Rejected, Span, after_fork
+from trace_core import Bridge, ConfigurationError, Rejected, SinkBase, Span, after_fork
 from trace_mlflow_sink import _destination as _where
 from trace_mlflow_sink._bisect import Refused
 from trace_mlflow_sink._bridge.bridge import MlflowBridge
@@ -55,7 +55,7 @@ def _is_sampled(span: Span, environ: Mapping[str, str] = os.environ) -> bool:
     return int(span.trace_id[16:], 16) < ratio * 2**64
 
 
-class MlflowSink:
+class MlflowSink(SinkBase):
     """Writes finished spans into MLflow Tracing. Thread-safe; meant to run behind a queue.
 
     Making one does no I/O and does not import MLflow. What is not given is decided for each call

@@ -24,8 +24,9 @@ from trace_core._errors import ConfigurationError, SinkError, TraceError
 from trace_core._log import text_of, without_secrets
 from trace_core._model.json import decode
 from trace_core._model.span import Span, SpanContext
-from trace_core._sinks.base import Sink, print_to
+from trace_core._sinks.base import Sink
 from trace_core._sinks.compose import Tee
+from trace_core._sinks.console import print_to
 from trace_nats._jetstream import DEFAULT_CONSUMER, NatsSource, unpacked
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ from trace_core._lifecycle import after_fork
 from trace_core._log import text_of, without_secrets
 from trace_core._model.json import encode
 from trace_core._model.span import Span
+from trace_core._sinks.base import SinkBase
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -313,7 +314,7 @@ def _advice(error: BaseException) -> str:
     return ""
 
 
-class NatsSink:
+class NatsSink(SinkBase):
     """Publishes spans to a stream of NATS JetStream. Thread-safe; meant to run behind a queue.
 
     `write` returns when the broker has acknowledged every span. A span that is published twice

@@ -22,8 +22,7 @@ from trace_core._log import without_secrets
 from trace_core._model.json import encode, to_dict
 from trace_core._model.span import Span
 from trace_core._settings import VARIABLES, setting
-from trace_core._sinks.base import print_to, summary
-from trace_core._sinks.tree import by_trace, coloured, tree_lines
+from trace_core._sinks.console import by_trace, coloured, print_to, summary, tree_lines
 from trace_core._spool.deadletters import DeadLetters
 from trace_core._spool.reader import (
     Folder,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO, TypeAlias
 
-from trace_core._sinks.base import print_to
+from trace_core._sinks.console import print_to
 
 Tell: TypeAlias = Callable[[int], None]
 """Takes how many spans are done."""

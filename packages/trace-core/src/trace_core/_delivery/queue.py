@@ -12,18 +12,20 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import attrs
 
+from trace_core._delivery.handover import EndedSpan, StartedReference
 from trace_core._delivery.retry import Retry
-from trace_core._delivery.start_records import Opened, YoungSpans
+from trace_core._delivery.start_records import YoungSpans
 from trace_core._delivery.stats import CLOSED, LEFT_AT_EXIT, QUEUE_FULL, REJECTED, Ledger, Stats
 from trace_core._errors import ConfigurationError, Rejected, RetryLater
-from trace_core._lifecycle import after_fork, at_exit
+from trace_core._lifecycle import after_fork
 from trace_core._log import log_once, report, text_of
 from trace_core._model.span import Span
-from trace_core._sinks.base import Sink, SinkLike, as_sink
+from trace_core._sinks.base import SinkLike, as_sink, deadline_after, seconds_left
+from trace_core._sinks.wrapper import WrapperSink, close_guarded, flush_guarded
 from trace_core._tracing.context import suppress
 
 Overflow: TypeAlias = Literal["drop_newest", "drop_oldest", "block"]
@@ -41,30 +43,18 @@ _LOOKS: Final = 10
 _NAP_SECONDS: Final = 0.00002  # and what a nap takes at least, some 0.00006 on Linux
 
 
-class Finished(Protocol):
-    """An ended span, as far as the writer needs to know it."""
-
-    def finished(self) -> Span:
-        """Return the span as sinks get it."""
-        ...
-
-    def forget(self) -> None:
-        """Let go of what it holds, because nobody will ask for the span."""
-        ...
-
-
 class _Marker:
     """Asks the writer to flush the sink once it has written all that came before."""
 
-    def __init__(self, timeout: float) -> None:
-        self.deadline = time.monotonic() + timeout
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
         self._done = threading.Event()
         self._success = False
 
     @property
     def left(self) -> float:
         """Seconds left."""
-        return max(0.0, self.deadline - time.monotonic())
+        return seconds_left(self.deadline)
 
     def finish(self, *, success: bool) -> None:
         """Tell whoever waits."""
@@ -95,7 +85,7 @@ class _Records:
 _WAKE: Final = _Records()
 
 
-_Work: TypeAlias = "Span | Finished"
+_Work: TypeAlias = "Span | EndedSpan"
 _Item: TypeAlias = "_Work | _Records | _Marker"
 
 
@@ -119,7 +109,7 @@ class _Batch:
         return self.marker is not None or len(self.work) >= size or len(self.started) >= size
 
 
-class Background:
+class Background(WrapperSink):
     """Hands spans to a sink on a thread of its own. A sink itself.
 
     The thread starts with the first span. A forked child starts with an empty queue and a
@@ -162,24 +152,17 @@ class Background:
             raise ConfigurationError(
                 f"overflow={overflow!r}; choose one of {', '.join(_OVERFLOWS)}"
             )
-        self.sink: Sink = as_sink(sink)
-        self.bridges = tuple(getattr(self.sink, "bridges", ()))
-        self._write_started: Callable[[Sequence[Span]], None] | None = getattr(
-            self.sink, "write_started", None
-        )
-        if self._write_started is not None:
-            self.write_started = self._queue_started
+        self.sink = as_sink(sink)
+        super().__init__((self.sink,), exit_timeout)
         self._capacity = capacity
         self._overflow: Overflow = overflow
         self._block_timeout = block_timeout
         self._batch_size = batch_size
         self._linger = linger
         self._retry = retry or Retry()
-        self._exit_timeout = exit_timeout
         self._closed = False
         self._reset()
         after_fork(self._reset)
-        at_exit(self._exit)
 
     def _reset(self) -> None:
         """Set up everything that does not survive a fork."""
@@ -200,24 +183,12 @@ class Background:
         """What became of the spans handed over so far, in this process."""
         return self._ledger.stats()
 
-    @property
-    def exit_timeout(self) -> float:
-        """Seconds the drain at exit may take."""
-        if self._exit_timeout is not None:
-            return self._exit_timeout
-        return float(getattr(self.sink, "exit_timeout", 5.0))
-
-    @property
-    def wants_starts(self) -> bool:
-        """Whether the sink keeps records of spans that have started."""
-        return self._write_started is not None
-
     def write(self, spans: Sequence[Span], /) -> None:
         """Queue the spans. Never raises and, but for ``overflow="block"``, never waits."""
         for span in spans:
             self.write_later(span)
 
-    def write_later(self, span: Span | Finished) -> None:
+    def write_later(self, span: Span | EndedSpan) -> None:
         """Queue a span, or what makes one on the writer thread.
 
         Args:
@@ -233,7 +204,7 @@ class Background:
         if self._thread is None or self._closed:
             self._see_to_it()
 
-    def start_later(self, opened: Opened) -> None:
+    def start_later(self, opened: StartedReference) -> None:
         """Take note that a span has started, for a sink that keeps such records.
 
         Args:
@@ -246,7 +217,8 @@ class Background:
         if self._thread is None:
             self._start()
 
-    def _queue_started(self, spans: Sequence[Span]) -> None:
+    def write_started(self, spans: Sequence[Span], /) -> None:
+        """Queue start records."""
         if not self._closed and self._queue.qsize() < self._capacity:
             self._queue.put(_Records(spans))
             if self._thread is None:
@@ -322,7 +294,7 @@ class Background:
                 marker = batch.marker
                 if batch.started:
                     self._note_starts(batch.started)
-                if self._write_started is not None:
+                if self.takes_starts:
                     self._note_open_spans(all_of_them=marker is not None)
                 if batch.work:
                     self._write_batch(batch.work)
@@ -374,7 +346,7 @@ class Background:
         return item
 
     def _await_item(self) -> _Item:
-        if self._write_started is None:
+        if not self.takes_starts:
             return self._queue.get()
         young = self._young
         while True:
@@ -394,10 +366,8 @@ class Background:
             self._note_starts(records)
 
     def _note_starts(self, records: Sequence[Span]) -> None:
-        if self._write_started is None:
-            return
         try:
-            self._write_started(records)
+            self.sink.write_started(records)
         except Exception as error:
             report("noting that a span started", error)
 
@@ -453,7 +423,7 @@ class Background:
         return True
 
     def _tell_of_failure(self, error: BaseException) -> None:
-        name, kind = type(self.sink).__name__, type(error).__name__
+        name, kind = self.sink.name, type(error).__name__
         log_once(
             f"write:{name}:{kind}",
             "tracing: %s cannot write yet and will be tried again: %s: %s",
@@ -467,80 +437,49 @@ class Background:
             log_once(f"full:{id(self)}", "tracing: %s: %d span(s) dropped so far", QUEUE_FULL, lost)
 
     def _flush_sink(self, marker: _Marker) -> None:
-        marker.finish(success=self._flush_here(marker.left))
+        marker.finish(success=flush_guarded(self.sink, marker.deadline))
 
-    def _flush_here(self, timeout: float) -> bool:
-        try:
-            return self.sink.flush(timeout)
-        except Exception as error:
-            report("flushing a sink", error)
-            return False
-
-    def flush(self, timeout: float = 5.0, /) -> bool:
-        """Wait until what was queued so far is written and the sink has flushed it.
-
-        Args:
-            timeout: Seconds to wait at the most.
-
-        Returns:
-            Whether it was done in time.
-        """
-        return self.begin_flush(timeout)()
-
-    def begin_flush(self, timeout: float) -> Callable[[], bool]:
-        """Ask for a flush and return at once, so that several sinks can flush side by side.
-
-        Args:
-            timeout: Seconds it may take.
-
-        Returns:
-            Waits for it, and says whether it was done in time.
-        """
+    def begin_flush(self, deadline: float, /) -> Callable[[], bool]:
+        """Ask the writer for a flush; the result waits for it."""
         if self._closed:
             return lambda: self.stats.pending == 0
         if self._thread is None and self._queue.empty():
-            return lambda: self._flush_here(timeout)
-        marker = _Marker(timeout)
+            return lambda: flush_guarded(self.sink, deadline)
+        marker = _Marker(deadline)
         self._queue.put(marker)
         if self._thread is None:
             self._start()
         self._wake.set()
         return marker.wait
 
-    def close(self, timeout: float = 5.0, /) -> None:
-        """Write what is queued, as far as time allows, and close the sink.
+    def begin_close(self, deadline: float, /) -> Callable[[], None]:
+        """Ask the writer to write what is queued and close the sink; the result waits for it.
 
-        What cannot be written in time is counted as dropped, and said once in the log.
-
-        Args:
-            timeout: Seconds to take at the most.
-        """
-        self.begin_close(timeout)()
-
-    def begin_close(self, timeout: float) -> Callable[[], None]:
-        """Ask for the close and return at once, so that several sinks can close side by side.
-
-        Args:
-            timeout: Seconds it may take.
-
-        Returns:
-            Waits for it.
+        What cannot be written in time is counted as dropped and logged.
         """
         if self._closed or self._deadline is not None:
             return _nothing
-        stop = _Stop(timeout)
-        self._deadline = stop.deadline
+        self._forget_handlers()
+        stop = _Stop(deadline)
+        self._deadline = deadline
         self._wake.set()
         if self._thread is None and not self._queue.empty():
             self._start()
+        if self._thread is not None:
+            self._queue.put(stop)
+            return lambda: self._await_close(stop)
+        return lambda: self._close_unstarted(stop)
+
+    def _close_unstarted(self, stop: _Stop) -> None:
+        """Close a sink whose writer never started, or cannot."""
         if self._thread is None:
             self._end(stop)
-        else:
+        else:  # it has been started meanwhile
             self._queue.put(stop)
-        return lambda: self._await_close(stop)
+        self._await_close(stop)
 
     def _await_close(self, stop: _Stop) -> None:
-        if not stop.wait(_KEEPING_SECONDS if self.wants_starts else 0.0):
+        if not stop.wait(_KEEPING_SECONDS if self.takes_starts else 0.0):
             self._give_up()
         self._tell_of_loss()
 
@@ -548,10 +487,7 @@ class Background:
         """Write what is left, close the sink."""
         self._closed = True
         self._drain_here()
-        try:
-            self.sink.close(_SINKS_SHARE * stop.left)
-        except Exception as error:
-            report("closing a sink", error)
+        close_guarded(self.sink, deadline_after(_SINKS_SHARE * stop.left))
         stop.finish(success=True)
 
     def _give_up(self) -> None:
@@ -591,11 +527,8 @@ class Background:
             log_once(
                 f"lost:{id(self)}",
                 "tracing: %d span(s) were not delivered to %s before the exit",
-                *(lost, type(self.sink).__name__),
+                *(lost, self.sink.name),
             )
-
-    def _exit(self) -> None:
-        self.close(self.exit_timeout)
 
 
 def _nothing() -> None:

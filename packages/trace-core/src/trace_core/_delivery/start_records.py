@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import Final, Protocol, TypeAlias
+from typing import Final
 
+from trace_core._delivery.handover import StartedReference
 from trace_core._model.span import Span
 
 _WORTH_NOTING_NS: Final = 10_000_000
 _LOOK_SECONDS: Final = _WORTH_NOTING_NS / 1e9
 _FRUITLESS_LOOKS: Final = 2
-
-
-class Started(Protocol):
-    """An open span, as far as the writer of start records needs to know it."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether it has ended."""
-        ...
-
-    @property
-    def elapsed_ns(self) -> int:
-        """Nanoseconds since its start."""
-        ...
-
-    def start_record(self) -> Span | None:
-        """Return the span as it is now, without an end; ``None`` if it has ended."""
-        ...
-
-
-Opened: TypeAlias = Callable[[], "Started | None"]
-"""A reference to an open span, which returns ``None`` once that is gone."""
 
 
 class YoungSpans:
@@ -47,11 +25,11 @@ class YoungSpans:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._opened: deque[Opened] = deque()
+        self._opened: deque[StartedReference] = deque()
         self._asleep = False
         self._fruitless_looks = 0
 
-    def add(self, opened: Opened) -> bool:
+    def add(self, opened: StartedReference) -> bool:
         """Take a span that was just opened.
 
         Args:

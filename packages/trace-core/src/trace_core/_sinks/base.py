@@ -1,49 +1,37 @@
-"""Where finished spans go: the sink protocol and the sinks that need nothing else."""
+"""What a sink is: the protocol, the base class with every optional part, and `as_sink`."""
 
 from __future__ import annotations
 
 import os
 import sys
-import threading
+import time
+import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Protocol, TextIO, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, runtime_checkable
 
-from trace_core import semconv
-from trace_core._errors import ConfigurationError, SinkClosed
-from trace_core._lifecycle import after_fork
-from trace_core._model.json import encode
-from trace_core._model.span import Span, StatusCode
+from trace_core._delivery.handover import EndedSpan, StartedReference
+from trace_core._delivery.stats import Stats
+from trace_core._errors import ConfigurationError
+from trace_core._model.span import Span
+
+if TYPE_CHECKING:
+    from trace_core._tracing.tracer import Bridge
 
 
 @runtime_checkable
 class Sink(Protocol):
-    """Takes finished spans. Implement these three methods, or use a function of a batch.
-
-    A sink may offer more, by attributes of these names:
-
-    - ``bridges``: `Bridge` objects, to nest with another tracing system.
-    - ``exit_timeout``: seconds it would like to have at exit.
-    - ``immediate``: true when `write` never waits for anything, so that it needs no thread of
-      its own under a `tee`.
-    - ``spool_key``: a text that names its destination, with no secret in it; best the
-      specification `load_sink` makes it from. Spans spooled for one key are never delivered to
-      another.
-    - ``stats``: a `Stats`.
-    - ``wants_spool``: false when a span is of use to it now or never, as on a terminal: then
-      `durable` puts no spool before it.
-    - ``write_started(spans)``: takes records of spans that have started.
-    """
+    """The three methods every sink has. `SinkBase` has these and everything optional."""
 
     def write(self, spans: Sequence[Span], /) -> None:
         """Write a batch.
 
         Args:
-            spans: Finished spans, in no promised order; a retry may repeat some, so writing
-                one twice must be harmless.
+            spans: Finished spans, in no promised order. A retry may repeat some, so writing one
+                twice must be harmless.
 
         Raises:
-            Rejected: These spans will never be accepted.
+            Rejected: The sink will never accept these spans.
             Exception: Any other: not written, try again later.
         """
         ...
@@ -52,18 +40,18 @@ class Sink(Protocol):
         """Deliver everything accepted so far.
 
         Args:
-            timeout: Seconds to take at the most.
+            timeout: Seconds it may take.
 
         Returns:
-            Whether all of it is delivered.
+            Whether everything is delivered.
         """
         ...
 
     def close(self, timeout: float = 5.0, /) -> None:
-        """Deliver what is left and free what is held; a second call does nothing.
+        """Deliver what is left and free all resources; a second call does nothing.
 
         Args:
-            timeout: Seconds to take at the most.
+            timeout: Seconds it may take.
         """
         ...
 
@@ -72,7 +60,143 @@ SinkFunction: TypeAlias = Callable[[Sequence[Span]], object]
 SinkLike: TypeAlias = Sink | SinkFunction
 
 
-class FunctionSink:
+class SinkBase(ABC):
+    """Base class of sinks. Only `write` is required; override what else your sink needs.
+
+    The attributes may be class attributes, instance attributes or, where the base class has a
+    property, properties.
+    """
+
+    wants_spool: bool = True
+    """Whether `durable` keeps this sink's spans on disk until they are delivered. False for a
+    sink whose spans are of use now or never, as on a terminal."""
+
+    immediate: bool = False
+    """Whether `write` returns at once, so that a `tee` gives the sink no thread of its own."""
+
+    takes_starts: bool = False
+    """Whether the sink wants start records; true for a class that overrides `write_started`."""
+
+    bridges: tuple[Bridge, ...] = ()
+    """Connections to other tracing systems, which a `Tracer` uses for nesting."""
+
+    _owner: weakref.ref[SinkBase] | None = None  # the sink in front of this one, which closes it
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        own = vars(cls)
+        if "write_started" in own and "takes_starts" not in own:
+            cls.takes_starts = True
+
+    @property
+    def name(self) -> str:
+        """What log messages call this sink."""
+        return type(self).__name__
+
+    @property
+    def spool_key(self) -> str:
+        """Names the sink's destination, without secrets.
+
+        Spans spooled under one key are never delivered to a sink with another. Best the
+        specification from which `load_sink` makes this sink. By default the class and the
+        program, so that two programs with a sink of one class do not share spans.
+        """
+        return key_in_this_program(f"{type(self).__module__}.{type(self).__qualname__}")
+
+    @property
+    def exit_timeout(self) -> float:
+        """Seconds that closing this sink may take when the program exits."""
+        return 5.0
+
+    @property
+    def stats(self) -> Stats | None:
+        """What became of the spans written so far; ``None`` if the sink does not count."""
+        return None
+
+    @abstractmethod
+    def write(self, spans: Sequence[Span], /) -> None:
+        """Write a batch: see `Sink.write`."""
+
+    def write_started(self, spans: Sequence[Span], /) -> None:  # noqa: B027  # optional
+        """Take start records: spans that have started, without content and end.
+
+        Called only if `takes_starts` is true.
+
+        Args:
+            spans: The start records.
+        """
+
+    def write_later(self, ended: EndedSpan, /) -> None:
+        """Take a span that has just ended, on the caller's thread.
+
+        By default it is completed and written at once; a sink with a queue defers both.
+
+        Args:
+            ended: The span.
+        """
+        self.write((ended.finished(),))
+
+    def start_later(self, started: StartedReference, /) -> None:
+        """Take a span that has just started, on the caller's thread.
+
+        By default its start record is written at once; a sink with a queue defers that.
+        Called only if `takes_starts` is true.
+
+        Args:
+            started: A weak reference to the span.
+        """
+        span = started()
+        record = span.start_record() if span is not None else None
+        if record is not None:
+            self.write_started((record,))
+
+    def flush(self, timeout: float = 5.0, /) -> bool:
+        """Deliver everything accepted so far: see `Sink.flush`. By default nothing is left."""
+        return True
+
+    def close(self, timeout: float = 5.0, /) -> None:  # noqa: B027  # optional
+        """Free all resources: see `Sink.close`. By default there are none."""
+
+    def begin_flush(self, deadline: float, /) -> Callable[[], bool]:
+        """Start a flush without waiting for it, so that several sinks can flush side by side.
+
+        Args:
+            deadline: When to give up, on ``time.monotonic()``'s clock.
+
+        Returns:
+            A function that waits for the flush and says whether everything is delivered.
+        """
+        return lambda: self.flush(seconds_left(deadline))
+
+    def begin_close(self, deadline: float, /) -> Callable[[], None]:
+        """Start closing without waiting for it, so that several sinks can close side by side.
+
+        Args:
+            deadline: When to give up, on ``time.monotonic()``'s clock.
+
+        Returns:
+            A function that waits until the sink is closed.
+        """
+        return lambda: self.close(seconds_left(deadline))
+
+
+def deadline_after(timeout: float) -> float:
+    """Return the deadline that is some seconds away, on the monotonic clock."""
+    return time.monotonic() + timeout
+
+
+def seconds_left(deadline: float) -> float:
+    """Return the seconds until a deadline on the monotonic clock, 0 if it is past."""
+    return max(0.0, deadline - time.monotonic())
+
+
+def key_in_this_program(name: str) -> str:
+    """Return a spool key for a sink that only this program has."""
+    program = os.path.abspath(sys.argv[0] or ".") if sys.argv else "."  # noqa: PTH100
+    return f"{name} in {program}"
+
+
+class FunctionSink(SinkBase):
     """A sink made of a function of a batch.
 
     Args:
@@ -89,28 +213,66 @@ class FunctionSink:
         name = getattr(function, "__qualname__", type(function).__qualname__)
         return f"{getattr(function, '__module__', '')}.{name}"
 
+    @property
+    def spool_key(self) -> str:
+        """The function's full name and the program."""
+        return key_in_this_program(self.name)
+
     def write(self, spans: Sequence[Span], /) -> None:
         """Call the function."""
         self._function(spans)
 
-    def flush(self, timeout: float = 5.0, /) -> bool:
-        """Do nothing: the function has returned."""
-        return True
 
-    def close(self, timeout: float = 5.0, /) -> None:
-        """Do nothing."""
+class PlainSink(SinkBase):
+    """A sink made of an object with the three methods of `Sink` and nothing else.
+
+    Args:
+        sink: The object.
+    """
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+        self.write = sink.write  # type: ignore[method-assign]  # saves a call per span
+        self.flush = sink.flush  # type: ignore[method-assign]
+        self.close = sink.close  # type: ignore[method-assign]
+
+    @property
+    def name(self) -> str:
+        """The name of the object's class."""
+        return type(self.sink).__name__
+
+    @property
+    def spool_key(self) -> str:
+        """The object's class and the program."""
+        cls = type(self.sink)
+        return key_in_this_program(f"{cls.__module__}.{cls.__qualname__}")
+
+    def write(self, spans: Sequence[Span], /) -> None:
+        """Write a batch to the object."""
+        self.sink.write(spans)
 
 
-def as_sink(sink: SinkLike) -> Sink:
-    """Return a sink as it is, and a function as a sink.
+_OPTIONAL: Final = frozenset(
+    {"spool_key", "wants_spool", "takes_starts", "write_started", "bridges", "exit_timeout"}
+)
+
+
+def as_sink(sink: SinkLike) -> SinkBase:
+    """Return a sink with every optional part: a `SinkBase` as it is, anything else wrapped.
+
+    Args:
+        sink: A `SinkBase`, an object with the three methods of `Sink`, or a function of a batch.
 
     Raises:
-        ConfigurationError: It is neither.
+        ConfigurationError: It is none of these, or an object that has an optional part of
+            `SinkBase` without deriving from it.
     """
+    if isinstance(sink, SinkBase):
+        return sink
     if isinstance(sink, type):
         raise ConfigurationError(f"wanted a sink, got the class {sink.__name__}: call it first")
     if isinstance(sink, Sink):
-        return sink
+        return _wrapped(sink)
     if callable(sink):
         return FunctionSink(sink)
     raise ConfigurationError(
@@ -118,224 +280,11 @@ def as_sink(sink: SinkLike) -> Sink:
     )
 
 
-class MemorySink:
-    """Keeps spans in memory, for tests and notebooks. Thread-safe.
-
-    Args:
-        limit: How many to keep at the most; the oldest go first. ``None``: all.
-    """
-
-    immediate = True  # never slow: needs no thread of its own under a tee
-    wants_spool = False
-
-    def __init__(self, limit: int | None = None) -> None:
-        self._limit = limit
-        self._spans: list[Span] = []
-
-    @property
-    def spans(self) -> tuple[Span, ...]:
-        """The spans written so far, oldest first."""
-        return tuple(self._spans)
-
-    def write(self, spans: Sequence[Span], /) -> None:
-        """Keep the spans."""
-        self._spans.extend(spans)  # one C call: atomic
-        if self._limit is not None:
-            del self._spans[: -self._limit or None]
-
-    def clear(self) -> None:
-        """Forget all spans."""
-        self._spans.clear()
-
-    def flush(self, timeout: float = 5.0, /) -> bool:
-        """Do nothing: all is kept already."""
-        return True
-
-    def close(self, timeout: float = 5.0, /) -> None:
-        """Do nothing: the spans stay readable."""
-
-
-class JsonLinesSink:
-    """Appends each span as one line of JSON to a file.
-
-    A batch is one ``write`` call on a descriptor opened for appending, so several processes can
-    share a file on a local disk. The file is readable by its owner alone.
-
-    Args:
-        path: The file; made with its folders at the first write.
-        rotate_bytes: Once the file is this long, it is renamed to ``PATH.1``, that to ``PATH.2``
-            and so on, and a new one is begun. ``None``: never.
-        keep: Renamed files that are kept.
-
-    Raises:
-        ConfigurationError: A number makes no sense.
-    """
-
-    def __init__(
-        self, path: str | os.PathLike[str], *, rotate_bytes: int | None = None, keep: int = 5
-    ) -> None:
-        if keep < 1 or (rotate_bytes is not None and rotate_bytes < 1):
-            raise ConfigurationError("rotate_bytes and keep must be at least 1")
-        self.path = Path(path)
-        self._rotate_bytes = rotate_bytes
-        self._keep = keep
-        self._descriptor: int | None = None
-        self._closed = False
-        self._lock = threading.Lock()
-        after_fork(self._renew_lock)
-
-    @property
-    def spool_key(self) -> str:
-        """What a spool knows this sink by: the specification that makes it again."""
-        return f"jsonl:{self.path.absolute()}"
-
-    def _renew_lock(self) -> None:
-        self._lock = threading.Lock()
-
-    def write(self, spans: Sequence[Span], /) -> None:
-        """Append the spans.
-
-        Raises:
-            OSError: The file cannot be written; a line that was written in part is ended.
-            SinkClosed: It was closed.
-        """
-        data = b"".join([encode(span) + b"\n" for span in spans])
-        with self._lock:
-            if self._closed:
-                raise SinkClosed(f"{self.path} is closed")
-            self._rotate_if_due()
-            if self._descriptor is None:
-                self._descriptor = self._open()
-            self._append(self._descriptor, data)
-
-    def _rotate_if_due(self) -> None:
-        if self._rotate_bytes is None or self._descriptor is None:
-            return
-        mine = os.fstat(self._descriptor)
-        if mine.st_size < self._rotate_bytes and self._is_in_place(mine.st_ino):
-            return
-        if self._is_in_place(mine.st_ino):  # else another process has done it already
-            for number in range(self._keep - 1, 0, -1):
-                self._rename(self._numbered(number), self._numbered(number + 1))
-            self._rename(self.path, self._numbered(1))
-        self._close_descriptor()
-
-    def _is_in_place(self, inode: int) -> bool:
-        try:
-            return self.path.stat().st_ino == inode
-        except FileNotFoundError:
-            return False
-
-    def _numbered(self, number: int) -> Path:
-        return self.path.with_name(f"{self.path.name}.{number}")
-
-    def _rename(self, old: Path, new: Path) -> None:
-        if old.exists():
-            old.replace(new)
-
-    def _open(self) -> int:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-
-    def _append(self, descriptor: int, data: bytes) -> None:
-        if self._ends_torn(descriptor):
-            data = b"\n" + data
-        written = 0
-        while written < len(data):  # a nearly full disk takes a part, then refuses
-            written += os.write(descriptor, data[written:])
-
-    def _ends_torn(self, descriptor: int) -> bool:
-        """Say whether the last line was cut off: by a full disk, or a process that was killed."""
-        size = os.fstat(descriptor).st_size
-        if not size:
-            return False
-        os.lseek(descriptor, size - 1, os.SEEK_SET)  # appending is not affected
-        return os.read(descriptor, 1) != b"\n"
-
-    def flush(self, timeout: float = 5.0, /) -> bool:
-        """Do nothing: what is written is with the operating system."""
-        return True
-
-    def close(self, timeout: float = 5.0, /) -> None:
-        """Close the file."""
-        with self._lock:
-            self._closed = True
-            self._close_descriptor()
-
-    def _close_descriptor(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-
-
-class ConsoleSink:
-    """Prints one line a span: name, duration, tokens, cost, and the error if it failed.
-
-    Args:
-        stream: Where to; standard error by default, looked up at each write.
-    """
-
-    wants_spool = False
-
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream
-
-    def write(self, spans: Sequence[Span], /) -> None:
-        """Print the spans."""
-        stream = self._stream or sys.stderr
-        if stream is not None:  # there is none under pythonw
-            print_to(stream, "".join(f"{summary(span)}\n" for span in spans))
-
-    def flush(self, timeout: float = 5.0, /) -> bool:
-        """Do nothing: every write is flushed."""
-        return True
-
-    def close(self, timeout: float = 5.0, /) -> None:
-        """Do nothing: the stream is not ours."""
-
-
-def print_to(stream: TextIO, text: str) -> None:
-    """Print to a stream, with substitutes for characters it cannot show.
-
-    Args:
-        stream: Where to.
-        text: What.
-    """
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    stream.write(text.encode(encoding, "replace").decode(encoding))
-    stream.flush()
-
-
-def summary(span: Span) -> str:
-    """Describe a span in one line.
-
-    Args:
-        span: The span.
-
-    Returns:
-        Its name, duration, tokens, cost and error.
-    """
-    mark = "✗" if span.status.code is StatusCode.ERROR else "✓"
-    parts = [f"{mark} {span.name}", duration_text(span.duration_ns), *_usage_and_cost(span)]
-    if span.status.description:
-        parts.append(span.status.description.splitlines()[0][:200])
-    return "  ".join(parts)
-
-
-def duration_text(nanoseconds: int) -> str:
-    """Write a duration for people: ``640 ms`` or ``3.20 s``."""
-    seconds = nanoseconds / 1e9
-    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.0f} ms"
-
-
-def _usage_and_cost(span: Span) -> list[str]:
-    parts: list[str] = []
-    usage, cost = span.usage, span.cost
-    if usage is not None and usage.total is not None:
-        estimated = "~" if usage.source == "estimated" else ""
-        parts.append(f"{estimated}{usage.input}→{usage.output} tokens")
-    if cost is not None and cost.total is not None:
-        parts.append(f"${cost.total:.6f}")
-    if span.attributes.get(semconv.CACHE_HIT):
-        parts.append("cache hit")
-    return parts
+def _wrapped(sink: Sink) -> SinkBase:
+    optional = sorted(_OPTIONAL.intersection(dir(sink)))
+    if optional:
+        raise ConfigurationError(
+            f"{type(sink).__name__} has {', '.join(optional)}, which only counts in a subclass "
+            "of trace_core.SinkBase: derive it from that"
+        )
+    return PlainSink(sink)

@@ -2,59 +2,52 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import groupby
-from typing import Any, TypeAlias
+from typing import TypeAlias, TypeVar
 
 import attrs
 
 from trace_core._delivery.queue import Background
 from trace_core._delivery.stats import AtomicCounter, Stats
-from trace_core._lifecycle import at_exit
 from trace_core._log import report
 from trace_core._model.span import Event, Span
 from trace_core._processors.glance import ByRules, Glance
-from trace_core._sinks.base import Sink, SinkLike, as_sink
+from trace_core._sinks.base import SinkBase, SinkLike, as_sink
+from trace_core._sinks.wrapper import WrapperSink, guarded
+
+T = TypeVar("T")
 
 Processor: TypeAlias = Callable[[Span], Span | None]
 """Changes a span on its way to a sink, or drops it by returning ``None``."""
 
 
-class Pipeline:
+class Pipeline(WrapperSink):
     """Runs each span through processors before a sink. Made by `pipeline`."""
 
-    def __init__(self, processors: tuple[Processor, ...], sink: Sink) -> None:
+    def __init__(self, processors: tuple[Processor, ...], sink: SinkBase) -> None:
+        super().__init__((sink,))
+        self.sink = sink
         self._processors = processors
         self._steps = _steps(processors)
-        self.sink = sink
-        self.bridges = tuple(getattr(sink, "bridges", ()))
-        # processors may be slow, so under a tee they get a thread of their own
-        self.immediate = not processors and bool(getattr(sink, "immediate", False))
-        started: Callable[[Sequence[Span]], None] | None = getattr(sink, "write_started", None)
-        if started is not None:
-            self.write_started = self._forward_to(started)
+        # processors may be slow, so a tee gives them a thread of their own
+        self.immediate = not processors and sink.immediate
         self._filtered = AtomicCounter()
 
-    def __getattr__(self, name: str) -> Any:
-        """Pass on what a sink may offer beyond the protocol: stats, exit_timeout, spool_key."""
-        if name.startswith("_") or name in ("sink", "write_started", "write_later", "start_later"):
-            raise AttributeError(name)
-        return getattr(self.sink, name)
-
-    def with_sink(self, sink: Sink) -> Pipeline:
-        """Return the same processors before another sink."""
-        return Pipeline(self._processors, sink)
+    @property
+    def stats(self) -> Stats | None:
+        """What became of the spans that the processors left."""
+        return self.sink.stats
 
     @property
     def filtered(self) -> int:
-        """Spans that a processor left out."""
+        """Spans that a processor dropped."""
         return self._filtered.value
 
-    def _forward_to(
-        self, write: Callable[[Sequence[Span]], None]
-    ) -> Callable[[Sequence[Span]], None]:
-        return lambda spans: write([s for s in map(self._process, spans) if s is not None])
+    def with_sink(self, sink: SinkBase) -> Pipeline:
+        """Return the same processors before another sink."""
+        return Pipeline(self._processors, sink)
 
     def write(self, spans: Sequence[Span], /) -> None:
         """Process the spans and write those that are left."""
@@ -63,6 +56,10 @@ class Pipeline:
             self._filtered.increment()
         if kept:
             self.sink.write(kept)
+
+    def write_started(self, spans: Sequence[Span], /) -> None:
+        """Process start records and write those that are left."""
+        self.sink.write_started([s for s in map(self._process, spans) if s is not None])
 
     def _process(self, span: Span) -> Span | None:
         for glance, processors in self._steps:
@@ -75,13 +72,14 @@ class Pipeline:
                 span = result
         return span
 
-    def flush(self, timeout: float = 5.0, /) -> bool:
-        """Flush the sink."""
-        return self.sink.flush(timeout)
+    def begin_flush(self, deadline: float, /) -> Callable[[], bool]:
+        """Start flushing the sink; the result waits."""
+        return self.sink.begin_flush(deadline)
 
-    def close(self, timeout: float = 5.0, /) -> None:
-        """Close the sink."""
-        self.sink.close(timeout)
+    def begin_close(self, deadline: float, /) -> Callable[[], None]:
+        """Start closing the sink; the result waits."""
+        self._forget_handlers()
+        return self.sink.begin_close(deadline)
 
 
 _Step: TypeAlias = "tuple[Glance | None, tuple[Processor, ...]]"
@@ -105,7 +103,7 @@ def _guarded_step(processor: Processor, span: Span) -> Span | None:
         return without_content(span)
 
 
-def pipeline(*processors: Processor, sink: SinkLike) -> Sink:
+def pipeline(*processors: Processor, sink: SinkLike) -> SinkBase:
     """Run spans through processors, in order, before a sink.
 
     A processor that raises costs the span its content, never the span: had it been a redactor,
@@ -143,107 +141,63 @@ def without_content(span: Span) -> Span:
     )
 
 
-def _write_to_each(
-    writes: Sequence[Callable[[Sequence[Span]], None]],
-) -> Callable[[Sequence[Span]], None]:
-    def write_started(spans: Sequence[Span]) -> None:
-        for write in writes:
-            try:
-                write(spans)
-            except Exception as error:
-                report("noting that a span started", error)
-
-    return write_started
-
-
-class Tee:
+class Tee(WrapperSink):
     """Writes to several sinks side by side. Made by `tee`."""
 
     immediate = True
 
-    def __init__(self, sinks: tuple[Sink, ...]) -> None:
+    def __init__(self, sinks: tuple[SinkBase, ...]) -> None:
         self.sinks = sinks
-        self.bridges = tuple(bridge for sink in sinks for bridge in getattr(sink, "bridges", ()))
-        self._branches = tuple(_isolated(sink) for sink in sinks)
-        offered = [getattr(branch, "write_started", None) for branch in self._branches]
-        started = [write for write in offered if write is not None]
-        if started:
-            self.write_started = _write_to_each(started)
-        at_exit(self._exit)
-
-    def write(self, spans: Sequence[Span], /) -> None:
-        """Hand the spans to every sink."""
-        for branch in self._branches:
-            try:
-                branch.write(spans)
-            except Exception as error:
-                report(f"sink {type(branch).__name__}", error)
+        self._branches = tuple(s if s.immediate else Background(s) for s in sinks)
+        super().__init__(self._branches)
 
     @property
     def branch_stats(self) -> tuple[Stats | None, ...]:
-        """What became of the spans at each sink, in order; ``None`` for one that keeps no count."""
-        return tuple(getattr(branch, "stats", None) for branch in self._branches)
+        """What became of the spans at each sink, in order; ``None`` for one that does not count."""
+        return tuple(branch.stats for branch in self._branches)
 
-    @property
-    def exit_timeout(self) -> float:
-        """Seconds the close at exit may take: what the most patient sink asks for."""
-        return max((float(getattr(b, "exit_timeout", 5.0)) for b in self._branches), default=0.0)
+    def write(self, spans: Sequence[Span], /) -> None:
+        """Hand the spans to every sink; one that raises does not affect the others."""
+        for branch in self._branches:
+            guarded(f"writing to {branch.name}", partial(branch.write, spans), None)
 
-    def flush(self, timeout: float = 5.0, /) -> bool:
-        """Flush all sinks side by side within one deadline; a failure is a "no", not an error."""
-        deadline = time.monotonic() + timeout
-        waits = [_guarded(_begin_flush, branch, deadline) for branch in self._branches]
-        answers = [_guarded(_wait, wait, deadline) for wait in waits]  # wait for every one
-        return all(answers)
+    def write_started(self, spans: Sequence[Span], /) -> None:
+        """Hand start records to the sinks that take them."""
+        for branch in self._branches:
+            if branch.takes_starts:
+                what = f"writing start records to {branch.name}"
+                guarded(what, partial(branch.write_started, spans), None)
 
-    def close(self, timeout: float = 5.0, /) -> None:
-        """Close all sinks side by side within one deadline."""
-        deadline = time.monotonic() + timeout
-        waits = [_guarded(_begin_close, branch, deadline) for branch in self._branches]
-        for wait in waits:
-            _guarded(_wait, wait, deadline)
+    def begin_flush(self, deadline: float, /) -> Callable[[], bool]:
+        """Start flushing all sinks; an exception means "not delivered" for that sink alone."""
+        waits = [_begin(branch, branch.begin_flush, deadline, False) for branch in self._branches]
+        return lambda: False not in _call_each(waits)
 
-    def _exit(self) -> None:
-        self.close(self.exit_timeout)
-
-
-_Wait: TypeAlias = Callable[[], object]
+    def begin_close(self, deadline: float, /) -> Callable[[], None]:
+        """Start closing all sinks; the result waits."""
+        self._forget_handlers()
+        waits = [_begin(branch, branch.begin_close, deadline, None) for branch in self._branches]
+        return lambda: _done(_call_each(waits))
 
 
-def _guarded(step: Callable[[Any, float], Any], subject: Any, deadline: float) -> Any:
-    """Run a step for one sink; what it raises costs that sink a "no" and the others nothing."""
-    try:
-        return step(subject, deadline)
-    except Exception as error:
-        report(f"sink {type(subject).__name__}", error)
-        return None
+def _begin(
+    sink: SinkBase, begin: Callable[[float], Callable[[], T]], deadline: float, otherwise: T
+) -> Callable[[], T]:
+    """Begin a flush or close; whatever raises, then or later, is reported."""
+    what = f"flushing or closing {sink.name}"
+    wait = guarded(what, partial(begin, deadline), lambda: otherwise)
+    return lambda: guarded(what, wait, otherwise)
 
 
-def _begin_flush(sink: Any, deadline: float) -> _Wait:
-    """Start a flush where the sink can do so without waiting, else make a later step of it."""
-    begin = getattr(sink, "begin_flush", None)
-    return begin(_left(deadline)) if begin else lambda: sink.flush(_left(deadline))
+def _call_each(functions: Iterable[Callable[[], T]]) -> list[T]:
+    return [function() for function in functions]
 
 
-def _begin_close(sink: Any, deadline: float) -> _Wait:
-    begin = getattr(sink, "begin_close", None)
-    return begin(_left(deadline)) if begin else lambda: sink.close(_left(deadline))
+def _done(_results: object) -> None:
+    """Return nothing."""
 
 
-def _wait(wait: _Wait | None, _deadline: float) -> object:
-    return wait() if wait is not None else False
-
-
-def _left(deadline: float) -> float:
-    return max(0.0, deadline - time.monotonic())
-
-
-def _isolated(sink: Sink) -> Sink:
-    """Give a sink that may be slow a queue and a thread of its own."""
-    return sink if getattr(sink, "immediate", False) else Background(sink)
-
-
-def tee(*sinks: SinkLike) -> Sink:
+def tee(*sinks: SinkLike) -> SinkBase:
     """Write to several sinks side by side: none waits for another, none suffers another's failure.
 
     A sink that may be slow gets a queue and a thread of its own.

@@ -11,7 +11,7 @@ from trace_core._errors import ConfigurationError
 from trace_core._processors.limits import drop_content, limit_payloads, redact_pii, sample
 from trace_core._processors.redact import redact
 from trace_core._settings import CAPTURES, setting
-from trace_core._sinks.base import Sink, SinkLike, as_sink
+from trace_core._sinks.base import SinkBase, SinkLike, as_sink
 from trace_core._sinks.compose import Pipeline, Processor, Tee, pipeline, tee
 from trace_core._spool.spool import Spool
 
@@ -29,7 +29,7 @@ def durable(
     exit_timeout: float | None = None,
     environ: Mapping[str, str] | None = None,
     **spool_options: Any,
-) -> Sink:
+) -> SinkBase:
     """Put a sink behind everything that keeps spans from being lost and secrets from leaking.
 
     That is ``Background(pipeline(limit_payloads(), redact(), ..., sink=Spool(dir, sink)))``: one
@@ -77,13 +77,13 @@ def _spool_options(environ: Mapping[str, str] | None, given: dict[str, Any]) -> 
     return {**found, **given}
 
 
-def _spooled(sink: Sink, path: Any, wait: float | None, options: dict[str, Any]) -> Sink:
+def _spooled(sink: SinkBase, path: Any, wait: float | None, options: dict[str, Any]) -> SinkBase:
     """Put a spool in front of each sink that can make use of one."""
     if isinstance(sink, Tee):
         return tee(*(_spooled(one, path, wait, options) for one in sink.sinks))
     if isinstance(sink, Pipeline):
         return sink.with_sink(_spooled(sink.sink, path, wait, options))
-    if isinstance(sink, Spool) or not getattr(sink, "wants_spool", True):
+    if isinstance(sink, Spool) or not sink.wants_spool:
         return sink
     spool = Spool(path, sink, exit_timeout=wait, **options)
     if spool.folder_of_others_exists():

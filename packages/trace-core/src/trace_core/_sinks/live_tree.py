@@ -13,8 +13,8 @@ from rich.text import Text
 
 from trace_core._lifecycle import after_fork
 from trace_core._model.span import Span, StatusCode
-from trace_core._sinks.base import duration_text, summary
-from trace_core._sinks.tree import tree_lines
+from trace_core._sinks.base import SinkBase
+from trace_core._sinks.console import duration_text, summary, tree_lines
 
 _PICTURES_PER_SECOND: Final = 8
 _MAX_DRAWN: Final = 20
@@ -22,7 +22,7 @@ _MAX_TRACES: Final = 1_000
 _COLOURS: Final = {StatusCode.ERROR: "red", StatusCode.OK: "green", StatusCode.UNSET: "green"}
 
 
-class LiveTreeSink:
+class LiveTreeSink(SinkBase):
     """Draws traces while they run, and leaves each on the terminal once its root has ended.
 
     Args:

@@ -29,10 +29,11 @@ from trace_core._delivery.stats import (
     Stats,
 )
 from trace_core._errors import ConfigurationError
-from trace_core._lifecycle import after_fork, at_exit
+from trace_core._lifecycle import after_fork
 from trace_core._log import log_once, report, text_of
 from trace_core._model.span import Span
-from trace_core._sinks.base import FunctionSink, Sink, SinkLike, as_sink
+from trace_core._sinks.base import SinkLike, as_sink, seconds_left
+from trace_core._sinks.wrapper import WrapperSink, close_guarded, flush_guarded
 from trace_core._spool.backlog import Batch, Orphan, Own, spans_of
 from trace_core._spool.deadletters import DeadLetters
 from trace_core._spool.journal import Journal, journals_in, sync_file
@@ -59,27 +60,13 @@ def default_spool_dir() -> Path:
     return Path(base) / "trace-core" / "spool"
 
 
-def key_of(sink: Sink) -> str:
-    """Return what a spool knows a sink by.
-
-    A sink without a ``spool_key`` is known by its class or function and the program it runs in,
-    so that another program's sink of the same class does not get its spans.
-    """
-    key = getattr(sink, "spool_key", None)
-    if key:
-        return str(key)
-    name = sink.name if isinstance(sink, FunctionSink) else type(sink).__qualname__
-    program = os.path.abspath(sys.argv[0] or ".") if sys.argv else "."  # noqa: PTH100
-    return f"{type(sink).__module__}.{name} in {program}"
-
-
 def folder_name(key: str) -> str:
     """Return the name of the folder for a key: readable, and different for different keys."""
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", key).strip("-.")[:40] or "sink"
     return f"{readable}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 
-class Spool:
+class Spool(WrapperSink):
     """Keeps spans on disk until another sink has taken them. A sink itself.
 
     What is written survives the process: the next one with a spool for the same sink delivers
@@ -137,8 +124,9 @@ class Spool:
         if min(max_bytes, max_memory, segment_bytes, batch_size, batch_bytes) < 1:
             raise ConfigurationError("sizes of a spool must be at least 1")
         self.root = Path(path) if path is not None else default_spool_dir()
-        self.sink: Sink = as_sink(sink)
-        self.bridges = tuple(getattr(self.sink, "bridges", ()))
+        self.sink = as_sink(sink)
+        super().__init__((self.sink,), exit_timeout)
+        self.takes_starts = True  # to tell which calls a crash cut off
         self._key = key
         self._limits = (max_bytes, max_memory, segment_bytes)
         self._sync: Sync = sync
@@ -149,11 +137,9 @@ class Spool:
         self._retry = retry or Retry()
         self._adopt_orphans = adopt
         self._adopt_every = adopt_every
-        self._exit_timeout = exit_timeout
         self._own = Own(*self._limits)
         self._reset()
         after_fork(self._reset)
-        at_exit(self._exit)
 
     def _reset(self) -> None:
         """Set up everything that does not survive a fork."""
@@ -189,16 +175,9 @@ class Spool:
         return self._ledger.stats()
 
     @property
-    def exit_timeout(self) -> float:
-        """Seconds the delivery at exit may take."""
-        if self._exit_timeout is not None:
-            return self._exit_timeout
-        return float(getattr(self.sink, "exit_timeout", 5.0))
-
-    @property
     def spool_key(self) -> str:
         """What the sink is known by."""
-        return self._key or key_of(self.sink)
+        return self._key or self.sink.spool_key
 
     @property
     def folder(self) -> Path:
@@ -269,20 +248,8 @@ class Spool:
             return None
         return thread
 
-    def flush(self, timeout: float = 5.0, /) -> bool:
-        """Wait until all that was written so far is delivered.
-
-        Args:
-            timeout: Seconds to wait at the most.
-
-        Returns:
-            Whether it was done in time.
-        """
-        return self.begin_flush(timeout)()
-
-    def begin_flush(self, timeout: float) -> Callable[[], bool]:
-        """Ask for a flush and return at once; the result waits for it."""
-        deadline = time.monotonic() + timeout
+    def begin_flush(self, deadline: float, /) -> Callable[[], bool]:
+        """Ask for the delivery of all that was written so far; the result waits for it."""
         with self._lock:
             wanted = self._written
             self._quiet_until = 0.0
@@ -293,44 +260,36 @@ class Spool:
     def _await_flush(self, wanted: int, deadline: float) -> bool:
         with self._lock:
             settled = self._changed.wait_for(
-                lambda: self._resolved >= wanted, max(0.0, deadline - time.monotonic())
+                lambda: self._resolved >= wanted, seconds_left(deadline)
             )
-        try:
-            return settled and self.sink.flush(max(0.0, deadline - time.monotonic()))
-        except Exception as error:
-            report("flushing a sink", error)
-            return False
+        return settled and flush_guarded(self.sink, deadline)
 
-    def close(self, timeout: float = 5.0, /) -> None:
-        """Deliver what can be delivered in time, leave the rest on disk, close the sink.
+    def begin_close(self, deadline: float, /) -> Callable[[], None]:
+        """Deliver what can be delivered in time, leave the rest on disk; the result waits.
 
         A sink that does not answer is not waited for: what is on disk is safe.
-
-        Args:
-            timeout: Seconds to take at the most.
         """
-        self.begin_close(timeout)()
-
-    def begin_close(self, timeout: float) -> Callable[[], None]:
-        """Ask for the close and return at once; the result waits for it."""
         with self._lock:
             if self._deadline is not None:
                 return lambda: None
-            self._deadline = time.monotonic() + timeout
+            self._forget_handlers()
+            self._deadline = deadline
             self._attempt = 0
             self._quiet_until = 0.0
             self._urgent.set()
             self._changed.notify_all()
             delivering = self._thread is not None
-        if not delivering:
-            self._run()
-        return self._await_close
+        return self._await_close if delivering else self._deliver_and_close
+
+    def _deliver_and_close(self) -> None:
+        if self._thread is None:
+            self._run()  # no thread does it
+        self._await_close()
 
     def _await_close(self) -> None:
         assert self._deadline is not None
         with self._lock:
-            left = max(0.0, self._deadline - time.monotonic())
-            self._changed.wait_for(lambda: self._closed, left)
+            self._changed.wait_for(lambda: self._closed, seconds_left(self._deadline))
             self._closed = True
             waiting = self._written - self._resolved
         if waiting:
@@ -339,9 +298,6 @@ class Spool:
                 "tracing: %d span(s) wait in %s for the next start, or `trace-core spool drain`",
                 *(waiting, self.folder),
             )
-
-    def _exit(self) -> None:
-        self.close(self.exit_timeout)
 
     # Appending, with the lock held
 
@@ -574,7 +530,7 @@ class Spool:
             self._tell_of_disk(error)
 
     def _put_back(self, orphan: Orphan | None, error: BaseException) -> None:
-        name, kind = type(self.sink).__name__, type(error).__name__
+        name, kind = self.sink.name, type(error).__name__
         log_once(
             f"spool:{name}:{kind}",
             "tracing: %s cannot write; spans wait in %s and will be tried again: %s: %s",
@@ -651,12 +607,9 @@ class Spool:
     def _end(self) -> None:
         """Let go of the folder, close the sink."""
         with self._lock:
-            left = max(0.0, (self._deadline or 0.0) - time.monotonic())
+            deadline = self._deadline or 0.0
             self._release()
-        try:
-            self.sink.close(left)
-        except Exception as error:
-            report("closing a sink", error)
+        close_guarded(self.sink, deadline)
         with self._lock:
             self._closed = True
             self._changed.notify_all()

@@ -17,7 +17,7 @@ from types import FrameType, TracebackType
 from typing import Final, Protocol, TypeVar, overload
 
 from trace_core import semconv
-from trace_core._lifecycle import after_fork, at_exit
+from trace_core._lifecycle import after_fork, at_exit, forget_handlers
 from trace_core._log import report, text_of
 from trace_core._model.span import (
     Cost,
@@ -31,7 +31,7 @@ from trace_core._model.span import (
     TokenUsage,
 )
 from trace_core._model.values import Value, class_name, snapshot
-from trace_core._sinks.base import Sink, SinkLike, as_sink
+from trace_core._sinks.base import SinkLike, as_sink
 from trace_core._tracing.context import (
     Current,
     current,
@@ -462,10 +462,10 @@ class Tracer:
         service: str | None = None,
         on_error: Callable[[str, BaseException], None] = report,
     ) -> None:
-        self.sink: Sink = as_sink(sink)
+        self.sink = as_sink(sink)
         self.clock: Clock = clock or SystemClock()
         self._ids: IdGenerator = ids or RandomIds()
-        found = getattr(self.sink, "bridges", ()) if bridges is None else bridges
+        found = self.sink.bridges if bridges is None else bridges
         self._bridges: tuple[Bridge, ...] = tuple(found)
         self.scope = scope or Scope("trace_core")
         """What the spans are produced by."""
@@ -473,8 +473,8 @@ class Tracer:
         """Where the spans are produced: service, process, runtime."""
         self.on_error = on_error
         self._open: dict[str, weakref.ref[OpenSpan]] = {}
-        self._write_later = getattr(self.sink, "write_later", None)
-        self._note_start = _start_writer(self.sink)
+        self._write_later = self.sink.write_later
+        self._note_start = self.sink.start_later if self.sink.takes_starts else None
         self._register()
 
     def _register(self) -> None:
@@ -723,6 +723,7 @@ class Tracer:
         """
         self.end_open_spans()
         self.sink.close(timeout)
+        forget_handlers(self)
 
     def end_open_spans(self) -> None:
         """End every span still open, marked as interrupted: for the exit of a program."""
@@ -740,10 +741,7 @@ class Tracer:
                 self._fill_in(open_span, error)
             if self._bridges:
                 self._tell_bridges(open_span.as_it_is())
-            if self._write_later is not None:
-                self._write_later(open_span)
-            else:
-                self.sink.write((open_span.finished(),))
+            self._write_later(open_span)
         except Exception as trouble:
             self.on_error("ending a span", trouble)
 
@@ -771,18 +769,8 @@ class Tracer:
                 self.on_error("telling another tracer of a span", trouble)
 
 
-class _NoSink:
-    """Takes spans and forgets them."""
-
-    def write(self, spans: Sequence[Span], /) -> None:
-        """Do nothing."""
-
-    def flush(self, timeout: float = 5.0, /) -> bool:
-        """Do nothing."""
-        return True
-
-    def close(self, timeout: float = 5.0, /) -> None:
-        """Do nothing."""
+def _discard(_spans: Sequence[Span]) -> None:
+    """Drop spans that are not recorded."""
 
 
 _NO_ID: Final = "0" * 16
@@ -791,25 +779,7 @@ _NO_ID: Final = "0" * 16
 @functools.cache
 def _Inert() -> Tracer:  # noqa: N802  # stands in for a constructor
     """Return the tracer of spans that are not recorded, whose clock cannot fail."""
-    return Tracer(_NoSink())
-
-
-def _start_writer(sink: Sink) -> Callable[[weakref.ref[OpenSpan]], None] | None:
-    """Find how a sink wants to be told that a span has started, if at all."""
-    start_later: Callable[[weakref.ref[OpenSpan]], None] | None = getattr(sink, "start_later", None)
-    if start_later is not None:
-        return start_later if getattr(sink, "wants_starts", False) else None
-    write_started: Callable[[Sequence[Span]], None] | None = getattr(sink, "write_started", None)
-    if write_started is None:
-        return None
-
-    def write_now(reference: weakref.ref[OpenSpan]) -> None:
-        span = reference()
-        record = span.start_record() if span is not None else None
-        if record is not None:
-            write_started([record])
-
-    return write_now
+    return Tracer(_discard)
 
 
 def _leave(now: Current, token: Token[Current | None]) -> None:

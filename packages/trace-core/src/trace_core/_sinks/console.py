@@ -1,4 +1,4 @@
-"""Traces as trees of text, for terminals."""
+"""Sinks that print spans on a terminal: one line each, or a tree per trace."""
 
 from __future__ import annotations
 
@@ -9,11 +9,78 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TextIO
 
+from trace_core import semconv
 from trace_core._lifecycle import after_fork
 from trace_core._model.span import Span, StatusCode
-from trace_core._sinks.base import print_to, summary
+from trace_core._sinks.base import SinkBase
 
 _MAX_TRACES: Final = 1_000
+
+
+class ConsoleSink(SinkBase):
+    """Prints one line a span: name, duration, tokens, cost, and the error if it failed.
+
+    Args:
+        stream: Where to; standard error by default, looked up at each write.
+    """
+
+    wants_spool = False
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
+
+    def write(self, spans: Sequence[Span], /) -> None:
+        """Print the spans."""
+        stream = self._stream or sys.stderr
+        if stream is not None:  # there is none under pythonw
+            print_to(stream, "".join(f"{summary(span)}\n" for span in spans))
+
+
+def print_to(stream: TextIO, text: str) -> None:
+    """Print to a stream, with substitutes for characters it cannot show.
+
+    Args:
+        stream: Where to.
+        text: What.
+    """
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    stream.write(text.encode(encoding, "replace").decode(encoding))
+    stream.flush()
+
+
+def summary(span: Span) -> str:
+    """Describe a span in one line.
+
+    Args:
+        span: The span.
+
+    Returns:
+        Its name, duration, tokens, cost and error.
+    """
+    mark = "✗" if span.status.code is StatusCode.ERROR else "✓"
+    parts = [f"{mark} {span.name}", duration_text(span.duration_ns), *_usage_and_cost(span)]
+    if span.status.description:
+        parts.append(span.status.description.splitlines()[0][:200])
+    return "  ".join(parts)
+
+
+def duration_text(nanoseconds: int) -> str:
+    """Write a duration for people: ``640 ms`` or ``3.20 s``."""
+    seconds = nanoseconds / 1e9
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.0f} ms"
+
+
+def _usage_and_cost(span: Span) -> list[str]:
+    parts: list[str] = []
+    usage, cost = span.usage, span.cost
+    if usage is not None and usage.total is not None:
+        estimated = "~" if usage.source == "estimated" else ""
+        parts.append(f"{estimated}{usage.input}→{usage.output} tokens")
+    if cost is not None and cost.total is not None:
+        parts.append(f"${cost.total:.6f}")
+    if span.attributes.get(semconv.CACHE_HIT):
+        parts.append("cache hit")
+    return parts
 
 
 def by_trace(spans: Iterable[Span]) -> dict[str, list[Span]]:
@@ -72,7 +139,7 @@ def coloured(line: str, span: Span) -> str:
     return line.replace(mark, f"\x1b[{colour}m{mark}\x1b[0m", 1)
 
 
-class TreeSink:
+class TreeSink(SinkBase):
     """Prints each trace as a tree, as soon as its root has ended.
 
     On a terminal, and with the extra ``rich``, ``load_sink("console:tree")`` draws traces while

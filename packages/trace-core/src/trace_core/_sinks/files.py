@@ -1,0 +1,123 @@
+"""A sink that appends spans to a file, one line of JSON each."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from trace_core._errors import ConfigurationError, SinkClosed
+from trace_core._lifecycle import after_fork
+from trace_core._model.json import encode
+from trace_core._model.span import Span
+from trace_core._sinks.base import SinkBase
+
+
+class JsonLinesSink(SinkBase):
+    """Appends each span as one line of JSON to a file.
+
+    A batch is one ``write`` call on a descriptor opened for appending, so several processes can
+    share a file on a local disk. The file is readable by its owner alone.
+
+    Args:
+        path: The file; made with its folders at the first write.
+        rotate_bytes: Once the file is this long, it is renamed to ``PATH.1``, that to ``PATH.2``
+            and so on, and a new one is begun. ``None``: never.
+        keep: Renamed files that are kept.
+
+    Raises:
+        ConfigurationError: A number makes no sense.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, rotate_bytes: int | None = None, keep: int = 5
+    ) -> None:
+        if keep < 1 or (rotate_bytes is not None and rotate_bytes < 1):
+            raise ConfigurationError("rotate_bytes and keep must be at least 1")
+        self.path = Path(path)
+        self._rotate_bytes = rotate_bytes
+        self._keep = keep
+        self._descriptor: int | None = None
+        self._closed = False
+        self._lock = threading.Lock()
+        after_fork(self._renew_lock)
+
+    @property
+    def spool_key(self) -> str:
+        """What a spool knows this sink by: the specification that makes it again."""
+        return f"jsonl:{self.path.absolute()}"
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()
+
+    def write(self, spans: Sequence[Span], /) -> None:
+        """Append the spans.
+
+        Raises:
+            OSError: The file cannot be written; a line that was written in part is ended.
+            SinkClosed: It was closed.
+        """
+        data = b"".join([encode(span) + b"\n" for span in spans])
+        with self._lock:
+            if self._closed:
+                raise SinkClosed(f"{self.path} is closed")
+            self._rotate_if_due()
+            if self._descriptor is None:
+                self._descriptor = self._open()
+            self._append(self._descriptor, data)
+
+    def _rotate_if_due(self) -> None:
+        if self._rotate_bytes is None or self._descriptor is None:
+            return
+        mine = os.fstat(self._descriptor)
+        if mine.st_size < self._rotate_bytes and self._is_in_place(mine.st_ino):
+            return
+        if self._is_in_place(mine.st_ino):  # else another process has done it already
+            for number in range(self._keep - 1, 0, -1):
+                self._rename(self._numbered(number), self._numbered(number + 1))
+            self._rename(self.path, self._numbered(1))
+        self._close_descriptor()
+
+    def _is_in_place(self, inode: int) -> bool:
+        try:
+            return self.path.stat().st_ino == inode
+        except FileNotFoundError:
+            return False
+
+    def _numbered(self, number: int) -> Path:
+        return self.path.with_name(f"{self.path.name}.{number}")
+
+    def _rename(self, old: Path, new: Path) -> None:
+        if old.exists():
+            old.replace(new)
+
+    def _open(self) -> int:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+
+    def _append(self, descriptor: int, data: bytes) -> None:
+        if self._ends_torn(descriptor):
+            data = b"\n" + data
+        written = 0
+        while written < len(data):  # a nearly full disk takes a part, then refuses
+            written += os.write(descriptor, data[written:])
+
+    def _ends_torn(self, descriptor: int) -> bool:
+        """Say whether the last line was cut off: by a full disk, or a process that was killed."""
+        size = os.fstat(descriptor).st_size
+        if not size:
+            return False
+        os.lseek(descriptor, size - 1, os.SEEK_SET)  # appending is not affected
+        return os.read(descriptor, 1) != b"\n"
+
+    def close(self, timeout: float = 5.0, /) -> None:
+        """Close the file."""
+        with self._lock:
+            self._closed = True
+            self._close_descriptor()
+
+    def _close_descriptor(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

@@ -1,0 +1,38 @@
+"""A sink that keeps spans in memory, for tests and notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trace_core._model.span import Span
+from trace_core._sinks.base import SinkBase
+
+
+class MemorySink(SinkBase):
+    """Keeps spans in memory, for tests and notebooks. Thread-safe.
+
+    Args:
+        limit: How many to keep; the oldest are dropped first. ``None``: all.
+    """
+
+    immediate = True
+    wants_spool = False
+
+    def __init__(self, limit: int | None = None) -> None:
+        self._limit = limit
+        self._spans: list[Span] = []
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The spans written so far, oldest first."""
+        return tuple(self._spans)
+
+    def write(self, spans: Sequence[Span], /) -> None:
+        """Keep the spans."""
+        self._spans.extend(spans)  # one C call: atomic
+        if self._limit is not None:
+            del self._spans[: -self._limit or None]
+
+    def clear(self) -> None:
+        """Remove all spans."""
+        self._spans.clear()
