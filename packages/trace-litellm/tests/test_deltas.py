@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from litellm.types.utils import Delta, ModelResponseStream, StreamingChoices
 
-from trace_litellm._streams.deltas import ChatDeltas
+from trace_litellm._streams.chat import ChatDeltas
 
 TEXT = st.one_of(st.none(), st.sampled_from(["", "a", "bc", "é"]))
 TOLD = {
@@ -152,6 +152,46 @@ def test_tool_calls_that_share_an_index() -> None:
         ("1", {"name": "f", "arguments": "{}"}),
         ("2", {"name": "g", "arguments": "[]"}),
     ]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (("f", '{"a":1}'), ("f", '{"a":2}')),
+        (("f", '{"a"'), (None, ":1}"), ("g", "{}")),
+        (("f", '{"a"'), (None, ":1}"), ("f", '{"a":2}')),
+        (("f", "{}"), ("g", "{}"), ("f", "{}")),
+    ],
+)
+def test_parallel_tool_calls_without_ids(pieces: tuple[tuple[str | None, str], ...]) -> None:
+    """Another name is another call, and so are new arguments after complete ones."""
+    message = message_of(
+        *(
+            {"tool_calls": [{"index": 0, "function": {"name": name, "arguments": arguments}}]}
+            for name, arguments in pieces
+        )
+    )
+    expected: list[tuple[str, str]] = []
+    for name, arguments in pieces:
+        if name is None:
+            last, before = expected.pop()
+            expected.append((last, before + arguments))
+        else:
+            expected.append((name, arguments))
+    calls = [one["function"] for one in message["tool_calls"]]
+    assert [(call["name"], call["arguments"]) for call in calls] == expected
+
+
+def test_a_name_that_each_piece_repeats() -> None:
+    """Pieces of arguments that are not complete are of one call."""
+    message = message_of(
+        *(
+            {"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": piece}}]}
+            for piece in ('{"a":', '{"b":1', "}}")
+        )
+    )
+    [call] = message["tool_calls"]
+    assert call["function"] == {"name": "f", "arguments": '{"a":{"b":1}}'}
 
 
 def test_audio_in_pieces() -> None:

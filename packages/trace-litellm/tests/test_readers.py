@@ -16,7 +16,7 @@ from trace_litellm._reading import responses as _responses
 from trace_litellm._reading.credentials import REDACTED, is_secret, without_secrets
 from trace_litellm._reading.errors import Failure, category
 from trace_litellm._reading.pricing import Priced, cost_of
-from trace_litellm._streams.deltas import merge_anthropic, merge_google, sse_data
+from trace_litellm._streams.events import merge_anthropic, merge_google, sse_data
 
 SECRET = "sk-PLANTED0123456789"
 

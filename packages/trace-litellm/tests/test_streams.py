@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
-from collections.abc import AsyncIterator, Iterator
+import inspect
+import pickle
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -12,7 +15,8 @@ import pytest
 
 from trace_core import MemorySink, OpenSpan, Tracer
 from trace_litellm._streams.deltas import ListDeltas, NoDeltas
-from trace_litellm._streams.proxy import StreamProxy, Watch
+from trace_litellm._streams.proxy import StreamProxy
+from trace_litellm._streams.watch import Watch
 
 
 class Inner:
@@ -248,3 +252,122 @@ def test_one_way_streams() -> None:
             assert hasattr(proxy, name) == hasattr(inner, name), name
     assert list(Followed(Sync()).proxy) == []
     assert asyncio.run(read()) == [1]
+
+
+def test_a_copy_reads_on() -> None:
+    """``copy.copy`` works as without tracing; the span ends with the last of the copies."""
+    followed = Followed(Inner([1, 2]))
+    copied = copy.copy(followed.proxy)
+    assert isinstance(copied, Inner)
+    del followed.proxy
+    gc.collect()
+    assert not followed.sink.spans
+    assert list(copied) == [1, 2]
+    assert followed.ending == "completed"
+
+
+def test_the_last_copy_that_is_dropped_abandons_the_stream() -> None:
+    """The original is read no more, and neither is the copy."""
+    followed = Followed(Inner([1, 2]))
+    copied = copy.copy(followed.proxy)
+    del followed.proxy
+    gc.collect()
+    assert not followed.sink.spans
+    del copied
+    gc.collect()
+    assert followed.ending == "abandoned"
+
+
+def test_a_deep_copy_and_a_pickle_are_those_of_the_stream() -> None:
+    """They work where the stream's work, and raise what the stream's raise."""
+    proxy = Followed(Inner([1, 2])).proxy
+    assert list(copy.deepcopy(proxy)) == [1, 2]
+    assert pickle.loads(pickle.dumps(proxy)).items == [1, 2]
+    assert list(proxy) == [1, 2]
+    for act in (copy.copy, copy.deepcopy, pickle.dumps):
+        errors = []
+        for stream in (number for number in [1]), Followed(number for number in [1]).proxy:
+            with pytest.raises(TypeError) as caught:
+                act(stream)
+            errors.append(str(caught.value))
+        assert errors[0] == errors[1]
+
+
+class Special(Inner):
+    """A stream with other special methods."""
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __contains__(self, item: object) -> bool:
+        return item == "in"
+
+    def __getitem__(self, index: int) -> Any:
+        return self.items[index]
+
+    def __eq__(self, other: object) -> bool:
+        return other == "equal"
+
+    def __hash__(self) -> int:
+        return 7
+
+    def __call__(self, *args: Any) -> Any:
+        return args
+
+    def __str__(self) -> str:
+        return "special"
+
+
+def test_special_methods_of_the_stream() -> None:
+    """Those that a stream defines answer as its own; those it does not are not there."""
+    proxy = Followed(Special([5])).proxy
+    assert (len(proxy), bool(proxy), "in" in proxy, proxy[0], proxy == "equal") == (
+        1, True, True, 5, True,
+    )  # fmt: skip
+    assert (hash(proxy), proxy(1), str(proxy)) == (7, (1,), "special")
+    plain = Followed(Inner([])).proxy
+    assert plain
+    assert not callable(plain)
+    assert plain != Inner([])
+
+
+def test_generators() -> None:
+    """What is sent to a generator arrives, what it yields is counted, its end is recorded."""
+
+    def echo() -> Generator[Any, Any, None]:
+        sent = yield 0
+        while sent != "stop":
+            sent = yield sent
+
+    followed = Followed(echo())
+    assert inspect.isgenerator(followed.proxy)
+    assert (next(followed.proxy), followed.proxy.send("a")) == (0, "a")
+    with pytest.raises(StopIteration):
+        followed.proxy.send("stop")
+    assert followed.watch.statistics()["trace.stream.chunks"] == 2
+    assert followed.ending == "completed"
+
+
+def test_asynchronous_generators() -> None:
+    """The same with ``asend``; what is thrown in and comes out again ends the span as failed."""
+
+    async def echo() -> AsyncGenerator[Any, Any]:
+        sent = None
+        while True:
+            sent = yield sent
+
+    followed = Followed(echo())
+
+    async def read() -> list[Any]:
+        read = [await anext(followed.proxy), await followed.proxy.asend("a")]
+        with pytest.raises(LookupError):
+            await followed.proxy.athrow(LookupError("lost"))
+        return read
+
+    assert inspect.isasyncgen(followed.proxy)
+    assert asyncio.run(read()) == [None, "a"]
+    assert followed.watch.statistics()["trace.stream.chunks"] == 2
+    assert followed.ending == "failed"

@@ -32,7 +32,8 @@ from trace_litellm._reading.pricing import Priced, cost_of, estimated_usage
 from trace_litellm._reading.requests import NOTED, PROXY_REQUEST
 from trace_litellm._reading.responses import CALL_ID, FAMILIES, told_of
 from trace_litellm._streams.deltas import Deltas
-from trace_litellm._streams.proxy import ChunkEvents, StreamProxy, Watch, is_stream
+from trace_litellm._streams.proxy import StreamProxy, is_stream
+from trace_litellm._streams.watch import ChunkEvents, Watch
 
 if TYPE_CHECKING:
     from trace_litellm._calls.hooks import Calls

@@ -15,17 +15,10 @@ import attrs
 
 from trace_core import TokenUsage, UsageSource, Value, semconv, snapshot
 from trace_litellm._reading.errors import Failure, category, told_failure
-from trace_litellm._streams.deltas import (
-    ChatDeltas,
-    Deltas,
-    EventDeltas,
-    ListDeltas,
-    NoDeltas,
-    SseDeltas,
-    TextDeltas,
-    merge_anthropic,
-    merge_google,
-)
+from trace_litellm._streams.chat import ChatDeltas, TextDeltas
+from trace_litellm._streams.deltas import Deltas, ListDeltas, NoDeltas
+from trace_litellm._streams.events import SseDeltas, merge_anthropic, merge_google
+from trace_litellm._streams.responses import ResponsesDeltas
 
 CALL_ID: Final = "litellm.call_id"
 PROVIDER: Final = "litellm.provider"
@@ -197,7 +190,7 @@ def _any_deltas(stream: Any) -> Deltas:
     if "TextCompletionStreamWrapper" in names:
         return TextDeltas()
     if any("Responses" in name for name in names):
-        return EventDeltas()
+        return ResponsesDeltas()
     return NoDeltas()
 
 
@@ -208,7 +201,7 @@ FAMILIES: Final[Mapping[str, Family]] = {
     "embedding": Family(_embeddings, lambda _: NoDeltas(), normalise=snapshot),
     "google": Family(_response, lambda _: SseDeltas(merge_google)),
     "messages": Family(_response, lambda _: SseDeltas(merge_anthropic), _answer_failure),
-    "responses": Family(_response, lambda _: EventDeltas(), _answer_failure),
+    "responses": Family(_response, lambda _: ResponsesDeltas(), _answer_failure),
     "router": Family(_session, _any_deltas, _session_failure),
     "session": Family(_session, lambda _: NoDeltas(), _session_failure),
     "speech": Family(_speech, lambda _: NoDeltas()),
