@@ -12,7 +12,7 @@ import textwrap
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -31,11 +31,14 @@ from trace_core import (
     SpanContext,
     SpanKind,
     Tracer,
+    Value,
     _lifecycle,
+    _log,
+    log_once,
     pipeline,
     tee,
 )
-from trace_core._delivery import queue as _background
+from trace_core._delivery.size import rough_size
 
 FAST = Retry(first=0.001, longest=0.002)
 NEEDS_FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -90,45 +93,6 @@ def test_spans_arrive_in_order_on_another_thread(
     assert background.stats.delivered == 100
 
 
-class Naps:
-    """The time module, as the writer sees it, which counts the looks between two naps."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def sleep(self, seconds: float) -> None:
-        self.count += 1
-        time.sleep(seconds)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(time, name)
-
-
-def test_the_writer_looks_while_spans_come_fast_and_sleeps_when_none_do(
-    memory: MemorySink, make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Fast spans wake nobody; without any the writer looks a few times and then is at rest."""
-    naps = Naps()
-    monkeypatch.setattr(_background, "time", naps)
-    background = Background(memory)
-    deadline = time.monotonic() + 30
-    while not naps.count:
-        assert time.monotonic() < deadline
-        background.write((make_span(),))
-        time.sleep(0.0001)
-    assert background.flush()
-    seen = -1
-    while naps.count != seen:
-        assert time.monotonic() < deadline
-        seen = naps.count
-        time.sleep(0.1)
-    for _ in range(3):  # seldom, so that each wakes the writer
-        background.write((make_span(),))
-        assert background.flush()
-        time.sleep(0.05)
-    assert background.stats.delivered == len(memory.spans) == background.stats.accepted
-
-
 def test_writing_does_not_wait_for_a_hung_sink(gate: Gate, make_span: Callable[..., Span]) -> None:
     """With the sink stuck, writing returns, flush and close give up at their deadlines."""
     background = Background(gate)
@@ -157,10 +121,9 @@ class Work:
         """Do nothing."""
 
 
-@pytest.mark.parametrize("overflow", ["drop_newest", "drop_oldest"])
-def test_what_finds_no_room_is_freed_at_once(gate: Gate, overflow: str) -> None:
+def test_what_finds_no_room_is_freed_at_once(gate: Gate) -> None:
     """A span that is dropped does not wait for the garbage collector with its call."""
-    tracer = Tracer(Background(gate, capacity=1, overflow=overflow))
+    tracer = Tracer(Background(gate, capacity=1))
     tracer.start("being written").end()
     gate.entered.wait()
     gc.disable()
@@ -176,39 +139,112 @@ def test_what_finds_no_room_is_freed_at_once(gate: Gate, overflow: str) -> None:
         tracer.close()
 
 
-@pytest.mark.parametrize("overflow", ["drop_newest", "drop_oldest"])
-def test_a_full_queue_drops_and_counts(
-    gate: Gate, make_span: Callable[..., Span], overflow: str
-) -> None:
-    """Beyond capacity, the newest or the oldest spans go, and are counted."""
-    background = Background(gate, capacity=3, overflow=overflow)
+def test_a_full_queue_drops_and_counts(gate: Gate, make_span: Callable[..., Span]) -> None:
+    """Beyond capacity, the newest spans are dropped and counted."""
+    background = Background(gate, capacity=3)
     first, *rest = [make_span() for _ in range(10)]
     background.write((first,))
     assert gate.entered.wait(10)
     background.write(rest)
     gate.opened.set()
     assert background.flush()
-    assert gate.spans == [first, *(rest[:3] if overflow == "drop_newest" else rest[-3:])]
+    assert gate.spans == [first, *rest[:3]]
     assert background.stats.dropped_by_reason == {"queue full": 6}
 
 
-def test_a_full_queue_blocks_for_a_while(gate: Gate, make_span: Callable[..., Span]) -> None:
-    """With overflow="block" the caller waits for room, and drops only after the time-out."""
-    background = Background(gate, capacity=1, overflow="block", block_timeout=0.05)
-    background.write((make_span(),))
-    assert gate.entered.wait(10)
-    background.write([make_span(), make_span()])
-    assert background.stats.dropped == 1
-    patient = Background(gate, capacity=1, overflow="block", block_timeout=30)
-    threading.Timer(0.05, gate.opened.set).start()
-    patient.write([make_span() for _ in range(20)])
-    assert patient.flush()
-    assert patient.stats.delivered == 20
+def test_the_queue_has_a_limit_in_bytes(gate: Gate, make_span: Callable[..., Span]) -> None:
+    """1,200 spans of a megabyte do not take more than a gigabyte while a sink hangs."""
+    tracer = Tracer(Background(gate, max_bytes=64 * 1024**2))
+    text = "x" * 1024**2  # one text, so that the test itself needs no gigabyte
+    for number in range(1_200):
+        tracer.start("large", inputs={"messages": [{"content": text}], "n": number}).end()
+    background = tracer.sink
+    assert isinstance(background, Background)
+    assert 64 <= background.stats.pending <= 64 + 20
+    assert background.stats.accepted == 1_200
+    assert background.stats.dropped_by_reason["queue full"] == 1_200 - background.stats.pending
+    gate.opened.set()
+    assert background.flush(30)
+    for _ in range(50):
+        tracer.start("large", inputs=text).end()
+    assert background.flush(30)  # what is written makes room
+    assert len(gate.spans) == background.stats.delivered >= 64 + 50
+    tracer.close()
 
 
-@pytest.mark.parametrize(
-    "options", [{"capacity": 0}, {"batch_size": 0}, {"overflow": "explode"}], ids=str
+@given(
+    st.recursive(
+        st.text() | st.integers() | st.none(),
+        lambda v: st.lists(v, max_size=4).map(tuple) | st.dictionaries(st.text(), v, max_size=4),
+        max_leaves=20,
+    )
 )
+def test_the_rough_size_is_at_least_that_of_the_texts(value: Value) -> None:
+    """Of values that are not many; of many it looks at some."""
+
+    def texts(value: Value) -> int:
+        if isinstance(value, str):
+            return len(value)
+        if isinstance(value, Mapping):
+            return sum(map(texts, value.values()))
+        return sum(map(texts, value)) if isinstance(value, tuple) else 0
+
+    assert rough_size(value) >= texts(value)
+    many = tuple(value for _ in range(100_000))
+    assert rough_size(many) <= 200 * (64 + texts(value))
+
+
+def test_drops_are_logged_again_while_they_go_on(
+    gate: Gate,
+    make_span: Callable[..., Span],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each minute, with the number so far, and not when nothing more was dropped."""
+    now = [1_000.0]
+    monkeypatch.setattr(_log, "_clock", lambda: now[0])
+    gate.opened.set()
+    background = Background(gate, capacity=1)
+
+    def drop(count: int) -> None:
+        gate.opened.clear()
+        gate.entered.clear()
+        background.write((make_span(),))
+        assert gate.entered.wait(10)
+        background.write([make_span() for _ in range(count + 1)])
+        gate.opened.set()
+        assert background.flush(30)
+
+    def logged() -> list[str]:
+        return [r.getMessage() for r in caplog.records if "queue full" in r.getMessage()]
+
+    drop(5)
+    assert len(logged()) == 1
+    drop(5)
+    assert len(logged()) == 1
+    now[0] += 61
+    drop(5)
+    assert len(logged()) == 2
+    assert "15 span(s) dropped so far" in logged()[1]
+    now[0] += 61
+    background.write((make_span(),))
+    assert background.flush(30)
+    assert len(logged()) == 2
+
+
+def test_what_is_logged_once_is_logged_again_an_hour_later(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second outage, hours after the first, is news."""
+    now = [0.0]
+    monkeypatch.setattr(_log, "_clock", lambda: now[0])
+    for minute in range(0, 130, 10):
+        now[0] = minute * 60.0
+        log_once("test:again", "away")
+    assert [record.getMessage() for record in caplog.records] == ["away"] * 3
+
+
+@pytest.mark.parametrize("options", [{"capacity": 0}, {"batch_size": 0}, {"max_bytes": 0}], ids=str)
 def test_senseless_options_are_refused(options: dict[str, object]) -> None:
     """A wrong option is an error when the background is made."""
     with pytest.raises(ConfigurationError):
@@ -231,24 +267,61 @@ def test_failed_writes_are_repeated(make_span: Callable[..., Span]) -> None:
     assert background.stats.delivered == 1
 
 
-def test_refused_spans_are_set_aside(make_span: Callable[..., Span]) -> None:
+def test_refused_spans_are_dropped(gate: Gate, make_span: Callable[..., Span]) -> None:
     """What a sink rejects is counted; the rest of the batch is written and not offered again."""
-    spans = [make_span() for _ in range(3)]
-    offered: list[Sequence[Span]] = []
+    first, *spans = [make_span() for _ in range(4)]
 
     def picky(batch: Sequence[Span]) -> None:
-        offered.append(batch)
+        gate.write(batch)
         if spans[1] in batch:
             raise Rejected("not this one", [spans[1]])
-        raise Rejected("none of these")
 
-    background = Background(picky, linger=0.2, batch_size=3)
+    background = Background(picky)
+    background.write((first,))
+    assert gate.entered.wait(10)
     background.write(spans)
-    background.write((make_span(),))
+    gate.opened.set()
     assert background.flush()
-    assert background.stats.delivered == 2
-    assert background.stats.dropped_by_reason == {"rejected by the sink": 2}
-    assert sum(map(len, offered)) == 4
+    assert background.stats.delivered == 3
+    assert background.stats.dropped_by_reason == {"rejected by the sink": 1}
+    assert gate.spans == [first, *spans]
+
+
+def test_a_bad_span_holds_up_nobody(make_span: Callable[..., Span]) -> None:
+    """A span that the sink refuses, naming none, costs neither those beside it nor later ones."""
+    bad = make_span()
+    taken: list[Span] = []
+
+    def refuses(batch: Sequence[Span]) -> None:
+        if bad in batch:
+            raise Rejected("one of these")
+        taken.extend(batch)
+
+    background = Background(refuses, retry=FAST)
+    background.write((bad,))
+    good = [make_span() for _ in range(30)]
+    for span in good:
+        background.write((span,))
+    background.close(30)
+    assert {span.span_id for span in taken} == {span.span_id for span in good}
+    assert background.stats.dropped == 1
+
+
+def test_an_outage_drops_nothing(make_span: Callable[..., Span]) -> None:
+    """A sink whose every answer is a refusal is away: what it refused is delivered later."""
+    answers = iter([Rejected("400")] * 40)
+    taken: list[Span] = []
+
+    def away(batch: Sequence[Span]) -> None:
+        for answer in answers:
+            raise answer
+        taken.extend(batch)
+
+    background = Background(away, retry=FAST)
+    for _ in range(50):
+        background.write((make_span(),))
+    assert background.flush(60)
+    assert len(taken) == background.stats.delivered == 50
 
 
 def test_a_sink_may_ask_for_patience() -> None:
@@ -286,6 +359,9 @@ def test_deferred_work_runs_on_the_writer(
         def finished(self) -> Span:
             names.append(threading.current_thread().name)
             return make_span()
+
+        def rough_size(self) -> int:
+            return 0
 
         def forget(self) -> None:
             """Hold nothing."""
@@ -350,9 +426,8 @@ def test_close_keeps_trying_until_its_deadline(make_span: Callable[..., Span]) -
 @given(
     st.lists(st.sampled_from(["ok", "fail", "reject", "exit"]), max_size=12),
     st.integers(1, 5),
-    st.sampled_from(["drop_newest", "drop_oldest"]),
 )
-def test_every_span_is_accounted_for(outcomes: list[str], capacity: int, overflow: str) -> None:
+def test_every_span_is_accounted_for(outcomes: list[str], capacity: int) -> None:
     """Accepted == delivered + pending + dropped, at every moment and whatever the sink does."""
     script = iter(outcomes)
     delivered: list[Span] = []
@@ -367,7 +442,7 @@ def test_every_span_is_accounted_for(outcomes: list[str], capacity: int, overflo
             raise SystemExit
         delivered.extend(spans)
 
-    background = Background(sink, capacity=capacity, overflow=overflow, retry=FAST, batch_size=3)
+    background = Background(sink, capacity=capacity, retry=FAST, batch_size=3)
     span = Span(SpanContext("1" * 32, "1" * 16), None, "x", SpanKind.LLM, 0, 1)
     for _ in range(20):
         background.write((span,))
@@ -636,9 +711,9 @@ def test_only_a_span_that_stays_open_leaves_a_start_record() -> None:
         assert kept.elapsed_ns >= 10_000_000
         kept.end()
         deadline = time.monotonic() + 10
-        while not background._young._asleep and time.monotonic() < deadline:
+        while not background._inbox.young._asleep and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert background._young._asleep, (
+        assert background._inbox.young._asleep, (
             "a writer with nothing to do waits, it does not look around"
         )
     assert sink.started == ["first", "second"]
@@ -677,7 +752,7 @@ class Waits(SinkBase):
         pass
     def close(self, timeout=5.0):
         together.wait(timeout)
-        print("closed", flush=True)
+        print("closed\\n", end="", flush=True)
 tracers = [Tracer(Background(Waits())) for _ in range(6)]
 for tracer in tracers:
     tracer.start("work").end()

@@ -1,15 +1,20 @@
-"""Logs trouble inside tracing, once per kind and without secrets."""
+"""Logs problems inside tracing: each kind at most once an hour, and without secrets."""
 
 from __future__ import annotations
 
 import logging
 import os
 import threading
+import time
 import traceback
+from typing import Final
 
 logger = logging.getLogger("trace_core")
 
-_said: set[str] = set()
+HOUR: Final = 3600.0
+_MOST_KINDS: Final = 1_000
+_clock = time.monotonic  # replaced by tests
+_said: dict[str, float] = {}  # when each kind was logged last
 _said_lock = threading.RLock()  # re-entrant: logging may run a finaliser that logs as well
 
 
@@ -23,28 +28,48 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
 
-def log_once(key: str, message: str, *args: object, error: BaseException | None = None) -> None:
-    """Warn about a kind of trouble the first time it happens, and only then.
+def log_once(
+    key: str,
+    message: str,
+    *args: object,
+    error: BaseException | None = None,
+    every: float = HOUR,
+) -> bool:
+    """Log a warning about a kind of problem, unless it was logged a short time ago.
 
     Args:
-        key: The kind of trouble; later calls with the same key say nothing.
+        key: The kind of problem.
         message: A logging format string.
         *args: Its arguments; secrets in them are removed.
         error: The exception behind it, whose traceback is added at debug level.
+        every: Seconds in which later calls with the same key log nothing.
+
+    Returns:
+        Whether it was logged.
     """
-    with _said_lock:
-        if key in _said:
-            return
-        _said.add(key)
+    if not _is_due(key, every):
+        return False
     logger.warning(message, *(a if isinstance(a, int) else without_secrets(a) for a in args))
     if error is not None and logger.isEnabledFor(logging.DEBUG):
         # as a text: handlers would write the traceback of an exception as it is
         lines = traceback.format_exception(type(error), error, error.__traceback__)
         logger.debug("details of the above\n%s", without_secrets("".join(lines)))
+    return True
+
+
+def _is_due(key: str, every: float) -> bool:
+    now = _clock()
+    with _said_lock:
+        last = _said.pop(key, None)
+        due = last is None or now - last >= every
+        _said[key] = now if last is None or due else last
+        if len(_said) > _MOST_KINDS:
+            del _said[next(iter(_said))]
+    return due
 
 
 def without_secrets(value: object) -> str:
-    """Return a value's text fit for a log: errors tell of requests, URLs and keys.
+    """Return a value's text without secrets: exceptions quote requests, URLs and keys.
 
     Args:
         value: The value, such as an exception.
@@ -58,11 +83,11 @@ def without_secrets(value: object) -> str:
 
 
 def report(where: str, error: BaseException) -> None:
-    """Tell, once per place and type, of an error that must not reach the user's call.
+    """Log an exception that must not reach the user's call, once per place and type.
 
     Args:
         where: What was being done.
-        error: What went wrong.
+        error: The exception.
     """
     kind = type(error).__name__
     log_once(

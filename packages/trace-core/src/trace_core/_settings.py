@@ -115,6 +115,13 @@ VARIABLES: Final = {
             "how many chunks of a stream are kept one by one, as events",
             _count,
         ),
+        Variable(
+            "TRACE_QUEUE_MAX_BYTES",
+            64 * 1024**2,
+            "bytes, or a number with K, M or G",
+            "size in memory of the spans that wait for the writer thread, at most",
+            _size,
+        ),
         Variable("TRACE_SPOOL", True, _YES_NO, "keeps spans on disk until delivered", _boolean),
         Variable("TRACE_SPOOL_DIR", None, "a folder", "where they are kept", Path),
         Variable(

@@ -15,6 +15,10 @@ class EndedSpan(Protocol):
         """Complete the span and return it."""
         ...
 
+    def rough_size(self) -> int:
+        """Estimate how many bytes of memory it takes; asked only while many spans are queued."""
+        ...
+
     def forget(self) -> None:
         """Free what it holds, because nobody will ask for the span."""
         ...

@@ -1,4 +1,4 @@
-"""Which spans get a start record: those that stay open. Most end too soon to be worth one."""
+"""Decides which spans get a start record: those that stay open for more than 10 ms."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ _FRUITLESS_LOOKS: Final = 2
 
 
 class YoungSpans:
-    """Open spans without a start record yet: many threads add them, one looks after them.
+    """Spans that have just started and have no start record yet.
 
-    That one sleeps while there are none. It is woken by the next span, which costs whoever opens
-    it several times the rest; so it looks a few times in vain before it sleeps.
+    Any thread adds spans; the writer thread takes them out. The writer sleeps while there are
+    none. Waking it is expensive for the thread that adds the next one, so the writer looks a few
+    times in vain before it sleeps.
 
     Args:
-        capacity: Of more spans than that no start is recorded.
+        capacity: Spans held at most; no start is recorded of more.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -30,13 +31,13 @@ class YoungSpans:
         self._fruitless_looks = 0
 
     def add(self, opened: StartedReference) -> bool:
-        """Take a span that was just opened.
+        """Add a span that has just started.
 
         Args:
             opened: A weak reference to it.
 
         Returns:
-            Whether somebody has to wake up who looks after it.
+            Whether the writer sleeps and has to be woken.
         """
         if len(self._opened) < self._capacity:
             self._opened.append(opened)
@@ -44,11 +45,11 @@ class YoungSpans:
 
     @property
     def waiting(self) -> bool:
-        """Whether there are any to look after."""
+        """Whether there are any."""
         return bool(self._opened)
 
     def patience(self) -> float | None:
-        """Return the seconds until it is time to look, or ``None`` to sleep until woken."""
+        """Return the seconds until the writer should look, or ``None`` to sleep until woken."""
         if self._fruitless_looks >= _FRUITLESS_LOOKS:
             self._asleep = True  # first: whoever adds a span puts it there, and looks at this then
             if not self._opened:
@@ -57,15 +58,15 @@ class YoungSpans:
         return _LOOK_SECONDS
 
     def awake(self) -> None:
-        """Stay awake for a while: something has happened."""
+        """Note that the writer is awake and should look again soon."""
         self._asleep = False
         self._fruitless_looks = 0
 
     def grown_up(self, *, all_of_them: bool) -> list[Span]:
-        """Take out the spans that have been open for 10 ms and forget those that have ended.
+        """Take out the spans that have been open for 10 ms; drop those that have ended.
 
         Args:
-            all_of_them: Take the others as well.
+            all_of_them: Take out younger spans as well.
 
         Returns:
             Their start records.

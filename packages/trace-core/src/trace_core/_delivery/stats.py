@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Final
 
@@ -46,59 +45,65 @@ class Stats:
         return self.accepted - self.delivered - self.dropped
 
 
-class AtomicCounter:
-    """Counts without a lock, so it may be used in finalisers and signal handlers."""
+class LockFreeSum:
+    """A sum that any thread may add to: it never waits, not even in signal handlers."""
 
     def __init__(self) -> None:
-        self._count = itertools.count()
-        self.increment = self._count.__next__
-        """Add one. A single C call, which no other thread can interrupt."""
+        self._terms: deque[int] = deque()
+        self._adding = threading.Lock()
+        self._total = 0
+
+    def add(self, term: int) -> int:
+        """Add a term, which may be negative, and return the sum."""
+        self._terms.append(term)
+        if self._adding.acquire(blocking=False):  # else whoever holds it adds this term as well
+            try:
+                while self._terms:
+                    self._total += self._terms.popleft()
+            finally:
+                self._adding.release()
+        return self._total
 
     @property
     def value(self) -> int:
-        """How often `increment` was called, read from ``count(7)`` without taking a number."""
-        return int(repr(self._count)[len("count(") : -1])
+        """The sum."""
+        return self.add(0)
 
 
 class Ledger:
     """The counts behind a `Stats`."""
 
     def __init__(self) -> None:
-        self.accepted = AtomicCounter()
-        self._overflowed = AtomicCounter()
         self._lock = threading.RLock()  # re-entrant: a signal handler may ask for the stats
+        self._accepted = 0
         self._delivered = 0
         self._dropped: Counter[str] = Counter()
-        self.overflow = self._overflowed.increment
-        """Count a span refused because the queue is full; callable from anywhere."""
-
-    @property
-    def overflowed(self) -> int:
-        """Spans refused because the queue was full."""
-        return self._overflowed.value
 
     def accept(self, count: int) -> None:
-        """Count several spans handed over."""
-        for _ in range(count):
-            self.accepted.increment()
+        """Count spans handed over. Not for the caller's thread: it takes a lock."""
+        with self._lock:
+            self._accepted += count
 
     def delivered(self, count: int) -> None:
-        """Count spans the next sink has taken."""
+        """Count spans the next sink has taken. Not for the caller's thread."""
         with self._lock:
             self._delivered += count
 
     def dropped(self, count: int, reason: str) -> None:
-        """Count lost spans. Not for the caller's thread: it takes a lock."""
+        """Count lost spans. Not for the caller's thread."""
         if count:
             with self._lock:
                 self._dropped[reason] += count
 
-    def stats(self) -> Stats:
-        """Return the counts as they are now."""
+    def stats(self, *, queued: int = 0, overflowed: int = 0) -> Stats:
+        """Return the counts as they are now.
+
+        Args:
+            queued: Spans handed over that are not counted here yet.
+            overflowed: Spans dropped because a queue was full, not counted here.
+        """
         with self._lock:
-            delivered, dropped = self._delivered, dict(self._dropped)
-        overflowed = self.overflowed
-        if overflowed:
-            dropped[QUEUE_FULL] = overflowed
-        # read last: a span counted as accepted meanwhile is pending, never missing
-        return Stats(self.accepted.value, delivered, dropped)
+            dropped = dict(self._dropped)
+            if overflowed:
+                dropped[QUEUE_FULL] = overflowed
+            return Stats(self._accepted + queued + overflowed, self._delivered, dropped)

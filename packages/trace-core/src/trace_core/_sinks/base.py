@@ -74,6 +74,10 @@ class SinkBase(ABC):
     immediate: bool = False
     """Whether `write` returns at once, so that a `tee` gives the sink no thread of its own."""
 
+    small_batches: bool = False
+    """Whether a `Background` writes a few spans at a time as soon as it can, instead of many: for
+    a sink that keeps spans from being lost."""
+
     takes_starts: bool = False
     """Whether the sink wants start records; true for a class that overrides `write_started`."""
 

@@ -10,7 +10,7 @@ from typing import TypeAlias, TypeVar
 import attrs
 
 from trace_core._delivery.queue import Background
-from trace_core._delivery.stats import AtomicCounter, Stats
+from trace_core._delivery.stats import LockFreeSum, Stats
 from trace_core._log import report
 from trace_core._model.span import Event, Span
 from trace_core._processors.glance import ByRules, Glance
@@ -33,7 +33,7 @@ class Pipeline(WrapperSink):
         self._steps = _steps(processors)
         # processors may be slow, so a tee gives them a thread of their own
         self.immediate = not processors and sink.immediate
-        self._filtered = AtomicCounter()
+        self._filtered = LockFreeSum()
 
     @property
     def stats(self) -> Stats | None:
@@ -52,8 +52,7 @@ class Pipeline(WrapperSink):
     def write(self, spans: Sequence[Span], /) -> None:
         """Process the spans and write those that are left."""
         kept = [left for span in spans if (left := self._process(span)) is not None]
-        for _ in range(len(spans) - len(kept)):
-            self._filtered.increment()
+        self._filtered.add(len(spans) - len(kept))
         if kept:
             self.sink.write(kept)
 

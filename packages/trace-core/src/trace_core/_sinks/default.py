@@ -66,7 +66,10 @@ def durable(
         target = _spooled(target, setting("TRACE_SPOOL_DIR", spool_dir, environ), wait, options)
     chain = _processors(processors, capture, redacted, sample_rate, environ)
     whole = pipeline(*chain, sink=target)
-    return whole if handoff == "caller" else Background(whole, exit_timeout=wait)
+    if handoff == "caller":
+        return whole
+    limit = setting("TRACE_QUEUE_MAX_BYTES", None, environ)
+    return Background(whole, max_bytes=limit, exit_timeout=wait)
 
 
 def _spool_options(environ: Mapping[str, str] | None, given: dict[str, Any]) -> dict[str, Any]:

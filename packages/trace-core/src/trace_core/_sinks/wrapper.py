@@ -56,6 +56,7 @@ class WrapperSink(SinkBase):
         self.bridges = tuple(bridge for sink in sinks for bridge in sink.bridges)
         self.takes_starts = any(sink.takes_starts for sink in sinks)
         self.wants_spool = any(sink.wants_spool for sink in sinks)
+        self.small_batches = any(sink.small_batches for sink in sinks)
         for sink in sinks:
             sink._owner = weakref.ref(self)  # noqa: SLF001  # same package
         at_exit(self._begin_exit)

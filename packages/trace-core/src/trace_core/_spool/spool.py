@@ -126,6 +126,7 @@ class Spool(WrapperSink):
         self.root = Path(path) if path is not None else default_spool_dir()
         self.sink = as_sink(sink)
         super().__init__((self.sink,), exit_timeout)
+        self.small_batches = True
         self.takes_starts = True  # to tell which calls a crash cut off
         self._key = key
         self._limits = (max_bytes, max_memory, segment_bytes)

@@ -17,6 +17,7 @@ from types import FrameType, TracebackType
 from typing import Final, Protocol, TypeVar, overload
 
 from trace_core import semconv
+from trace_core._delivery.size import rough_size
 from trace_core._lifecycle import after_fork, at_exit, forget_handlers
 from trace_core._log import report, text_of
 from trace_core._model.span import (
@@ -313,6 +314,10 @@ class OpenSpan:
         if complete is not None:
             self.complete = complete
         self._tracer._finish(self, error)  # noqa: SLF001  # same module
+
+    def rough_size(self) -> int:
+        """Estimate how many bytes of memory the span takes, without looking into any text."""
+        return rough_size(self.inputs, self.outputs, self.attributes)
 
     def forget(self) -> None:
         """End the span without recording it."""

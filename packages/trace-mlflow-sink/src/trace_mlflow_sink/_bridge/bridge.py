@@ -143,8 +143,9 @@ def _skipping(ours: Container[Value], original: Callable[..., None]) -> Callable
     @functools.wraps(original)
     def handle(self: object, kwargs: Mapping[str, Any], *rest: object) -> None:
         if kwargs.get("litellm_call_id") not in ours:
-            return original(self, kwargs, *rest)
-        return log_once(
+            original(self, kwargs, *rest)
+            return
+        log_once(
             "mlflow.litellm.autolog",
             "tracing: mlflow.litellm.autolog() is on as well; each call is recorded once, by "
             "trace_litellm. Remove mlflow.litellm.autolog(), or call trace_litellm.autolog("
