@@ -1,6 +1,6 @@
 """What redaction of a message of 50 KB costs, on the writer's thread.
 
-Run: python bench/redaction.py    with and without google-re2 installed
+Run: python bench/redaction.py
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 
 from trace_core import Span, SpanContext, SpanKind, redact, remember_secret
-from trace_core._processors.redact import fast_matches
 
 SENTENCES = (
     "The committee met on Tuesday to discuss the budget for the coming year. ",
@@ -39,7 +38,6 @@ def main() -> None:
     for number in range(5):  # as long and as random as keys are
         remember_secret(base64.b64encode(hashlib.sha256(bytes([number])).digest()).decode())
     processor = redact()
-    print("engine:", "google-re2" if fast_matches() else "standard library")
     for name, text in (("prose", PROSE), ("prose full of keywords", TECHNICAL), ("a hit", HIT)):
         span = Span(SpanContext("1" * 32, "1" * 16), None, "x", SpanKind.LLM, 1, 2, inputs=text)
         print(f"{name}: {milliseconds(lambda span=span: processor(span)):.3f} ms")

@@ -15,7 +15,7 @@ from typing import get_origin
 import pytest
 
 PACKAGES = ("trace_core", "trace_litellm", "trace_mlflow_sink", "trace_nats")
-OPTIONAL_OF_CORE = {"re2", "rich"}
+OPTIONAL_OF_CORE = {"rich"}
 """What extras of trace-core bring, imported only where their absence is provided for."""
 FORBIDDEN = {
     "trace_core": {"trace_litellm", "trace_mlflow_sink", "trace_nats", "litellm", "mlflow"},

@@ -52,14 +52,11 @@ if TYPE_CHECKING:  # imported on first use, so that importing this costs a progr
         sink_names,
     )
     from trace_core._model.json import decode, encode, from_dict, to_dict, to_json
-    from trace_core._processors.limits import (
-        drop_content,
-        limit_payloads,
-        redact_pii,
-        sample,
-        truncate,
-    )
+    from trace_core._processors.limits import drop_content, truncate
+    from trace_core._processors.payloads import limit_payloads
+    from trace_core._processors.pii import redact_pii
     from trace_core._processors.redact import redact
+    from trace_core._processors.sampling import sample
     from trace_core._sinks.compose import Processor, pipeline, tee, without_content
     from trace_core._sinks.console import ConsoleSink, TreeSink
     from trace_core._sinks.default import durable
@@ -74,10 +71,11 @@ _LAZY = {
         ("disabled_by_environment", "load_sink", "sink_from_environment", "sink_names"),
         "_configuration",
     ),
-    **dict.fromkeys(
-        ("drop_content", "limit_payloads", "redact_pii", "sample", "truncate"), "_processors.limits"
-    ),
+    **dict.fromkeys(("drop_content", "truncate"), "_processors.limits"),
+    "limit_payloads": "_processors.payloads",
     "redact": "_processors.redact",
+    "redact_pii": "_processors.pii",
+    "sample": "_processors.sampling",
     "Spool": "_spool.spool",
     **dict.fromkeys(("ConsoleSink", "TreeSink"), "_sinks.console"),
     "JsonLinesSink": "_sinks.files",

@@ -9,6 +9,8 @@ import time
 import traceback
 from typing import Final
 
+from trace_core._processors.clean import clean_text
+
 logger = logging.getLogger("trace_core")
 
 HOUR: Final = 3600.0
@@ -74,8 +76,6 @@ def without_secrets(value: object) -> str:
     Args:
         value: The value, such as an exception.
     """
-    from trace_core._processors.redact import clean_text  # imports this module
-
     try:
         return clean_text(text_of(value))
     except Exception as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import groupby
 from typing import TypeAlias, TypeVar
 
 import attrs
@@ -13,7 +12,6 @@ from trace_core._delivery.queue import Background
 from trace_core._delivery.stats import LockFreeSum, Stats
 from trace_core._log import report
 from trace_core._model.span import Event, Span
-from trace_core._processors.glance import ByRules, Glance
 from trace_core._sinks.base import SinkBase, SinkLike, as_sink
 from trace_core._sinks.wrapper import WrapperSink, guarded
 
@@ -30,7 +28,6 @@ class Pipeline(WrapperSink):
         super().__init__((sink,))
         self.sink = sink
         self._processors = processors
-        self._steps = _steps(processors)
         # processors may be slow, so a tee gives them a thread of their own
         self.immediate = not processors and sink.immediate
         self._filtered = LockFreeSum()
@@ -61,14 +58,11 @@ class Pipeline(WrapperSink):
         self.sink.write_started([s for s in map(self._process, spans) if s is not None])
 
     def _process(self, span: Span) -> Span | None:
-        for glance, processors in self._steps:
-            if glance is not None and glance.passes(span):
-                continue
-            for processor in processors:
-                result = _guarded_step(processor, span)
-                if result is None:
-                    return None
-                span = result
+        for processor in self._processors:
+            result = _guarded_step(processor, span)
+            if result is None:
+                return None
+            span = result
         return span
 
     def begin_flush(self, deadline: float, /) -> Callable[[], bool]:
@@ -79,19 +73,6 @@ class Pipeline(WrapperSink):
         """Start closing the sink; the result waits."""
         self._forget_handlers()
         return self.sink.begin_close(deadline)
-
-
-_Step: TypeAlias = "tuple[Glance | None, tuple[Processor, ...]]"
-"""Processors, one after the other, and what tells of which spans they change nothing."""
-
-
-def _steps(processors: Sequence[Processor]) -> list[_Step]:
-    """Put processors side by side that go by rules, so that one glance does for all of them."""
-    steps: list[_Step] = []
-    for by_rules, some in groupby(processors, key=lambda one: isinstance(one, ByRules)):
-        together = tuple(some)
-        steps.append((Glance(together) if by_rules else None, together))  # type: ignore[arg-type]
-    return steps
 
 
 def _guarded_step(processor: Processor, span: Span) -> Span | None:

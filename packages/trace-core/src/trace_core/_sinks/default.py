@@ -8,8 +8,11 @@ from typing import Any, Literal
 
 from trace_core._delivery.queue import Background
 from trace_core._errors import ConfigurationError
-from trace_core._processors.limits import drop_content, limit_payloads, redact_pii, sample
+from trace_core._processors.limits import drop_content
+from trace_core._processors.payloads import limit_payloads
+from trace_core._processors.pii import redact_pii
 from trace_core._processors.redact import redact
+from trace_core._processors.sampling import sample
 from trace_core._settings import CAPTURES, setting
 from trace_core._sinks.base import SinkBase, SinkLike, as_sink
 from trace_core._sinks.compose import Pipeline, Processor, Tee, pipeline, tee

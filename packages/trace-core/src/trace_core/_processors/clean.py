@@ -1,0 +1,84 @@
+"""Removes secrets from a text: known values, and what looks like one.
+
+Depends on nothing that logs, because logging uses it.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from trace_core._processors.assignments import Match
+from trace_core._processors.scan import find
+from trace_core._processors.secrets import MIN_LENGTH, environment_secrets, remembered_secrets
+
+_CACHED_TEXTS: Final = 2_048
+_LONGEST_CACHED: Final = 4_096
+"""Characters; a cache of longer texts would hold too much memory."""
+
+
+class Cleaner:
+    """Removes secrets from texts, and remembers what came of the last short ones.
+
+    Names, models and system prompts come again with every call: looking them up costs a fraction
+    of a search.
+
+    Args:
+        known: Values that are secrets.
+        patterns: More kinds of secrets: what to call each, and what it looks like.
+    """
+
+    def __init__(
+        self, known: Iterable[str] = (), patterns: Mapping[str, re.Pattern[str]] | None = None
+    ) -> None:
+        long_enough = {secret for secret in known if len(secret) >= MIN_LENGTH}
+        self._known = sorted(long_enough, key=len, reverse=True)  # one may contain another
+        self._patterns = dict(patterns or {})
+        self._cached = functools.lru_cache(maxsize=_CACHED_TEXTS)(self._clean)
+        self._shortest = 1 if patterns else MIN_LENGTH
+
+    def __call__(self, text: str) -> str:
+        """Return the text with markers in the place of secrets; the same object without any."""
+        if len(text) > _LONGEST_CACHED:
+            return self._clean(text) or text
+        return self._cached(text) or text
+
+    def _clean(self, text: str) -> str | None:
+        """Return the cleaned text; ``None`` if there is nothing to remove."""
+        if len(text) < self._shortest:
+            return None
+        cleaned = text
+        for secret in self._known:
+            if secret in cleaned:
+                cleaned = cleaned.replace(secret, "[redacted:known]")
+        found = [match for match in find(cleaned) if cleaned[match[0]] != "["]
+        for name, pattern in self._patterns.items():
+            found += [(*match.span(), name) for match in pattern.finditer(cleaned)]
+        if found:
+            cleaned = _replaced(cleaned, found)
+        return None if cleaned is text else cleaned
+
+
+def _replaced(text: str, found: list[Match]) -> str:
+    """Put markers in the place of secrets; where two overlap, one marker covers both."""
+    found.sort()
+    parts: list[str] = []
+    done = 0
+    covered = 0
+    for begin, end, name in found:
+        if begin >= covered:
+            parts += (text[done:begin], f"[redacted:{name}]")
+        covered = done = max(covered, end)
+    parts.append(text[done:])
+    return "".join(parts)
+
+
+def clean_text(text: str) -> str:
+    """Remove secrets from a text that is not part of a span, such as a message to be logged.
+
+    Args:
+        text: The text.
+    """
+    return Cleaner((*environment_secrets(), *remembered_secrets()))(text)
