@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import stat
 import sys
 import threading
 import time
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trace_core import (
     Background,
@@ -42,6 +46,7 @@ from trace_core import (
     tee,
     without_content,
 )
+from trace_core._sinks.console import printable, tree_lines
 from trace_core.testing import sample_spans
 
 
@@ -452,3 +457,80 @@ def test_a_sink_that_overrides_write_started_takes_starts() -> None:
         with Tracer(pipeline(sink=sink)).span("work"):
             pass
     assert (len(takes.spans), len(declines.spans)) == (2, 1)
+
+
+HOSTILE_TEXTS = {
+    "clear the screen": "\x1b[2J\x1b[H",
+    "set the title": "\x1b]0;owned\x07",
+    "one-byte CSI": "\x9b31m",
+    "line breaks": "a\nb\r\nc\vd\fe\x85f\u2028g\u2029h",
+    "backspaces": "safe\x08\x08\x08\x08evil",
+    "right to left": "\u202egnp.exe\u202c \u2066x\u2069 \u200f \u061c",
+    "lone surrogates": "\ud800\udfff",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE_TEXTS)
+@pytest.mark.parametrize("make", [ConsoleSink, TreeSink], ids=lambda make: make.__name__)
+def test_no_text_of_a_span_controls_the_terminal(
+    make_span: Callable[..., Span], kind: str, make: Callable[[io.StringIO], Sink]
+) -> None:
+    """Names and errors come from models, providers and users: what acts on terminals is escaped."""
+    stream = io.StringIO()
+    text = HOSTILE_TEXTS[kind]
+    status = Status(StatusCode.ERROR, text)
+    make(stream).write([make_span(name=text, status=status)])
+    printed = stream.getvalue()
+    assert printed.count("\n") == 1
+    assert printed.removesuffix("\n").isprintable(), ascii(printed)
+
+
+@given(st.text())
+def test_printable_text_is_one_line_without_control_characters(text: str) -> None:
+    """And what can be printed stays as it is."""
+    shown = printable(text)
+    assert len(shown.splitlines()) <= 1
+    assert not any(unicodedata.category(c) in {"Cc", "Cs"} for c in shown)
+    assert not any(unicodedata.bidirectional(c) in BIDI_CONTROLS for c in shown)
+    if text.isprintable():
+        assert shown == text
+
+
+BIDI_CONTROLS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+
+
+def test_a_tree_of_three_thousand_nested_spans_is_drawn(make_span: Callable[..., Span]) -> None:
+    """Without recursion, and with lines that do not grow with the depth for ever."""
+    spans = [make_span(name="0")]
+    for depth in range(1, 3_000):
+        spans.append(make_span(name=str(depth), parent_id=spans[-1].span_id))
+    lines = [line for line, _ in tree_lines(spans)]
+    assert len(lines) == 3_000
+    assert "[2999 deep] ✓ 2999" in lines[-1]
+    assert max(map(len, lines)) < 250
+
+
+@pytest.mark.parametrize("how", ["removed", "renamed", "replaced", "folder removed"])
+def test_a_file_that_is_gone_is_made_anew(
+    folder: Path, make_span: Callable[..., Span], caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    """Removed or rotated away: later spans are in a new file, and one warning says so."""
+    path = folder / f"{how} logs" / "traces.jsonl"
+    sink = JsonLinesSink(path)
+    sink.write([make_span()])
+    if how == "folder removed":
+        shutil.rmtree(path.parent)
+    elif how == "removed":
+        path.unlink()
+    else:
+        path.rename(path.with_suffix(".old"))
+    if how == "replaced":
+        path.touch()
+    spans = [make_span() for _ in range(3)]
+    for span in spans:
+        sink.write([span])
+    assert [decode(line).span_id for line in path.read_bytes().splitlines()] == [
+        span.span_id for span in spans
+    ]
+    assert [r.getMessage().count("removed or renamed") for r in caplog.records] == [1]
+    sink.close()

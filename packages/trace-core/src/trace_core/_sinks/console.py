@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TextIO
 
 from trace_core import semconv
@@ -15,6 +16,12 @@ from trace_core._model.span import Span, StatusCode
 from trace_core._sinks.base import SinkBase
 
 _MAX_TRACES: Final = 1_000
+_MAX_INDENT: Final = 40
+_UNPRINTABLE: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f"  # control characters, among them ESC, CSI, OSC and line breaks
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # marks that change the direction of text
+    "\u2028\u2029\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
 
 
 class ConsoleSink(SinkBase):
@@ -48,6 +55,22 @@ def print_to(stream: TextIO, text: str) -> None:
     stream.flush()
 
 
+def printable(text: str) -> str:
+    r"""Escape what a terminal would act on: control characters, line breaks, bidi marks.
+
+    Args:
+        text: Any text, such as a model's name or an error from a provider.
+
+    Returns:
+        One line, with escapes such as ``\x1b`` and ``\u202e``.
+    """
+    return _UNPRINTABLE.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found.group().encode("unicode_escape").decode()
+
+
 def summary(span: Span) -> str:
     """Describe a span in one line.
 
@@ -58,9 +81,13 @@ def summary(span: Span) -> str:
         Its name, duration, tokens, cost and error.
     """
     mark = "✗" if span.status.code is StatusCode.ERROR else "✓"
-    parts = [f"{mark} {span.name}", duration_text(span.duration_ns), *_usage_and_cost(span)]
+    parts = [
+        f"{mark} {printable(span.name)}",
+        duration_text(span.duration_ns),
+        *_usage_and_cost(span),
+    ]
     if span.status.description:
-        parts.append(span.status.description.splitlines()[0][:200])
+        parts.append(printable(span.status.description.strip().partition("\n")[0][:200]))
     return "  ".join(parts)
 
 
@@ -116,20 +143,37 @@ def tree_lines(
         children[here].append(span)
     for root in children[None]:
         yield describe(root), root
-        for line, span in _below(root, children, "", {root.span_id}):
-            yield f"{line} {describe(span)}", span
+        for indent, span in _descendants(root, children):
+            yield f"{indent} {describe(span)}", span
 
 
-def _below(
-    span: Span, children: dict[str | None, list[Span]], indent: str, seen: set[str]
+def _descendants(
+    root: Span, children: Mapping[str | None, Sequence[Span]]
 ) -> Iterator[tuple[str, Span]]:
-    """Yield the branches below a span, without what they bear."""
-    mine = [child for child in children[span.span_id] if child.span_id not in seen]
-    for index, child in enumerate(mine):
-        last = index == len(mine) - 1
-        seen.add(child.span_id)
-        yield f"{indent}{'└─' if last else '├─'}", child
-        yield from _below(child, children, indent + ("   " if last else "│  "), seen)
+    """Yield what is below a span, each with its indentation. Not recursive: trees may be deep."""
+    seen = {root.span_id}
+    levels: list[tuple[str, list[Span]]] = []
+
+    def enter(span: Span, indent: str) -> None:
+        below = [child for child in children.get(span.span_id, ()) if child.span_id not in seen]
+        seen.update(child.span_id for child in below)
+        levels.append((indent, below[::-1]))
+
+    enter(root, "")
+    while levels:
+        indent, below = levels[-1]
+        if not below:
+            levels.pop()
+            continue
+        child = below.pop()
+        depth = len(levels)
+        yield _shortened(f"{indent}{'├─' if below else '└─'}", depth), child
+        enter(child, indent + ("│  " if below else "   ") if depth < _MAX_INDENT else indent)
+
+
+def _shortened(indent: str, depth: int) -> str:
+    """Write the depth where it is too large to be drawn."""
+    return indent if depth <= _MAX_INDENT else f"{indent} [{depth} deep]"
 
 
 def coloured(line: str, span: Span) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trace_core._errors import ConfigurationError, SinkClosed
-from trace_core._lifecycle import after_fork
+from trace_core._lifecycle import after_fork, forget_handlers
+from trace_core._log import log_once
 from trace_core._model.json import encode
 from trace_core._model.span import Span
 from trace_core._sinks.base import SinkBase
@@ -18,7 +19,8 @@ class JsonLinesSink(SinkBase):
     """Appends each span as one line of JSON to a file.
 
     A batch is one ``write`` call on a descriptor opened for appending, so several processes can
-    share a file on a local disk. The file is readable by its owner alone.
+    share a file on a local disk. The file is readable by its owner alone. If it is removed or
+    renamed, as by logrotate, later spans go to a new file.
 
     Args:
         path: The file; made with its folders at the first write.
@@ -45,7 +47,7 @@ class JsonLinesSink(SinkBase):
 
     @property
     def spool_key(self) -> str:
-        """What a spool knows this sink by: the specification that makes it again."""
+        """The specification that makes this sink again."""
         return f"jsonl:{self.path.absolute()}"
 
     def _renew_lock(self) -> None:
@@ -62,21 +64,29 @@ class JsonLinesSink(SinkBase):
         with self._lock:
             if self._closed:
                 raise SinkClosed(f"{self.path} is closed")
-            self._rotate_if_due()
+            self._look_after_file()
             if self._descriptor is None:
                 self._descriptor = self._open()
             self._append(self._descriptor, data)
 
-    def _rotate_if_due(self) -> None:
-        if self._rotate_bytes is None or self._descriptor is None:
+    def _look_after_file(self) -> None:
+        """Let go of a file that is full, removed or renamed: the next write makes a new one."""
+        if self._descriptor is None:
             return
         mine = os.fstat(self._descriptor)
-        if mine.st_size < self._rotate_bytes and self._is_in_place(mine.st_ino):
+        in_place = self._is_in_place(mine.st_ino)
+        if in_place and (self._rotate_bytes is None or mine.st_size < self._rotate_bytes):
             return
-        if self._is_in_place(mine.st_ino):  # else another process has done it already
+        if in_place:
             for number in range(self._keep - 1, 0, -1):
                 self._rename(self._numbered(number), self._numbered(number + 1))
             self._rename(self.path, self._numbered(1))
+        elif self._rotate_bytes is None:  # else another process has rotated it
+            log_once(
+                f"jsonl:moved:{self.path}",
+                "tracing: %s was removed or renamed; spans go to a new file of that name",
+                self.path,
+            )
         self._close_descriptor()
 
     def _is_in_place(self, inode: int) -> bool:
@@ -104,7 +114,7 @@ class JsonLinesSink(SinkBase):
             written += os.write(descriptor, data[written:])
 
     def _ends_torn(self, descriptor: int) -> bool:
-        """Say whether the last line was cut off: by a full disk, or a process that was killed."""
+        """Say whether the last line is incomplete, after a full disk or a killed process."""
         size = os.fstat(descriptor).st_size
         if not size:
             return False
@@ -116,6 +126,7 @@ class JsonLinesSink(SinkBase):
         with self._lock:
             self._closed = True
             self._close_descriptor()
+        forget_handlers(self)
 
     def _close_descriptor(self) -> None:
         if self._descriptor is not None:

@@ -14,7 +14,7 @@ from rich.text import Text
 from trace_core._lifecycle import after_fork
 from trace_core._model.span import Span, StatusCode
 from trace_core._sinks.base import SinkBase
-from trace_core._sinks.console import duration_text, summary, tree_lines
+from trace_core._sinks.console import duration_text, printable, summary, tree_lines
 
 _PICTURES_PER_SECOND: Final = 8
 _MAX_DRAWN: Final = 20
@@ -108,4 +108,4 @@ def _drawn(spans: Sequence[Span]) -> Text:
 def _description(span: Span) -> str:
     if span.end_ns:
         return summary(span)
-    return f"… {span.name}  {duration_text(max(0, time.time_ns() - span.start_ns))}"
+    return f"… {printable(span.name)}  {duration_text(max(0, time.time_ns() - span.start_ns))}"
