@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,9 +14,15 @@ from hypothesis import strategies as st
 
 from support.scenarios import LITELLM
 from trace_core import TokenUsage, UsageSource, snapshot
+from trace_core._processors import secrets as _secrets
 from trace_litellm._reading import requests as _requests
 from trace_litellm._reading import responses as _responses
-from trace_litellm._reading.credentials import REDACTED, is_secret, without_secrets
+from trace_litellm._reading.credentials import (
+    REDACTED,
+    is_secret,
+    remember_settings,
+    without_secrets,
+)
 from trace_litellm._reading.errors import Failure, category
 from trace_litellm._reading.pricing import Priced, cost_of
 from trace_litellm._streams.events import merge_anthropic, merge_google, sse_data
@@ -26,6 +35,7 @@ SECRET = "sk-PLANTED0123456789"
     [
         "api_key", "api-key", "aws_secret_access_key", "aws_session_token", "azure_ad_token",
         "vertex_credentials", "client_secret", "password", "Authorization", "token",
+        "hf_token", "sas_token", "oci_key", "auth", "sig", "db_password", "X-Auth-Token", "cookie",
     ],
 )  # fmt: skip
 def test_credentials_are_known_by_name(name: str) -> None:
@@ -34,8 +44,13 @@ def test_credentials_are_known_by_name(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["max_tokens", "prompt_cache_key", "logprobs", "tools", "stop", "user", "seed"]
-)
+    "name",
+    [
+        "max_tokens", "prompt_cache_key", "logprobs", "tools", "stop", "user", "seed", "key",
+        "idempotency_key", "eos_token", "next_page_token", "tokens", "keywords", "monkey", "author",
+        "max_completion_tokens", "keys", "design", "public_key", "response_keys",
+    ],
+)  # fmt: skip
 def test_other_parameters_are_not(name: str) -> None:
     """Parameters that only look a little like it are recorded."""
     assert not is_secret(name)
@@ -67,6 +82,80 @@ def test_inputs_have_no_credentials_and_no_internals() -> None:
     }  # fmt: skip
     assert found["fallbacks"] == ({"model": "b", "api_key": REDACTED},)
     assert set(found) == {"model", "messages", "temperature", "extra_headers", "fallbacks"}
+
+
+@pytest.fixture
+def remembered(monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[str, ...]]:
+    """What the process remembers from now on."""
+    monkeypatch.setattr(_secrets, "_remembered", _secrets._Values())
+    return _secrets.remembered_secrets
+
+
+KEY = "unprefixed0123456789key"
+
+
+@pytest.mark.parametrize(
+    "given_",
+    [
+        {"hf_token": KEY}, {"sas_token": KEY}, {"oci_key": KEY}, {"my_password": KEY},
+        {"extra_body": {"auth": KEY}}, {"extra_query": {"sig": KEY}}, {"extra_query": {"key": KEY}},
+        {"api_base": f"https://host/v1?key={KEY}"}, {"client": SimpleNamespace(api_key=KEY)},
+        {"base_url": f"https://user:{KEY}@host/v1"}, {"api_key": [KEY]},
+        {"extra_headers": {"Authorization": f"Bearer {KEY}"}}, {"headers": {"x-api-key": KEY}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_credentials_of_a_call_are_remembered(
+    given_: dict[str, Any], remembered: Callable[[], tuple[str, ...]]
+) -> None:
+    """Wherever a call's key is given, it is removed from all that repeats it."""
+    found = _requests.inputs((), (), given_)
+    assert KEY in remembered()
+    assert "api_base" in given_ or "base_url" in given_ or KEY not in json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    "given_",
+    [
+        {"extra_headers": {"X-Title": "Weather assistant", "x-env": "production"}},
+        {"extra_headers": {"x-trace": "123e4567-e89b-12d3-a456-426614174000"}},
+        {"api_key": "ollama"}, {"api_key": "anything-goes"}, {"api_key": "not-needed"},
+        {"api_base": "http://localhost:11434/v1?version=2024-02-01"}, {"api_key": "placeholder"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_words_are_not_remembered(
+    given_: dict[str, Any], remembered: Callable[[], tuple[str, ...]]
+) -> None:
+    """A header's words, and keys that are none, are withheld where they stand and kept elsewhere."""
+    found = _requests.inputs((), (), given_)
+    assert remembered() == ()
+    assert set(found.get("extra_headers", {REDACTED: REDACTED}).values()) == {REDACTED}  # type: ignore[union-attr]
+
+
+def test_numbers_and_schemas_are_recorded() -> None:
+    """A name that sounds like a credential's hides neither a number nor the schema of a tool."""
+    given_: dict[str, Any] = {
+        "extra_body": {"max_token": 5, "use_token": True, "cache_key": "a"},
+        "tools": [{"function": {"parameters": {"properties": {"password": {"type": "string"}}}}}],
+    }
+    assert _requests.inputs((), (), given_) == snapshot(given_)
+
+
+def test_settings_are_remembered_when_a_call_fails(
+    monkeypatch: pytest.MonkeyPatch, remembered: Callable[[], tuple[str, ...]]
+) -> None:
+    """LiteLLM's keys and the environment's are known though they are unset right after a call."""
+    credential = SimpleNamespace(credential_values={"api_key": KEY + "2", "api_base": "https://h1"})
+    settings = SimpleNamespace(
+        openai_key=KEY, credential_list=[credential], token=None, model_key=5
+    )
+    monkeypatch.setitem(sys.modules, "litellm", settings)
+    monkeypatch.setenv("UNSET_SOON_API_KEY", KEY + "3")
+    remember_settings()
+    monkeypatch.delenv("UNSET_SOON_API_KEY")
+    assert set(remembered()) == {KEY, KEY + "2"}
+    assert KEY + "3" in _secrets.environment_secrets()
 
 
 @given(

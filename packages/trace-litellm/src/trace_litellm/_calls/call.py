@@ -27,6 +27,7 @@ from trace_litellm._calls.nesting import Around, call_around, new_call_id
 from trace_litellm._patching.targets import Target
 from trace_litellm._reading import requests as _requests
 from trace_litellm._reading import responses as _responses
+from trace_litellm._reading.credentials import remember_settings
 from trace_litellm._reading.errors import Failure, error_attributes
 from trace_litellm._reading.pricing import Priced, cost_of, estimated_usage
 from trace_litellm._reading.requests import NOTED, PROXY_REQUEST
@@ -355,6 +356,7 @@ class Call(Delegation):
         try:
             self._stop_holding()
             if error is not None:
+                remember_settings()
                 self._error = error_attributes(error)
         except Exception as trouble:
             self._calls.on_error("ending a call", trouble)

@@ -1,20 +1,24 @@
-"""Which of a call's parameters must never be recorded. Content is not judged here.
+"""Decides by name which of a call's parameters are credentials and must never be recorded.
 
-What a user writes into a message is looked through later by the redacting processor. Here it is
-about what LiteLLM takes as credentials, by name: an allowed name is copied, a forbidden one is
-not even looked at.
+The contents of messages are not judged here: the redacting processor searches them later, also for
+the values that are remembered here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import sys
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Final
+from urllib.parse import parse_qsl, urlsplit
 
 from trace_core import Value, remember_secret
+from trace_core._processors.secrets import environment_secrets, looks_secret
 
 REDACTED: Final = "[REDACTED]"
 
-_FORBIDDEN_PARTS: Final = (
+_PARTS: Final = (
     "access_key",
     "access_token",
     "ad_token",
@@ -36,6 +40,21 @@ _FORBIDDEN_PARTS: Final = (
     "session_token",
     "web_identity_token",
 )
+"""A name with one of these in it is a credential's."""
+_ENDINGS: Final = ("auth", "cookie", "key", "passwd", "pwd", "secret", "sig", "token")
+"""So is a name whose last word is one of these ..."""
+_HARMLESS_ENDINGS: Final = (
+    *("cache_key", "dedup_key", "deduplication_key", "foreign_key", "group_key", "hash_key"),
+    *("idempotency_key", "lookup_key", "partition_key", "primary_key", "public_key"),
+    *("range_key", "routing_key", "sort_key", "unique_key", "map_key", "object_key"),
+    *("bos_token", "cls_token", "continuation_token", "cursor_token", "end_token", "eos_token"),
+    *("mask_token", "max_token", "min_token", "next_token", "page_token", "pad_token"),
+    *("per_token", "sep_token", "start_token", "stop_token", "sync_token", "unk_token"),
+)
+"""... unless it ends in one of these."""
+_QUERIES: Final = frozenset({"extra_query", "query_params", "default_query"})
+"""Parameters in which a plain "key" or "code" is a credential, as it is in a URL."""
+_QUERY_NAMES: Final = frozenset({"code", "key", "signature"})
 _HEADER_PARAMETERS: Final = frozenset(
     {"agent_extra_headers", "default_headers", "extra_headers", "headers", "request_headers"}
 )
@@ -54,30 +73,32 @@ _OPEN_HEADERS: Final = frozenset(
         "x-request-id",
     }
 )
-_judged: dict[str, bool] = {}
-_MAX_JUDGED: Final = 4_096
+_NUMBERS: Final = (bool, int, float)
 
 
+@functools.lru_cache(maxsize=4_096)
 def is_secret(name: str) -> bool:
-    """Tell whether a parameter of this name carries a credential."""
-    known = _judged.get(name)
-    if known is None:
-        lowered = name.lower().replace("-", "_")
-        known = lowered == "token" or any(part in lowered for part in _FORBIDDEN_PARTS)
-        if len(_judged) < _MAX_JUDGED:
-            _judged[name] = known
-    return known
+    """Return whether a parameter of this name carries a credential.
+
+    Args:
+        name: Its name, in any case, with ``_`` or ``-``.
+    """
+    lowered = name.lower().replace("-", "_")
+    if any(part in lowered for part in _PARTS):
+        return True
+    last = lowered.rpartition("_")[2]
+    return last in _ENDINGS and lowered != "key" and not lowered.endswith(_HARMLESS_ENDINGS)
 
 
 def without_secrets(value: Value) -> Value:
-    """Replace credentials in plain data, going by the names of keys.
+    """Replace credentials in plain data by the names of keys.
 
     Args:
         value: Plain data, as `trace_core.snapshot` makes it.
 
     Returns:
-        The same with ``[REDACTED]`` where a key names a credential or a header is not one of
-        those known to be harmless.
+        The same with ``[REDACTED]`` where a key names a credential, and for all headers that are
+        not known to be harmless.
     """
     if isinstance(value, Mapping):
         return {name: _clean(name, item) for name, item in value.items()}
@@ -87,23 +108,116 @@ def without_secrets(value: Value) -> Value:
 
 
 def _clean(name: str, value: Value) -> Value:
-    if value is None:
-        return None
+    if value is None or isinstance(value, _NUMBERS):
+        return value
     if is_secret(name):
         return withheld(value)
-    if name in _HEADER_PARAMETERS and isinstance(value, Mapping):
-        return {h: v if h.lower() in _OPEN_HEADERS else withheld(v) for h, v in value.items()}
+    if isinstance(value, Mapping):
+        if name in _HEADER_PARAMETERS:
+            return {header: _header(header, v) for header, v in value.items()}
+        if name in _QUERIES:
+            return {
+                item: withheld(v) if item.lower() in _QUERY_NAMES else _clean(item, v)
+                for item, v in value.items()
+            }
     return without_secrets(value)
 
 
-def withheld(value: object) -> str:
-    """Say that a credential was given, and have it removed wherever else it turns up.
+def _header(name: str, value: Value) -> Value:
+    """Withhold a header; only what is named like a credential is removed elsewhere, too."""
+    if name.lower() in _OPEN_HEADERS:
+        return value
+    return withheld(value) if is_secret(name) else REDACTED
 
-    An error's text may repeat it, or a message. It is remembered in memory alone.
+
+def withheld(value: object) -> str:
+    """Return what to record for a credential, and have its value removed from all spans.
+
+    An error's text or a message may repeat it. It is remembered in memory only, and only if it
+    looks like a credential: "ollama" and "anything" are common keys of servers that need none.
 
     Args:
-        value: The credential, perhaps with its scheme in front, as in ``Bearer ...``.
+        value: The credential, which may begin with its scheme, as in ``Bearer ...``; or several.
     """
-    if isinstance(value, str):
-        remember_secret(value.rpartition(" ")[2])
+    for one in value if isinstance(value, (tuple, list)) else (value,):
+        if isinstance(one, str):
+            _remember(one.rpartition(" ")[2])
     return REDACTED
+
+
+def _remember(value: object) -> None:
+    if looks_secret(value):
+        remember_secret(value)
+
+
+def remember_url(url: str) -> None:
+    """Have the credentials in a URL removed from all spans.
+
+    Args:
+        url: An endpoint, such as ``https://host/v1?key=...``.
+    """
+    if "?" not in url and "@" not in url:
+        return
+    try:
+        split = urlsplit(url)
+        _remember(split.password)
+        query = parse_qsl(split.query)
+    except ValueError:  # not a URL
+        return
+    for name, value in query:
+        if is_secret(name) or name.lower() in _QUERY_NAMES:
+            _remember(value)
+
+
+_CLIENT_ATTRIBUTES: Final = (
+    "api_key",
+    "_api_key",
+    "auth_token",
+    "_azure_ad_token",
+    "admin_api_key",
+)
+
+
+def remember_client(client: object) -> None:
+    """Have the key of a provider's client, such as ``OpenAI(api_key=...)``, removed from all spans.
+
+    Args:
+        client: The client. Only its instance attributes are read; nothing of it is run.
+    """
+    attributes = getattr(client, "__dict__", None)
+    if isinstance(attributes, dict):
+        for name in _CLIENT_ATTRIBUTES:
+            _remember(attributes.get(name))
+
+
+_MOST_CREDENTIALS: Final = 64
+
+
+def remember_settings() -> None:
+    """Have the keys in LiteLLM's settings and in the environment removed from all spans.
+
+    For a call that failed: providers repeat the key in their answer, and the program may change
+    the setting or unset the variable before the span is written.
+    """
+    environment_secrets()
+    settings = getattr(sys.modules.get("litellm"), "__dict__", {})
+    for name in _setting_names(len(settings)):
+        _remember(settings.get(name))
+    listed = settings.get("credential_list")
+    for item in islice(listed, _MOST_CREDENTIALS) if isinstance(listed, list) else ():
+        values = getattr(item, "credential_values", None)
+        if isinstance(values, Mapping):
+            _remember_values(values.items())
+
+
+def _remember_values(items: Iterable[tuple[str, object]]) -> None:
+    for name, value in items:
+        if isinstance(value, str) and is_secret(name):
+            _remember(value)
+
+
+@functools.lru_cache(maxsize=1)
+def _setting_names(_count: int) -> tuple[str, ...]:
+    """Return the names of LiteLLM's settings that are keys; anew when it has got more names."""
+    settings = getattr(sys.modules.get("litellm"), "__dict__", {})
+    return tuple(n for n in settings.copy() if n.islower() and n.endswith(("key", "token")))

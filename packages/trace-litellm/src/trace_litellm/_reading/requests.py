@@ -10,7 +10,13 @@ from itertools import chain
 from typing import Any, Final, Literal, TypeAlias
 
 from trace_core import ConfigurationError, SpanContext, Value, semconv, snapshot
-from trace_litellm._reading.credentials import is_secret, withheld, without_secrets
+from trace_litellm._reading.credentials import (
+    is_secret,
+    remember_client,
+    remember_url,
+    withheld,
+    without_secrets,
+)
 from trace_litellm._reading.responses import MODEL_ID
 
 _CONTENT: Final = frozenset(
@@ -44,8 +50,6 @@ _INTERNAL: Final = frozenset(
         "atext_completion",
         "atranscription",
         "caching_groups",
-        "client",
-        "http_client",
         "is_async",
         "litellm_call_id",
         "litellm_logging_obj",
@@ -70,6 +74,8 @@ _INTERNAL: Final = frozenset(
     }
 )
 """Parameters that are LiteLLM's own business, or told elsewhere on the span."""
+
+_CLIENTS: Final = frozenset({"client", "http_client"})
 
 _REQUEST_ATTRIBUTES: Final = {
     "dimensions": semconv.EMBEDDINGS_DIMENSION_COUNT,
@@ -171,25 +177,33 @@ def inputs(
         treatment = known.get(name) or _judge(name)
         if treatment == "drop":
             continue
-        if treatment == "withhold":
+        if treatment == "remember":
+            remember_client(value)
+        elif treatment == "withhold" and type(value) not in _NUMBERS:
             withheld(value)
         elif type(value) in _ATOMS:
             found[name] = value
+            if name in _URLS:
+                remember_url(str(value))
         else:
             found[name] = snapshot(value) if treatment == "copy" else _clean(name, value)
     return found
 
 
-_ATOMS: Final = frozenset({str, bool, int, float})
-_Treatment: TypeAlias = Literal["copy", "clean", "drop", "withhold"]
+_NUMBERS: Final = frozenset({bool, int, float})
+_ATOMS: Final = frozenset({str, *_NUMBERS})
+_URLS: Final = frozenset({"api_base", "base_url"})
+_Treatment: TypeAlias = Literal["copy", "clean", "drop", "withhold", "remember"]
 _treatments: Final[dict[str, _Treatment]] = {}
 _MAX_TREATMENTS: Final = 1_024
 
 
 def _judge(name: str) -> _Treatment:
     """Decide how a parameter of this name is recorded, once."""
-    if name in _INTERNAL or name.startswith("_"):
-        treatment: _Treatment = "drop"
+    if name in _CLIENTS:
+        treatment: _Treatment = "remember"
+    elif name in _INTERNAL or name.startswith("_"):
+        treatment = "drop"
     elif is_secret(name):
         treatment = "withhold"
     else:
