@@ -33,7 +33,8 @@ _CONNECTED: Final = re.compile(
 )
 _CONNECTION: Final = re.compile(
     r"(?:password|pwd|accountkey|sharedaccesskey|sharedsecret|accesskey|clientsecret)[ ]?=[ ]?"
-    r"(?P<value>[^;\n\r\"'\\]{4,128})(?=;)"
+    r"(?P<value>[^;\n\r\"'\\]{4,128}?)[ ]?(?=;|$|[\n\r\"'])",
+    re.MULTILINE,
 )
 _COOKIE: Final = re.compile(
     r"cookie2?(?:\\*[\"'])?[ \t]{0,8}[:=][ \t]{0,8}(?:\\*[\"'])?"

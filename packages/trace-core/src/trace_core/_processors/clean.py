@@ -15,19 +15,18 @@ from trace_core._processors.scan import find
 from trace_core._processors.secrets import MIN_LENGTH, environment_secrets, remembered_secrets
 
 _CACHED_TEXTS: Final = 2_048
-_LONGEST_CACHED: Final = 4_096
-"""Characters; a cache of longer texts would hold too much memory."""
 
 
 class Cleaner:
-    """Removes secrets from texts, and remembers what came of the last short ones.
-
-    Names, models and system prompts come again with every call: looking them up costs a fraction
-    of a search.
+    """Removes secrets from texts.
 
     Args:
         known: Values that are secrets.
         patterns: More kinds of secrets: what to call each, and what it looks like.
+
+    Attributes:
+        cached: The same as `change` with a cache. Names, models and system prompts come again with
+            every call: looking them up costs a fraction of a search.
     """
 
     def __init__(
@@ -36,17 +35,15 @@ class Cleaner:
         long_enough = {secret for secret in known if len(secret) >= MIN_LENGTH}
         self._known = sorted(long_enough, key=len, reverse=True)  # one may contain another
         self._patterns = dict(patterns or {})
-        self._cached = functools.lru_cache(maxsize=_CACHED_TEXTS)(self._clean)
         self._shortest = 1 if patterns else MIN_LENGTH
+        self.cached = functools.lru_cache(maxsize=_CACHED_TEXTS)(self.change)
 
-    def __call__(self, text: str) -> str:
-        """Return the text with markers in the place of secrets; the same object without any."""
-        if len(text) > _LONGEST_CACHED:
-            return self._clean(text) or text
-        return self._cached(text) or text
+    def change(self, text: str) -> str | None:
+        """Return the text with markers in the place of secrets; ``None`` if there are none.
 
-    def _clean(self, text: str) -> str | None:
-        """Return the cleaned text; ``None`` if there is nothing to remove."""
+        Args:
+            text: The text.
+        """
         if len(text) < self._shortest:
             return None
         cleaned = text
@@ -81,4 +78,5 @@ def clean_text(text: str) -> str:
     Args:
         text: The text.
     """
-    return Cleaner((*environment_secrets(), *remembered_secrets()))(text)
+    cleaned = Cleaner((*environment_secrets(), *remembered_secrets())).change(text)
+    return text if cleaned is None else cleaned

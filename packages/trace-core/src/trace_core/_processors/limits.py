@@ -28,9 +28,9 @@ def truncate(max_chars: int = 32_768) -> Callable[[Span], Span]:
     if max_chars < 1:
         raise ConfigurationError(f"max_chars must be at least 1, not {max_chars!r}")
 
-    def shorten(text: str) -> str:
+    def shorten(text: str) -> str | None:
         if len(text) <= max_chars:
-            return text
+            return None
         return f"{text[:max_chars]}… ({len(text)} characters)"
 
     def processor(span: Span) -> Span:

@@ -100,7 +100,7 @@ class _PayloadLimit:
         longest, changed = self._max_base64, {}
         for key, item in value.items():
             kind = type(item)
-            if kind in PLAIN_TYPES or (kind is str and len(item) <= longest):  # type: ignore[arg-type]
+            if (len(item) <= longest) if kind is str else (kind in PLAIN_TYPES):  # type: ignore[arg-type]
                 continue
             new = self.value(item, encoded=_carries_base64(key, value))
             if new is not item:

@@ -33,14 +33,15 @@ def redact_pii(
         A processor.
     """
 
-    def clean(text: str) -> str:
+    def clean(text: str) -> str | None:
+        given = text
         if email and "@" in text:
             text = _EMAIL.sub("[redacted:e-mail]", text)
         if card:
             text = _CARD.sub(_without_card, text)
         if phone:
             text = _LOCAL.sub("[redacted:phone]", _INTERNATIONAL.sub(_without_phone, text))
-        return text
+        return None if text is given else text
 
     def processor(span: Span) -> Span:
         return map_texts(span, clean)

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from trace_core._model.span import Span
 from trace_core._processors.clean import Cleaner
 from trace_core._processors.secrets import environment_secrets, remembered_secrets
-from trace_core._processors.walk import map_texts
+from trace_core._processors.walk import Walk
 
 Known: TypeAlias = "Iterable[str] | Callable[[], Iterable[str]]"
 
@@ -56,13 +56,13 @@ class _Redactor:
         self._told = () if callable(known) else tuple(known)
         self._environment = environment
         self._patterns = {name: re.compile(pattern) for name, pattern in patterns.items()}
-        self._current: tuple[tuple[Iterable[str], ...], Cleaner] | None = None
+        self._current: tuple[tuple[Iterable[str], ...], Walk] | None = None
 
     def __call__(self, span: Span) -> Span:
         """Return the span without secrets; the same one if there are none."""
-        return map_texts(span, self._cleaner(), is_secret_key)
+        return self._walk().span(span)
 
-    def _cleaner(self) -> Cleaner:
+    def _walk(self) -> Walk:
         """Return what removes the secrets known now; a new one once more are known."""
         told = (
             self._told if self._known is None else frozenset(self._known()),
@@ -72,11 +72,22 @@ class _Redactor:
         current = self._current
         if current is None or current[0] != told:
             known = [secret for some in told for secret in some]
-            current = self._current = (told, Cleaner(known, self._patterns))
+            current = self._current = (told, _walk(Cleaner(known, self._patterns)))
         return current[1]
 
 
-@functools.lru_cache(maxsize=4_096)
+_CACHED_KEYS: Final = 4_096
+
+
+def _walk(cleaner: Cleaner) -> Walk:
+    @functools.lru_cache(maxsize=_CACHED_KEYS)
+    def special(key: str) -> bool:
+        return is_secret_key(key) or cleaner.change(key) is not None
+
+    return Walk(cleaner.change, cached=cleaner.cached, hides=is_secret_key, special_key=special)
+
+
+@functools.lru_cache(maxsize=_CACHED_KEYS)
 def is_secret_key(key: str) -> bool:
     """Return whether what is filed under a key is a secret.
 

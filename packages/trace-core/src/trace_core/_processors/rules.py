@@ -85,22 +85,23 @@ RULES: Final = (
     _rule("yandex", "AQVN", _ANY + "{35,}"),
     # clouds and infrastructure
     _rule("aws", "AKIA ASIA ABIA ACCA", "(?![ACGTUN]{16})[A-Z2-7]{16}" + _END),
-    _rule("aws", "ABSK", "[A-Za-z0-9+/]{109,}={0,2}"),
     _rule("aws", "bedrock-api-key-", "[A-Za-z0-9+/=]{20,}"),
-    _rule("aws", "IQoJb3JpZ2lu FwoGZXIvYXdz", "[A-Za-z0-9+/%]{60,}={0,2}"),
     _rule("alibaba", "LTAI", "[A-Za-z0-9]{16,24}" + _END),
     _rule("tencent", "AKID", "[A-Za-z0-9]{32}" + _END),
     _rule("databricks", "dapi", "[0-9a-f]{32}(?:-[0-9])?" + _END),
     _rule("digitalocean", "dop_v1_ doo_v1_ dor_v1_", "[0-9a-f]{64}" + _END),
     _rule("docker", "dckr_pat_ dckr_oat_", _ANY + "{20,}"),
-    _rule("doppler", "dp.pt. dp.st. dp.ct. dp.sa. dp.scim. dp.audit.", r"[A-Za-z0-9._]{40,}"),
+    _rule(
+        "doppler",
+        "dp.pt. dp.st. dp.ct. dp.sa. dp.scim. dp.audit.",
+        r"[A-Za-z0-9._]{39,}[A-Za-z0-9]",
+    ),
     _rule("dynatrace", "dt0", r"[a-z][0-9]{2}\.[A-Z0-9]{24}\.[A-Z0-9]{64}" + _END),
     _rule("fly", "fo1_", _ANY + "{40,}"),
-    _rule("fly", "fm1_ fm2_ fm1a_ fm1r_", "[A-Za-z0-9+/]{80,}={0,3}"),
     _rule("heroku", "HRKU-", _ANY + "{36,}"),
     _rule("vault", "hvs. hvb. hvr.", _ANY + "{20,}"),
     _rule("pulumi", "pul-", "[0-9a-f]{40}" + _END),
-    _rule("planetscale", "pscale_tkn_ pscale_pw_ pscale_oauth_", r"[A-Za-z0-9_.\-]{30,}"),
+    _rule("planetscale", "pscale_tkn_ pscale_pw_ pscale_oauth_", r"[A-Za-z0-9_.\-]{29,}" + _ANY),
     _rule("neon", "napi_", "[a-z0-9]{40,}"),
     _rule("supabase", "sbp_", "[0-9a-f]{40}" + _END),
     _rule("supabase", "sb_secret_", _ANY + "{20,}"),
@@ -109,9 +110,8 @@ RULES: Final = (
     _rule("netlify", "nfp_ nfc_ nfo_", "[A-Za-z0-9_]{36,}"),
     _rule("cloudflare", "v1.0-", "[0-9a-f]{24}-[0-9a-f]{100,}"),
     _rule("artifactory", "AKCp cmVmdGtu", "[A-Za-z0-9]{56,}"),
-    _rule("grafana", "glc_ glsa_", "[A-Za-z0-9+/_]{32,}={0,2}"),
+    _rule("grafana", "glsa_", "[A-Za-z0-9]{32}_[A-Fa-f0-9]{8}" + _END),
     _rule("new relic", "NRAK- NRJS- NRII- NRAA- NRRA-", _ANY + "{19,}"),
-    _rule("sentry", "sntrys_ sntryu_", "[A-Za-z0-9+/_]{50,}={0,2}"),
     _rule("octopus", "API-", "[A-Z0-9]{26,28}" + _END),
     _rule("harness", "pat. sat.", r"[A-Za-z0-9_\-]{22}\.[0-9a-f]{24}\.[A-Za-z0-9]{20}" + _END),
     _rule("1password", "ops_eyJ", "[A-Za-z0-9+/_-]{100,}={0,3}"),
@@ -124,7 +124,7 @@ RULES: Final = (
         "gitlab",
         "glpat- gldt- glft- glrt- glrtr- glcbt- glptt- glimt- glagent- gloas- glsoat- glffct- "
         "GR1348941",
-        r"[A-Za-z0-9_.\-]{20,}",
+        r"[A-Za-z0-9_.\-]{19,}[A-Za-z0-9_\-]",
     ),
     _rule("atlassian", "ATATT3 ATCTT3", r"[A-Za-z0-9_\-]{60,}(?:=[A-Za-z0-9]{0,8})?"),
     _rule("bitbucket", "ATBB", "[A-Za-z0-9]{24,}"),
@@ -141,11 +141,12 @@ RULES: Final = (
     _rule("infracost", "ico-", "[A-Za-z0-9]{32}" + _END),
     # messages, money, offices
     _rule(
-        "slack", "xoxa- xoxb- xoxe- xoxo- xoxp- xoxr- xoxs- xoxd- xoxc-", r"[A-Za-z0-9%.\-]{10,}"
+        "slack",
+        "xoxa- xoxb- xoxe- xoxo- xoxp- xoxr- xoxs- xoxd- xoxc-",
+        r"[A-Za-z0-9.\-]{10,}(?:%[0-9A-F]{2}[A-Za-z0-9.\-]{4,})*[A-Za-z0-9]",
     ),
     _rule("slack", "xoxe.xoxb- xoxe.xoxp- xapp-", r"[A-Za-z0-9\-]{20,}"),
     _rule("stripe", "sk_live_ sk_test_ rk_live_ rk_test_ sk_prod_ rk_prod_", "[A-Za-z0-9]{16,}"),
-    _rule("stripe", "whsec_", "[A-Za-z0-9+/]{24,}={0,2}"),
     _rule("sendgrid", "SG.", r"[A-Za-z0-9_\-]{16,32}\.[A-Za-z0-9_\-]{30,}"),
     _rule("sendinblue", "xkeysib- xsmtpsib-", r"[0-9a-f]{64}-[A-Za-z0-9]{16}" + _END),
     _rule("mailgun", "key- pubkey-", "[0-9a-f]{32}" + _END),
@@ -160,7 +161,11 @@ RULES: Final = (
     _rule("square", "sq0atp- sq0csp- sq0idp-", _ANY + "{22,}"),
     _rule("square", "EAAA", _ANY + "{60}" + _END),
     _rule("facebook", "EAAC EAAM EAAG EAAB", "[A-Za-z0-9]{80,}"),
-    _rule("twitter", "AAAAAAAAAAAAAAAAAAAAA", "[A-Za-z0-9%]{80,100}(?![A-Za-z0-9+/%])"),
+    _rule(
+        "twitter",
+        "AAAAAAAAAAAAAAAAAAAAA",
+        "(?:[A-Za-z0-9]|%(?:2B|2F|3D)){80,100}(?![A-Za-z0-9+/])",
+    ),
     _rule("flutterwave", "FLWSECK- FLWSECK_TEST- FLWPUBK-", r"[0-9a-h]{32}-X"),
     _rule("easypost", "EZAK EZTK", "[A-Za-z0-9]{54}" + _END),
     _rule("shippo", "shippo_live_ shippo_test_", "[0-9a-f]{40}" + _END),
@@ -169,7 +174,7 @@ RULES: Final = (
     _rule("notion", "ntn_ secret_", "[A-Za-z0-9]{43,}"),
     _rule("airtable", "pat", r"[A-Za-z0-9]{14}\.[0-9a-f]{64}" + _END),
     _rule("hubspot", "pat-na pat-eu", r"[0-9]-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}" + _END),
-    _rule("typeform", "tfp_", r"[A-Za-z0-9_.\-]{40,}"),
+    _rule("typeform", "tfp_", r"[A-Za-z0-9_.\-]{39,}" + _ANY),
     _rule("contentful", "CFPAT-", _ANY + "{40,}"),
     _rule("frame.io", "fio-u-", _ANY + "{60,}"),
     _rule("adafruit", "aio_", "[A-Za-z0-9]{28}" + _END),
@@ -199,7 +204,34 @@ class Inner:
 _BREAK: Final = r"(?:\s|\\+[nrt]|[\"',+>|])"
 """Between two lines of a private key, which may be inside code, JSON or YAML."""
 
+_BEGIN: Final = r"(?:(?<![A-Za-z0-9_\-])|(?<=\\[nrt])|(?<=%[0-9A-F]{2}))"
+"""Where a word begins, which an escape of JSON or of a URL may stand directly before."""
+_XML_NAME: Final = r"[A-Za-z:_\-]{0,24}(?:password|secret|token|key|Password|Secret|Token|Key)"
+_DATABASE: Final = (
+    r"(?:postgres(?:ql)?|mysql|mariadb|mongodb(?:\+srv)?|rediss?|amqps?|mssql)(?:\+[a-z0-9]{1,16})?"
+)
+
 INNER: Final = (
+    Inner("aws", "ABSK", _BEGIN + "ABSK[A-Za-z0-9+/]{109,}={0,2}"),
+    Inner(
+        "aws", "IQoJb3JpZ2lu", _BEGIN + "IQoJb3JpZ2lu(?:[A-Za-z0-9+/]|%2[BF]){60,}(?:=|%3D){0,2}"
+    ),
+    Inner(
+        "aws", "FwoGZXIvYXdz", _BEGIN + "FwoGZXIvYXdz(?:[A-Za-z0-9+/]|%2[BF]){60,}(?:=|%3D){0,2}"
+    ),
+    Inner("fly", "fm1", _BEGIN + "fm1[ar]?_[A-Za-z0-9+/]{80,}={0,3}"),
+    Inner("fly", "fm2_", _BEGIN + "fm2_[A-Za-z0-9+/]{80,}={0,3}"),
+    Inner("grafana", "glc_", _BEGIN + "glc_[A-Za-z0-9+/]{32,}={0,3}"),
+    Inner("sentry", "sntry", _BEGIN + "sntry[su]_[A-Za-z0-9+/_]{50,}={0,2}"),
+    Inner("stripe", "whsec_", _BEGIN + "whsec_[A-Za-z0-9+/]{24,}={0,2}"),
+    Inner(
+        "database",
+        "://",
+        _DATABASE + r"://(?P<secret>[^\s/:@\"'<>`]{0,64}:(?![0-9]{1,5}[/\s])[^\n@\"'<>`:]{1,64}@)"
+        r"(?=[A-Za-z0-9_.\-]{1,100}[:/])",
+    ),
+    Inner("assigned", "</", rf"<{_XML_NAME}>(?P<secret>(?=[^<>]{{0,64}}[0-9])[^<>\s]{{6,}})</"),
+    Inner("assigned", "machine ", r"login\s{1,8}\S{1,100}\s{1,8}password\s{1,8}(?P<secret>\S{4,})"),
     Inner(
         "slack",
         "hooks.slack.com/",
@@ -215,28 +247,28 @@ INNER: Final = (
         ".webhook.office.com/",
         r"\.webhook\.office\.com/(?P<secret>webhookb2/[A-Za-z0-9@/_\-]{60,})",
     ),
-    Inner("telegram", ":AA", r"(?<![0-9])[0-9]{8,10}:AA[A-Za-z0-9_\-]{33}(?![A-Za-z0-9])"),
+    Inner("telegram", ":AA", _BEGIN + r"[0-9]{8,10}:AA[A-Za-z0-9_\-]{33}(?![A-Za-z0-9])"),
     Inner(
         "azure",
         "Q~",
-        r"(?<![A-Za-z0-9_~.\-])[A-Za-z0-9_~.\-]{3}[0-9]Q~[A-Za-z0-9_~.\-]{31,34}(?![A-Za-z0-9_~\-])",
+        _BEGIN + r"[A-Za-z0-9_~.\-]{3}[0-9]Q~[A-Za-z0-9_~.\-]{31,34}(?![A-Za-z0-9_~\-])",
     ),
     Inner(
         "azure",
         "JQQJ99",
-        r"(?<![A-Za-z0-9])[A-Za-z0-9]{40,56}JQQJ99[A-Za-z0-9]{24,40}(?![A-Za-z0-9])",
+        _BEGIN + r"[A-Za-z0-9]{40,56}JQQJ99[A-Za-z0-9]{24,40}(?![A-Za-z0-9])",
     ),
-    Inner("mailchimp", "-us", r"(?<![0-9a-f])[0-9a-f]{32}-us[0-9]{1,2}(?![A-Za-z0-9])"),
+    Inner("mailchimp", "-us", _BEGIN + r"[0-9a-f]{32}-us[0-9]{1,2}(?![A-Za-z0-9])"),
     Inner(
         "terraform",
         ".atlasv1.",
-        r"(?<![A-Za-z0-9])[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_\-=]{60,70}",
+        _BEGIN + r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_\-=]{60,70}",
     ),
-    Inner("openshift", "sha256~", r"(?<![A-Za-z0-9])sha256~[A-Za-z0-9_\-]{43}(?![A-Za-z0-9])"),
-    Inner("google", "1//0", r"(?<![A-Za-z0-9/])1//0[A-Za-z0-9_\-]{40,}"),
-    Inner("asana", "/1", r"(?<![0-9/])[0-9]/1[0-9]{15}(?:/[0-9]{16})?:[0-9a-f]{32}(?![0-9a-f])"),
+    Inner("openshift", "sha256~", _BEGIN + r"sha256~[A-Za-z0-9_\-]{43}(?![A-Za-z0-9])"),
+    Inner("google", "1//0", _BEGIN + r"1//0[A-Za-z0-9_\-]{40,}"),
+    Inner("asana", "/1", _BEGIN + r"[0-9]/1[0-9]{15}(?:/[0-9]{16})?:[0-9a-f]{32}(?![0-9a-f])"),
     Inner("braintree", "access_token$", r"access_token\$[a-z]{4,12}\$[0-9a-z]{16}\$[0-9a-f]{32}"),
-    Inner("dapi token", "_authToken=", r"_authToken=(?P<secret>[A-Za-z0-9_.+/=\-]{16,})"),
+    Inner("npm registry", "_authToken=", r"_authToken=(?P<secret>[A-Za-z0-9_.+/=\-]{16,})"),
     Inner(
         "url",
         "://",

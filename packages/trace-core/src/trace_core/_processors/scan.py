@@ -99,14 +99,12 @@ def _match(text: str, begin: int) -> Match | None:
     return None
 
 
-_LONG_WITHOUT_DIGITS: Final = 30
-
-
 def _is_random(word: str) -> bool:
-    """Return whether a word that begins like a key goes on like one, not like an identifier."""
-    if any(map(str.isdigit, word)):
-        return True
-    return word.isupper() or (len(word) >= _LONG_WITHOUT_DIGITS and not word.islower())
+    """Return whether a word that begins like a key goes on like one, not like an identifier.
+
+    Most keys have digits. Of the letters of a random one half are capitals; of camelCase few are.
+    """
+    return any(map(str.isdigit, word)) or sum(map(str.isupper, word)) > len(word) // 4
 
 
 def _holds_secret(encoded: str) -> bool:

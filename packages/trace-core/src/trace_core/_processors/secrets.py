@@ -17,7 +17,9 @@ MAX_REMEMBERED: Final = 256
 """Each text is searched for every one of them."""
 _LONG: Final = 16  # letters: longer ones are hardly a word
 _NAMES: Final = re.compile(
-    r"(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASS|PWD|CREDENTIALS?)$", re.IGNORECASE
+    r"(?:^|_)(?:API_?KEY|(?:SECRET|ACCESS|PRIVATE|ACCOUNT|MASTER|SIGNING|ENCRYPTION)_KEY|TOKEN"
+    r"|SECRET|PASSWORD|PASSWD|PASS|CREDENTIALS?)$|_PWD$|^PGPASSWORD$",
+    re.IGNORECASE,
 )
 
 

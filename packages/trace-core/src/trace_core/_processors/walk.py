@@ -11,42 +11,26 @@ import attrs
 from trace_core._model.span import Event, Span, Status
 from trace_core._model.values import Value
 
-TextChange: TypeAlias = Callable[[str], str]
-"""Takes a text and returns one: the very same object where nothing is to change."""
+TextChange: TypeAlias = Callable[[str], "str | None"]
+"""Takes a text and returns another, or ``None`` where nothing is to change."""
 
 PLAIN_TYPES: Final = frozenset({bool, int, float, type(None)})
 """Types of values that hold no text."""
+LONGEST_CACHED: Final = 4_096
+"""Characters; a cache of longer texts would hold too much memory."""
 
 
-def nothing_hidden(_key: str) -> bool:
-    """Return False: texts under every key are treated alike."""
-    return False
-
-
-def map_texts(
-    span: Span, change: TextChange, hides: Callable[[str], bool] = nothing_hidden
-) -> Span:
+def map_texts(span: Span, change: TextChange) -> Span:
     """Apply a change to every text of a span, keys of mappings included.
 
     Args:
         span: The span.
-        change: Takes a text and returns one.
-        hides: Says of a key whether all texts under it are to be replaced.
+        change: Takes a text and returns another or ``None``.
 
     Returns:
         The span, the very same if nothing changed.
     """
-    walk = Walk(change, hides)
-    return replaced(
-        span,
-        name=change(span.name),
-        status=_changed_status(span.status, change),
-        inputs=walk.value(span.inputs),
-        outputs=walk.value(span.outputs),
-        attributes=walk.value(span.attributes),
-        events=_changed_events(span.events, walk) if span.events else span.events,
-        resource=walk.value(span.resource),
-    )
+    return Walk(change).span(span)
 
 
 def replaced(span: Span, **fields: Any) -> Span:
@@ -60,65 +44,103 @@ def replaced(span: Span, **fields: Any) -> Span:
     return attrs.evolve(span, **different) if different else span
 
 
-def _changed_status(status: Status, change: TextChange) -> Status:
-    if status.description is None:
-        return status
-    text = change(status.description)
-    return status if text is status.description else attrs.evolve(status, description=text)
-
-
-def _changed_events(events: tuple[Event, ...], walk: Walk) -> tuple[Event, ...]:
-    changed = tuple(
-        Event(walk.change(event.name), event.time_ns, walk.value(event.attributes))
-        for event in events
-    )
-    same = all(
-        new.attributes is old.attributes and new.name is old.name
-        for new, old in zip(changed, events, strict=True)
-    )
-    return events if same else changed
+def _never(_key: str) -> bool:
+    return False
 
 
 class Walk:
-    """Goes through a value and copies only what changes.
+    """Goes through a span and copies only what changes.
 
     Args:
-        change: Takes a text and returns one.
+        change: Takes a text and returns another or ``None``.
+        cached: The same with a cache, for short texts.
         hides: Says of a key whether all texts under it are to be replaced.
+        special_key: Says of a key whether it changes or hides something; made for quick answers.
     """
 
-    def __init__(self, change: TextChange, hides: Callable[[str], bool]) -> None:
-        self.change = change
+    def __init__(
+        self,
+        change: TextChange,
+        *,
+        cached: TextChange | None = None,
+        hides: Callable[[str], bool] = _never,
+        special_key: Callable[[str], bool] | None = None,
+    ) -> None:
+        self._change = change
+        self._cached = cached or change
         self._hides = hides
+        self._special = special_key or (lambda key: hides(key) or change(key) is not None)
+
+    def span(self, span: Span) -> Span:
+        """Return the span, the very same if nothing in it changed."""
+        return replaced(
+            span,
+            name=self._text(span.name),
+            status=self._status(span.status),
+            inputs=self.value(span.inputs),
+            outputs=self.value(span.outputs),
+            attributes=self.value(span.attributes),
+            events=self._events(span.events) if span.events else span.events,
+            resource=self.value(span.resource),
+        )
+
+    def _text(self, text: str) -> str:
+        new = (self._cached if len(text) <= LONGEST_CACHED else self._change)(text)
+        return text if new is None else new
+
+    def _status(self, status: Status) -> Status:
+        if status.description is None:
+            return status
+        text = self._text(status.description)
+        return status if text is status.description else attrs.evolve(status, description=text)
+
+    def _events(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
+        changed = tuple(
+            Event(self._text(event.name), event.time_ns, self.value(event.attributes))
+            for event in events
+        )
+        same = all(
+            new.attributes is old.attributes and new.name is old.name
+            for new, old in zip(changed, events, strict=True)
+        )
+        return events if same else changed
 
     def value(self, value: Value) -> Any:
         """Return the value, the very same if nothing in it changed."""
-        kind = type(value)
-        if kind is str:
-            return self.change(value)  # type: ignore[arg-type]
-        if kind in PLAIN_TYPES:
+        if isinstance(value, str):
+            return self._text(value)
+        if type(value) in PLAIN_TYPES:
             return value
-        if kind is dict or isinstance(value, Mapping):
-            return self._mapping(value)  # type: ignore[arg-type]
-        if isinstance(value, (tuple, list)):
-            return self._sequence(value)
-        return self.change(value) if isinstance(value, str) else value
+        if isinstance(value, (dict, Mapping)):  # asking a dict for Mapping alone is slow
+            return self._mapping(value)
+        return self._sequence(value) if isinstance(value, (tuple, list)) else value
 
     def _sequence(self, value: Sequence[Value]) -> Sequence[Value]:
         changed = tuple(map(self.value, value))
         return value if all(map(is_, changed, value)) else changed
 
     def _mapping(self, value: Mapping[str, Value]) -> Mapping[str, Value]:
-        keys = list(map(self.change, value))
-        items = list(map(self.value, value.values()))
-        if any(map(self._hides, value)):
-            items = [
-                hidden(item) if self._hides(key) else new
-                for (key, item), new in zip(value.items(), items, strict=True)
-            ]
-        if all(map(is_, items, value.values())) and all(map(is_, keys, value)):
-            return value
-        return dict(zip(keys, items, strict=True))
+        cached, plain = self._cached, PLAIN_TYPES
+        changed: dict[str, Value] = {}
+        for key, item in value.items():
+            kind = type(item)
+            if kind is str:
+                new = (cached if len(item) <= LONGEST_CACHED else self._change)(item)  # type: ignore[arg-type]
+                if new is not None:
+                    changed[key] = new
+            elif kind not in plain:
+                below = self.value(item)
+                if below is not item:
+                    changed[key] = below
+        if any(map(self._special, value)):
+            return dict(self._special_items({**value, **changed}))
+        return {**value, **changed} if changed else value
+
+    def _special_items(self, value: Mapping[str, Value]) -> list[tuple[str, Value]]:
+        return [
+            (self._text(key), hidden(item) if self._hides(key) else item)
+            for key, item in value.items()
+        ]
 
 
 _KEPT_SHORT: Final = 4  # "none", "true", "" under such a key tell nothing
