@@ -29,7 +29,7 @@ def _worker(broker: Broker, folder: Path, number: int) -> subprocess.Popen[bytes
 
 
 def _forwarder(broker: Broker, server: MlflowServer) -> subprocess.Popen[bytes]:
-    code = "import sys; from trace_nats._forward import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; from trace_nats._command import main; sys.exit(main(sys.argv[1:]))"
     to = f"mlflow:{server.url}?experiment=forwarded"
     options = ["forward", f"nats:{broker.url}", "--to", to, "--patience", "3", "--batch", "50"]
     return subprocess.Popen([sys.executable, "-c", code, *options])

@@ -496,7 +496,7 @@ def test_zeros_are_not_frames() -> None:
     assert read_back(DATA[:-HEADER_BYTES] + bytes(5_000) + DATA) == IDS[:-1] + IDS
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.binary(max_size=300), st.lists(st.integers(0, 7), max_size=4))
 def test_garbage_between_frames_is_skipped(garbage: bytes, order: list[int]) -> None:
     """Whatever lies between frames, the frames are found, also when read in small parts."""

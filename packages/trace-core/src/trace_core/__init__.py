@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from trace_core import semconv
 from trace_core._delivery.queue import Background
-from trace_core._delivery.retry import Retry
+from trace_core._delivery.retry import BatchWriter, Outcome, Retry
 from trace_core._delivery.stats import Stats
 from trace_core._errors import (
     ConfigurationError,
@@ -17,7 +17,7 @@ from trace_core._errors import (
     TraceError,
 )
 from trace_core._lifecycle import after_fork, at_exit, no_fork
-from trace_core._log import log_once
+from trace_core._log import log_once, without_secrets
 from trace_core._model.span import (
     Cost,
     Event,
@@ -96,6 +96,7 @@ def __getattr__(name: str) -> object:
 
 __all__ = [
     "Background",
+    "BatchWriter",
     "Bridge",
     "Clock",
     "ConfigurationError",
@@ -107,6 +108,7 @@ __all__ = [
     "JsonLinesSink",
     "MemorySink",
     "OpenSpan",
+    "Outcome",
     "Processor",
     "Rejected",
     "Retry",
@@ -164,4 +166,5 @@ __all__ = [
     "truncate",
     "use_parent",
     "without_content",
+    "without_secrets",
 ]

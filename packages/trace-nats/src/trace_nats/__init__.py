@@ -1,8 +1,8 @@
-"""Spans through NATS JetStream: a sink that publishes them, and the command that forwards them."""
+"""Send spans through NATS JetStream: a sink that publishes them, a command that forwards them."""
 
 from importlib.metadata import version as _version
 
-from trace_nats._jetstream import NatsSink
+from trace_nats._sink import NatsSink
 
 __version__ = _version("trace-nats")
 

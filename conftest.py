@@ -1,0 +1,27 @@
+"""What the tests of all packages share: how Hypothesis searches, and which tests start servers."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+SERVERS = {"broker", "server"}
+"""Fixtures that start a server: a test that uses one is marked ``server``."""
+
+settings.register_profile(
+    "ours",
+    deadline=None,  # nothing fails because the machine is busy
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,  # there, a change fails for what it changes; here, search on
+    print_blob=True,
+)
+settings.load_profile("ours")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start a server, so that ``nox -s quick`` leaves them out."""
+    for item in items:
+        if SERVERS.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("server")
