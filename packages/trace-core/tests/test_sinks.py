@@ -11,6 +11,7 @@ import threading
 import time
 import unicodedata
 from collections.abc import Callable, Sequence
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import attrs
@@ -261,17 +262,28 @@ def test_sinks_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(sink_from_environment({"TRACE_SINKS": "console"}), ConsoleSink)
 
 
+def builtin_sinks() -> dict[str, EntryPoint]:
+    """The sinks of trace-core, as if no other package were installed."""
+    names = ("console", "jsonl", "memory")
+    return {n: next(iter(entry_points(group="trace_core.sinks", name=n))) for n in names}
+
+
 @pytest.mark.parametrize(
     ("spec", "complaint"),
     [
         ("", "no sink named"),
         ("nosuch", "unknown sink 'nosuch'.*console"),
         ("console:target", "takes no target"),
+        ("mlflow", "pip install trace-mlflow-sink"),
+        ("nats:nats://127.0.0.1:4222", "pip install trace-nats"),
         ("jsonl:a,,nosuch:b", "unknown sink"),
     ],
 )
-def test_bad_specifications_say_what_is_known(spec: str, complaint: str) -> None:
-    """A mistyped name is an error that lists the installed sinks."""
+def test_bad_specifications_say_what_is_known(
+    spec: str, complaint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistyped name is an error that lists the installed sinks, and one of ours how to get it."""
+    monkeypatch.setattr("trace_core._configuration._known", builtin_sinks)
     with pytest.raises(ConfigurationError, match=complaint):
         load_sink(spec)
 

@@ -21,6 +21,8 @@ from trace_core._sinks.files import JsonLinesSink
 from trace_core._sinks.memory import MemorySink
 
 GROUP: Final = "trace_core.sinks"
+_PACKAGES: Final = {"mlflow": "trace-mlflow-sink", "nats": "trace-nats"}
+"""Sinks of ours that are not in this package, and what to install for them."""
 
 
 def jsonl_sink(target: str) -> SinkBase:
@@ -100,10 +102,13 @@ def _load_one(spec: str) -> SinkBase:
     name, _, target = spec.partition(":")
     point = _known().get(name)
     if point is None:
-        hint = ": pip install trace-mlflow-sink" if name == "mlflow" else ""
-        raise ConfigurationError(
-            f"unknown sink {name!r}{hint}; installed are {', '.join(sink_names())}"
-        )
+        installed = ", ".join(sink_names())
+        if name in _PACKAGES:
+            raise ConfigurationError(
+                f"sink {name!r} is not installed: pip install {_PACKAGES[name]}; "
+                f"installed are {installed}"
+            )
+        raise ConfigurationError(f"unknown sink {name!r}; installed are {installed}")
     try:
         factory = cast("Callable[[str], SinkLike]", point.load())
     except (ImportError, AttributeError) as error:
