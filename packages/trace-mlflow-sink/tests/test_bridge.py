@@ -28,7 +28,7 @@ from trace_core import (
     semconv,
 )
 from trace_mlflow_sink import MlflowSink
-from trace_mlflow_sink._bridge import bridge as _bridge
+from trace_mlflow_sink._bridge import mlflow_api
 
 
 @pytest.fixture
@@ -239,12 +239,12 @@ def test_what_is_said_of_a_trace_waits_for_its_root(mlflow, database_uri):
     """Children that are delivered after the root has ended, and before it is, take nothing away."""
     sink = MlflowSink()
     root = chat_span(name="agent")
-    sink._bridge._additions[root.trace_id] = {"trace.mlflow.tags": {"team": "x"}}
+    sink._bridge.traces._additions[root.trace_id] = {"trace.mlflow.tags": {"team": "x"}}
     sink.write([chat_span(parent=root)])
     sink.write([root])
     (trace,) = mlflow.search_traces(return_type="list")
     assert trace.info.tags["team"] == "x"
-    assert not sink._bridge._additions
+    assert not sink._bridge.traces._additions
 
 
 def test_headers_from_another_process_make_a_call_part_of_its_trace(mlflow, tracer, traces):
@@ -398,10 +398,13 @@ def test_a_live_trace_gets_the_session_of_a_call(mlflow, tracer, traces):
 
 def test_another_store_is_no_place_to_nest(mlflow, tmp_path):
     """A sink with a store of its own makes traces of its own: half of one helps nobody."""
-    bridge = MlflowSink(f"sqlite:///{tmp_path / 'other.db'}").bridges[0]
+    sink = MlflowSink(f"sqlite:///{tmp_path / 'other.db'}")
+    bridge = sink.bridges[0]
     with mlflow.start_span("agent"):
         assert bridge.parent() is None
-        assert "trace.mlflow.experiment_id" not in bridge.attributes()
+        there = bridge.attributes()
+    assert "trace.mlflow.live" not in there
+    assert sink._chooser.choose(chat_span(attributes=there)).experiment == "Default"
 
 
 def test_the_same_store_given_as_an_argument_nests(mlflow, database_uri):
@@ -418,7 +421,7 @@ def test_a_changed_mlflow_costs_nesting_and_no_span(mlflow, tracer, traces, monk
         raise AttributeError("moved in a newer version")
 
     for name in ("current", "live_trace", "tracking_uri"):
-        monkeypatch.setattr(_bridge._Mlflow, name, broken)
+        monkeypatch.setattr(mlflow_api.MlflowApi, name, broken)
     call(tracer)
     monkeypatch.undo()
     (trace,) = traces()
@@ -433,11 +436,11 @@ def test_an_mlflow_that_cannot_be_used_is_tried_once(monkeypatch):
         attempts.append(1)
         raise ImportError("no such module")
 
-    monkeypatch.setattr(_bridge._Mlflow, "__init__", fail)
+    monkeypatch.setattr(mlflow_api.MlflowApi, "__init__", fail)
     bridge = MlflowSink("http://127.0.0.1:1").bridges[0]
     for _ in range(3):
         assert bridge.parent() is None
-        assert not bridge.attributes()
+        assert "trace.mlflow.experiment_id" not in bridge.attributes()
         bridge.enter(chat_span().context)()
         bridge.ended(chat_span())
     assert len(attempts) == 1

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from support.mlflow_spans import agent_span, chat_span, failed_span
 from trace_core import Cost, Event, SpanKind, TokenUsage, UsageSource, semconv
-from trace_mlflow_sink._mapping import convert as _convert
-from trace_mlflow_sink._mapping import names as _keys
+from trace_mlflow_sink._mapping import convert, names
+from trace_mlflow_sink._server import old
 
 hostile_text = st.text(st.characters(codec=None, exclude_categories=()))
 values = st.recursive(
@@ -26,7 +26,7 @@ values = st.recursive(
 def written(span, **options):
     """Return the attributes of a span as they go over the wire, JSON text read back."""
     found = {}
-    for pair in _convert.to_proto(span, **options).attributes:
+    for pair in convert.to_proto(span, **options).attributes:
         kind = pair.value.WhichOneof("value")
         raw = getattr(pair.value, kind)
         plain = kind != "string_value" or pair.key == "mlflow.spanType"
@@ -133,7 +133,7 @@ def test_usage_is_on_model_calls_alone():
 
 def test_a_failed_span_has_its_exception():
     """Status, message and exception event are there."""
-    proto = _convert.to_proto(failed_span("no such model"))
+    proto = convert.to_proto(failed_span("no such model"))
     assert proto.status.code == proto.status.STATUS_CODE_ERROR
     assert proto.status.message == "no such model"
     event = proto.events[0]
@@ -155,7 +155,7 @@ def test_a_failed_span_has_its_exception():
 def test_tags_become_tags_of_the_trace(tags, expected):
     """A list of labels and a mapping both work; the trace's name is a tag too."""
     span = chat_span(attributes={semconv.TAGS: tags, semconv.TRACE_NAME: "my trace"})
-    assert _convert.trace_tags(span) == {**expected, "mlflow.traceName": "my trace"}
+    assert convert.trace_tags(span) == {**expected, "mlflow.traceName": "my trace"}
     assert semconv.TAGS not in written(span)
 
 
@@ -167,13 +167,13 @@ def test_only_roots_speak_for_the_trace():
 
 def test_private_attributes_stay_private():
     """What the bridge noted for the sink is not written."""
-    span = chat_span(attributes={_keys.TRACKING_URI: "http://x", _keys.LIVE: True})
+    span = chat_span(attributes={names.TRACKING_URI: "http://x", names.LIVE: True})
     assert not [key for key in written(span) if key.startswith("trace.mlflow.")]
 
 
 def test_what_mlflow_declared_is_session_and_user():
     """``mlflow.tracing.context(session_id=, user=)`` counts where the span has none itself."""
-    said = {_keys.METADATA: {"mlflow.trace.session": "s", "mlflow.trace.user": "u"}}
+    said = {names.METADATA: {"mlflow.trace.session": "s", "mlflow.trace.user": "u"}}
     found = written(chat_span(attributes=said))
     assert (found["session.id"], found["user.id"]) == ("s", "u")
     own = written(chat_span(attributes={**said, semconv.SESSION_ID: "own"}))
@@ -189,7 +189,9 @@ def test_values_come_back_exactly():
 
 def test_older_servers_get_structures():
     """MLflow 3.6 and 3.7 want structured values."""
-    pairs = {p.key: p.value for p in _convert.to_proto(chat_span(), nested=True).attributes}
+    request = convert.to_request([chat_span()], old.write_nested)
+    attributes = request.resource_spans[0].scope_spans[0].spans[0].attributes
+    pairs = {pair.key: pair.value for pair in attributes}
     assert pairs["mlflow.spanInputs"].HasField("kvlist_value")
     assert pairs["mlflow.spanType"].string_value == "CHAT_MODEL"
 
@@ -197,7 +199,7 @@ def test_older_servers_get_structures():
 def test_a_service_is_a_resource():
     """Spans are grouped by service, which MLflow shows as a tag."""
     spans = [chat_span(resource={"service.name": name}) for name in ("a", "b", "a")]
-    groups = _convert.to_request(spans).resource_spans
+    groups = convert.to_request(spans).resource_spans
     assert [len(group.scope_spans[0].spans) for group in groups] == [2, 1]
     assert groups[0].resource.attributes[0].value.string_value == "a"
 
@@ -220,10 +222,10 @@ def test_no_value_breaks_the_conversion(name, attributes, content, number, time_
         start_ns=time_ns,
         events=(Event(name, time_ns, attributes),),
     )
-    for nested in (False, True):
-        proto = _convert.to_proto(span, nested=nested)
-        assert proto.SerializeToString()
-        assert "\0" not in proto.name
-    found = _convert.mlflow_attributes(span)
+    for write_value in (convert.write_flat, old.write_nested):
+        request = convert.to_request([span], write_value)
+        assert request.SerializeToString()
+        assert "\0" not in request.resource_spans[0].scope_spans[0].spans[0].name
+    found = convert.mlflow_attributes(span)
     assert len(found["session.id"]) <= 250
-    assert all(math.isfinite(part) for part in (found[_keys.LLM_COST] or {}).values())
+    assert all(math.isfinite(part) for part in (found[names.LLM_COST] or {}).values())

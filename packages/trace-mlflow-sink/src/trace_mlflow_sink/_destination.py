@@ -1,4 +1,4 @@
-"""Which MLflow, and which experiment in it: arguments, the moment of the call, the environment."""
+"""Decides to which MLflow and which experiment a span goes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
@@ -14,13 +15,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 import attrs
 
 from trace_core import ConfigurationError, Span, Value
-from trace_mlflow_sink._mapping import names as _keys
+from trace_mlflow_sink._mapping import names
 
 DEFAULT_DATABASE: Final = "sqlite:///mlflow.db"
 DEFAULT_EXPERIMENT: Final = "Default"
 _SERVERS: Final = frozenset({"http", "https"})
 _DATABASES: Final = frozenset({"sqlite", "postgresql", "mysql", "mssql"})
-MANAGED: Final = "databricks"
+_DATABRICKS: Final = "databricks"
 _SQLITE: Final = "sqlite:///"
 _OPTIONS: Final = frozenset({"default_uri", "experiment", "experiment_id", "timeout"})
 
@@ -45,12 +46,12 @@ class Destination:
 
 
 def is_server(uri: str) -> bool:
-    """Tell a server's address from a database."""
+    """Return whether a tracking URI is a server's address."""
     return urlsplit(uri).scheme.lower() in _SERVERS
 
 
 def check_uri(uri: str) -> None:
-    """Refuse what cannot be written to.
+    """Check that traces can be written to a tracking URI.
 
     Raises:
         ConfigurationError: The URI is of a kind that is not supported, or MLflow is missing.
@@ -58,27 +59,25 @@ def check_uri(uri: str) -> None:
     scheme = urlsplit(uri).scheme.lower().partition("+")[0]
     if scheme in _SERVERS:
         return
-    managed = is_managed(uri)
-    if scheme not in _DATABASES and not managed:
+    if scheme not in _DATABASES and not is_databricks(uri):
         raise ConfigurationError(
-            f"cannot write traces to tracking URI {without_secret(uri)!r}; wanted http://…, "
-            "https://…, sqlite:///…, postgresql://… or databricks: MLflow's own file store "
-            "takes no finished spans. For a local folder use sqlite:///mlflow.db"
+            f"cannot write traces to tracking URI {without_credentials(uri)!r}; wanted http://…, "
+            "https://…, sqlite:///…, postgresql://… or databricks: MLflow's file store cannot "
+            "store finished spans. For a local folder use sqlite:///mlflow.db"
         )
     if "mlflow" not in sys.modules and importlib.util.find_spec("mlflow") is None:
         raise ConfigurationError(
-            f"tracking URI {without_secret(uri)!r} is one that only MLflow itself can "
-            "write to, and MLflow is not installed: pip install 'trace-mlflow-sink[mlflow]', or "
-            "give the address of an MLflow server"
+            f"tracking URI {without_credentials(uri)!r} needs MLflow, which is not installed: "
+            "pip install 'trace-mlflow-sink[mlflow]', or give the address of an MLflow server"
         )
 
 
-def is_managed(uri: str) -> bool:
-    """Tell whether a URI is Databricks: ``databricks``, or with a profile after ``://``."""
-    return uri == MANAGED or uri.startswith(f"{MANAGED}://")
+def is_databricks(uri: str) -> bool:
+    """Return whether a URI is ``databricks``, perhaps with a profile after ``://``."""
+    return uri == _DATABRICKS or uri.startswith(f"{_DATABRICKS}://")
 
 
-def without_secret(uri: str) -> str:
+def without_credentials(uri: str) -> str:
     """Return a URI without user name and password, for logs and spans."""
     parts = urlsplit(uri)
     if "@" not in parts.netloc:
@@ -87,55 +86,54 @@ def without_secret(uri: str) -> str:
 
 
 def current_folder() -> Path:
-    """Return the current folder; the root if it has been deleted."""
+    """Return the current folder; the root folder if the current one was deleted."""
     try:
         return Path.cwd()
     except FileNotFoundError:
         return Path("/")
 
 
-_secrets: dict[str, str] = {}
+_with_password: dict[str, str] = {}
 
 
-def portable(uri: str) -> str:
-    """Return a URI that may travel on a span: a password in it stays in this process.
+def hide_password(uri: str) -> str:
+    """Return a URI that may be written on a span; its password stays in this process.
 
     Args:
         uri: A tracking URI.
     """
-    public = without_secret(uri)
+    public = without_credentials(uri)
     if public == uri:
         return uri
-    digest = hashlib.sha256(uri.encode()).hexdigest()[:16]
-    marked = f"{public}#{digest}"
-    _secrets[marked] = uri
+    marked = f"{public}#{hashlib.sha256(uri.encode()).hexdigest()[:16]}"
+    _with_password[marked] = uri
     return marked
 
 
-def restored(uri: str, configured: str | None) -> str:
-    """Undo `portable`.
+def restore_password(uri: str, configured: str | None) -> str:
+    """Undo `hide_password`.
 
     Args:
-        uri: What travelled on a span.
-        configured: The URI this process is configured with; it serves when the span comes from
-            another process and the two differ in the password alone.
+        uri: The URI on a span.
+        configured: The URI that this process is configured with. It is returned if the span
+            comes from another process and the two URIs differ only in the password.
     """
-    if uri in _secrets:
-        return _secrets[uri]
+    if uri in _with_password:
+        return _with_password[uri]
     public = uri.partition("#")[0]
-    if configured is not None and without_secret(configured) == public:
+    if configured is not None and without_credentials(configured) == public:
         return configured
     return public
 
 
 def parse_spec(target: str) -> dict[str, str]:
-    """Read what follows ``mlflow:`` in a sink's specification.
+    """Parse what follows ``mlflow:`` in a sink's specification.
 
     Args:
-        target: Such as ``http://127.0.0.1:5000?experiment=LiteLLM``, or nothing at all.
+        target: Such as ``http://127.0.0.1:5000?experiment=LiteLLM``, or an empty text.
 
     Returns:
-        Keyword arguments for `MlflowSink`, all text.
+        Keyword arguments for `MlflowSink`; every value is a text.
 
     Raises:
         ConfigurationError: An option is not known.
@@ -156,16 +154,16 @@ def parse_spec(target: str) -> dict[str, str]:
 class Chooser:
     """Chooses a span's destination.
 
-    An argument wins over what MLflow said at the moment of the call, which wins over the default
-    given, which wins over the environment, which wins over MLflow's default. An experiment's id
-    counts only together with the store it was said of: ids of another store mean something else.
+    An argument wins over what MLflow was set to when the call was made, then ``default_uri``,
+    the environment at that moment and MLflow's default. An experiment's id counts only together
+    with the store it belongs to.
 
     Args:
         uri: The tracking URI given as an argument, if any.
         experiment: The experiment's name given as an argument, if any.
-        experiment_id: Its id, if given.
-        folder: What relative database paths are relative to.
-        default_uri: The tracking URI for a span that MLflow said nothing of, if given.
+        experiment_id: The experiment's id given as an argument, if any.
+        folder: What relative paths of databases are relative to.
+        default_uri: The tracking URI for calls made while MLflow had none, if given.
     """
 
     uri: str | None
@@ -174,30 +172,51 @@ class Chooser:
     folder: Path
     default_uri: str | None = None
 
+    def at_call(
+        self, tracking_uri: str | None, environ: Mapping[str, str] = os.environ
+    ) -> dict[str, Value]:
+        """Return the destination of a call that is made now, as attributes of its span.
+
+        Args:
+            tracking_uri: What MLflow is set to, if it is imported and set to anything.
+            environ: The environment.
+        """
+        found: dict[str, Value] = {}
+        uri = tracking_uri or self._default(environ)
+        if uri is not None or self.uri is None:
+            found[names.TRACKING_URI] = _on_span(self.folder, uri or DEFAULT_DATABASE)
+        workspace = environ.get("MLFLOW_WORKSPACE")
+        if workspace:
+            found[names.WORKSPACE] = workspace
+        if self.experiment is None and self.experiment_id is None:
+            found.update(_experiment_of(environ))
+        return found
+
     def choose(self, span: Span, environ: Mapping[str, str] = os.environ) -> Destination:
         """Return where a span goes.
 
         Args:
             span: The span.
-            environ: The environment.
+            environ: The environment, for spans without the attributes that `at_call` returned.
         """
-        said = span.attributes
+        attributes = span.attributes
         default = self._default(environ)
-        told = _text(said.get(_keys.TRACKING_URI))
-        there = restored(told, self.uri or default) if told else default
+        noted = _text(attributes.get(names.TRACKING_URI))
+        there = restore_password(noted, self.uri or default) if noted else default
         uri = self.uri or there or DEFAULT_DATABASE
-        mine = self.uri is None or there == self.uri
-        experiment_id, experiment = self._experiment(said, environ, mine=mine)
+        same_store = there is None or self.uri in {None, there, self.absolute(there)}
+        experiment_id, experiment = self._experiment(attributes, environ, same_store=same_store)
+        workspace = _text(attributes.get(names.WORKSPACE)) or environ.get("MLFLOW_WORKSPACE")
         return Destination(
             uri=self.absolute(uri),
             experiment_id=experiment_id,
             experiment=experiment,
-            run_id=_text(said.get(_keys.RUN_ID)) if mine else None,
-            workspace=_text(said.get(_keys.WORKSPACE)) or environ.get("MLFLOW_WORKSPACE") or None,
+            run_id=_text(attributes.get(names.RUN_ID)) if same_store else None,
+            workspace=workspace or None,
         )
 
     def choose_uri(self, environ: Mapping[str, str] = os.environ) -> str:
-        """Return where a span goes of which nothing is known.
+        """Return the destination of a call made while MLflow has no tracking URI.
 
         Args:
             environ: The environment.
@@ -208,37 +227,52 @@ class Chooser:
         return self.default_uri or environ.get("MLFLOW_TRACKING_URI") or None
 
     def _experiment(
-        self, said: Mapping[str, Value], environ: Mapping[str, str], *, mine: bool
+        self, attributes: Mapping[str, Value], environ: Mapping[str, str], *, same_store: bool
     ) -> tuple[str | None, str | None]:
-        told = _text(said.get(_keys.EXPERIMENT_ID))
-        if told is not None and said.get(_keys.LIVE):
-            return told, None  # a trace has one experiment, and MLflow has chosen it
+        """Return the id or the name of a span's experiment."""
+        number = _text(attributes.get(names.EXPERIMENT_ID))
+        if number is not None and attributes.get(names.LIVE):
+            return number, None  # the experiment of the MLflow trace that the span is part of
         if self.experiment_id is not None or self.experiment is not None:
             return self.experiment_id, self.experiment
-        if told is not None and mine:
-            return told, None
-        if told is None:
-            name, number = (
-                environ.get("MLFLOW_EXPERIMENT_NAME"),
-                environ.get("MLFLOW_EXPERIMENT_ID"),
-            )
-            if name or number:
-                return (None, name) if name else (number, None)
-        return None, DEFAULT_EXPERIMENT
+        if number is not None:
+            return (number, None) if same_store else (None, DEFAULT_EXPERIMENT)
+        name = _text(attributes.get(names.EXPERIMENT))
+        if name is None:
+            found = _experiment_of(environ)
+            number, name = _text(found.get(names.EXPERIMENT_ID)), _text(found.get(names.EXPERIMENT))
+        return number, name
 
     def absolute(self, uri: str) -> str:
-        """Anchor a relative SQLite path, so that a later ``chdir`` changes nothing.
+        """Make a relative SQLite path absolute, so that a later ``chdir`` changes nothing.
 
         Args:
             uri: A tracking URI.
         """
-        if not uri.startswith(_SQLITE):
-            return uri.rstrip("/") if is_server(uri) else uri
-        path, mark, query = unquote(uri[len(_SQLITE) :]).partition("?")
-        if not path or path == ":memory:":
-            return uri
-        return f"{_SQLITE}{(self.folder / path).as_posix()}{mark}{query}"
+        return _absolute(self.folder, uri)
+
+
+def _absolute(folder: Path, uri: str) -> str:
+    if not uri.startswith(_SQLITE):
+        return uri.rstrip("/") if is_server(uri) else uri
+    path, mark, query = unquote(uri[len(_SQLITE) :]).partition("?")
+    if not path or path == ":memory:":
+        return uri
+    return f"{_SQLITE}{(folder / path).as_posix()}{mark}{query}"
+
+
+@lru_cache(maxsize=64)  # called for every span, on the caller's thread
+def _on_span(folder: Path, uri: str) -> str:
+    return hide_password(_absolute(folder, uri))
 
 
 def _text(value: Value) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _experiment_of(environ: Mapping[str, str]) -> dict[str, Value]:
+    """Return the experiment that the environment names, MLflow's default if it names none."""
+    name, number = environ.get("MLFLOW_EXPERIMENT_NAME"), environ.get("MLFLOW_EXPERIMENT_ID")
+    if number and not name:
+        return {names.EXPERIMENT_ID: number}
+    return {names.EXPERIMENT: name or DEFAULT_EXPERIMENT}

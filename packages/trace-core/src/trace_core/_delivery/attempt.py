@@ -41,6 +41,8 @@ def attempt(sink: Sink, spans: Sequence[Span]) -> Outcome:
     try:
         sink.write(spans)
     except Rejected as refusal:
+        if refusal.spans is None and len(spans) > 1:
+            return Outcome(error=refusal)  # which of them, `isolate` finds out
         return Outcome(refused=_refused(spans, refusal))
     except BaseException as error:
         return Outcome(error=error)
@@ -59,6 +61,8 @@ def is_the_spans_fault(error: BaseException) -> bool:
     Args:
         error: What the sink raised.
     """
+    if isinstance(error, Rejected):
+        return True
     return isinstance(error, Exception) and not isinstance(error, (OSError, SinkError))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from trace_core import Value
-from trace_mlflow_sink._mapping import safe as _safe
+from trace_mlflow_sink._mapping import sanitize
 
 PREVIEW_CHARACTERS: Final = 1_000
 _CUT_OUT: Final = frozenset({"kind", "length", "sha256"})
@@ -87,14 +87,14 @@ def tool_call_preview(outputs: Value) -> str | None:
     calls = as_objects(message.get("tool_calls"))
     if not calls or message.get("content"):
         return None
-    return _safe.cut(
+    return sanitize.shorten(
         "\n".join(_call(as_object(c.get("function"))) for c in calls), PREVIEW_CHARACTERS
     )
 
 
 def _call(function: _Object) -> str:
     arguments = function.get("arguments")
-    shown = arguments if isinstance(arguments, str) else _safe.json_text(arguments or {})
+    shown = arguments if isinstance(arguments, str) else sanitize.json_text(arguments or {})
     return f"{function.get('name')}({shown})"
 
 
@@ -113,8 +113,8 @@ def preview(value: Value, role: str) -> str | None:
     ]
     said = [m for m in messages if m.get("role") == role] or messages
     found = _text_of(said[-1].get("content")) if said else None
-    shown = found or tool_call_preview(value) or _safe.json_text(value)
-    return _safe.cut(shown, PREVIEW_CHARACTERS)
+    shown = found or tool_call_preview(value) or sanitize.json_text(value)
+    return sanitize.shorten(shown, PREVIEW_CHARACTERS)
 
 
 def _text_of(content: Value) -> str | None:
@@ -184,7 +184,7 @@ def _part(part: _Object) -> _Object:
     }
 
 
-def told_usage(outputs: Value) -> Mapping[str, Value] | None:
+def usage_in(outputs: Value) -> Mapping[str, Value] | None:
     """Read token counts off a response, for MLflow's totals of a trace that ends right now.
 
     The span itself gets its counts later, on the sink's thread.

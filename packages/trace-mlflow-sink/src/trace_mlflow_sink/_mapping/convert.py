@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, TypeAlias
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -25,9 +25,7 @@ from trace_core import (
     Value,
     semconv,
 )
-from trace_mlflow_sink._mapping import chat_view as _messages
-from trace_mlflow_sink._mapping import names as _keys
-from trace_mlflow_sink._mapping import safe as _safe
+from trace_mlflow_sink._mapping import chat_view, names, sanitize
 
 LONGEST_SESSION: Final = 250
 LONGEST_NAME: Final = 4_000
@@ -69,14 +67,36 @@ _ELSEWHERE: Final = frozenset({semconv.TAGS, semconv.TRACE_NAME})
 _IDS: Final = frozenset({semconv.SESSION_ID, semconv.CONVERSATION_ID})
 
 
-def to_request(spans: Iterable[Span], *, nested: bool = False) -> ExportTraceServiceRequest:
+WriteValue: TypeAlias = Callable[[AnyValue, str, Value], None]
+"""Writes the value of an attribute, which has a name, into a message."""
+
+
+def write_flat(proto: AnyValue, key: str, value: Value) -> None:
+    """Write a number as it is and everything else as JSON text, which MLflow reads back exactly.
+
+    The span's type is plain text: MLflow indexes it before it has read the JSON.
+
+    Args:
+        proto: Where to write.
+        key: The attribute's name.
+        value: Its value.
+    """
+    if key == names.SPAN_TYPE:
+        proto.string_value = str(value)
+    elif not write_number(proto, value):
+        proto.string_value = sanitize.json_text(value)
+
+
+def to_request(
+    spans: Iterable[Span], write_value: WriteValue = write_flat
+) -> ExportTraceServiceRequest:
     """Write spans as one OTLP request.
 
-    Everything is written in its place: protobuf copies a message that is put into another.
+    Each message is filled in place, because protobuf copies a message that is put into another.
 
     Args:
         spans: Finished spans, of any traces.
-        nested: For MLflow 3.6 and 3.7: send structured values instead of JSON text.
+        write_value: Writes the value of an attribute.
     """
     request = ExportTraceServiceRequest()
     by_service: dict[Value, ScopeSpans] = {}
@@ -86,7 +106,7 @@ def to_request(spans: Iterable[Span], *, nested: bool = False) -> ExportTraceSer
         if group is None:
             new = request.resource_spans.add(resource=resource(service))
             group = by_service[service] = new.scope_spans.add()
-        _fill(group.spans.add(), span, nested=nested)
+        _fill(group.spans.add(), span, write_value)
     return request
 
 
@@ -94,41 +114,36 @@ def resource(service: Value) -> Resource:
     """Write the resource. MLflow makes a trace tag of each attribute, so there is one at most."""
     if service is None:
         return Resource()
-    name = AnyValue(string_value=_safe.cut(service, LONGEST_TAG_VALUE))
+    name = AnyValue(string_value=sanitize.shorten(service, LONGEST_TAG_VALUE))
     return Resource(attributes=[KeyValue(key=semconv.SERVICE_NAME, value=name)])
 
 
-def to_proto(span: Span, *, nested: bool = False) -> OtlpSpan:
-    """Write a span as MLflow's servers and stores read it.
+def to_proto(span: Span) -> OtlpSpan:
+    """Write a span as MLflow's stores read it.
 
     Args:
         span: A finished span.
-        nested: For MLflow 3.6 and 3.7: write structured values instead of JSON text.
     """
     proto = OtlpSpan()
-    _fill(proto, span, nested=nested)
+    _fill(proto, span, write_flat)
     return proto
 
 
-def _fill(proto: OtlpSpan, span: Span, *, nested: bool) -> None:
+def _fill(proto: OtlpSpan, span: Span, write_value: WriteValue) -> None:
     proto.trace_id = bytes.fromhex(span.trace_id)
     proto.span_id = bytes.fromhex(span.span_id)
     proto.parent_span_id = bytes.fromhex(span.parent_id or "")
-    proto.name = _safe.cut(span.name, LONGEST_NAME)
+    proto.name = sanitize.shorten(span.name, LONGEST_NAME)
     proto.start_time_unix_nano = _nanoseconds(span.start_ns)
     proto.end_time_unix_nano = _nanoseconds(span.end_ns)
     for key, value in mlflow_attributes(span).items():
         if value is not None:  # there is no way to write None that MLflow reads as None
-            pair = proto.attributes.add(key=_safe.text(key))
-            if nested:
-                _write_nested(pair.value, value)
-            else:
-                _write_flat(pair.value, key, value)
+            write_value(proto.attributes.add(key=sanitize.clean_text(key)).value, key, value)
     for event in events(span):
         _fill_event(proto.events.add(), event)
     if span.status.code is StatusCode.ERROR:
         proto.status.code = OtlpStatus.STATUS_CODE_ERROR
-        proto.status.message = _safe.cut(span.status.description or "", LONGEST_DESCRIPTION)
+        proto.status.message = sanitize.shorten(span.status.description or "", LONGEST_DESCRIPTION)
     else:
         proto.status.code = OtlpStatus.STATUS_CODE_OK
 
@@ -155,17 +170,17 @@ def events(span: Span) -> tuple[Event, ...]:
 
 def _chunk(event: Event) -> Event:
     told = event.attributes
-    name = _keys.CHUNK_EVENT.format(told.get(semconv.CHUNK_INDEX))
-    value = _safe.json_text(told.get(semconv.CHUNK_VALUE))
-    return Event(name, event.time_ns, {_keys.CHUNK_VALUE: value})
+    name = names.CHUNK_EVENT.format(told.get(semconv.CHUNK_INDEX))
+    value = sanitize.json_text(told.get(semconv.CHUNK_VALUE))
+    return Event(name, event.time_ns, {names.CHUNK_VALUE: value})
 
 
 def _fill_event(proto: OtlpSpan.Event, event: Event) -> None:
-    proto.name = _safe.cut(event.name, LONGEST_NAME)
+    proto.name = sanitize.shorten(event.name, LONGEST_NAME)
     proto.time_unix_nano = _nanoseconds(event.time_ns)
     for key, value in event.attributes.items():
         if value is not None:
-            _write_plain(proto.attributes.add(key=_safe.text(key)).value, value)
+            _write_plain(proto.attributes.add(key=sanitize.clean_text(key)).value, value)
 
 
 def mlflow_attributes(span: Span) -> dict[str, Value]:
@@ -175,13 +190,15 @@ def mlflow_attributes(span: Span) -> dict[str, Value]:
         span: A finished span.
     """
     found: dict[str, Value] = {
-        key: _safe.cut_id(value, LONGEST_SESSION) if key in _IDS and value is not None else value
+        key: sanitize.shorten_id(value, LONGEST_SESSION)
+        if key in _IDS and value is not None
+        else value
         for key, value in span.attributes.items()
-        if key not in _ELSEWHERE and not key.startswith(_keys.PRIVATE_PREFIX)
+        if key not in _ELSEWHERE and not key.startswith(names.PRIVATE_PREFIX)
     }
-    found[_keys.SPAN_INPUTS] = _messages.shown(span.inputs)
-    found[_keys.SPAN_OUTPUTS] = _messages.shown(span.outputs)
-    found[_keys.SPAN_TYPE] = span_type(span)
+    found[names.SPAN_INPUTS] = chat_view.shown(span.inputs)
+    found[names.SPAN_OUTPUTS] = chat_view.shown(span.outputs)
+    found[names.SPAN_TYPE] = span_type(span)
     if is_model_call(span):
         found.update(_model_call(span))
     if span.parent_id is None:
@@ -200,7 +217,7 @@ def span_type(span: Span) -> str:
     Args:
         span: A finished span.
     """
-    if span.kind is SpanKind.LLM and _messages.message_format(span.inputs, span.outputs):
+    if span.kind is SpanKind.LLM and chat_view.message_format(span.inputs, span.outputs):
         return _CHAT_TYPE
     return _TYPES.get(span.kind, _OTHER_TYPE)
 
@@ -209,29 +226,29 @@ def _model_call(span: Span) -> dict[str, Value]:
     """Return what MLflow shows of a call to a model."""
     chat = span.kind is SpanKind.LLM
     found: dict[str, Value] = {
-        _keys.MESSAGE_FORMAT: _messages.message_format(span.inputs, span.outputs) if chat else None,
-        _keys.CHAT_TOOLS: tuple(_messages.chat_tools(span.inputs)) or None,
-        _keys.LLM_MODEL: _dimension(model_of(span)),
-        _keys.LLM_PROVIDER: _dimension(span.attributes.get(semconv.PROVIDER_NAME)),
-        _keys.CHAT_TOKEN_USAGE: token_usage(span),
-        _keys.LLM_COST: cost(span),
+        names.MESSAGE_FORMAT: chat_view.message_format(span.inputs, span.outputs) if chat else None,
+        names.CHAT_TOOLS: tuple(chat_view.chat_tools(span.inputs)) or None,
+        names.LLM_MODEL: _dimension(model_of(span)),
+        names.LLM_PROVIDER: _dimension(span.attributes.get(semconv.PROVIDER_NAME)),
+        names.CHAT_TOKEN_USAGE: token_usage(span),
+        names.LLM_COST: cost(span),
     }
     if span.usage is not None:
         found.update(_usage_details(span.usage))
     if span.cost is not None:
-        found[_keys.COST_SAVED] = span.cost.saved
+        found[names.COST_SAVED] = span.cost.saved
     return found
 
 
 def model_of(span: Span) -> Value:
     """Return the model that was asked for, else the one that answered."""
-    inputs = _messages.as_object(span.inputs)
+    inputs = chat_view.as_object(span.inputs)
     asked = span.attributes.get(semconv.REQUEST_MODEL) or inputs.get("model")
     return asked or span.attributes.get(semconv.RESPONSE_MODEL)
 
 
 def _dimension(value: Value) -> Value:
-    return None if value is None else _safe.cut(value, LONGEST_DIMENSION)
+    return None if value is None else sanitize.shorten(value, LONGEST_DIMENSION)
 
 
 def token_usage(span: Span) -> Mapping[str, Value] | None:
@@ -260,7 +277,7 @@ def _usage_details(usage: TokenUsage) -> dict[str, Value]:
     estimated = usage.source is UsageSource.ESTIMATED
     return {
         semconv.USAGE_REASONING_OUTPUT_TOKENS: usage.reasoning,
-        _keys.USAGE_SOURCE: usage.source.value if estimated else None,
+        names.USAGE_SOURCE: usage.source.value if estimated else None,
     }
 
 
@@ -284,16 +301,16 @@ def _is_finite(value: float) -> bool:
 
 def _of_trace(root: Span) -> dict[str, Value]:
     """Return what a root span says about its trace: name, tags, session, user, process."""
-    metadata = _messages.as_object(root.attributes.get(_keys.METADATA))
+    metadata = chat_view.as_object(root.attributes.get(names.METADATA))
     found: dict[str, Value] = {
-        f"{_keys.TAG_PREFIX}{key}": value for key, value in trace_tags(root).items()
+        f"{names.TAG_PREFIX}{key}": value for key, value in trace_tags(root).items()
     }
     for name, key in (
-        (semconv.SESSION_ID, _keys.METADATA_SESSION),
-        (semconv.USER_ID, _keys.METADATA_USER),
+        (semconv.SESSION_ID, names.METADATA_SESSION),
+        (semconv.USER_ID, names.METADATA_USER),
     ):
         if name not in root.attributes and key in metadata:
-            found[name] = _safe.cut_id(metadata[key], LONGEST_SESSION)
+            found[name] = sanitize.shorten_id(metadata[key], LONGEST_SESSION)
     found.update({k: v for k, v in root.resource.items() if k != semconv.SERVICE_NAME})
     return found
 
@@ -304,8 +321,8 @@ def trace_tags(root: Span) -> dict[str, str]:
     Args:
         root: The root span of the trace.
     """
-    name = _safe.cut(root.attributes.get(semconv.TRACE_NAME) or root.name, LONGEST_TAG_VALUE)
-    return {**own_tags(root), _keys.TAG_TRACE_NAME: name}
+    name = sanitize.shorten(root.attributes.get(semconv.TRACE_NAME) or root.name, LONGEST_TAG_VALUE)
+    return {**own_tags(root), names.TAG_TRACE_NAME: name}
 
 
 def linked_prompts(root: Span) -> list[Mapping[str, Value]]:
@@ -317,14 +334,14 @@ def linked_prompts(root: Span) -> list[Mapping[str, Value]]:
     Returns:
         Of each its ``name`` and ``version``.
     """
-    told = _messages.as_object(root.attributes.get(_keys.TAGS)).get(_keys.TAG_LINKED_PROMPTS)
+    told = chat_view.as_object(root.attributes.get(names.TAGS)).get(names.TAG_LINKED_PROMPTS)
     if root.parent_id is not None or not isinstance(told, str):
         return []
     try:
         found = json.loads(told)
     except ValueError:
         return []
-    return [p for p in _messages.as_objects(found) if {"name", "version"} <= p.keys()]
+    return [p for p in chat_view.as_objects(found) if {"name", "version"} <= p.keys()]
 
 
 def own_tags(span: Span) -> dict[str, str]:
@@ -334,11 +351,11 @@ def own_tags(span: Span) -> dict[str, str]:
         span: Any span.
     """
     own = span.attributes.get(semconv.TAGS)
-    tags = dict(_messages.as_object(span.attributes.get(_keys.TAGS)))
+    tags = dict(chat_view.as_object(span.attributes.get(names.TAGS)))
     tags.update(own if isinstance(own, Mapping) else dict.fromkeys(_labels(own), ""))
     return {
-        _safe.cut_id(_UNFIT_FOR_KEYS.sub("_", key), LONGEST_TAG_KEY): _safe.cut(
-            value if isinstance(value, str) else _safe.json_text(value), LONGEST_TAG_VALUE
+        sanitize.shorten_id(_UNFIT_FOR_KEYS.sub("_", key), LONGEST_TAG_KEY): sanitize.shorten(
+            value if isinstance(value, str) else sanitize.json_text(value), LONGEST_TAG_VALUE
         )
         for key, value in tags.items()
         if key
@@ -351,42 +368,15 @@ def _labels(tags: Value) -> list[str]:
     return [] if tags is None else [str(tags)]
 
 
-def _write_flat(proto: AnyValue, key: str, value: Value) -> None:
-    """Write numbers as they are, everything else as JSON text, which MLflow reads back exactly.
-
-    But for the type: MLflow indexes that before it has read the JSON.
-    """
-    if key == _keys.SPAN_TYPE:
-        proto.string_value = str(value)
-    elif not _write_number(proto, value):
-        proto.string_value = _safe.json_text(value)
-
-
-def _write_nested(proto: AnyValue, value: Value) -> None:
-    """Write mappings and sequences as such, text as it is."""
-    if _write_number(proto, value):
-        return
-    if isinstance(value, Mapping):
-        proto.kvlist_value.SetInParent()
-        for key, item in value.items():
-            _write_nested(proto.kvlist_value.values.add(key=_safe.text(key)).value, item)
-    elif isinstance(value, (list, tuple)):
-        proto.array_value.SetInParent()
-        for item in value:
-            _write_nested(proto.array_value.values.add(), item)
-    elif value is not None:
-        proto.string_value = _safe.text(value)
-
-
 def _write_plain(proto: AnyValue, value: Value) -> None:
     """Write an event's value: text as it is, structures as JSON text."""
     if isinstance(value, str):
-        proto.string_value = _safe.text(value)
+        proto.string_value = sanitize.clean_text(value)
     else:
-        _write_flat(proto, "", value)
+        write_flat(proto, "", value)
 
 
-def _write_number(proto: AnyValue, value: Value) -> bool:
+def write_number(proto: AnyValue, value: Value) -> bool:
     """Write a value if it is a number that protobuf can hold; tell whether it is."""
     if isinstance(value, (str, tuple, Mapping)) or value is None:
         return False

@@ -7,7 +7,6 @@ span can say: custom metadata, and a preview of an answer made of tool calls.
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
@@ -17,10 +16,7 @@ from typing import Any, Final
 import attrs
 
 from trace_core import Span, StatusCode, Value, semconv
-from trace_mlflow_sink._mapping import chat_view as _messages
-from trace_mlflow_sink._mapping import convert as _convert
-from trace_mlflow_sink._mapping import names as _keys
-from trace_mlflow_sink._mapping import safe as _safe
+from trace_mlflow_sink._mapping import chat_view, convert, names, sanitize
 
 IN_PROGRESS: Final = "IN_PROGRESS"
 _LONGEST_METADATA: Final = 250
@@ -62,7 +58,7 @@ class TraceInfo:
     client_request_id: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Write it as the body of MLflow's ``StartTraceV3``."""
+        """Return it as MLflow's REST interface writes it."""
         started = _EPOCH + timedelta(milliseconds=self.start_ms)
         fields: dict[str, Any] = {
             "trace_id": self.trace_id,
@@ -80,8 +76,7 @@ class TraceInfo:
         }
         if self.duration_ms is not None:
             fields["execution_duration"] = f"{self.duration_ms / 1000:.3f}s"
-        known = {key: value for key, value in fields.items() if value is not None}
-        return {"trace": {"trace_info": known}}
+        return {key: value for key, value in fields.items() if value is not None}
 
 
 def of_root(
@@ -95,7 +90,7 @@ def of_root(
         run_id: The run it belongs to, if any.
         totals: What `totals` returned; empty where the server adds up itself.
     """
-    said = {k: str(v) for k, v in _messages.as_object(root.attributes.get(_keys.INFO)).items()}
+    said = {k: str(v) for k, v in chat_view.as_object(root.attributes.get(names.INFO)).items()}
     failed = root.status.code is StatusCode.ERROR
     return TraceInfo(
         trace_id=mlflow_id(root.trace_id),
@@ -103,11 +98,11 @@ def of_root(
         start_ms=root.start_ns // 1_000_000,
         duration_ms=max(root.end_ns // 1_000_000 - root.start_ns // 1_000_000, 0),
         state=said.get("state") or ("ERROR" if failed else "OK"),
-        request_preview=said.get("request_preview") or _messages.preview(root.inputs, "user"),
+        request_preview=said.get("request_preview") or chat_view.preview(root.inputs, "user"),
         response_preview=said.get("response_preview")
-        or _messages.preview(root.outputs, "assistant"),
+        or chat_view.preview(root.outputs, "assistant"),
         metadata={**totals, **_metadata(root, run_id)},
-        tags=_convert.trace_tags(root),
+        tags=convert.trace_tags(root),
         client_request_id=said.get("client_request_id"),
     )
 
@@ -131,20 +126,20 @@ def running(spans: Sequence[Span], experiment_id: str, totals: Mapping[str, str]
 
 
 def _metadata(root: Span, run_id: str | None) -> dict[str, str]:
-    found: dict[str, Value] = {**custom_metadata(root), _keys.METADATA_SCHEMA: _SCHEMA}
-    said = _messages.as_object(root.attributes.get(_keys.METADATA))
+    found: dict[str, Value] = {**custom_metadata(root), names.METADATA_SCHEMA: _SCHEMA}
+    said = chat_view.as_object(root.attributes.get(names.METADATA))
     for name, key in (
-        (semconv.SESSION_ID, _keys.METADATA_SESSION),
-        (semconv.USER_ID, _keys.METADATA_USER),
+        (semconv.SESSION_ID, names.METADATA_SESSION),
+        (semconv.USER_ID, names.METADATA_USER),
     ):
         value = root.attributes.get(name, said.get(key))
         if value is not None:
-            found[key] = _safe.cut_id(value, _convert.LONGEST_SESSION)
+            found[key] = sanitize.shorten_id(value, convert.LONGEST_SESSION)
     if run_id is not None:
-        found[_keys.METADATA_SOURCE_RUN] = run_id
+        found[names.METADATA_SOURCE_RUN] = run_id
     return {
-        _safe.cut_id(key, _LONGEST_METADATA): _safe.cut(
-            value if isinstance(value, str) else _safe.json_text(value), _LONGEST_METADATA
+        sanitize.shorten_id(key, _LONGEST_METADATA): sanitize.shorten(
+            value if isinstance(value, str) else sanitize.json_text(value), _LONGEST_METADATA
         )
         for key, value in found.items()
     }
@@ -158,7 +153,7 @@ def custom_metadata(root: Span) -> dict[str, Value]:
     Args:
         root: The root span of the trace.
     """
-    said = _messages.as_object(root.attributes.get(_keys.METADATA))
+    said = chat_view.as_object(root.attributes.get(names.METADATA))
     prefix = semconv.METADATA_PREFIX
     own = {k.removeprefix(prefix): v for k, v in root.attributes.items() if k.startswith(prefix)}
     found = {**said, **own}
@@ -174,9 +169,9 @@ def says_more(span: Span, run_id: str | None) -> bool:
     """
     if span.parent_id is not None:
         return False
-    if run_id is not None or custom_metadata(span) or span.attributes.get(_keys.INFO):
+    if run_id is not None or custom_metadata(span) or span.attributes.get(names.INFO):
         return True
-    return _messages.tool_call_preview(span.outputs) is not None
+    return chat_view.tool_call_preview(span.outputs) is not None
 
 
 def totals(spans: Iterable[Mapping[str, Any]]) -> dict[str, str]:
@@ -192,15 +187,15 @@ def totals(spans: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     stored = [span.get("attributes") or {} for span in spans]
     found = _sizes(spans)
     for name, key in (
-        (semconv.SESSION_ID, _keys.METADATA_SESSION),
-        (semconv.USER_ID, _keys.METADATA_USER),
+        (semconv.SESSION_ID, names.METADATA_SESSION),
+        (semconv.USER_ID, names.METADATA_USER),
     ):
         said = (_unwrapped(attributes.get(name)) for attributes in stored)
         known = next((one for one in said if isinstance(one, str)), None)
         found.update({key: known} if known else {})
     for name, key in (
-        (_keys.CHAT_TOKEN_USAGE, _keys.METADATA_TOKEN_USAGE),
-        (_keys.LLM_COST, _keys.METADATA_COST),
+        (names.CHAT_TOKEN_USAGE, names.METADATA_TOKEN_USAGE),
+        (names.LLM_COST, names.METADATA_COST),
     ):
         total = _sum(_unwrapped(attributes.get(name)) for attributes in stored)
         found.update({key: json.dumps(total)} if total else {})
@@ -220,25 +215,25 @@ def _sizes(spans: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         **{name: int(size) for name, size in zip(("p25", "p50", "p75"), quarters, strict=True)},
     }
     return {
-        _keys.METADATA_SIZE_STATS: json.dumps(stats),
-        _keys.METADATA_SIZE_BYTES: str(stats["total_size_bytes"]),
+        names.METADATA_SIZE_STATS: json.dumps(stats),
+        names.METADATA_SIZE_BYTES: str(stats["total_size_bytes"]),
     }
 
 
-def late(told: Mapping[str, str], counted: Mapping[str, str]) -> dict[str, str]:
+def late_totals(stored: Mapping[str, str], counted: Mapping[str, str]) -> dict[str, str]:
     """Return the totals that a trace lacks because spans came after MLflow had closed it.
 
     Either side may know spans that the other does not yet, so the larger number is right.
 
     Args:
-        told: The trace's metadata.
+        stored: The trace's metadata.
         counted: What `totals` made of its stored spans.
     """
     found: dict[str, str] = {}
-    if _keys.METADATA_FINAL not in told:
+    if names.METADATA_FINAL not in stored:
         return found
-    for key in (_keys.METADATA_TOKEN_USAGE, _keys.METADATA_COST):
-        before = _sum([_unwrapped(told.get(key))])
+    for key in (names.METADATA_TOKEN_USAGE, names.METADATA_COST):
+        before = _sum([_unwrapped(stored.get(key))])
         now = _sum([_unwrapped(counted.get(key))])
         merged = {name: max(before.get(name, 0), now.get(name, 0)) for name in {**before, **now}}
         if merged != before:
@@ -264,44 +259,3 @@ def _unwrapped(value: Any) -> Any:
         except ValueError:
             break
     return value
-
-
-def to_stored(span: Span) -> dict[str, Any]:
-    """Write a span as it lies in the ``traces.json`` of MLflow 3.2 to 3.5.
-
-    Args:
-        span: A finished span.
-    """
-    values = _convert.mlflow_attributes(span)
-    values[_keys.TRACE_REQUEST_ID] = mlflow_id(span.trace_id)
-    failed = span.status.code is StatusCode.ERROR
-    message = _safe.cut(span.status.description or "", _convert.LONGEST_DESCRIPTION)
-    return {
-        "trace_id": _base64(span.trace_id),
-        "span_id": _base64(span.span_id),
-        "parent_span_id": _base64(span.parent_id or ""),
-        "name": _safe.cut(span.name, _convert.LONGEST_NAME),
-        "start_time_unix_nano": span.start_ns,
-        "end_time_unix_nano": span.end_ns,
-        "events": [
-            {
-                "name": _safe.text(event.name),
-                "time_unix_nano": event.time_ns,
-                "attributes": _safe.clean(event.attributes),
-            }
-            for event in _convert.events(span)
-        ],
-        "status": {
-            "code": "STATUS_CODE_ERROR" if failed else "STATUS_CODE_OK",
-            "message": message if failed else "",
-        },
-        "attributes": {
-            _safe.text(key): _safe.json_text(value)
-            for key, value in values.items()
-            if value is not None
-        },
-    }
-
-
-def _base64(digits: str) -> str:
-    return base64.b64encode(bytes.fromhex(digits)).decode()

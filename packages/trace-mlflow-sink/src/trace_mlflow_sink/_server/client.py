@@ -1,117 +1,77 @@
-"""A connection to one MLflow server: credentials, TLS, and what its answers mean."""
+"""An HTTP connection to one MLflow server: requests, and what its answers mean."""
 
 from __future__ import annotations
 
-import configparser
 import os
+import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote, urlsplit
 
-import attrs
+from google.protobuf import json_format  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from trace_core import RetryLater, SinkError, after_fork, no_fork
-from trace_mlflow_sink import _destination as _where
-from trace_mlflow_sink._bisect import Refused
+from trace_core import Rejected, RetryLater, SinkError, after_fork, no_fork
+from trace_mlflow_sink import _destination as destination
+from trace_mlflow_sink._server.credentials import Credentials, tls_options
 
 if TYPE_CHECKING:
-    import ssl
-
     import httpx
 
-_WAIT_WHEN_NOT_ALLOWED: Final = 30.0
-_LONGEST_WAIT: Final = 300.0
-_SHOWN_OF_ANSWER: Final = 300
-_NOT_ALLOWED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-_PATIENCE: Final = (
+_RETRY_SECONDS: Final = 30.0
+_LONGEST_RETRY_SECONDS: Final = 300.0
+_SHOWN_CHARACTERS: Final = 300
+_PROTOBUF: Final = "application/x-protobuf"
+_JSON: Final = "application/json"
+_UNAUTHORIZED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_BUSY: Final = (
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.TOO_EARLY,
     HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
-_GATEWAY: Final = (HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT)
-"""A proxy found no server behind it, which says nothing about the spans."""
-_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_ABOUT_THE_BODY: Final = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+)
 
 
-class NotFound(SinkError):
-    """The server knows no such path, experiment or trace."""
+class ServerFailed(SinkError):
+    """The server answered 500, which says nothing about who is to blame."""
 
 
 class Unavailable(SinkError):
-    """The server cannot be reached, or failed; ``broken`` tells the second from the first."""
+    """The server cannot be reached, or cannot answer at the moment."""
 
-    def __init__(self, message: str, *, broken: bool) -> None:
-        super().__init__(message)
-        self.broken = broken
+
+class NotFound(SinkError):
+    """The server has no such path, experiment or trace (404)."""
 
 
 class NotSupported(SinkError):
-    """The server's store has no such feature (501)."""
+    """The server's store does not have this feature (501)."""
 
 
-# Classes of their own, because the log tells each kind of trouble once.
+# Each kind of failure has a class of its own, because the log warns once per class.
 
 
-class NotAllowed(RetryLater):
-    """The server wants other credentials than ours (401, 403)."""
+class Unauthorized(RetryLater):
+    """The server did not accept our credentials (401, 403)."""
 
 
-class Gone(RetryLater):
-    """The experiment is deleted, or there is nothing where it should be."""
+class ExperimentGone(RetryLater):
+    """The experiment is deleted, or the server has no such path."""
 
 
-class NotMlflow(SinkError):
-    """What answers is no MLflow server."""
-
-
-@attrs.frozen
-class Credentials:
-    """How to identify ourselves; never in ``repr``, so never in a log.
-
-    Args:
-        username: For basic authentication; wins over the token, as in MLflow.
-        password: Goes with it.
-        token: For a bearer token.
-    """
-
-    username: str | None = attrs.field(default=None, repr=False)
-    password: str | None = attrs.field(default=None, repr=False)
-    token: str | None = attrs.field(default=None, repr=False)
-
-    @classmethod
-    def find(cls, uri: str, environ: Mapping[str, str] = os.environ) -> Credentials:
-        """Read them as MLflow does: the environment, then ``~/.mlflow/credentials``.
-
-        Args:
-            uri: The server's address; a user name and password in it win.
-            environ: The environment.
-        """
-        address = urlsplit(uri)
-        if address.username and address.password:
-            return cls(unquote(address.username), unquote(address.password))
-        stored = _stored_credentials()
-        return cls(
-            environ.get("MLFLOW_TRACKING_USERNAME") or stored.get("mlflow_tracking_username"),
-            environ.get("MLFLOW_TRACKING_PASSWORD") or stored.get("mlflow_tracking_password"),
-            environ.get("MLFLOW_TRACKING_TOKEN"),
-        )
-
-
-def _stored_credentials() -> Mapping[str, str]:
-    parser = configparser.ConfigParser(interpolation=None)  # a password may hold a percent sign
-    try:
-        parser.read(Path("~/.mlflow/credentials").expanduser())
-    except (OSError, RuntimeError, configparser.Error):  # RuntimeError: there is no home
-        return {}
-    return dict(parser["mlflow"]) if parser.has_section("mlflow") else {}
+class NotMlflow(RetryLater):
+    """The answer does not come from an MLflow server: a login page or a redirect, say."""
 
 
 class Client:
-    """Talks to one server over connections that are kept open. For one thread at a time.
+    """Sends requests to one server over connections that stay open. For one thread at a time.
 
     Args:
         uri: The server's address.
@@ -120,20 +80,93 @@ class Client:
 
     def __init__(self, uri: str, timeout: float) -> None:
         self._uri = uri
-        self.name = _where.without_secret(uri)
-        """Its address without credentials: httpx logs the addresses it is given."""
+        self.name = destination.without_credentials(uri)
+        """The address without credentials, because httpx logs the addresses it requests."""
         self._timeout = timeout
         self._http: httpx.Client | None = None
-        after_fork(self._forget)
+        after_fork(self._drop_connection)
 
-    def _forget(self) -> None:
-        self._http = None  # its sockets belong to the parent: not even to be closed here
+    def _drop_connection(self) -> None:
+        self._http = None  # the sockets belong to the parent process, which must keep them open
 
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""
         if self._http is not None:
             self._http.close()
             self._http = None
+
+    def version(self) -> str:
+        """Return the version that the server reports.
+
+        Raises:
+            SinkError: See `request`.
+        """
+        return self.request("GET", "/version").text
+
+    def json(self, method: str, path: str, *keys: str, **options: Any) -> dict[str, Any]:
+        """Make a request and return the JSON object in its answer, or one inside that.
+
+        Args:
+            method: Such as ``POST``.
+            path: Below the server's address.
+            keys: The way to the object inside the answer.
+            options: ``json``, ``params`` and ``headers``, as httpx takes them.
+
+        Raises:
+            SinkError: See `request`.
+            NotMlflow: The answer is not JSON, or has no such object.
+        """
+        answer = self.request(method, path, **options)
+        try:
+            found = answer.json()
+            for key in keys:
+                found = found[key]
+        except (ValueError, TypeError, KeyError) as error:
+            raise self._not_mlflow(answer) from error
+        if not isinstance(found, dict):
+            raise self._not_mlflow(answer)
+        return found
+
+    def send_spans(self, body: bytes, headers: Mapping[str, str]) -> None:
+        """Send an OTLP request; return once the server has confirmed that it stored all spans.
+
+        Args:
+            body: An ``ExportTraceServiceRequest``.
+            headers: Headers beside the content type.
+
+        Raises:
+            SinkError: See `request`.
+            Rejected: The server confirmed the request but not all of its spans.
+            NotMlflow: The answer is not one of an OTLP receiver, so nothing is known to be stored.
+        """
+        answer = self.request(
+            "POST", "/v1/traces", content=body, headers={**headers, "Content-Type": _PROTOBUF}
+        )
+        refused, message = self._partial_success(answer)
+        if refused:
+            raise Rejected(f"{self.name} stored all but {refused} spans: {message}")
+
+    def _partial_success(self, answer: httpx.Response) -> tuple[int, str]:
+        """Parse an OTLP answer; return how many spans were refused, and why."""
+        parsed = ExportTraceServiceResponse()
+        kind = _content_type(answer)
+        try:
+            if kind == _PROTOBUF:
+                parsed.ParseFromString(answer.content)
+            elif kind == _JSON and isinstance(answer.json(), dict):
+                json_format.ParseDict(answer.json(), parsed)
+            else:
+                raise self._not_mlflow(answer)
+        except (DecodeError, json_format.ParseError, ValueError) as error:
+            raise self._not_mlflow(answer) from error
+        partial = parsed.partial_success
+        return int(partial.rejected_spans), str(partial.error_message)
+
+    def _not_mlflow(self, answer: httpx.Response) -> NotMlflow:
+        return NotMlflow(
+            f"{self.name} answered with {_start_of(answer, 100)!r}: is it an MLflow server?",
+            _RETRY_SECONDS,
+        )
 
     def request(
         self,
@@ -145,25 +178,26 @@ class Client:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        """Make a request.
+        """Make a request. Redirects are not followed: a POST would become a GET.
 
         Args:
             method: Such as ``POST``.
             path: Below the server's address.
-            content: A body as it is.
-            json: A body to be written as JSON.
+            content: The body.
+            json: The body, to be written as JSON.
             params: The query.
             headers: More headers.
 
         Returns:
-            A successful answer.
+            An answer with a 2xx status.
 
         Raises:
-            Refused: The server will not take this body.
-            NotFound: It knows no such path or object.
-            RetryLater: It asks for patience, or knows us not.
-            Unavailable: It cannot be reached or failed.
-            NotSupported: Its store cannot do that.
+            Rejected: The server refused the body (400, 413, 422).
+            NotFound: The server has no such path or object.
+            RetryLater: The server asked to wait, did not accept our credentials, or redirected.
+            Unavailable: The server cannot be reached or cannot answer.
+            ServerFailed: The server answered 500.
+            NotSupported: Its store does not have this feature.
         """
         with no_fork():
             import encodings.idna  # noqa: F401  # for looking up an address
@@ -183,15 +217,15 @@ class Client:
             self.close()
             raise Unavailable(
                 f"cannot reach MLflow at {self.name}: {type(error).__name__}: {error}"
-                f"{_advice(error)}",
-                broken=False,
+                f"{_certificate_advice(error)}"
             ) from error
-        self._check(answer)
+        if not answer.is_success:
+            self._raise_for(answer)
         return answer
 
     def _connection(self) -> httpx.Client:
         if self._http is None:
-            with no_fork():  # a client imports what it is made of
+            with no_fork():  # creating a client imports modules
                 self._http = self._connect()
         return self._http
 
@@ -206,44 +240,54 @@ class Client:
         elif found.token:
             headers["Authorization"] = f"Bearer {found.token}"
         return httpx.Client(
-            auth=auth,
-            headers=headers,
-            timeout=self._timeout,
-            follow_redirects=True,
-            **_tls(os.environ),
+            auth=auth, headers=headers, timeout=self._timeout, **tls_options(os.environ)
         )
 
-    def _check(self, answer: httpx.Response) -> None:
-        """Raise what a status means for whoever sent the request."""
+    def _raise_for(self, answer: httpx.Response) -> None:
+        """Raise the exception that an unsuccessful status means."""
         status = answer.status_code
-        if answer.is_success:
-            return
-        said = f"{self.name} answered {status}: {answer.text[:_SHOWN_OF_ANSWER]}"
-        if status in _NOT_ALLOWED:
-            self.close()  # credentials are read anew next time
-            raise NotAllowed(
-                f"{said}; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
-                "MLFLOW_TRACKING_TOKEN",
-                _WAIT_WHEN_NOT_ALLOWED,
+        message = f"{self.name} answered {status}: {_start_of(answer)}"
+        if answer.is_redirect:
+            raise NotMlflow(
+                f"{self.name} redirects to {answer.headers.get('Location', '')[:200]!r}: a login "
+                "page, or the address that must be the tracking URI",
+                _RETRY_SECONDS,
             )
-        if status == HTTPStatus.NOT_FOUND:
-            raise NotFound(said)
-        if status == HTTPStatus.NOT_IMPLEMENTED:
-            raise NotSupported(said)
-        if status in _PATIENCE:
-            raise RetryLater(said, _retry_after(answer.headers.get("Retry-After")))
-        if status in _GATEWAY:
-            raise Unavailable(said, broken=False)
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise Unavailable(said, broken=True)
+        if status in _UNAUTHORIZED:
+            self.close()  # the next connection reads the credentials anew
+            raise Unauthorized(
+                f"{message}; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+                "MLFLOW_TRACKING_TOKEN",
+                _RETRY_SECONDS,
+            )
+        if status in _BUSY:
+            raise RetryLater(message, _retry_after(answer.headers.get("Retry-After")))
         if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            said = f"{said}; nginx has client_max_body_size for that"
-        raise Refused(said)
+            message += "; in nginx, client_max_body_size sets the limit"
+        if status in _ABOUT_THE_BODY:
+            raise Rejected(message)
+        raise _OTHER_STATUS.get(status, Unavailable)(message)
 
 
-def _advice(error: Exception) -> str:
-    """Return what to do about a connection that failed, if its certificates are why."""
-    files = isinstance(error, OSError)  # httpx's own errors are none: one of our files is missing
+_OTHER_STATUS: Final[Mapping[int, type[SinkError]]] = {
+    HTTPStatus.NOT_FOUND: NotFound,
+    HTTPStatus.INTERNAL_SERVER_ERROR: ServerFailed,
+    HTTPStatus.NOT_IMPLEMENTED: NotSupported,
+}
+
+
+def _start_of(answer: httpx.Response, characters: int = _SHOWN_CHARACTERS) -> str:
+    """Return the first characters of an answer, for a message."""
+    return answer.content[: 4 * characters].decode(errors="replace")[:characters]
+
+
+def _content_type(answer: httpx.Response) -> str:
+    return re.split(r"[;\s]", answer.headers.get("Content-Type", ""), maxsplit=1)[0].lower()
+
+
+def _certificate_advice(error: Exception) -> str:
+    """Return which variables to check if a connection failed because of certificates."""
+    files = isinstance(error, OSError)  # not one of httpx's: a certificate file is missing
     if not files and "SSL" not in str(error):
         return ""
     return (
@@ -252,36 +296,15 @@ def _advice(error: Exception) -> str:
     )
 
 
-def _tls(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return httpx's TLS options for MLflow's environment variables."""
-    options: dict[str, Any] = {}
-    if environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in _TRUE:
-        options["verify"] = False
-    elif environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH"):
-        options["verify"] = _trusting(Path(environ["MLFLOW_TRACKING_SERVER_CERT_PATH"]))
-    if environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH"):
-        options["cert"] = environ["MLFLOW_TRACKING_CLIENT_CERT_PATH"]
-    return options
-
-
-def _trusting(authorities: Path) -> ssl.SSLContext:
-    """Trust the authorities in a file or folder, and no others."""
-    import ssl
-
-    if authorities.is_dir():
-        return ssl.create_default_context(capath=str(authorities))
-    return ssl.create_default_context(cafile=str(authorities))
-
-
 def _retry_after(header: str | None) -> float | None:
-    """Read a ``Retry-After`` header: seconds, or a date."""
+    """Read a ``Retry-After`` header, which holds seconds or a date."""
     if header is None:
         return None
     try:
         seconds = float(header)
     except ValueError:
         seconds = _seconds_until(header)
-    return min(max(seconds, 0.0), _LONGEST_WAIT) if seconds - seconds == 0 else None
+    return min(max(seconds, 0.0), _LONGEST_RETRY_SECONDS) if seconds - seconds == 0 else None
 
 
 def _seconds_until(date: str) -> float:

@@ -1,4 +1,4 @@
-"""To a server: batches of finished spans as OTLP protobuf, without MLflow in the process."""
+"""Writes batches of finished spans to a server as OTLP protobuf. MLflow is not imported."""
 
 from __future__ import annotations
 
@@ -6,27 +6,15 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from trace_core import SinkError, Span
-from trace_mlflow_sink import _destination as _where
-from trace_mlflow_sink._bisect import Refused, by_trace, deliver
-from trace_mlflow_sink._mapping import convert as _convert
-from trace_mlflow_sink._mapping import names as _keys
-from trace_mlflow_sink._mapping import trace_info as _info
-from trace_mlflow_sink._server import dialects as _dialects
-from trace_mlflow_sink._server.client import (
-    Client,
-    Gone,
-    NotFound,
-    NotMlflow,
-    NotSupported,
-    Unavailable,
-)
-from trace_mlflow_sink._traces import TraceApi
+from trace_core import Rejected, RetryLater, SinkError, Span
+from trace_mlflow_sink import _destination as destination
+from trace_mlflow_sink._mapping import convert, names, trace_info
+from trace_mlflow_sink._server import old
+from trace_mlflow_sink._server.client import Client, ExperimentGone, NotFound, NotSupported
+from trace_mlflow_sink._server.traces import Traces
 
 _VERSION_SECONDS: Final = 600.0
-_BROKEN_TRIES: Final = 10
-_GONE_SECONDS: Final = 30.0
-_SHOWN: Final = 100
+_RETRY_SECONDS: Final = 30.0
 _EXPERIMENTS: Final = "/api/2.0/mlflow/experiments"
 
 
@@ -41,46 +29,41 @@ class ServerWriter:
     def __init__(self, uri: str, timeout: float) -> None:
         self._client = Client(uri, timeout)
         self._experiments: dict[tuple[str | None, str | None], str] = {}
-        self._dialect: _dialects.Dialect | None = None
-        self._probed = 0.0
-        self._broken = 0
+        self._old: old.OldFormat | None = None
+        self._asked_at: float | None = None
 
     def close(self) -> None:
-        """Close the connections; writing again opens them anew."""
+        """Close the connections; the next write opens new ones."""
         self._client.close()
 
-    def write(self, where: _where.Destination, spans: Sequence[Span]) -> list[tuple[Span, Refused]]:
-        """Write spans that go to one experiment.
+    def write(self, where: destination.Destination, spans: Sequence[Span]) -> None:
+        """Write spans to one experiment.
 
         Args:
             where: The destination.
             spans: Finished spans.
 
-        Returns:
-            Those the server will never take, each with the reason.
-
         Raises:
-            SinkError: Not written; try again later.
+            Rejected: The server refused the request, because of at least one span.
+            SinkError: Nothing is known to be written; try again later.
         """
         try:
-            dialect = self.dialect()
-            experiment = self._experiment(where)
-            refused = self._write(where, experiment, spans, dialect)
+            self._ask_for_version()
+            self._write(where, self._experiment(where), spans)
         except NotFound as error:
-            self._forget()
-            raise Gone(
+            self._asked_at = None
+            self._experiments.clear()
+            raise ExperimentGone(
                 f"{error}; the experiment was deleted, or the address is not that of an MLflow "
                 f"server of version 3.2 or newer",
-                _GONE_SECONDS,
+                _RETRY_SECONDS,
             ) from error
         except SinkError:
-            self._dialect = None  # it may come back as another version
+            self._asked_at = None  # the server may come back as another version
             raise
-        self._broken = 0
-        return refused
 
-    def known_experiment(self, name: str) -> str | None:
-        """Return the id of an experiment that was written to before.
+    def experiment_id(self, name: str) -> str | None:
+        """Return the id of an experiment that was written to before; ``None`` if none was.
 
         Args:
             name: Its name.
@@ -88,137 +71,77 @@ class ServerWriter:
         found = (number for (_, known), number in self._experiments.items() if known == name)
         return next(found, None)
 
-    def _forget(self) -> None:
-        self._dialect = None
-        self._experiments.clear()
-
-    def dialect(self) -> _dialects.Dialect:
-        """Return how to talk to this server; asks for its version now and then."""
+    def _ask_for_version(self) -> None:
         now = time.monotonic()
-        if self._dialect is None or now - self._probed > _VERSION_SECONDS:
-            version = self._client.request("GET", "/version").text
-            self._dialect = _dialects.dialect_of(version, self._client.name)
-            self._probed = now
-        return self._dialect
+        if self._asked_at is None or now - self._asked_at > _VERSION_SECONDS:
+            self._old = old.format_of(self._client.version(), self._client.name)
+            self._asked_at = now
 
     def _write(
-        self,
-        where: _where.Destination,
-        experiment: str,
-        spans: Sequence[Span],
-        dialect: _dialects.Dialect,
-    ) -> list[tuple[Span, Refused]]:
-        """Write in the way the server's version needs."""
-        traces = TraceApi(self._client, where, experiment, _headers(where))
-        if not dialect.otlp:
-            return by_trace(spans, traces.write_artifacts)
-        try:
-            refused = self._deliver(where, experiment, spans, dialect)
-        except NotSupported:  # a server on a file store
-            self._dialect = _dialects.ARTIFACTS
-            return by_trace(spans, traces.write_artifacts)
-        bad = {span.context for span, _ in refused}
-        taken = [span for span in spans if span.context not in bad]
-        traces.link_prompts(taken)
-        if dialect.recount:
-            return refused + by_trace(taken, traces.recount)
-        live = [span for span in taken if _keys.LIVE in span.attributes]
-        more = [span for span in taken if _info.says_more(span, where.run_id)]
-        return refused + by_trace(live, traces.add_late) + deliver(more, traces.tell_more)
-
-    def _deliver(
-        self,
-        where: _where.Destination,
-        experiment: str,
-        spans: Sequence[Span],
-        dialect: _dialects.Dialect,
-    ) -> list[tuple[Span, Refused]]:
+        self, where: destination.Destination, experiment: str, spans: Sequence[Span]
+    ) -> None:
         headers = _headers(where)
-        headers["x-mlflow-experiment-id"] = experiment
-        headers["Content-Type"] = "application/x-protobuf"
-        taken = 0
+        traces = Traces(self._client, where, experiment, headers)
+        write_value = convert.write_flat if self._old is None else self._old.write_value
 
         def send(batch: Sequence[Span]) -> None:
-            nonlocal taken
-            body = _convert.to_request(batch, nested=dialect.nested).SerializeToString()
-            try:
-                self._client.request("POST", "/v1/traces", content=body, headers=headers)
-            except Unavailable as failure:
-                self._judge(failure, alone=len(batch) == 1, others_taken=taken > 0)
-                raise Refused(str(failure)) from failure
-            taken += len(batch)
+            body = convert.to_request(batch, write_value).SerializeToString()
+            self._client.send_spans(body, {**headers, "x-mlflow-experiment-id": experiment})
 
-        return deliver(spans, send)
-
-    def _judge(self, failure: Unavailable, *, alone: bool, others_taken: bool) -> None:
-        """Return if these spans are what breaks the server; raise if it is broken anyway.
-
-        A server error on the same batch again and again may come from one span that its database
-        refuses. It is believed to, once the server takes other spans or has failed many times
-        while it still answers reads.
-        """
-        if not failure.broken:
-            raise failure
-        self._broken += 1
-        if self._broken == 1 or not self._answers():
-            raise failure
-        if alone and not others_taken and self._broken < _BROKEN_TRIES:
-            raise failure
-
-    def _answers(self) -> bool:
+        if self._old is not None:
+            self._old.write(traces, spans, send)
+            return
         try:
-            self._client.request("GET", f"{_EXPERIMENTS}/get", params={"experiment_id": "0"})
-        except NotFound:
-            return True
-        except (SinkError, Refused):
-            return False
-        return True
+            send(spans)
+        except NotSupported:
+            self._old = old.FILE_STORE
+            self._old.write(traces, spans, send)
+            return
+        traces.link_prompts(spans)
+        traces.add_late(span for span in spans if names.LIVE in span.attributes)
+        traces.write_infos(span for span in spans if trace_info.says_more(span, where.run_id))
 
-    def _experiment(self, where: _where.Destination) -> str:
-        """Return the id of the experiment, which is made if there is none of that name."""
+    def _experiment(self, where: destination.Destination) -> str:
+        """Return the id of the experiment, creating it if there is none of that name."""
         if where.experiment_id is not None:
             return where.experiment_id
         key = (where.workspace, where.experiment)
         if key not in self._experiments:
-            self._experiments[key] = self._find_or_make(where, where.experiment or "")
+            try:
+                self._experiments[key] = self._find_or_create(where, where.experiment or "")
+            except Rejected as error:  # the experiment is refused, which is no span's fault
+                raise RetryLater(str(error), _RETRY_SECONDS) from error
         return self._experiments[key]
 
-    def _find_or_make(self, where: _where.Destination, name: str) -> str:
+    def _find_or_create(self, where: destination.Destination, name: str) -> str:
         try:
             return self._find(where, name)
         except NotFound:
-            pass  # the usual way of a first run: make it
+            pass  # a first run
         try:
             made = self._call("POST", "create", where, json={"name": name})
-        except Refused:  # another process made it in the meantime
+        except Rejected:  # another process created it in the meantime
             return self._find(where, name)
         return str(made["experiment_id"])
 
-    def _find(self, where: _where.Destination, name: str) -> str:
+    def _find(self, where: destination.Destination, name: str) -> str:
         found = self._call("GET", "get-by-name", where, params={"experiment_name": name})
         experiment = found["experiment"]
         if experiment.get("lifecycle_stage") == "deleted":
-            raise Gone(
+            raise ExperimentGone(
                 f"experiment {name!r} at {self._client.name} is deleted: restore it or choose "
                 "another",
-                _GONE_SECONDS,
+                _RETRY_SECONDS,
             )
         return str(experiment["experiment_id"])
 
-    def _call(self, method: str, path: str, where: _where.Destination, **body: Any) -> Any:
-        answer = self._client.request(
-            method, f"{_EXPERIMENTS}/{path}", headers=_headers(where), **body
-        )
-        try:
-            return answer.json()
-        except ValueError as error:  # a login page, say
-            raise NotMlflow(
-                f"{self._client.name} answered with {answer.text[:_SHOWN]!r}: "
-                "is it an MLflow server?"
-            ) from error
+    def _call(
+        self, method: str, path: str, where: destination.Destination, **body: Any
+    ) -> dict[str, Any]:
+        return self._client.json(method, f"{_EXPERIMENTS}/{path}", headers=_headers(where), **body)
 
 
-def _headers(where: _where.Destination) -> dict[str, str]:
+def _headers(where: destination.Destination) -> dict[str, str]:
     headers: dict[str, str] = {}
     if where.run_id is not None:
         headers["x-mlflow-run-id"] = where.run_id

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trace_mlflow_sink._mapping import safe as _safe
+from trace_mlflow_sink._mapping import sanitize
 
 hostile_text = st.text(st.characters(codec=None, exclude_categories=()))
 values = st.recursive(
@@ -21,7 +21,7 @@ values = st.recursive(
 @given(hostile_text)
 def test_text_can_be_stored_anywhere(value):
     """Safe text is UTF-8 without NUL, and of the same length."""
-    safe = _safe.text(value)
+    safe = sanitize.clean_text(value)
     assert "\0" not in safe
     assert len(safe.encode().decode()) == len(value)
 
@@ -29,7 +29,7 @@ def test_text_can_be_stored_anywhere(value):
 @given(values)
 def test_json_text_unescapes_to_safe_text(value):
     """Whoever reads the JSON gets no NUL and no lone surrogate out of it."""
-    read = json.loads(_safe.json_text(value))
+    read = json.loads(sanitize.json_text(value))
     assert "\\u0000" not in json.dumps(read)
     json.dumps(read, ensure_ascii=False).encode()
 
@@ -37,24 +37,24 @@ def test_json_text_unescapes_to_safe_text(value):
 def test_json_text_of_harmless_data_is_exact():
     """What is not hostile is not touched."""
     value = {"a": [1, 2.5, None, True], "ü": "日本 😀"}
-    assert json.loads(_safe.json_text(value)) == value
+    assert json.loads(sanitize.json_text(value)) == value
 
 
 def test_an_integer_too_long_to_write_costs_itself_alone():
     """A number that Python refuses to write in decimal breaks nothing."""
-    assert json.loads(_safe.json_text({"n": 10**5000, "m": 1}))["m"] == 1
+    assert json.loads(sanitize.json_text({"n": 10**5000, "m": 1}))["m"] == 1
 
 
 @given(hostile_text, st.integers(20, 60))
 def test_cut_keeps_the_limit(value, limit):
     """A cut text is never longer than asked for."""
-    assert len(_safe.cut(value, limit)) <= limit
-    assert len(_safe.cut_id(value, limit)) <= limit
+    assert len(sanitize.shorten(value, limit)) <= limit
+    assert len(sanitize.shorten_id(value, limit)) <= limit
 
 
 @pytest.mark.parametrize("length", [250, 300, 5000])
 def test_cut_ids_stay_different(length):
     """Two sessions that differ only past the limit are still two sessions."""
     first, second = "s" * length + "1", "s" * length + "2"
-    assert _safe.cut_id(first, 250) != _safe.cut_id(second, 250)
-    assert _safe.cut_id(first, 250) == _safe.cut_id(first, 250)
+    assert sanitize.shorten_id(first, 250) != sanitize.shorten_id(second, 250)
+    assert sanitize.shorten_id(first, 250) == sanitize.shorten_id(first, 250)

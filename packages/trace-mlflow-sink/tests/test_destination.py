@@ -9,15 +9,15 @@ import pytest
 from support.mlflow_spans import chat_span
 from trace_core import ConfigurationError, load_sink
 from trace_mlflow_sink import MlflowSink
-from trace_mlflow_sink import _destination as _where
-from trace_mlflow_sink._mapping import names as _keys
+from trace_mlflow_sink import _destination as destination
+from trace_mlflow_sink._mapping import names
 
 
 def choose(environ=None, *, uri=None, experiment=None, **said):
     """Return the destination for a span with private attributes."""
-    chooser = _where.Chooser(uri, experiment, None, Path("/here"))
-    names = {key: getattr(_keys, key.upper()) for key in said}
-    span = chat_span(attributes={names[key]: value for key, value in said.items()})
+    chooser = destination.Chooser(uri, experiment, None, Path("/here"))
+    keys = {key: getattr(names, key.upper()) for key in said}
+    span = chat_span(attributes={keys[key]: value for key, value in said.items()})
     return chooser.choose(span, environ or {})
 
 
@@ -48,8 +48,8 @@ def test_an_id_of_another_store_does_not_count():
 
 def test_a_live_trace_keeps_its_experiment():
     """A span inside MLflow's own trace goes where that goes."""
-    span = chat_span(attributes={_keys.EXPERIMENT_ID: "7", _keys.LIVE: True})
-    chooser = _where.Chooser(None, "mine", None, Path("/here"))
+    span = chat_span(attributes={names.EXPERIMENT_ID: "7", names.LIVE: True})
+    chooser = destination.Chooser(None, "mine", None, Path("/here"))
     assert chooser.choose(span, {}).experiment_id == "7"
 
 
@@ -73,19 +73,19 @@ def test_run_and_workspace_travel():
 )
 def test_relative_databases_are_anchored(uri, expected):
     """A later change of folder changes no destination."""
-    assert _where.Chooser(None, None, None, Path("/here")).absolute(uri) == expected
+    assert destination.Chooser(None, None, None, Path("/here")).absolute(uri) == expected
 
 
 def test_passwords_do_not_travel_on_spans():
     """A span may be printed or spooled; the password stays in the process that knows it."""
     uri = "http://user:secret@host:5000"
-    travelling = _where.portable(uri)
+    travelling = destination.hide_password(uri)
     assert "secret" not in travelling
-    assert _where.restored(travelling, None) == uri
+    assert destination.restore_password(travelling, None) == uri
     assert choose(tracking_uri=travelling).uri == uri
     elsewhere = travelling.replace("#", "#0")  # a process that never saw it
-    assert _where.restored(elsewhere, uri) == uri
-    assert _where.restored(elsewhere, None) == "http://host:5000"
+    assert destination.restore_password(elsewhere, uri) == uri
+    assert destination.restore_password(elsewhere, None) == "http://host:5000"
 
 
 def test_a_spec_configures_the_sink():
@@ -156,7 +156,7 @@ def test_spool_key_makes_the_sink_again(target: str) -> None:
 def test_what_a_span_says_counts_for_the_sink_made_again() -> None:
     """What is delivered by a key goes where it would have gone, also where that is several."""
     environ = {"MLFLOW_TRACKING_URI": "http://env"}
-    told = chat_span(attributes={_keys.TRACKING_URI: "http://told", _keys.EXPERIMENT_ID: "7"})
+    told = chat_span(attributes={names.TRACKING_URI: "http://told", names.EXPERIMENT_ID: "7"})
     for argument, expected in ((None, "http://told"), ("http://arg", "http://arg")):
         key = MlflowSink(argument).spool_key
         again = MlflowSink.from_spec(key.removeprefix("mlflow:"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trace_mlflow_sink._mapping import chat_view as _messages
+from trace_mlflow_sink._mapping import chat_view
 
 TOOL = {"name": "get_weather", "description": "Weather", "parameters": {"type": "object"}}
 
@@ -25,7 +25,7 @@ TOOL = {"name": "get_weather", "description": "Weather", "parameters": {"type": 
 )
 def test_message_format_follows_the_shape(inputs, outputs, expected):
     """Chat, Responses, Anthropic and Gemini calls are told apart; text completion is no chat."""
-    assert _messages.message_format(inputs, outputs) == expected
+    assert chat_view.message_format(inputs, outputs) == expected
 
 
 @pytest.mark.parametrize(
@@ -39,13 +39,13 @@ def test_message_format_follows_the_shape(inputs, outputs, expected):
 )
 def test_tools_of_every_api_get_one_shape(tool):
     """Tools of the chat, Responses and Anthropic APIs are shown alike."""
-    assert _messages.chat_tools({"tools": (tool,)}) == [{"type": "function", "function": TOOL}]
+    assert chat_view.chat_tools({"tools": (tool,)}) == [{"type": "function", "function": TOOL}]
 
 
 @pytest.mark.parametrize("tools", [None, "x", ({"type": "web_search"},), (1,)])
 def test_what_is_no_function_is_no_tool(tools):
     """A provider's built-in tool has no function to show, and nonsense is no tool."""
-    assert _messages.chat_tools({"tools": tools}) == []
+    assert chat_view.chat_tools({"tools": tools}) == []
 
 
 def _answer(**message: object) -> dict[str, object]:
@@ -56,7 +56,7 @@ def test_an_answer_of_tool_calls_gets_a_readable_preview():
     """The list shows the calls, not raw JSON."""
     call = {"function": {"name": "get_weather", "arguments": '{"city": "Paris"}'}}
     outputs = _answer(content=None, tool_calls=(call, call))
-    assert _messages.preview(outputs, "assistant") == "\n".join(
+    assert chat_view.preview(outputs, "assistant") == "\n".join(
         ['get_weather({"city": "Paris"})'] * 2
     )
 
@@ -82,12 +82,12 @@ def test_an_answer_of_tool_calls_gets_a_readable_preview():
 )
 def test_previews_show_what_was_said(value, role, expected):
     """The last thing of the role, else JSON."""
-    assert _messages.preview(value, role) == expected
+    assert chat_view.preview(value, role) == expected
 
 
 def test_previews_are_short():
     """A preview fits the list."""
-    assert len(_messages.preview(_answer(content="x" * 5000), "assistant") or "") == 1000
+    assert len(chat_view.preview(_answer(content="x" * 5000), "assistant") or "") == 1000
 
 
 CUT = {"kind": "image/png", "length": 5000, "sha256": "abc"}
@@ -110,14 +110,14 @@ def test_what_was_cut_out_is_told_in_words(key, part):
     asked = {"type": "text", "text": "What is this?"}
     inputs = {"model": "m", key: ({"role": "user", "content": (asked, part)}, "plain")}
     told = {"role": "user", "content": (asked, SAID)}
-    assert _messages.shown(inputs) == {"model": "m", key: (told, "plain")}
+    assert chat_view.shown(inputs) == {"model": "m", key: (told, "plain")}
     assert inputs[key][0]["content"][1] is part, "what others read is not changed"
 
 
 def test_what_a_model_thought_has_mlflows_name_as_well():
     """Beside LiteLLM's own, by which programs find it."""
     outputs = _answer(content="Paris.", reasoning_content="Hm.")
-    (choice,) = _messages.shown(outputs)["choices"]
+    (choice,) = chat_view.shown(outputs)["choices"]
     assert choice["message"]["reasoning_content"] == choice["message"]["reasoning"] == "Hm."
 
 
@@ -135,7 +135,7 @@ def test_what_a_model_thought_has_mlflows_name_as_well():
 )
 def test_what_mlflow_can_show_is_left_alone(value):
     """The very same object, so it costs a look."""
-    assert _messages.shown(value) is value
+    assert chat_view.shown(value) is value
 
 
 @pytest.mark.parametrize(
@@ -149,5 +149,5 @@ def test_what_mlflow_can_show_is_left_alone(value):
 )
 def test_usage_is_read_off_a_response(usage, expected):
     """Both spellings of token counts are understood, and missing ones stay missing."""
-    told = _messages.told_usage({"usage": usage})
+    told = chat_view.told_usage({"usage": usage})
     assert (tuple(told.values()) if told else None) == expected

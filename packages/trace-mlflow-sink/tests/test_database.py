@@ -15,9 +15,9 @@ import pytest
 
 from support.mlflow_server import database
 from support.mlflow_spans import agent_span, chat_span, failed_span
-from trace_core import Rejected, Span, Spool, TokenUsage, semconv
+from trace_core import Rejected, SinkError, Span, Spool, TokenUsage, semconv
 from trace_mlflow_sink import MlflowSink
-from trace_mlflow_sink import _database as _store
+from trace_mlflow_sink import _database as database_module
 
 
 @pytest.fixture
@@ -168,22 +168,24 @@ def test_metadata_declared_to_mlflow_arrives(sink, database_uri):
     assert info.token_usage["total_tokens"] == 30
 
 
-def test_a_refused_span_costs_no_other(sink, database_uri, monkeypatch):
+def test_a_refusal_by_the_store_is_told_from_an_outage(sink, database_uri, monkeypatch):
     """The store refusing a batch is no different from a server refusing it."""
     from mlflow.exceptions import MlflowException
 
-    convert = _store.mlflow_span
+    convert = database_module.mlflow_span
 
     def refuse(span: Span) -> Any:
         if span.name == "bad":
             raise MlflowException.invalid_parameter_value("bad value")
         return convert(span)
 
-    monkeypatch.setattr(_store, "mlflow_span", refuse)
+    monkeypatch.setattr(database_module, "mlflow_span", refuse)
     good, bad = chat_span(), chat_span(name="bad")
-    with pytest.raises(Rejected, match="bad value") as refusal:
-        sink.write([bad, good])
-    assert refusal.value.spans == [bad]
+    sink.write([good])
+    with pytest.raises(Rejected, match="bad value"):
+        sink.write([bad])
+    with pytest.raises(SinkError):  # refused again without another span accepted: an outage?
+        sink.write([bad])
     assert trace_of(database_uri, good).info.state == "OK"
 
 
@@ -210,7 +212,7 @@ def test_trouble_with_the_database_is_told_once_and_costs_nothing(
     small_disk, tmp_path, caplog, monkeypatch, trouble, said
 ):
     """Nothing is rejected; one warning, without what is in the spans; then all is written."""
-    monkeypatch.setattr("trace_core._log._said", set())
+    monkeypatch.setattr("trace_core._log._said", {})
     uri = f"{database(small_disk)}?timeout=0.1"
     sink = MlflowSink(uri, "LiteLLM")
     sink.write([chat_span()])
