@@ -27,7 +27,7 @@ from trace_core._sinks.wrapper import flush_guarded
 from trace_core._tracing.context import suppress
 
 _CLOSING_RETRY_SECONDS: Final = 0.25
-_SMALL_BATCH: Final = 8
+_SMALL_BATCH: Final = 16
 _MORE_AT_RETRY: Final = 10
 _OVERFLOW_REPORTED_EVERY: Final = 60.0
 

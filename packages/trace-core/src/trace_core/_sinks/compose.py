@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
@@ -19,6 +20,11 @@ T = TypeVar("T")
 
 Processor: TypeAlias = Callable[[Span], Span | None]
 """Changes a span on its way to a sink, or drops it by returning ``None``."""
+
+
+_SLICE_SECONDS: Final = 0.003
+"""So long spans are processed before they go to a sink that wants small batches. Less than the 5 ms
+after which the interpreter may give another thread its turn, for that may be a long one."""
 
 
 class Pipeline(WrapperSink):
@@ -48,10 +54,21 @@ class Pipeline(WrapperSink):
 
     def write(self, spans: Sequence[Span], /) -> None:
         """Process the spans and write those that are left."""
-        kept = [left for span in spans if (left := self._process(span)) is not None]
-        self._filtered.add(len(spans) - len(kept))
-        if kept:
-            self.sink.write(kept)
+        left: list[Span] = []
+        hurry = self.small_batches
+        until = time.perf_counter() + _SLICE_SECONDS
+        for span in spans:
+            processed = self._process(span)
+            if processed is None:
+                self._filtered.add(1)
+                continue
+            left.append(processed)
+            if hurry and time.perf_counter() > until:
+                self.sink.write(left)
+                left = []
+                until = time.perf_counter() + _SLICE_SECONDS
+        if left:
+            self.sink.write(left)
 
     def write_started(self, spans: Sequence[Span], /) -> None:
         """Process start records and write those that are left."""
