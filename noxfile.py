@@ -1,8 +1,9 @@
-"""What is done to the packages, each with one command: ``nox -l`` lists it, ``nox`` does the usual.
+"""Every check and tool of this repository: ``nox -l`` lists the sessions.
 
-What is tested is the wheels, from a folder in which the sources cannot be imported. Pythons are
-those of this machine, among them those that pyenv installed; none is downloaded, and one that is
-not there is not missed.
+``nox -s quick`` is for while you work; plain ``nox`` runs all that must pass before a change is
+merged. All sessions but ``quick`` test the wheels, from a folder in which the sources cannot be
+imported. Pythons are those of this machine, including those that pyenv installed. None is
+downloaded, and missing versions are skipped.
 """
 
 from __future__ import annotations
@@ -67,7 +68,11 @@ def _wheel(package: Path) -> Path:
 
 
 def _install(
-    session: nox.Session, *groups: str, extra: str = "", litellm: str = f"=={MAIN_LITELLM}"
+    session: nox.Session,
+    *groups: str,
+    extra: str = "",
+    litellm: str = f"=={MAIN_LITELLM}",
+    editable: bool = False,
 ) -> None:
     """Install the wheels, the way a user would, and what the session works with.
 
@@ -77,13 +82,17 @@ def _install(
         extra: Extra of trace-litellm, such as ``[mlflow]``; without it, no MLflow sink either.
             trace-nats comes with the group ``nats``.
         litellm: Which release of LiteLLM, and what of it, such as ``[proxy]==1.106.2``.
+        editable: Install the sources instead of the wheels, so that nothing need be built.
     """
+    before = ("-e",) if editable else ()
     left_out = {"trace-mlflow-sink"} if not extra else set()
     left_out |= {"trace-nats"} if "nats" not in groups else set()
-    wheels = [_wheel(p) for p in PACKAGES if p.name not in left_out]
-    specs = [f"{w}{extra}" if w.name.startswith("trace_litellm") else str(w) for w in wheels]
+    chosen = [package for package in PACKAGES if package.name not in left_out]
+    extras = {"trace-litellm": extra}
+    where = [(p if editable else _wheel(p), extras.get(p.name, "")) for p in chosen]
+    specs = [word for path, more in where for word in (*before, f"{path}{more}")]
     pins = [f"litellm{litellm}", *([f"mlflow=={COMPAT['mlflow']}"] if extra else [])]
-    again = [f"--reinstall-package={package.name}" for package in PACKAGES]
+    again = [] if editable else [f"--reinstall-package={package.name}" for package in PACKAGES]
     needed = nox.project.dependency_groups(GROUPS, *groups) if groups else ()
     session.install(*again, *specs, *pins, *needed)
 
@@ -237,24 +246,44 @@ def types(session: nox.Session) -> None:
     session.run("pyright", "--pythonpath", python, *sources)
 
 
+TWO_AT_A_TIME = ("--numprocesses=2", "--dist=loadfile")
+"""Half of the time tests wait. Tests of one file share their servers."""
+
+
+@nox.session(python=[COMPAT_PYTHON])
+def quick(session: nox.Session) -> None:
+    """Check style and types, and run the unit tests on one Python: for while you work."""
+    _install(session, "test", "compat", "lint", "types", "nats", extra="[mlflow]", editable=True)
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy", "--strict", *(str(package / "src") for package in PACKAGES))
+    _settle(session)
+    scratch = Path(session.create_tmp()).resolve()
+    session.env["XDG_STATE_HOME"] = str(scratch / "state")
+    chosen = any(not arg.startswith("-") for arg in session.posargs)
+    paths = [] if chosen else ["packages", "tests/test_boundaries.py"]
+    fast = () if chosen else ("-m", "not server and not slow")
+    session.run("pytest", "-q", *TWO_AT_A_TIME, *fast, *paths, *session.posargs)
+
+
 @nox.session(python=EDGES, requires=["build"])
 def tests(session: nox.Session) -> None:
-    """Test the wheels on the oldest Python here with the newest LiteLLM, and on the newest Python.
+    """Test the wheels: all on the newest Python here, without servers on the oldest.
 
-    There with LiteLLM's proxy, without which some of LiteLLM's functions do not work.
+    On the newest with LiteLLM's proxy, without which some of LiteLLM's functions do not work; on
+    the oldest with the newest LiteLLM.
     """
-    litellm = f"[proxy]=={MAIN_LITELLM}" if session.python == NEWEST else f"=={NEWEST_LITELLM}"
-    _install(
-        session,
-        *("test", "compat", "browser", "nats", "proxy"),
-        extra="[mlflow]",
-        litellm=litellm,
-    )
-    _find_browser(session)
+    groups = ("test", "compat", "browser", "nats", "proxy")
+    options = [*TWO_AT_A_TIME, "--durations=20"]
     _find_valgrind(session)
-    # Two at a time, because half of the time is spent waiting; a file's tests share their servers.
-    two = ["--numprocesses=2", "--dist=loadfile"]
-    _pytest(session, "packages", "tests", options=[*two, "--durations=20"])
+    if session.python == NEWEST:
+        _install(session, *groups, extra="[mlflow]", litellm=f"[proxy]=={MAIN_LITELLM}")
+        _find_browser(session)
+        _pytest(session, "packages", "tests", options=options)
+    else:
+        _install(session, *groups, extra="[mlflow]", litellm=f"=={NEWEST_LITELLM}")
+        alone = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("tests/test_*.py"))
+        _pytest(session, "packages", *alone, options=[*options, "-m", "not server"])
 
 
 @nox.session(python=[COMPAT_PYTHON], requires=["build"])
