@@ -23,6 +23,14 @@ _UNPRINTABLE: Final = re.compile(
     "\u2028\u2029\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
+STATUS_COLOURS: Final = {
+    StatusCode.OK: "green",
+    StatusCode.UNSET: "green",
+    StatusCode.ERROR: "red",
+}
+"""The colour of a span in a tree, by its status."""
+_ANSI: Final = {"green": "32", "red": "31"}
+
 
 class ConsoleSink(SinkBase):
     """Prints one line a span: name, duration, tokens, cost, and the error if it failed.
@@ -178,7 +186,7 @@ def _shortened(indent: str, depth: int) -> str:
 
 def coloured(line: str, span: Span) -> str:
     """Return a line with the colour of its span's status, for a terminal that knows colours."""
-    colour = "31" if span.status.code is StatusCode.ERROR else "32"
+    colour = _ANSI[STATUS_COLOURS[span.status.code]]
     mark = "✗" if span.status.code is StatusCode.ERROR else "✓"
     return line.replace(mark, f"\x1b[{colour}m{mark}\x1b[0m", 1)
 

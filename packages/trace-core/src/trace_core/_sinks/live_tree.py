@@ -1,4 +1,4 @@
-"""A tree of the traces that are running, on a terminal, by rich: the extra ``rich``."""
+"""A sink that draws traces as trees on a terminal while they run. Needs the extra ``rich``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from rich.live import Live
 from rich.text import Text
 
 from trace_core._lifecycle import after_fork
-from trace_core._model.span import Span, StatusCode
+from trace_core._model.span import Span
 from trace_core._sinks.base import SinkBase
-from trace_core._sinks.console import duration_text, printable, summary, tree_lines
+from trace_core._sinks.console import (
+    STATUS_COLOURS,
+    duration_text,
+    printable,
+    summary,
+    tree_lines,
+)
 
 _PICTURES_PER_SECOND: Final = 8
 _MAX_DRAWN: Final = 20
 _MAX_TRACES: Final = 1_000
-_COLOURS: Final = {StatusCode.ERROR: "red", StatusCode.OK: "green", StatusCode.UNSET: "green"}
 
 
 class LiveTreeSink(SinkBase):
@@ -100,7 +105,9 @@ class LiveTreeSink(SinkBase):
 def _drawn(spans: Sequence[Span]) -> Text:
     text = Text(no_wrap=True)
     for line, span in tree_lines(spans, _description):
-        text.append(f"{line}\n", style=_COLOURS[span.status.code] if span.end_ns else "yellow")
+        text.append(
+            f"{line}\n", style=STATUS_COLOURS[span.status.code] if span.end_ns else "yellow"
+        )
     text.rstrip()
     return text
 
