@@ -71,6 +71,7 @@ def test_an_outage_of_a_day_makes_no_dead_letter(
         waiting = outcome.waiting
     store.away = None
     for _ in range(20):
+        store.now += 30
         outcome = writer.write(waiting)
         assert outcome.refused == []
         waiting = outcome.waiting

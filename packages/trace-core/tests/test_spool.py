@@ -22,6 +22,8 @@ from trace_core import (
     MemorySink,
     Rejected,
     Retry,
+    RetryLater,
+    SinkError,
     Span,
     SpanContext,
     SpanKind,
@@ -212,7 +214,7 @@ def test_what_is_left_is_found_though_the_key_is_known_late(
     """Nor do the spans written then go to the folder of the key that was known at the start."""
     away = open_spool(Switch(), key="told")
     away.write(many(1))
-    away.close(0.1)
+    away.close(30)
     sink = Undecided()
     spool = open_spool(sink, key=None, adopt_every=60)
     spool.start()
@@ -342,7 +344,7 @@ def test_refused_spans_become_dead_letters(
 def test_a_poisoned_span_holds_up_nobody(
     open_spool: Callable[..., Spool], memory: MemorySink
 ) -> None:
-    """A span the sink chokes on, without saying so, is found and set aside."""
+    """A span that crashes the sink waits behind the others, for a minute; then it is dead."""
 
     def chokes(batch: Sequence[Span]) -> None:
         if any(span.name == "span 5" for span in batch):
@@ -350,11 +352,98 @@ def test_a_poisoned_span_holds_up_nobody(
         memory.write(batch)
 
     spool = open_spool(chokes)
+    now = 0.0
+    spool._batches._clock = lambda: now
     spool.write(many(10))
-    assert spool.flush(30)
-    assert len(memory.spans) == 9
+    wait_for(lambda: len(memory.spans) == 9, 30)
+    count = 9
+    while not list(DeadLetters(spool.folder)):
+        assert now < 300
+        now += 10
+        spool.write(many(1, start=100 + count))
+        count += 1
+        wait_for(lambda count=count: len(memory.spans) == count)
+    assert now >= 60
     (letter,) = DeadLetters(spool.folder)
-    assert "cannot serialise" in letter.reason
+    assert letter.span.name == "span 5"
+    assert letter.reason == "TypeError: cannot serialise"
+    assert spool.flush(30)
+    assert spool.stats.pending == 0
+    assert spool.stats.dropped_by_reason == {"rejected by the sink": 1}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [SinkError("500"), SinkError("507"), RetryLater("401"), OSError("away"), Rejected("400")],
+    ids=repr,
+)
+def test_a_long_outage_makes_no_dead_letter(
+    open_spool: Callable[..., Spool], memory: MemorySink, error: Exception
+) -> None:
+    """Reads may work and each write fail, for hours: all is delivered on recovery."""
+    failures = threading.Semaphore(0)
+    now, away = 0.0, True
+
+    def full(batch: Sequence[Span]) -> None:
+        if away:
+            failures.release()
+            raise error
+        memory.write(batch)
+
+    spool = open_spool(full)
+    spool._batches._clock = lambda: now
+    for index in range(50):
+        spool.write(many(2, start=2 * index))
+        assert failures.acquire(timeout=30)
+        now += 600
+    assert list(DeadLetters(spool.folder)) == []
+    away = False
+    while not spool.flush(1):
+        now += 60
+        assert now < 1e6
+    wait_for(lambda: spool.stats.pending == 0)
+    assert sorted(span.span_id for span in memory.spans) == [f"{n + 1:016x}" for n in range(100)]
+    assert list(DeadLetters(spool.folder)) == []
+
+
+def test_a_span_comes_through_while_another_waits_for_its_next_attempt(
+    open_spool: Callable[..., Spool], memory: MemorySink
+) -> None:
+    """However long the wait is that a span has brought about which fails alone."""
+    asked = threading.Semaphore(0)
+
+    def chokes(batch: Sequence[Span]) -> None:
+        if any(span.name == "span 5" for span in batch):
+            asked.release()
+            raise Rejected("no fives")
+        memory.write(batch)
+
+    spool = open_spool(chokes, retry=Retry(first=3_600, longest=3_600, jitter=0))
+    spool.write([numbered(5)])
+    assert asked.acquire(timeout=30)
+    spool.write([numbered(6)])
+    wait_for(lambda: [span.name for span in memory.spans] == ["span 6"])
+    wait_for(lambda: len(list(DeadLetters(spool.folder))) == 1)
+
+
+def test_what_fails_alone_survives_the_process(
+    open_spool: Callable[..., Spool], memory: MemorySink
+) -> None:
+    """A span that waits behind the others is on disk, for whoever comes next."""
+
+    def chokes(batch: Sequence[Span]) -> None:
+        if any(span.name == "span 5" for span in batch):
+            raise TypeError("cannot serialise")
+        memory.write(batch)
+
+    first = open_spool(chokes)
+    first.write(many(10))
+    wait_for(lambda: len(memory.spans) == 9, 30)
+    first.close(0.2)
+    later = MemorySink()
+    second = open_spool(later)
+    second.start()
+    wait_for(lambda: [span.name for span in later.spans] == ["span 5"], 30)
 
 
 def test_an_outage_poisons_nothing(open_spool: Callable[..., Spool]) -> None:

@@ -21,6 +21,7 @@ Refusal: TypeAlias = "tuple[Span, str]"
 _REFUSALS_NEEDED: Final = 2
 _FAILURES_NEEDED: Final = 5
 _FAILING_SECONDS: Final = 60.0
+_SECONDS_BETWEEN_FAILURES: Final = 10.0
 _OUTAGES_BEFORE_SEARCH: Final = 4
 _SUSPECTS_ASKED: Final = 8
 _SUSPECTS_KEPT: Final = 10_000
@@ -81,11 +82,13 @@ class _Suspect:
         since: When it first did.
         taken: How many spans the sink had taken when it last did.
         failures: How often it did, with another span taken between one failure and the next.
+        ask_at: When to offer it again.
     """
 
     since: float
     taken: int
     failures: int = 1
+    ask_at: float = 0.0
 
 
 class BatchWriter:
@@ -137,6 +140,10 @@ class BatchWriter:
             outcome.error = None
         return outcome
 
+    def failed_alone(self, spans: Sequence[Span]) -> bool:
+        """Say whether all of these spans have failed alone, so that others may well be taken."""
+        return all(span.context in self._suspects for span in spans)
+
     def _write_clean(self, spans: Sequence[Span], outcome: Outcome) -> None:
         error = self._attempt(spans, outcome)
         if error is None:
@@ -153,8 +160,11 @@ class BatchWriter:
         _Search(self._attempt, partial(self._note_alone, alone), outcome).halve(spans, error)
         if outcome.delivered:
             self._ask_again(alone, outcome)
-        else:
-            _wait(alone, outcome.error, outcome)
+            return
+        _wait(alone, outcome.error, outcome)
+        if is_outage(error):
+            for span in alone:
+                self._suspects.pop(span.context, None)
 
     def _note_alone(self, alone: list[Span], span: Span) -> None:
         """Note that a search found a span to fail alone."""
@@ -165,13 +175,22 @@ class BatchWriter:
 
     def _ask_again(self, suspects: Sequence[Span], outcome: Outcome) -> None:
         """Offer suspects alone, a few at a time, until one fails by an outage."""
+        now, asked = self._clock(), 0
         for number, span in enumerate(suspects):
-            error = self._attempt((span,), outcome) if number < _SUSPECTS_ASKED else None
-            if number >= _SUSPECTS_ASKED or (error is not None and is_outage(error)):
-                _wait(suspects[number:], error or outcome.error, outcome)
+            suspect = self._suspects.get(span.context)
+            if asked == _SUSPECTS_ASKED or (suspect is not None and suspect.ask_at > now):
+                _wait((span,), outcome.error, outcome)
+                continue
+            asked += 1
+            error = self._attempt((span,), outcome)
+            if error is None:
+                continue
+            if is_outage(error):
+                if suspect is not None:
+                    suspect.ask_at = now + _SECONDS_BETWEEN_FAILURES
+                _wait(suspects[number:], error, outcome)
                 return
-            if error is not None:
-                self._judge(span, error, outcome)
+            self._judge(span, error, outcome)
 
     def _attempt(self, spans: Sequence[Span], outcome: Outcome) -> BaseException | None:
         """Write spans; note what the sink takes and what it refuses by name.
@@ -211,6 +230,8 @@ class BatchWriter:
         elif self._taken > suspect.taken:
             suspect.taken = self._taken
             suspect.failures += 1
+        if not isinstance(error, Rejected):
+            suspect.ask_at = now + _SECONDS_BETWEEN_FAILURES
         if _is_refused(suspect, error, now):
             del self._suspects[span.context]
             outcome.refused.append((span, reason(error)))
@@ -273,7 +294,9 @@ class _Search:
 def _wait(spans: Sequence[Span], error: BaseException | None, outcome: Outcome) -> None:
     if spans:
         outcome.waiting += spans
-        outcome.error = error or outcome.error or SinkError("not offered again yet")
+        outcome.error = (
+            error or outcome.error or SinkError("what failed alone is offered again later")
+        )
 
 
 def is_outage(error: BaseException) -> bool:

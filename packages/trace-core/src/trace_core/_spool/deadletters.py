@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import attrs
 
-from trace_core._delivery.attempt import Refusal
+from trace_core._delivery.retry import Refusal
 from trace_core._errors import ConfigurationError
 from trace_core._log import report, without_secrets
 from trace_core._model.json import from_dict, to_dict, to_json

@@ -17,8 +17,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from trace_core._delivery.attempt import Outcome, attempt, is_the_spans_fault, isolate
-from trace_core._delivery.retry import Retry
+import attrs
+
+from trace_core._delivery.retry import BatchWriter, Outcome, Retry, is_outage
 from trace_core._delivery.stats import (
     DAMAGED,
     DISK_FULL,
@@ -42,7 +43,7 @@ from trace_core._tracing.context import suppress
 Sync: TypeAlias = Literal["interval", "batch", "never"]
 SYNCS: Final = ("interval", "batch", "never")
 _MIB: Final = 1024 * 1024
-_TRIES_BEFORE_ISOLATION: Final = 2
+_TRIES_BEFORE_OTHERS: Final = 2
 _TRIES_AT_EXIT: Final = 3
 _DISK_RETRY_SECONDS: Final = 0.5
 _ADOPTED_AT_ONCE: Final = 8
@@ -151,6 +152,7 @@ class Spool(WrapperSink):
         self._own = Own(*self._limits)
         self._orphans: list[Orphan] = []
         self._ledger = Ledger()
+        self._batches = BatchWriter(self.sink.write)
         self._thread: threading.Thread | None = None
         self._folder: Path | None = None
         self._attempt = 0
@@ -422,16 +424,23 @@ class Spool(WrapperSink):
             return
         if batch.damaged:
             self._count_damage(batch, orphan)
-        outcome = attempt(self.sink, batch.spans)
-        tries = self._attempt if orphan is None else orphan.tries
-        tried_enough = tries >= _TRIES_BEFORE_ISOLATION
-        if outcome.error is not None and tried_enough and is_the_spans_fault(outcome.error):
-            outcome = isolate(self.sink, batch.spans, outcome)
-        if outcome.error is None:
+        outcome = self._batches.write(batch.spans)
+        if (
+            outcome.error is None
+            or outcome.delivered
+            or self._is_in_the_way(batch, orphan, outcome)
+        ):
             self._settle(batch, orphan, outcome)
             self._after(batch)
         else:
-            self._put_back(orphan, outcome.error)
+            self._put_back(batch, orphan, outcome.error)
+
+    def _is_in_the_way(self, batch: Batch, orphan: Orphan | None, outcome: Outcome) -> bool:
+        """Say whether a batch holds up others, though it is not the sink that is away."""
+        tries = self._attempt if orphan is None else orphan.tries
+        if tries < _TRIES_BEFORE_OTHERS or outcome.error is None or is_outage(outcome.error):
+            return False
+        return orphan is not None or batch.end < self._own.tail
 
     def _after(self, batch: Batch) -> None:
         """After a small batch, have spans gather: the next one will be larger, and cheaper."""
@@ -505,17 +514,26 @@ class Spool(WrapperSink):
             DeadLetters(self.folder).add(outcome.refused)
             reason = outcome.refused[0][1]
             log_once(f"spool:refused:{id(self)}", "tracing: span(s) refused for good: %s", reason)
+        if outcome.waiting:
+            self._append_again(outcome.waiting)
         self._tell_disk(batch, orphan)
         with self._lock:
             self._attempt = 0
             if orphan is not None:
                 self._ledger.accept(len(batch.spans))
-            self._ledger.delivered(len(batch.spans) - len(outcome.refused))
+                self._written += len(outcome.waiting)
+            self._ledger.delivered(len(outcome.delivered))
             self._ledger.dropped(len(outcome.refused), REJECTED)
             if orphan is None:
-                self._resolved += len(batch.spans)
+                self._resolved += len(batch.spans) - len(outcome.waiting)
                 self._count_missing()
             self._changed.notify_all()
+
+    def _append_again(self, spans: Sequence[Span]) -> None:
+        """Put spans behind all others, which they would hold up."""
+        with self._lock:
+            self._append([attrs.evolve(span) for span in spans])  # other objects: known by identity
+            self._count_lost(*self._own.shrink())
 
     def _tell_disk(self, batch: Batch, orphan: Orphan | None) -> None:
         """Write down that a batch is settled, without holding up whoever appends meanwhile."""
@@ -530,7 +548,7 @@ class Spool(WrapperSink):
         except OSError as error:
             self._tell_of_disk(error)
 
-    def _put_back(self, orphan: Orphan | None, error: BaseException) -> None:
+    def _put_back(self, batch: Batch, orphan: Orphan | None, error: BaseException) -> None:
         name, kind = self.sink.name, type(error).__name__
         log_once(
             f"spool:{name}:{kind}",
@@ -548,17 +566,24 @@ class Spool(WrapperSink):
                 self._count_lost(0, self._own.failed())
             wait = self._retry.wait(self._attempt, error)
             self._attempt += 1
-        self._rest(wait)
+        self._rest(wait, others=self._batches.failed_alone(batch.spans))
 
-    def _rest(self, seconds: float) -> None:
-        """Leave the sink alone for a while, unless a flush or close wants to know now."""
+    def _rest(self, seconds: float, *, others: bool = False) -> None:
+        """Leave the sink alone for a while, unless a flush or close wants to know now.
+
+        Args:
+            seconds: How long.
+            others: Whether to go on as soon as other spans are written.
+        """
         with self._lock:
             until = self._quiet_until = time.monotonic() + seconds
+            written, self._idle = self._written, others
             while self._quiet_until == until and self._deadline is None:
                 left = until - time.monotonic()
-                if left <= 0:
+                if left <= 0 or (others and self._written != written):
                     break
                 self._changed.wait(left)
+            self._idle = False
             if self._deadline is not None:
                 self._changed.wait(max(0.0, min(0.1, self._deadline - time.monotonic())))
 
