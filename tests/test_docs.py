@@ -18,7 +18,14 @@ import pytest
 from support.provider import Provider
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("packages/*/README.md")])
+PAGES = sorted(
+    [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("packages/*/README.md"),
+    ]
+)
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -120,6 +127,17 @@ def test_the_releases_told_are_the_releases_tested():
     told = re.findall(r"^\| (\d+\.\d+\.\d+) ", table, re.MULTILINE)
     listed = (ROOT / "compat.toml").read_text().partition("litellm = [")[2].partition("]")[0]
     assert told == VERSION.findall(listed)
+
+
+def test_the_files_to_change_exist():
+    """Each row of CONTRIBUTING.md's table names a file or folder of a package."""
+    table = (ROOT / "CONTRIBUTING.md").read_text().partition("## Where to change what")[2]
+    named = re.findall(r"`(trace_\w+/[\w/]+(?:\.py)?)`", table)
+    assert len(named) > 20
+    folders = {path.parent.name: path for path in ROOT.glob("packages/*/src/*/__init__.py")}
+    assert [
+        name for name in named if not (folders[name.split("/")[0]].parents[1] / name).exists()
+    ] == []
 
 
 def test_the_settings_told_are_those_that_are_read():
