@@ -32,14 +32,13 @@ CODE_LINES = {"trace_core": 6500, "trace_litellm": 3300, "trace_mlflow_sink": 24
 """Code lines of a package, at the most. A new feature may raise its package's number."""
 STILL_TOO_LONG = {
     *("Background", "Writer", "trace_core._spool.backlog", "Own", "Journal"),
-    *("trace_core._spool.spool", "Spool", "trace_core._tracing.tracer", "OpenSpan", "Tracer"),
+    *("trace_core._spool.spool", "Spool"),
     *("trace_litellm._calls.call", "Call", "trace_litellm._patching.targets"),
     "trace_litellm._reading.responses",
 }
 """Modules and classes that are longer than that today, until they are cut."""
 STILL_IN_A_CIRCLE = {
     *("trace_core._errors", "trace_core._model.span"),
-    *("trace_core._sinks.base", "trace_core._tracing.decorator", "trace_core._tracing.tracer"),
     *("trace_litellm._calls.call", "trace_litellm._calls.hooks"),
 }
 """Modules that import each other today, until they do not."""

@@ -354,19 +354,8 @@ def test_deferred_work_runs_on_the_writer(
     """What makes the span of an ended one runs off the caller's thread."""
     names: list[str] = []
     background = Background(memory)
-
-    class Ended:
-        def finished(self) -> Span:
-            names.append(threading.current_thread().name)
-            return make_span()
-
-        def rough_size(self) -> int:
-            return 0
-
-        def forget(self) -> None:
-            """Hold nothing."""
-
-    background.write_later(Ended())
+    span = Tracer(background).start("a call")
+    span.end(complete=lambda _: names.append(threading.current_thread().name))
     background.write_later(make_span())
     assert background.flush()
     assert names == ["trace-writer"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any
 
 import attrs
 import pytest
@@ -45,6 +47,7 @@ PLAIN = st.recursive(
 ATTRIBUTES = st.dictionaries(st.text(), PLAIN, max_size=4).map(snapshot)
 COUNT = st.one_of(st.none(), st.integers(0, 10**9))
 PRICE = st.one_of(st.none(), st.floats(0, 1e6))
+TIMES = st.integers(0, 2**63 - 1)
 SPANS = st.builds(
     Span,
     context=st.builds(
@@ -55,8 +58,8 @@ SPANS = st.builds(
     parent_id=st.one_of(st.none(), st.just("00f067aa0ba902b7")),
     name=st.text(),
     kind=st.sampled_from(SpanKind),
-    start_ns=st.integers(0, 2**63),
-    end_ns=st.integers(0, 2**63),
+    start_ns=TIMES,
+    end_ns=TIMES,
     status=st.builds(Status, st.sampled_from(StatusCode), st.one_of(st.none(), st.text())),
     inputs=PLAIN,
     outputs=PLAIN,
@@ -66,9 +69,7 @@ SPANS = st.builds(
     ),
     cost=st.one_of(st.none(), st.builds(Cost, PRICE, PRICE, PRICE, PRICE)),
     attributes=ATTRIBUTES,
-    events=st.lists(st.builds(Event, st.text(), st.integers(0, 2**63), ATTRIBUTES), max_size=3).map(
-        tuple
-    ),
+    events=st.lists(st.builds(Event, st.text(), TIMES, ATTRIBUTES), max_size=3).map(tuple),
     scope=st.builds(Scope, st.text(), st.text()),
     resource=ATTRIBUTES,
 )
@@ -81,6 +82,82 @@ def test_round_trip(span: Span) -> None:
     assert b"\n" not in line
     assert decode(line) == span
     assert from_dict(to_dict(span)) == span
+
+
+class Odd:
+    """An object nobody knows, whose text cannot be had."""
+
+    def __repr__(self) -> str:
+        raise ValueError("no text")
+
+
+class OddText(str):
+    """A text that is not quite one."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+ANYTHING = st.recursive(
+    st.one_of(
+        *(st.none(), st.booleans(), st.integers(), st.floats(), st.text(st.characters())),
+        *(st.binary(), st.decimals(), st.fractions(), st.text().map(OddText)),
+        *(st.builds(object), st.builds(Odd), st.builds(lambda: 10**5000), st.just(str)),
+        st.sampled_from(["LLM", "ERROR", "provider", *SpanKind, *StatusCode, *UsageSource]),
+        st.sampled_from(
+            [Status(), TokenUsage(), Cost(), Scope("s"), SpanContext("1" * 32, "1" * 16)]
+        ),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.lists(inner, max_size=3).map(tuple),
+        st.dictionaries(st.one_of(st.text(), st.integers(), st.none()), inner, max_size=3),
+        st.dictionaries(st.text(), inner, max_size=3).map(MappingProxyType),
+    ),
+    max_leaves=6,
+)
+
+
+def parts(cls: type) -> st.SearchStrategy[object]:
+    """Instances of a class made of anything it takes."""
+
+    def make(values: dict[str, object]) -> object:
+        try:
+            return cls(**values)
+        except (TypeError, ValueError):
+            return None
+
+    names = [field.name for field in attrs.fields(cls)]
+    return st.dictionaries(st.sampled_from(names), ANYTHING, max_size=3).map(make)
+
+
+WHATEVER = st.one_of(
+    ANYTHING,
+    *(parts(cls) for cls in (Status, TokenUsage, Cost, Scope, SpanContext)),
+    st.lists(parts(Event), max_size=2).map(tuple),
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([field.name for field in attrs.fields(Span)]), WHATEVER, max_size=4
+    )
+)
+def test_a_span_is_refused_or_can_be_written(fields: dict[str, Any]) -> None:
+    """Whatever is put into a field is refused at once, or can be written and read back."""
+    span = Span(SpanContext("1" * 32, "2" * 16), None, "chat", SpanKind.LLM, 1, 2)
+    try:
+        span = attrs.evolve(span, **fields)
+    except (TypeError, ValueError):
+        return
+    again = decode(encode(span))
+    assert from_record(to_record(span)) == again
+    assert to_dict(again).keys() == {k for k, v in to_dict(span).items() if v is not None}
+    assert (again.kind, again.status, again.usage, again.cost) == (
+        *(span.kind, span.status, span.usage, span.cost),
+    )
 
 
 @given(

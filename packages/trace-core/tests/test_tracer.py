@@ -6,9 +6,12 @@ import asyncio
 import contextvars
 import gc
 import threading
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Generator, Mapping
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from trace_core import (
     ConfigurationError,
@@ -468,3 +471,80 @@ def test_a_class_is_not_a_sink() -> None:
         Tracer(MemorySink)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="wanted a sink"):
         Tracer(3)  # type: ignore[arg-type]
+
+
+class TestSpansInGenerators:
+    """Spans in ``with`` blocks of generators, which end in any order and in any context."""
+
+    @staticmethod
+    def steps(tracer: Tracer, name: str) -> Generator[str]:
+        with tracer.span(name):
+            yield name
+            yield name
+
+    @given(st.lists(st.sampled_from(["start", "close oldest", "close newest", "drop", "step"])))
+    @settings(deadline=None)
+    def test_no_ended_span_stays_current(self, acts: list[str]) -> None:
+        """However generators are interleaved, closed and dropped, the parent is an open span."""
+        memory = MemorySink()
+        tracer = Tracer(memory)
+        running: deque[Generator[str]] = deque()
+
+        def act(what: str) -> None:
+            if what == "start":
+                running.append(self.steps(tracer, str(len(running))))
+                next(running[-1])
+            elif running and what == "close oldest":
+                running.popleft().close()
+            elif running and what == "close newest":
+                running.pop().close()
+            elif running and what == "drop":
+                running.popleft()
+                gc.collect()
+            elif running and next(running[0], None) is None:
+                running.popleft()
+
+        def play() -> None:
+            for what in acts:
+                act(what)
+                now = current_context()
+                open_ids = {span.span_id for span in tracer.open_spans}
+                assert now is None or now.span_id in open_ids
+                assert (now is None) == (not open_ids)
+            while running:
+                act("close oldest")
+            assert current_context() is None
+
+        contextvars.Context().run(play)
+
+    def test_closed_in_another_context(self, tracer: Tracer) -> None:
+        """A span ended in another context is not current in its own any more."""
+        with tracer.span("outer") as outer:
+            generator = self.steps(tracer, "inner")
+            next(generator)
+            contextvars.Context().run(generator.close)
+            now = current_context()
+            assert now is not None
+            assert now.span_id == outer.span_id
+            child = tracer.start("child")
+            assert child.parent_id == outer.span_id
+            child.end()
+
+    def test_a_task_keeps_its_parent(self, tracer: Tracer, memory: MemorySink) -> None:
+        """What goes on in the background after its span has ended belongs to it still."""
+
+        async def main() -> None:
+            ended = asyncio.Event()
+
+            async def background() -> None:
+                await ended.wait()
+                tracer.start("late").end()
+
+            with tracer.span("request"):
+                task = asyncio.create_task(background())
+            ended.set()
+            await task
+
+        asyncio.run(main())
+        request, late = memory.spans
+        assert late.parent_id == request.span_id

@@ -18,11 +18,10 @@ from trace_core._errors import (
 )
 from trace_core._lifecycle import after_fork, at_exit, no_fork
 from trace_core._log import log_once, without_secrets
-from trace_core._model.span import (
+from trace_core._model.parts import (
     Cost,
     Event,
     Scope,
-    Span,
     SpanContext,
     SpanKind,
     Status,
@@ -30,11 +29,13 @@ from trace_core._model.span import (
     TokenUsage,
     UsageSource,
 )
+from trace_core._model.span import Span
 from trace_core._model.values import Value, snapshot
 from trace_core._processors.secrets import remember_secret
 from trace_core._settings import setting
 from trace_core._sinks.base import FunctionSink, Sink, SinkBase, SinkLike, as_sink
 from trace_core._sinks.memory import MemorySink
+from trace_core._tracing.bridges import Bridge
 from trace_core._tracing.context import (
     attributes,
     capture_context,
@@ -42,7 +43,9 @@ from trace_core._tracing.context import (
     suppress,
     use_parent,
 )
-from trace_core._tracing.tracer import Bridge, Clock, IdGenerator, OpenSpan, SpanScope, Tracer
+from trace_core._tracing.ids import Clock, IdGenerator
+from trace_core._tracing.span import OpenSpan
+from trace_core._tracing.tracer import SpanScope, Tracer
 
 if TYPE_CHECKING:  # imported on first use, so that importing this costs a program little
     from trace_core._configuration import (

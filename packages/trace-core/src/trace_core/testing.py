@@ -9,16 +9,16 @@ from contextlib import contextmanager
 
 from trace_core._errors import Rejected
 from trace_core._model.json import to_dict
-from trace_core._model.span import (
+from trace_core._model.parts import (
     Cost,
     Event,
-    Span,
     SpanContext,
     SpanKind,
     Status,
     StatusCode,
     TokenUsage,
 )
+from trace_core._model.span import Span
 from trace_core._model.values import Value
 from trace_core._sinks.base import Sink
 from trace_core._tracing.tracer import Tracer

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from trace_core import semconv
-from trace_core._model.span import Span, SpanKind, StatusCode
+from trace_core._model.parts import SpanKind, StatusCode
+from trace_core._model.span import Span
 
 GROUPS = ("model", "provider", "status", "name", "kind")
 """What `statistics` can group by."""

@@ -7,14 +7,14 @@ signal handlers. What happens on the other thread is in `trace_core._delivery.wr
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from queue import Empty
 from typing import Final
 
-from trace_core._delivery.handover import EndedSpan, StartedReference
 from trace_core._delivery.retry import Retry
 from trace_core._delivery.size import size_of_span
-from trace_core._delivery.stats import CLOSED, LEFT_AT_EXIT, REJECTED, Stats
+from trace_core._delivery.stats import CLOSED, INVALID, LEFT_AT_EXIT, REJECTED, Stats
 from trace_core._delivery.writer import (
     Flush,
     Inbox,
@@ -31,6 +31,7 @@ from trace_core._log import log_once, report
 from trace_core._model.span import Span
 from trace_core._sinks.base import SinkLike, as_sink, deadline_after
 from trace_core._sinks.wrapper import WrapperSink, close_guarded, flush_guarded
+from trace_core._tracing.span import OpenSpan
 
 _MIB: Final = 1024 * 1024
 _FEW: Final = 16
@@ -111,7 +112,7 @@ class Background(WrapperSink):
         for span in spans:
             self.write_later(span)
 
-    def write_later(self, ended: Span | EndedSpan, /) -> None:
+    def write_later(self, ended: Work, /) -> None:
         """Queue a span, or what makes one on the writer thread.
 
         Args:
@@ -126,7 +127,7 @@ class Background(WrapperSink):
         if self._thread is None or self._closed:
             self._ensure_written()
 
-    def start_later(self, started: StartedReference, /) -> None:
+    def start_later(self, started: weakref.ref[OpenSpan], /) -> None:
         """Note that a span has started, for a sink that takes start records.
 
         Args:
@@ -156,7 +157,7 @@ class Background(WrapperSink):
             self._queue_sized(work)
 
     def _queue_sized(self, work: Work) -> None:
-        size = size_of_span(work) if isinstance(work, Span) else work.rough_size()
+        size = size_of_span(work)
         held = self._inbox.bytes_held
         if held.add(size) <= self._max_bytes:
             self._queue.put(Sized(work, size))
@@ -265,8 +266,12 @@ class Background(WrapperSink):
         if self._hung:
             self._ledger.dropped(1, LEFT_AT_EXIT)
             return
+        span = completed(work)
+        if span is None:
+            self._ledger.dropped(1, INVALID)
+            return
         try:
-            self.sink.write([completed(work)])
+            self.sink.write([span])
         except Rejected:
             self._ledger.dropped(1, REJECTED)
         except Exception as error:

@@ -12,7 +12,8 @@ import attrs
 
 from trace_core._errors import Rejected, RetryLater, SinkError
 from trace_core._log import text_of
-from trace_core._model.span import Span, SpanContext
+from trace_core._model.parts import SpanContext
+from trace_core._model.span import Span
 
 Write: TypeAlias = Callable[[Sequence[Span]], None]
 Refusal: TypeAlias = "tuple[Span, str]"

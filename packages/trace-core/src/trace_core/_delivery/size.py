@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Final
 
 from trace_core._model.span import Span
+from trace_core._tracing.span import OpenSpan
 
 _VALUES_SEEN: Final = 200
 _OVERHEAD: Final = 64
@@ -32,6 +33,7 @@ def rough_size(*values: object) -> int:
     return total
 
 
-def size_of_span(span: Span) -> int:
+def size_of_span(span: Span | OpenSpan) -> int:
     """Estimate how much memory a span takes, in bytes."""
-    return rough_size(span.inputs, span.outputs, span.attributes, span.status.description)
+    description = span.status.description if span.status is not None else None
+    return rough_size(span.inputs, span.outputs, span.attributes, description)

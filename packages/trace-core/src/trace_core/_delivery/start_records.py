@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 from typing import Final
 
-from trace_core._delivery.handover import StartedReference
 from trace_core._model.span import Span
+from trace_core._tracing.freeze import start_record
+from trace_core._tracing.span import OpenSpan
 
 _WORTH_NOTING_NS: Final = 10_000_000
 _LOOK_SECONDS: Final = _WORTH_NOTING_NS / 1e9
@@ -26,11 +28,11 @@ class YoungSpans:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._opened: deque[StartedReference] = deque()
+        self._opened: deque[weakref.ref[OpenSpan]] = deque()
         self._asleep = False
         self._fruitless_looks = 0
 
-    def add(self, opened: StartedReference) -> bool:
+    def add(self, opened: weakref.ref[OpenSpan]) -> bool:
         """Add a span that has just started.
 
         Args:
@@ -80,6 +82,6 @@ class YoungSpans:
             if not all_of_them and span.elapsed_ns < _WORTH_NOTING_NS:
                 self._opened.appendleft(opened)  # and those behind it are younger
                 break
-            if (record := span.start_record()) is not None:
+            if (record := start_record(span)) is not None:
                 records.append(record)
         return records

@@ -15,23 +15,31 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from trace_core._delivery.handover import EndedSpan
 from trace_core._delivery.retry import BatchWriter, Outcome, Retry
 from trace_core._delivery.start_records import YoungSpans
-from trace_core._delivery.stats import LEFT_AT_EXIT, QUEUE_FULL, REJECTED, Ledger, LockFreeSum
+from trace_core._delivery.stats import (
+    INVALID,
+    LEFT_AT_EXIT,
+    QUEUE_FULL,
+    REJECTED,
+    Ledger,
+    LockFreeSum,
+)
 from trace_core._errors import RetryLater
 from trace_core._log import log_once, report, text_of
 from trace_core._model.span import Span
 from trace_core._sinks.base import SinkBase, seconds_left
 from trace_core._sinks.wrapper import flush_guarded
+from trace_core._tracing import freeze
 from trace_core._tracing.context import suppress
+from trace_core._tracing.span import OpenSpan
 
 _CLOSING_RETRY_SECONDS: Final = 0.25
 _SMALL_BATCH: Final = 16
 _MORE_AT_RETRY: Final = 10
 _OVERFLOW_REPORTED_EVERY: Final = 60.0
 
-Work: TypeAlias = "Span | EndedSpan"
+Work: TypeAlias = Span | OpenSpan
 
 
 class Flush:
@@ -227,7 +235,9 @@ class Writer:
 
     def _completed(self, work: list[Work]) -> list[Span]:
         self.ledger.accept(len(work))
-        return [completed(one) for one in work]
+        spans = [span for one in work if (span := completed(one)) is not None]
+        self.ledger.dropped(len(work) - len(spans), INVALID)
+        return spans
 
     # Start records
 
@@ -342,6 +352,13 @@ class Writer:
             self._overflow_reported = lost
 
 
-def completed(work: Work) -> Span:
-    """Return the span itself; complete it if it has only just ended."""
-    return work if isinstance(work, Span) else work.finished()
+def completed(work: Work) -> Span | None:
+    """Return the span itself; complete it if it has only just ended.
+
+    ``None``, and a log message, if somebody has set a field to what no span can hold.
+    """
+    try:
+        return work if isinstance(work, Span) else freeze.completed(work)
+    except Exception as error:
+        report("completing a span", error)
+        return None

@@ -10,11 +10,10 @@ from typing import Any, Final
 import attrs
 
 from trace_core._errors import ConfigurationError
-from trace_core._model.span import (
+from trace_core._model.parts import (
     Cost,
     Event,
     Scope,
-    Span,
     SpanContext,
     SpanKind,
     Status,
@@ -22,6 +21,7 @@ from trace_core._model.span import (
     TokenUsage,
     UsageSource,
 )
+from trace_core._model.span import Span
 from trace_core._model.values import Value, snapshot
 
 SCHEMA_VERSION: Final = 1

@@ -1,198 +1,43 @@
-"""The span and what it is made of: frozen, slotted, provider-agnostic."""
+"""The finished span, whose fields are checked and converted when it is made."""
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from operator import attrgetter
+from types import NoneType
+from typing import Any, Final
 
 import attrs
 
-from trace_core import semconv
-from trace_core._errors import ConfigurationError
-from trace_core._model.values import Value
-
-_NOTHING: Final[Mapping[str, Value]] = {}
-_TRACEPARENT_PARTS: Final = 4
-_TRACE_ID_DIGITS: Final = 32
-_SPAN_ID_DIGITS: Final = 16
-
-
-class SpanKind(str, enum.Enum):
-    """What a span stands for."""
-
-    LLM = "LLM"
-    EMBEDDING = "EMBEDDING"
-    RERANKER = "RERANKER"
-    IMAGE = "IMAGE"
-    AUDIO = "AUDIO"
-    MODERATION = "MODERATION"
-    RETRIEVER = "RETRIEVER"
-    TOOL = "TOOL"
-    AGENT = "AGENT"
-    CHAIN = "CHAIN"
-    INTERNAL = "INTERNAL"
-
-
-class StatusCode(str, enum.Enum):
-    """Whether what the span stands for went well."""
-
-    UNSET = "UNSET"
-    OK = "OK"
-    ERROR = "ERROR"
-
-
-class UsageSource(str, enum.Enum):
-    """Where token counts come from."""
-
-    PROVIDER = "provider"
-    ESTIMATED = "estimated"
-    MISSING = "missing"
-
-
-@attrs.frozen
-class SpanContext:
-    """The identity of a span.
-
-    Args:
-        trace_id: 32 lower-case hexadecimal digits, not all zero.
-        span_id: 16 lower-case hexadecimal digits, not all zero.
-    """
-
-    trace_id: str
-    span_id: str
-
-    def to_traceparent(self) -> str:
-        """Write the W3C ``traceparent`` header that makes this span a remote parent."""
-        return f"00-{self.trace_id}-{self.span_id}-01"
-
-    @classmethod
-    def from_traceparent(cls, header: str) -> SpanContext:
-        """Read a W3C ``traceparent`` header.
-
-        Raises:
-            ConfigurationError: The header is not of the form ``00-<32 hex>-<16 hex>-<2 hex>``.
-                Later versions of the format, which may add to its end, are read as well.
-        """
-        parts = header.strip().split("-")
-        good = (
-            len(parts) >= _TRACEPARENT_PARTS
-            and _is_version(parts[0])
-            and (len(parts) == _TRACEPARENT_PARTS or parts[0] != "00")
-            and _is_id(parts[1], _TRACE_ID_DIGITS)
-            and _is_id(parts[2], _SPAN_ID_DIGITS)
-        )
-        if not good:
-            raise ConfigurationError(
-                f"not a traceparent header: {header!r}; "
-                "wanted 00-<32 hex digits>-<16 hex digits>-<flags>"
-            )
-        return cls(parts[1], parts[2])
-
-
-_HEX_DIGITS: Final = frozenset("0123456789abcdef")
-
-
-def _is_version(text: str) -> bool:
-    return len(text) == len("00") and _HEX_DIGITS.issuperset(text) and text != "ff"
-
-
-def _is_id(text: str, digits: int) -> bool:
-    return len(text) == digits and _HEX_DIGITS.issuperset(text) and set(text) != {"0"}
-
-
-@attrs.frozen
-class Status:
-    """How a span ended.
-
-    Args:
-        code: Unset, ok or error.
-        description: A text for people, with an error.
-    """
-
-    code: StatusCode = StatusCode.UNSET
-    description: str | None = None
-
-
-@attrs.frozen
-class TokenUsage:
-    """Token counts; a count that is not known is ``None``, never 0.
-
-    Args:
-        input: Tokens of the prompt, cached ones included.
-        output: Tokens of the answer, reasoning included.
-        total: Both together.
-        cache_read: Part of ``input`` read from the provider's prompt cache.
-        cache_creation: Part of ``input`` written to the provider's prompt cache.
-        reasoning: Part of ``output`` spent on reasoning.
-        audio_input: Part of ``input`` that is audio.
-        audio_output: Part of ``output`` that is audio.
-        source: Told by the provider, estimated by us, or missing.
-    """
-
-    input: int | None = None
-    output: int | None = None
-    total: int | None = None
-    cache_read: int | None = None
-    cache_creation: int | None = None
-    reasoning: int | None = None
-    audio_input: int | None = None
-    audio_output: int | None = None
-    source: UsageSource = UsageSource.PROVIDER
-
-
-@attrs.frozen
-class Cost:
-    """Cost in USD; what is not known is ``None``, never 0.
-
-    Args:
-        input: Cost of the prompt.
-        output: Cost of the answer.
-        total: Both together; 0.0 for a cache hit.
-        saved: What a cache hit would have cost.
-    """
-
-    input: float | None = None
-    output: float | None = None
-    total: float | None = None
-    saved: float | None = None
-
-
-@attrs.frozen
-class Event:
-    """Something that happened at one moment of a span.
-
-    Args:
-        name: What happened.
-        time_ns: When, in nanoseconds since the epoch.
-        attributes: More about it.
-    """
-
-    name: str
-    time_ns: int
-    attributes: Mapping[str, Value] = _NOTHING
-
-
-@attrs.frozen
-class Scope:
-    """What produced a span.
-
-    Args:
-        name: The instrumentation's name.
-        version: Its version.
-        semconv: The version of the conventions its attribute names follow.
-    """
-
-    name: str
-    version: str = ""
-    semconv: str = semconv.VERSION
+from trace_core._model import checks
+from trace_core._model.parts import (
+    CORE,
+    NOTHING,
+    SPAN_ID_DIGITS,
+    UNSET,
+    Cost,
+    Event,
+    Scope,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TokenUsage,
+    check_mapping,
+    member,
+    replace_field,
+)
+from trace_core._model.values import Value, snapshot, snapshot_mapping
 
 
 @attrs.frozen
 class Span:
     """A finished piece of work, as sinks and processors see it.
 
-    Change one with ``attrs.evolve``; the mappings in it are shared, so do not write to them.
+    Change one with ``attrs.evolve``; the mappings in it are shared, so do not write to them. A
+    kind or a status may be given by its name; anything else of the wrong type is refused, so that
+    a span can always be written.
 
     Args:
         context: Its identity.
@@ -210,6 +55,10 @@ class Span:
         events: Moments in it, oldest first.
         scope: What produced it.
         resource: Where it was produced: service, process, runtime.
+
+    Raises:
+        TypeError: A field is of the wrong type.
+        ValueError: A field has an impossible value.
     """
 
     context: SpanContext
@@ -218,15 +67,31 @@ class Span:
     kind: SpanKind
     start_ns: int
     end_ns: int
-    status: Status = Status()
+    status: Status = UNSET
     inputs: Value = None
     outputs: Value = None
     usage: TokenUsage | None = None
     cost: Cost | None = None
-    attributes: Mapping[str, Value] = _NOTHING
+    attributes: Mapping[str, Value] = NOTHING
     events: tuple[Event, ...] = ()
-    scope: Scope = Scope("trace_core")
-    resource: Mapping[str, Value] = _NOTHING
+    scope: Scope = CORE
+    resource: Mapping[str, Value] = NOTHING
+
+    def __attrs_post_init__(self) -> None:
+        # Runs for each span several times, so that what needs no change is passed over quickly.
+        if not _are_right(*map(type, _fields_of(self))):
+            for name, check in _CHECKS.items():
+                replace_field(self, name, check(getattr(self, name)))
+        if not 0 <= self.start_ns <= _LAST_NS or not 0 <= self.end_ns <= _LAST_NS:
+            raise ValueError(
+                "start_ns and end_ns of a span must be nanoseconds since the epoch, "
+                f"got {self.start_ns:.3g} and {self.end_ns:.3g}"
+            )
+        if self.parent_id is not None:
+            checks.hex_id(self.parent_id, SPAN_ID_DIGITS, "parent_id")
+        check_mapping(self, "attributes")
+        if self.events and any(type(event) is not Event for event in self.events):
+            raise TypeError("events of a span must be instances of trace_core.Event")
 
     @property
     def trace_id(self) -> str:
@@ -242,3 +107,98 @@ class Span:
     def duration_ns(self) -> int:
         """How long it took, in nanoseconds."""
         return self.end_ns - self.start_ns
+
+
+def _instance(kind: type, what: str) -> Callable[[Any], Any]:
+    def check(value: object) -> object:
+        if not isinstance(value, kind):
+            raise checks.wrong_type(what, f"a trace_core.{kind.__name__}", value)
+        return value
+
+    return check
+
+
+def _optional(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else check(value)
+
+
+def check_name(value: object) -> str:
+    """Return a span's name.
+
+    Raises:
+        TypeError: It is not a text.
+    """
+    return checks.text(value, "name")
+
+
+def check_kind(value: object) -> SpanKind:
+    """Return a span's kind, which may be given by its name.
+
+    Raises:
+        TypeError: It is not a kind, nor a text.
+        ValueError: There is no kind of that name.
+    """
+    return member(SpanKind, value, "kind")
+
+
+def _check_status(value: object) -> Status:
+    return value if isinstance(value, Status) else Status(member(StatusCode, value, "status"))
+
+
+SETTABLE: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "name": check_name,
+    "kind": check_kind,
+    "inputs": snapshot,
+    "outputs": snapshot,
+    "usage": _optional(_instance(TokenUsage, "usage")),
+    "cost": _optional(_instance(Cost, "cost")),
+    "status": _check_status,
+}
+"""What checks and converts each field that can be set on an open span."""
+
+
+def _check_events(value: object) -> tuple[object, ...]:
+    if not isinstance(value, (tuple, list)):
+        raise checks.wrong_type("events", "a tuple", value)
+    return tuple(value)
+
+
+def _check_resource(value: object) -> Mapping[str, Value]:
+    if not isinstance(value, Mapping):
+        raise checks.wrong_type("resource", "a mapping", value)
+    return snapshot_mapping(value)
+
+
+_CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    **SETTABLE,
+    "context": _instance(SpanContext, "context"),
+    "start_ns": lambda value: checks.integer(value, "start_ns"),
+    "end_ns": lambda value: checks.integer(value, "end_ns"),
+    "events": _check_events,
+    "scope": _instance(Scope, "scope"),
+    "resource": _check_resource,
+}
+_LAST_NS: Final = 2**63 - 1
+_VALUE: Final = frozenset({NoneType, bool, int, float, str, tuple, dict})
+_RIGHT_TYPES: Final[Mapping[str, frozenset[type]]] = {
+    "name": frozenset({str}),
+    "kind": frozenset({SpanKind}),
+    "inputs": _VALUE,
+    "outputs": _VALUE,
+    "usage": frozenset({TokenUsage, NoneType}),
+    "cost": frozenset({Cost, NoneType}),
+    "status": frozenset({Status}),
+    "context": frozenset({SpanContext}),
+    "start_ns": frozenset({int}),
+    "end_ns": frozenset({int}),
+    "events": frozenset({tuple}),
+    "scope": frozenset({Scope}),
+    "resource": frozenset({dict}),
+}
+_fields_of: Final = attrgetter(*_RIGHT_TYPES)
+
+
+@lru_cache(256)
+def _are_right(*types: type) -> bool:
+    """Tell whether the fields named in `_RIGHT_TYPES` are of types that need no conversion."""
+    return all(found in right for found, right in zip(types, _RIGHT_TYPES.values(), strict=True))

@@ -69,6 +69,20 @@ def snapshot(value: object) -> Value:
     return _copy(value, MAX_DEPTH, _Walk())
 
 
+def snapshot_mapping(values: Mapping[Any, object]) -> dict[str, Value]:
+    """Copy a mapping, such as attributes, into plain data: see `snapshot`.
+
+    Args:
+        values: The mapping; keys that are not texts become texts.
+
+    Raises:
+        TypeError: It is not a mapping.
+    """
+    if not isinstance(values, Mapping):
+        raise TypeError(f"wanted a mapping of attributes, got {class_name(type(values))}")
+    return {_key(key): snapshot(value) for key, value in values.items()}
+
+
 def _copy_records(values: list[Any]) -> Value:
     """Copy a list of dictionaries of texts and numbers, such as most messages are, with less ado.
 

@@ -8,7 +8,8 @@ import attrs
 
 from trace_core import semconv
 from trace_core._errors import ConfigurationError
-from trace_core._model.span import Event, Span
+from trace_core._model.parts import Event
+from trace_core._model.span import Span
 from trace_core._model.values import Value
 from trace_core._processors.walk import map_texts
 

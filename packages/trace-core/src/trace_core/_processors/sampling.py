@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from trace_core._errors import ConfigurationError
-from trace_core._model.span import Span, StatusCode
+from trace_core._model.parts import StatusCode
+from trace_core._model.span import Span
 
 
 def sample(

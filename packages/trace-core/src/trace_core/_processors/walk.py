@@ -8,7 +8,8 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-from trace_core._model.span import Event, Span, Status
+from trace_core._model.parts import Event, Status
+from trace_core._model.span import Span
 from trace_core._model.values import Value
 
 TextChange: TypeAlias = Callable[[str], "str | None"]

@@ -8,15 +8,14 @@ import time
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, runtime_checkable
+from typing import Final, Protocol, TypeAlias, runtime_checkable
 
-from trace_core._delivery.handover import EndedSpan, StartedReference
 from trace_core._delivery.stats import Stats
 from trace_core._errors import ConfigurationError
 from trace_core._model.span import Span
-
-if TYPE_CHECKING:
-    from trace_core._tracing.tracer import Bridge
+from trace_core._tracing.bridges import Bridge
+from trace_core._tracing.freeze import completed, start_record
+from trace_core._tracing.span import OpenSpan
 
 
 @runtime_checkable
@@ -130,7 +129,7 @@ class SinkBase(ABC):
             spans: The start records.
         """
 
-    def write_later(self, ended: EndedSpan, /) -> None:
+    def write_later(self, ended: OpenSpan, /) -> None:
         """Take a span that has just ended, on the caller's thread.
 
         By default it is completed and written at once; a sink with a queue defers both.
@@ -138,9 +137,9 @@ class SinkBase(ABC):
         Args:
             ended: The span.
         """
-        self.write((ended.finished(),))
+        self.write((completed(ended),))
 
-    def start_later(self, started: StartedReference, /) -> None:
+    def start_later(self, started: weakref.ref[OpenSpan], /) -> None:
         """Take a span that has just started, on the caller's thread.
 
         By default its start record is written at once; a sink with a queue defers that.
@@ -150,7 +149,7 @@ class SinkBase(ABC):
             started: A weak reference to the span.
         """
         span = started()
-        record = span.start_record() if span is not None else None
+        record = start_record(span) if span is not None else None
         if record is not None:
             self.write_started((record,))
 

@@ -12,7 +12,8 @@ import attrs
 from trace_core._delivery.queue import Background
 from trace_core._delivery.stats import LockFreeSum, Stats
 from trace_core._log import report
-from trace_core._model.span import Event, Span
+from trace_core._model.parts import Event
+from trace_core._model.span import Span
 from trace_core._sinks.base import SinkBase, SinkLike, as_sink
 from trace_core._sinks.wrapper import WrapperSink, guarded
 

@@ -12,7 +12,8 @@ from typing import Final, TextIO
 
 from trace_core import semconv
 from trace_core._lifecycle import after_fork
-from trace_core._model.span import Span, StatusCode
+from trace_core._model.parts import StatusCode
+from trace_core._model.span import Span
 from trace_core._sinks.base import SinkBase
 
 _MAX_TRACES: Final = 1_000

@@ -14,7 +14,8 @@ import attrs
 from trace_core import semconv
 from trace_core._errors import ConfigurationError
 from trace_core._log import log_once
-from trace_core._model.span import Span, Status, StatusCode
+from trace_core._model.parts import Status, StatusCode
+from trace_core._model.span import Span
 from trace_core._spool.frames import SPAN, START, Frame, Reading, key_in, pack, span_in, span_key
 from trace_core._spool.journal import Journal, Position
 

@@ -19,11 +19,10 @@ import attrs
 
 from trace_core._errors import ConfigurationError
 from trace_core._model.json import strict
-from trace_core._model.span import (
+from trace_core._model.parts import (
     Cost,
     Event,
     Scope,
-    Span,
     SpanContext,
     SpanKind,
     Status,
@@ -31,6 +30,7 @@ from trace_core._model.span import (
     TokenUsage,
     UsageSource,
 )
+from trace_core._model.span import Span
 from trace_core._model.values import Value
 
 _SEPARATOR: Final = b"\xff"

@@ -1,4 +1,4 @@
-"""What is current: the parent of the next span and the attributes it inherits."""
+"""The current span, and the attributes that new spans take over, per thread and task."""
 
 from __future__ import annotations
 
@@ -11,32 +11,60 @@ import attrs
 
 from trace_core import semconv
 from trace_core._errors import ConfigurationError
-from trace_core._model.span import SpanContext
-from trace_core._model.values import Value, snapshot
+from trace_core._model.parts import SpanContext
+from trace_core._model.values import Value, snapshot, snapshot_mapping
 
 T = TypeVar("T")
 
 
 @attrs.define(eq=False)  # not frozen: that would take three times as long to make
 class Current:
-    """The current span: ids alone, because a running loop may keep a context for its life.
+    """The current span: ids alone, because an event loop may keep a context for ever.
 
     Args:
         trace_id: Its trace.
         span_id: Its own id.
+        outer: What was current before.
         foreign: The other tracing systems' current span ids when it became current. A later
             difference means that the other system's span lies inside ours.
+        stale: Whether it was left while another span was current, or in another context. It may
+            be current somewhere still, but must not be anybody's parent.
     """
 
     trace_id: str
     span_id: str
+    outer: Current | None = None
     foreign: tuple[str | None, ...] = ()
+    stale: bool = False
 
 
 current: ContextVar[Current | None] = ContextVar("trace_core_current", default=None)
+"""The current span; it may be stale: see `not_stale`."""
 inherited: ContextVar[Mapping[str, Value] | None] = ContextVar(
     "trace_core_attributes", default=None
 )
+
+
+def not_stale(now: Current | None) -> Current | None:
+    """Return a span or, if it is stale, the nearest one around it that is not."""
+    while now is not None and now.stale:
+        now = now.outer
+    return now
+
+
+def leave(now: Current) -> None:
+    """Make current again what was current before a span.
+
+    Generators with spans in them may be closed in any order and in any context. A span that is
+    not current here is marked instead, so that it does not become current again.
+
+    Args:
+        now: What was made current.
+    """
+    if current.get() is now:
+        current.set(not_stale(now.outer))
+    else:
+        now.stale = True
 
 
 suppressed: ContextVar[bool] = ContextVar("trace_core_suppressed", default=False)
@@ -53,25 +81,26 @@ def suppress() -> Generator[None]:
 
 
 def put_back(variable: ContextVar[T], token: Token[T]) -> bool:
-    """Undo a ``set``; say whether that was possible.
-
-    It is not in another context than the one it was set in, as when the event loop's finaliser
-    closes an async generator; what was set is gone with that other context.
+    """Undo a ``set``.
 
     Args:
         variable: What was set.
         token: What ``set`` returned.
+
+    Returns:
+        Whether it was undone. It cannot be in another context than it was set in, as when the
+        event loop closes an async generator; the other context keeps the value.
     """
     try:
         variable.reset(token)
-    except (ValueError, RuntimeError):  # another context; undone already
+    except (ValueError, RuntimeError):  # another context, or undone already
         return False
     return True
 
 
 def current_context() -> SpanContext | None:
     """Return the identity of the current span, or ``None`` outside of any."""
-    now = current.get()
+    now = not_stale(current.get())
     return SpanContext(now.trace_id, now.span_id) if now is not None else None
 
 
@@ -86,8 +115,21 @@ def use_parent(parent: SpanContext | str | None) -> Generator[None]:
         ConfigurationError: The header cannot be read.
     """
     context = SpanContext.from_traceparent(parent) if isinstance(parent, str) else parent
-    now = Current(context.trace_id, context.span_id) if context is not None else None
-    token = current.set(now)
+    if context is None:
+        with _without_parent():
+            yield
+        return
+    now = Current(context.trace_id, context.span_id, not_stale(current.get()))
+    current.set(now)
+    try:
+        yield
+    finally:
+        leave(now)
+
+
+@contextmanager
+def _without_parent() -> Generator[None]:
+    token = current.set(None)
     try:
         yield
     finally:
@@ -114,7 +156,7 @@ def attributes(
             f"unknown attribute {unknown[0]!r}; known short names are "
             f"{', '.join(sorted(semconv.SHORT_NAMES))}; give others by full name in a mapping"
         )
-    added = {name: snapshot(value) for name, value in (values or {}).items()}
+    added = snapshot_mapping(values or {})
     added |= {semconv.SHORT_NAMES[key]: snapshot(value) for key, value in short_names.items()}
     token = inherited.set({**(inherited.get() or {}), **added})
     try:
@@ -129,7 +171,7 @@ def capture_context() -> Callable[[], AbstractContextManager[None]]:
     Returns:
         A function whose result is a context manager: inside it, what is captured is current.
     """
-    parent, found = current.get(), inherited.get()
+    parent, found = not_stale(current.get()), inherited.get()
 
     @contextmanager
     def restored() -> Generator[None]:

@@ -6,20 +6,30 @@ import functools
 import inspect
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
+from typing import Any, Final, NoReturn, Protocol, TypeVar, cast
 
-from trace_core._model.span import SpanKind
+from trace_core._model.parts import SpanKind
 from trace_core._model.values import Value, snapshot
-
-if TYPE_CHECKING:
-    from trace_core._tracing.tracer import OpenSpan, Tracer
+from trace_core._tracing.span import OpenSpan
 
 F = TypeVar("F", bound=Callable[..., object])
 MAX_YIELDED: Final = 1_000
 """Items kept of what a generator yields."""
 
 
-def decorate(tracer: Tracer, function: F, name: str | None, kind: SpanKind) -> F:
+class Starter(Protocol):
+    """What a decorated function needs of a tracer."""
+
+    def start(self, name: str, *, kind: SpanKind | str, inputs: object) -> OpenSpan:
+        """Open a span."""
+        ...
+
+    def activate(self, span: OpenSpan) -> Callable[[], None]:
+        """Make a span current."""
+        ...
+
+
+def decorate(tracer: Starter, function: F, *, name: str | None, kind: SpanKind) -> F:
     """Wrap a function so that each call of it is a span.
 
     A generator's span lasts from its first item to its end and is current only while the
@@ -52,7 +62,7 @@ def decorate(tracer: Tracer, function: F, name: str | None, kind: SpanKind) -> F
     return cast("F", functools.wraps(function)(wrapper))
 
 
-_Start = Callable[[tuple[Any, ...], dict[str, Any]], "OpenSpan"]
+_Start = Callable[[tuple[Any, ...], dict[str, Any]], OpenSpan]
 _Step = Callable[[Any], Any]
 
 
@@ -76,7 +86,7 @@ def _inputs(
     return bound
 
 
-def _function(tracer: Tracer, function: Callable[..., Any], start: _Start) -> Callable[..., Any]:
+def _function(tracer: Starter, function: Callable[..., Any], start: _Start) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         span = start(args, kwargs)
         leave = tracer.activate(span)
@@ -93,7 +103,7 @@ def _function(tracer: Tracer, function: Callable[..., Any], start: _Start) -> Ca
     return wrapper
 
 
-def _coroutine(tracer: Tracer, function: Callable[..., Any], start: _Start) -> Callable[..., Any]:
+def _coroutine(tracer: Starter, function: Callable[..., Any], start: _Start) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         span = start(args, kwargs)
         leave = tracer.activate(span)
@@ -110,7 +120,7 @@ def _coroutine(tracer: Tracer, function: Callable[..., Any], start: _Start) -> C
     return wrapper
 
 
-def _generator(tracer: Tracer, function: Callable[..., Any], start: _Start) -> Callable[..., Any]:
+def _generator(tracer: Starter, function: Callable[..., Any], start: _Start) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         span = start(args, kwargs)
         items = _collect(span)
@@ -150,7 +160,7 @@ def _closing(generator: Generator[Any, Any, Any]) -> Callable[[None], NoReturn]:
 
 
 def _async_generator(
-    tracer: Tracer, function: Callable[..., Any], start: _Start
+    tracer: Starter, function: Callable[..., Any], start: _Start
 ) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         span = start(args, kwargs)

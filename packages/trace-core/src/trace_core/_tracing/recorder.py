@@ -1,0 +1,200 @@
+"""The part of a tracer that every traced call runs: opens, activates and hands over spans."""
+
+from __future__ import annotations
+
+import os
+import platform
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from trace_core import semconv
+from trace_core._lifecycle import after_fork, at_exit
+from trace_core._log import report
+from trace_core._model.parts import (
+    Scope,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+)
+from trace_core._model.values import Value, class_name
+from trace_core._sinks.base import SinkLike, as_sink
+from trace_core._tracing.bridges import Bridge, Bridges, nothing
+from trace_core._tracing.context import (
+    Current,
+    current,
+    inherited,
+    leave,
+    not_stale,
+    suppressed,
+)
+from trace_core._tracing.freeze import frozen
+from trace_core._tracing.ids import Clock, IdGenerator, RandomIds, SystemClock
+from trace_core._tracing.span import NO_ID, OpenSpan, unrecorded_span
+
+
+class Recorder:
+    """Opens spans, makes them current, and hands ended ones to a sink.
+
+    What `trace_core.Tracer` does, without the conveniences: see there for the arguments.
+    """
+
+    def __init__(
+        self,
+        sink: SinkLike,
+        *,
+        clock: Clock | None = None,
+        ids: IdGenerator | None = None,
+        bridges: Sequence[Bridge] | None = None,
+        scope: Scope | None = None,
+        service: str | None = None,
+        on_error: Callable[[str, BaseException], None] = report,
+    ) -> None:
+        self.sink = as_sink(sink)
+        self.clock: Clock = clock or SystemClock()
+        self._ids: IdGenerator = ids or RandomIds()
+        self._bridges = Bridges(self.sink.bridges if bridges is None else bridges, on_error)
+        self._bridged = bool(self._bridges)
+        self.scope = scope or Scope("trace_core")
+        """What produces the spans."""
+        self.resource: Mapping[str, Value] = _resource(service)
+        """Where the spans are produced: service, process, runtime."""
+        self.on_error = on_error
+        self._open: dict[str, weakref.ref[OpenSpan]] = {}
+        self._write_later = self.sink.write_later
+        self._start_later = self.sink.start_later if self.sink.takes_starts else None
+        self._register()
+
+    def _register(self) -> None:
+        after_fork(self._forget_parents_spans)
+        at_exit(self.end_open_spans)
+
+    def _forget_parents_spans(self) -> None:
+        """In a forked child: drop the open spans, which the parent ends, and note the new pid."""
+        for span in self.open_spans:
+            span.forget()
+        self._open.clear()
+        self.resource = {**self.resource, "process.pid": os.getpid()}
+
+    @property
+    def open_spans(self) -> tuple[OpenSpan, ...]:
+        """The spans started and not ended yet."""
+        return tuple(s for s in (ref() for ref in list(self._open.values())) if s is not None)
+
+    def open(
+        self, name: str, kind: SpanKind, inputs: Value, attributes: dict[str, Value]
+    ) -> OpenSpan:
+        """Open a span like `start`, from values that are plain data already.
+
+        Args:
+            name: What to call it.
+            kind: What it stands for.
+            inputs: What goes in, as `snapshot` returns it.
+            attributes: More about it, by full name; the span keeps and changes this dictionary.
+
+        Returns:
+            The open span; whoever opened it ends it.
+        """
+        # One function, though a long one: every call of the user's pays for it, with cold caches.
+        if suppressed.get():
+            return unrecorded_span(name, kind)
+        try:
+            now: Current | SpanContext | None
+            here, above = current.get(), inherited.get()
+            now = here = not_stale(here) if here is not None and here.stale else here
+            if self._bridged or above:
+                now = self._bridges.innermost(here)
+                attributes = {**(above or {}), **self._bridges.attributes(), **attributes}
+            ids = self._ids
+            span_id = ids.span_id()
+            if now is None:
+                span = OpenSpan(self, ids.trace_id(), span_id, None, name, kind, inputs, attributes)
+            else:
+                span = OpenSpan(
+                    self, now.trace_id, span_id, now.span_id, name, kind, inputs, attributes
+                )
+        except Exception as error:  # an id generator or a clock
+            self.on_error("starting a span", error)
+            return unrecorded_span(name, kind)
+        self._open[span_id] = reference = weakref.ref(span)
+        if self._start_later is not None:
+            try:
+                self._start_later(reference)
+            except Exception as error:
+                self.on_error("recording the start of a span", error)
+        return span
+
+    def activate(self, span: OpenSpan) -> Callable[[], None]:
+        """Make a span current in this thread or task.
+
+        Args:
+            span: The span.
+
+        Returns:
+            A function that undoes it; call it once, best in the same thread or task.
+        """
+        if span.span_id == NO_ID:
+            return nothing
+        now = Current(span.trace_id, span.span_id, not_stale(current.get()))
+        if self._bridged:
+            now.foreign, leave_bridges = self._bridges.enter(span)
+            current.set(now)
+            return partial(_leave_both, now, leave_bridges)
+        current.set(now)
+        return partial(leave, now)
+
+    def end_open_spans(self) -> None:
+        """End every span still open, marked as interrupted: for the exit of a program."""
+        for span in self.open_spans:
+            span.attributes[semconv.ENDING] = "interrupted"
+            span.end()
+
+    def _finish(self, span: OpenSpan, error: BaseException | None) -> None:
+        """Hand the ended span over. Runs in finalisers too: takes no lock."""
+        try:
+            self._open.pop(span.span_id, None)
+            span.end_ns = span.start_ns + self.clock.perf_ns() - span.start_perf_ns
+            if error is not None or span.before_end is not None:
+                _fill_in(span, error, self.on_error)
+            if self._bridged:
+                self._bridges.ended(frozen(span))
+            self._write_later(span)
+        except Exception as trouble:
+            self.on_error("ending a span", trouble)
+
+
+def _fill_in(
+    span: OpenSpan, error: BaseException | None, on_error: Callable[[str, BaseException], None]
+) -> None:
+    """Set what is known only at the end; if that fails, the span is recorded without it."""
+    before_end, span.before_end = span.before_end, None  # it may hold the caller's stream
+    try:
+        if before_end is not None:
+            before_end()
+    except Exception as trouble:
+        on_error("filling in a span at its end", trouble)
+    if error is None:
+        return
+    try:
+        span.fail(error)
+    except Exception as trouble:
+        span.status = Status(StatusCode.ERROR, class_name(type(error)))
+        on_error("describing an exception", trouble)
+
+
+def _leave_both(now: Current, leave_bridges: Callable[[], None]) -> None:
+    leave(now)
+    leave_bridges()
+
+
+def _resource(service: str | None) -> Mapping[str, Value]:
+    name = service or os.environ.get("OTEL_SERVICE_NAME")
+    found: dict[str, Value] = {
+        "process.pid": os.getpid(),
+        "process.runtime.name": platform.python_implementation().lower(),
+        "process.runtime.version": platform.python_version(),
+    }
+    if name:
+        found[semconv.SERVICE_NAME] = name
+    return found
