@@ -162,9 +162,7 @@ class Status:
         if type(self.code) is not StatusCode:
             replace_field(self, "code", member(StatusCode, self.code, "status"))
         if type(self.description) not in _OPTIONAL_TEXT:
-            replace_field(
-                self, "description", checks.optional_text(self.description, "description")
-            )
+            replace_field(self, "description", checks.text(self.description, "description"))
 
 
 @attrs.frozen
