@@ -28,7 +28,7 @@ from trace_core import (
     semconv,
 )
 from trace_mlflow_sink import MlflowSink
-from trace_mlflow_sink._bridge import mlflow_api
+from trace_mlflow_sink._bridge import mlflow_api, span_processors
 
 
 @pytest.fixture
@@ -346,6 +346,54 @@ def test_a_destination_of_the_moment_counts(mlflow, tracer, traces):
     mlflow.tracing.reset()
     assert traces() == []
     assert len(mlflow.search_traces(locations=[other], return_type="list")) == 1
+
+
+def test_the_active_model_of_the_moment_counts(mlflow, tracer, traces):
+    """``mlflow.set_active_model`` links calls made while it is in force, and no others."""
+    call(tracer, "before")
+    with mlflow.set_active_model(name="m") as model:
+        call(tracer, "inside")
+    traces()
+    found = mlflow.search_traces(model_id=model.model_id, return_type="list")
+    assert [trace.data.spans[0].name for trace in found] == ["inside"]
+
+
+def mask(span: Any) -> None:
+    """What a user gives to ``mlflow.tracing.configure``."""
+    span.set_inputs("masked")
+    span.set_outputs({"answer": len(span.outputs["choices"])})
+    span.set_attribute("gen_ai.request.model", "hidden")
+
+
+def test_span_processors_of_the_moment_mask_our_spans(mlflow, tracer, traces):
+    """Inputs, outputs, attributes and the previews made of them; other calls are left alone."""
+    with mlflow.tracing.configure(span_processors=[mask]):
+        call(tracer, "masked")
+    call(tracer, "plain")
+    by_name = {trace.data.spans[0].name: trace for trace in traces()}
+    span, info = by_name["masked"].data.spans[0], by_name["masked"].info
+    assert (span.inputs, span.outputs) == ("masked", {"answer": 1})
+    assert span.attributes["gen_ai.request.model"] == "hidden"
+    assert "masked" in info.request_preview
+    assert info.token_usage["total_tokens"] == 30
+    assert by_name["plain"].data.spans[0].inputs["model"] == "m"
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["failing", "of another process"])
+def test_a_span_that_cannot_be_masked_has_no_content(mlflow, tracer, traces, known, monkeypatch):
+    """A function that raises, or is not in the process that delivers, masks everything."""
+
+    def fail(span: Any) -> None:
+        raise ValueError("oops")
+
+    with mlflow.tracing.configure(span_processors=[fail]):
+        if not known:
+            monkeypatch.setattr(span_processors, "name_in_force", lambda: "1:1")
+        call(tracer)
+    (trace,) = traces()
+    assert not trace.data.spans[0].inputs
+    assert not trace.data.spans[0].outputs
+    assert trace.info.token_usage["total_tokens"] == 30
 
 
 def test_tracing_switched_off_in_mlflow_is_off(mlflow, tracer, traces):

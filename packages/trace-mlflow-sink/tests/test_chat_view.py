@@ -52,44 +52,6 @@ def _answer(**message: object) -> dict[str, object]:
     return {"choices": ({"message": {"role": "assistant", **message}},)}
 
 
-def test_an_answer_of_tool_calls_gets_a_readable_preview():
-    """The list shows the calls, not raw JSON."""
-    call = {"function": {"name": "get_weather", "arguments": '{"city": "Paris"}'}}
-    outputs = _answer(content=None, tool_calls=(call, call))
-    assert chat_view.preview(outputs, "assistant") == "\n".join(
-        ['get_weather({"city": "Paris"})'] * 2
-    )
-
-
-@pytest.mark.parametrize(
-    ("value", "role", "expected"),
-    [
-        (
-            {"messages": ({"role": "user", "content": "a"}, {"role": "tool", "content": "b"})},
-            "user",
-            "a",
-        ),
-        (
-            {"messages": ({"role": "user", "content": ({"type": "text", "text": "a"},)},)},
-            "user",
-            "a",
-        ),
-        (_answer(content="hello"), "assistant", "hello"),
-        ({"q": 1}, "user", '{"q":1}'),
-        ("plain", "user", '"plain"'),
-        (None, "user", None),
-    ],
-)
-def test_previews_show_what_was_said(value, role, expected):
-    """The last thing of the role, else JSON."""
-    assert chat_view.preview(value, role) == expected
-
-
-def test_previews_are_short():
-    """A preview fits the list."""
-    assert len(chat_view.preview(_answer(content="x" * 5000), "assistant") or "") == 1000
-
-
 CUT = {"kind": "image/png", "length": 5000, "sha256": "abc"}
 SAID = {"type": "text", "text": "<image/png: 5000 characters, sha256 abc>"}
 
@@ -149,5 +111,5 @@ def test_what_mlflow_can_show_is_left_alone(value):
 )
 def test_usage_is_read_off_a_response(usage, expected):
     """Both spellings of token counts are understood, and missing ones stay missing."""
-    told = chat_view.told_usage({"usage": usage})
+    told = chat_view.usage_in({"usage": usage})
     assert (tuple(told.values()) if told else None) == expected

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from support.mlflow_spans import agent_span, chat_span, failed_span
 from trace_core import Cost, Event, SpanKind, TokenUsage, UsageSource, semconv
-from trace_mlflow_sink._mapping import convert, names
+from trace_mlflow_sink._mapping import convert, names, tags
 from trace_mlflow_sink._server import old
 
 hostile_text = st.text(st.characters(codec=None, exclude_categories=()))
@@ -144,7 +144,7 @@ def test_a_failed_span_has_its_exception():
 
 
 @pytest.mark.parametrize(
-    ("tags", "expected"),
+    ("labels", "expected"),
     [
         (("a", "b"), {"a": "", "b": ""}),
         ({"team": "x", "n": 1}, {"team": "x", "n": "1"}),
@@ -152,10 +152,10 @@ def test_a_failed_span_has_its_exception():
         (None, {}),
     ],
 )
-def test_tags_become_tags_of_the_trace(tags, expected):
+def test_tags_become_tags_of_the_trace(labels, expected):
     """A list of labels and a mapping both work; the trace's name is a tag too."""
-    span = chat_span(attributes={semconv.TAGS: tags, semconv.TRACE_NAME: "my trace"})
-    assert convert.trace_tags(span) == {**expected, "mlflow.traceName": "my trace"}
+    span = chat_span(attributes={semconv.TAGS: labels, semconv.TRACE_NAME: "my trace"})
+    assert tags.of_trace(span) == {**expected, "mlflow.traceName": "my trace"}
     assert semconv.TAGS not in written(span)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from trace_core import Rejected, SinkError, Span, after_fork, no_fork, semconv
 from trace_mlflow_sink import _destination as destination
-from trace_mlflow_sink._mapping import convert, names, trace_info
+from trace_mlflow_sink._mapping import convert, names, tags, trace_info
 from trace_mlflow_sink._server import old
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def _link_prompts(store: _Store, roots: Sequence[Span]) -> None:
     for root in roots:
         found = [
             SimpleNamespace(name=prompt["name"], version=prompt["version"])
-            for prompt in convert.linked_prompts(root)
+            for prompt in tags.linked_prompts(root)
         ]
         if found:
             store.link_prompts_to_trace(trace_info.mlflow_id(root.trace_id), found)

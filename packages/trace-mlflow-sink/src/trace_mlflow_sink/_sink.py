@@ -14,6 +14,7 @@ import attrs
 
 from trace_core import Bridge, ConfigurationError, Rejected, SinkBase, SinkError, Span, after_fork
 from trace_mlflow_sink import _destination as destination
+from trace_mlflow_sink._bridge import span_processors
 from trace_mlflow_sink._bridge.bridge import MlflowBridge
 from trace_mlflow_sink._database import DatabaseWriter
 from trace_mlflow_sink._databricks import DatabricksWriter
@@ -181,7 +182,9 @@ class MlflowSink(SinkBase):
         self._bridge.remove_ended()
 
     def _write(self, spans: Sequence[Span]) -> None:
-        wanted = [self._with_additions(span) for span in spans if _is_wanted(span)]
+        wanted = [
+            span_processors.apply(self._with_additions(span)) for span in spans if _is_wanted(span)
+        ]
         failures: list[Exception] = []
         for where, group in self._by_destination(wanted).items():
             try:

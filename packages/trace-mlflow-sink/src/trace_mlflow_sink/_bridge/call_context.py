@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trace_core import Value
+from trace_mlflow_sink._bridge import span_processors
 from trace_mlflow_sink._bridge.mlflow_api import SAMPLED, MlflowApi, guarded
 from trace_mlflow_sink._mapping import names
 
@@ -22,6 +23,9 @@ def add_context(api: MlflowApi, current: Any, found: dict[str, Value]) -> None:
         found[names.DISABLED] = True
     if api.autologging_config("mlflow", "disable", False):  # a positional argument there
         found[names.AUTOLOG_DISABLED] = True
+    processors = span_processors.name_in_force()
+    if processors is not None:
+        found[names.SPAN_PROCESSORS] = processors
     declared = api.context and api.context._USER_TRACE_CONTEXT.get()  # noqa: SLF001
     if not declared:
         return
@@ -80,6 +84,7 @@ def add_experiment(api: MlflowApi, found: dict[str, Value]) -> None:
     run = _active_run(api)
     if run is not None:
         found[names.RUN_ID] = str(run.info.run_id)
+    _add_model(api, found)
     destination = api.provider._MLFLOW_TRACE_USER_DESTINATION.get()  # noqa: SLF001
     chosen = (
         getattr(destination, "experiment_id", None)
@@ -88,6 +93,14 @@ def add_experiment(api: MlflowApi, found: dict[str, Value]) -> None:
     )
     if chosen is not None:
         found[names.EXPERIMENT_ID] = str(chosen)
+
+
+@guarded(None)
+def _add_model(api: MlflowApi, found: dict[str, Value]) -> None:
+    """Add the model of ``mlflow.set_active_model``; MLflow before 3.0 has none."""
+    model_id = api.tracking_fluent._get_active_model_id_global()  # noqa: SLF001
+    if model_id is not None:
+        found[names.MODEL_ID] = str(model_id)
 
 
 def _active_run(api: MlflowApi) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from trace_core import Span, Value, after_fork, semconv
 from trace_mlflow_sink._bridge.mlflow_api import SAMPLED, MlflowApi
-from trace_mlflow_sink._mapping import chat_view, convert, names, sanitize, trace_info
+from trace_mlflow_sink._mapping import chat_view, convert, names, sanitize, tags, trace_info
 
 _NOTHING: Final[Mapping[str, Value]] = {}
 _ENDED_SECONDS: Final = 15.0
@@ -194,5 +194,5 @@ def _update(info: Any, span: Span) -> None:
         value = span.attributes.get(name)
         if value is not None:
             info.trace_metadata.setdefault(key, sanitize.shorten_id(value, convert.LONGEST_SESSION))
-    for key, tag in convert.own_tags(span).items():
+    for key, tag in tags.given(span).items():
         info.tags.setdefault(key, tag)

@@ -6,9 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from trace_core import Value
-from trace_mlflow_sink._mapping import sanitize
 
-PREVIEW_CHARACTERS: Final = 1_000
 _CUT_OUT: Final = frozenset({"kind", "length", "sha256"})
 _Object = Mapping[str, Value]
 
@@ -71,57 +69,6 @@ def _tool(tool: _Object) -> _Object | None:
     }
     function = {key: value for key, value in parts.items() if value is not None}
     return {"type": "function", "function": function}
-
-
-def tool_call_preview(outputs: Value) -> str | None:
-    """Describe an answer made of tool calls alone, which MLflow would preview as raw JSON.
-
-    Args:
-        outputs: What came out of the call.
-
-    Returns:
-        Such as ``get_weather({"city": "Paris"})``; ``None`` when there is text to show instead.
-    """
-    choices = as_objects(as_object(outputs).get("choices"))
-    message = as_object(choices[0].get("message")) if choices else {}
-    calls = as_objects(message.get("tool_calls"))
-    if not calls or message.get("content"):
-        return None
-    return sanitize.shorten(
-        "\n".join(_call(as_object(c.get("function"))) for c in calls), PREVIEW_CHARACTERS
-    )
-
-
-def _call(function: _Object) -> str:
-    arguments = function.get("arguments")
-    shown = arguments if isinstance(arguments, str) else sanitize.json_text(arguments or {})
-    return f"{function.get('name')}({shown})"
-
-
-def preview(value: Value, role: str) -> str | None:
-    """Return what MLflow's list shows of inputs or outputs: the last text of a role, or JSON.
-
-    Args:
-        value: The inputs or outputs of a trace's root.
-        role: ``user`` for inputs, ``assistant`` for outputs.
-    """
-    if value is None:
-        return None
-    data = as_object(value)
-    messages = as_objects(data.get("messages")) or [
-        as_object(choice.get("message")) for choice in as_objects(data.get("choices"))[:1]
-    ]
-    said = [m for m in messages if m.get("role") == role] or messages
-    found = _text_of(said[-1].get("content")) if said else None
-    shown = found or tool_call_preview(value) or sanitize.json_text(value)
-    return sanitize.shorten(shown, PREVIEW_CHARACTERS)
-
-
-def _text_of(content: Value) -> str | None:
-    if isinstance(content, str):
-        return content
-    parts: Sequence[_Object] = as_objects(content)
-    return next((str(p["text"]) for p in parts if p.get("text")), None)
 
 
 def shown(content: Value) -> Value:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeAlias
 
@@ -25,16 +23,12 @@ from trace_core import (
     Value,
     semconv,
 )
-from trace_mlflow_sink._mapping import chat_view, names, sanitize
+from trace_mlflow_sink._mapping import chat_view, names, sanitize, tags
 
 LONGEST_SESSION: Final = 250
 LONGEST_NAME: Final = 4_000
-LONGEST_TAG_KEY: Final = 250
-LONGEST_TAG_VALUE: Final = 4_000
 LONGEST_DIMENSION: Final = 250
 LONGEST_DESCRIPTION: Final = 10_000
-_UNFIT_FOR_KEYS: Final = re.compile(r"[^/\w.\- :]")
-"""MLflow drops a tag whose key has one of these, and says nothing."""
 _INT64: Final = range(-(2**63), 2**63)
 _UINT64_MAX: Final = 2**64 - 1
 
@@ -114,7 +108,7 @@ def resource(service: Value) -> Resource:
     """Write the resource. MLflow makes a trace tag of each attribute, so there is one at most."""
     if service is None:
         return Resource()
-    name = AnyValue(string_value=sanitize.shorten(service, LONGEST_TAG_VALUE))
+    name = AnyValue(string_value=sanitize.shorten(service, tags.LONGEST_VALUE))
     return Resource(attributes=[KeyValue(key=semconv.SERVICE_NAME, value=name)])
 
 
@@ -303,7 +297,7 @@ def _of_trace(root: Span) -> dict[str, Value]:
     """Return what a root span says about its trace: name, tags, session, user, process."""
     metadata = chat_view.as_object(root.attributes.get(names.METADATA))
     found: dict[str, Value] = {
-        f"{names.TAG_PREFIX}{key}": value for key, value in trace_tags(root).items()
+        f"{names.TAG_PREFIX}{key}": value for key, value in tags.of_trace(root).items()
     }
     for name, key in (
         (semconv.SESSION_ID, names.METADATA_SESSION),
@@ -313,59 +307,6 @@ def _of_trace(root: Span) -> dict[str, Value]:
             found[name] = sanitize.shorten_id(metadata[key], LONGEST_SESSION)
     found.update({k: v for k, v in root.resource.items() if k != semconv.SERVICE_NAME})
     return found
-
-
-def trace_tags(root: Span) -> dict[str, str]:
-    """Return the tags of a trace, its name among them.
-
-    Args:
-        root: The root span of the trace.
-    """
-    name = sanitize.shorten(root.attributes.get(semconv.TRACE_NAME) or root.name, LONGEST_TAG_VALUE)
-    return {**own_tags(root), names.TAG_TRACE_NAME: name}
-
-
-def linked_prompts(root: Span) -> list[Mapping[str, Value]]:
-    """Return the versions of the prompt registry that were loaded in a trace.
-
-    Args:
-        root: The root span of the trace.
-
-    Returns:
-        Of each its ``name`` and ``version``.
-    """
-    told = chat_view.as_object(root.attributes.get(names.TAGS)).get(names.TAG_LINKED_PROMPTS)
-    if root.parent_id is not None or not isinstance(told, str):
-        return []
-    try:
-        found = json.loads(told)
-    except ValueError:
-        return []
-    return [p for p in chat_view.as_objects(found) if {"name", "version"} <= p.keys()]
-
-
-def own_tags(span: Span) -> dict[str, str]:
-    """Return the tags someone gave; a label without a value is a tag with an empty one.
-
-    Args:
-        span: Any span.
-    """
-    own = span.attributes.get(semconv.TAGS)
-    tags = dict(chat_view.as_object(span.attributes.get(names.TAGS)))
-    tags.update(own if isinstance(own, Mapping) else dict.fromkeys(_labels(own), ""))
-    return {
-        sanitize.shorten_id(_UNFIT_FOR_KEYS.sub("_", key), LONGEST_TAG_KEY): sanitize.shorten(
-            value if isinstance(value, str) else sanitize.json_text(value), LONGEST_TAG_VALUE
-        )
-        for key, value in tags.items()
-        if key
-    }
-
-
-def _labels(tags: Value) -> list[str]:
-    if isinstance(tags, (list, tuple)):
-        return [str(tag) for tag in tags]
-    return [] if tags is None else [str(tags)]
 
 
 def _write_plain(proto: AnyValue, value: Value) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import attrs
 
 from trace_core import Span, StatusCode, Value, semconv
-from trace_mlflow_sink._mapping import chat_view, convert, names, sanitize
+from trace_mlflow_sink._mapping import chat_view, convert, names, previews, sanitize, tags
 
 IN_PROGRESS: Final = "IN_PROGRESS"
 _LONGEST_METADATA: Final = 250
@@ -98,11 +98,10 @@ def of_root(
         start_ms=root.start_ns // 1_000_000,
         duration_ms=max(root.end_ns // 1_000_000 - root.start_ns // 1_000_000, 0),
         state=said.get("state") or ("ERROR" if failed else "OK"),
-        request_preview=said.get("request_preview") or chat_view.preview(root.inputs, "user"),
-        response_preview=said.get("response_preview")
-        or chat_view.preview(root.outputs, "assistant"),
+        request_preview=said.get("request_preview") or previews.request_preview(root),
+        response_preview=said.get("response_preview") or previews.response_preview(root),
         metadata={**totals, **_metadata(root, run_id)},
-        tags=convert.trace_tags(root),
+        tags=tags.of_trace(root),
         client_request_id=said.get("client_request_id"),
     )
 
@@ -137,6 +136,8 @@ def _metadata(root: Span, run_id: str | None) -> dict[str, str]:
             found[key] = sanitize.shorten_id(value, convert.LONGEST_SESSION)
     if run_id is not None:
         found[names.METADATA_SOURCE_RUN] = run_id
+    if names.MODEL_ID in root.attributes:
+        found[names.METADATA_MODEL_ID] = root.attributes[names.MODEL_ID]
     return {
         sanitize.shorten_id(key, _LONGEST_METADATA): sanitize.shorten(
             value if isinstance(value, str) else sanitize.json_text(value), _LONGEST_METADATA
@@ -169,9 +170,10 @@ def says_more(span: Span, run_id: str | None) -> bool:
     """
     if span.parent_id is not None:
         return False
-    if run_id is not None or custom_metadata(span) or span.attributes.get(names.INFO):
+    attributes = span.attributes
+    if run_id is not None or names.MODEL_ID in attributes or attributes.get(names.INFO):
         return True
-    return chat_view.tool_call_preview(span.outputs) is not None
+    return bool(custom_metadata(span)) or previews.reads_better(span)
 
 
 def totals(spans: Iterable[Mapping[str, Any]]) -> dict[str, str]:

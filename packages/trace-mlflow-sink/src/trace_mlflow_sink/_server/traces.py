@@ -9,7 +9,7 @@ import attrs
 
 from trace_core import Rejected, Span, log_once
 from trace_mlflow_sink import _destination as destination
-from trace_mlflow_sink._mapping import convert, names, trace_info
+from trace_mlflow_sink._mapping import names, tags, trace_info
 from trace_mlflow_sink._server.client import Client, NotFound, NotSupported
 
 _INFO: Final = ("trace", "trace_info")
@@ -50,7 +50,7 @@ class Traces:
             spans: Spans that are stored.
         """
         for root in spans:
-            prompts = convert.linked_prompts(root)
+            prompts = tags.linked_prompts(root)
             if not prompts:
                 continue
             body = {"trace_id": trace_info.mlflow_id(root.trace_id), "prompt_versions": prompts}
