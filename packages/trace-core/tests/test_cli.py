@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import sys
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import attrs
 import pytest
 
-from trace_core import JsonLinesSink, Rejected, Retry, Span, Spool, decode
-from trace_core._cli import main as _cli
+from trace_core import (
+    JsonLinesSink,
+    Rejected,
+    Retry,
+    SinkBase,
+    Span,
+    SpanContext,
+    Spool,
+    Status,
+    StatusCode,
+    decode,
+)
+from trace_core._cli import doctor
 from trace_core._cli.main import main
-from trace_core._cli.statistics import percentile
+from trace_core._cli.replay import replay
+from trace_core._cli.stats import percentile
 from trace_core._sinks.console import tree_lines
+from trace_core._spool import frames
+from trace_core._spool.deadletters import DeadLetters
 from trace_core._spool.reader import count_spans, follow
 from trace_core.testing import sample_spans
 
@@ -125,7 +141,7 @@ def test_replay(file: Path, folder: Path, capsys: pytest.CaptureFixture[str]) ->
     """Recorded spans are written into any sink."""
     target = folder / "again.jsonl"
     assert main(["replay", str(file), "--to", f"jsonl:{target}", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"replayed": 3, "delivered": True}
+    assert json.loads(capsys.readouterr().out) == {"replayed": 3, "refused": 0, "left": 0}
     assert [decode(line) for line in target.read_bytes().splitlines()] == sample_spans()
 
 
@@ -161,15 +177,12 @@ def test_dead_letters_are_shown_and_collected(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Refused spans are listed with the reason, and removed only when asked for."""
-
-    def refuse(spans: Sequence[Span]) -> None:
-        raise Rejected("too ugly")
-
     root = str(folder / "spool")
-    refusing = Spool(root, refuse, key="refusing")
-    refusing.write(sample_spans())
-    assert refusing.flush(30)
+    refusing = Spool(root, away, key="refusing")
     refusing.close()
+    refusing.folder.mkdir(parents=True, exist_ok=True)
+    (refusing.folder / "key").write_text("refusing")
+    DeadLetters(refusing.folder).add([(span, "too ugly") for span in sample_spans()])
     assert main(["spool", "show", "--dead", "--dir", root]) == 0
     assert capsys.readouterr().out.count("refused: too ugly") == 3
     assert main(["spool", "show", "--dead", "--dir", root, "--json"]) == 0
@@ -213,14 +226,14 @@ def test_the_doctor_asks_other_packages(
     """What a package says of its own state is shown; one that fails is no reason to fail."""
     monkeypatch.setitem(sys.modules, "asked", sys.modules[__name__])
     points = [
-        EntryPoint("well", "asked:fine", _cli.DOCTOR_GROUP),
-        EntryPoint("ill", "asked:nosuch", _cli.DOCTOR_GROUP),
+        EntryPoint("well", "asked:fine", doctor.DOCTOR_GROUP),
+        EntryPoint("ill", "asked:nosuch", doctor.DOCTOR_GROUP),
     ]
 
     def known(*, group: str, **names: str) -> Sequence[EntryPoint]:
-        return points if group == _cli.DOCTOR_GROUP else entry_points(group=group, **names)
+        return points if group == doctor.DOCTOR_GROUP else entry_points(group=group, **names)
 
-    monkeypatch.setattr(_cli, "entry_points", known)
+    monkeypatch.setattr(doctor, "entry_points", known)
     assert main(["doctor", "--json"]) == 0
     checks = json.loads(capsys.readouterr().out)["checks"]
     assert checks["well"] == "fine"
@@ -269,3 +282,196 @@ def test_spans_are_counted_before_they_are_read(file: Path, spool: Path, folder:
     assert count_spans(file) == 3
     assert count_spans(spool) is None
     assert count_spans(folder / "nothing") is None
+
+
+class Recovering(SinkBase):
+    """A sink that fails a number of times, and refuses spans of some names."""
+
+    def __init__(
+        self, failures: int = 0, refused: Sequence[str] = (), *, lags: bool = False
+    ) -> None:
+        self.failures = failures
+        self.refused = refused
+        self.lags = lags
+        self.names: list[str] = []
+
+    def write(self, spans: Sequence[Span], /) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise OSError("away")
+        if any(span.name in self.refused for span in spans):
+            raise Rejected("too ugly")
+        self.names += [span.name for span in spans]
+
+    def flush(self, timeout: float = 5.0, /) -> bool:
+        return not self.lags
+
+
+def quiet(done: int) -> None:
+    """Show nothing."""
+
+
+AT_ONCE = Retry(first=0.0, jitter=0.0)
+
+
+def test_replay_outlasts_an_outage(make_span: Callable[..., Span]) -> None:
+    """A sink that is away is tried again, and no span is lost or skipped."""
+    spans = [
+        make_span(name=f"span {i}", context=SpanContext("1" * 32, f"{i + 1:016x}"))
+        for i in range(250)
+    ]
+    sink = Recovering(failures=20)
+    result = replay(iter(spans), sink, 60.0, quiet, AT_ONCE)
+    assert (result.replayed, result.refused, result.left) == (250, 0, 0)
+    assert sorted(sink.names) == sorted(span.name for span in spans)
+
+
+@pytest.mark.parametrize("sink", [Recovering(failures=10**9), Recovering(lags=True)])
+def test_replay_gives_up_and_says_what_is_left(
+    file: Path, folder: Path, capsys: pytest.CaptureFixture[str], sink: Recovering
+) -> None:
+    """A sink that takes nothing in the time given leaves all spans, and is not waited for."""
+    result = replay(iter(sample_spans()), sink, 0.0, quiet, AT_ONCE)
+    assert (result.replayed, result.refused, result.left) == (0, 0, 3)
+    assert "cannot write and is tried again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("position", range(3))
+def test_replay_goes_on_past_a_refused_span(
+    position: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A span that the sink refuses is named, wherever it stands; the others are written."""
+    spans = sample_spans()
+    bad = spans[position]
+    sink = Recovering(refused=[bad.name])
+    result = replay(iter(spans), sink, 60.0, quiet, AT_ONCE)
+    assert (result.replayed, result.refused, result.left) == (2, 1, 0)
+    assert {span.name for span in spans} - set(sink.names) == {bad.name}
+    assert f"refuses span {bad.span_id}: too ugly" in capsys.readouterr().err
+
+
+def test_replay_exits_with_1_unless_all_is_delivered(
+    file: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The exit status tells a script whether to run it again."""
+    unwritable = folder / "a file" / "x.jsonl"
+    unwritable.parent.write_text("in the way")
+    arguments = ["replay", str(file), "--to", f"jsonl:{unwritable}", "--timeout", "0"]
+    assert main(arguments) == 1
+    captured = capsys.readouterr()
+    assert "replayed 0 spans, 0 refused, 3 left" in captured.out
+    assert "run the same command again" in captured.err
+
+
+HOSTILE = "a\x1b]0;title\x07\x9b31m\u202eb\nc\rd"
+
+
+def test_no_command_controls_the_terminal(
+    folder: Path,
+    make_span: Callable[..., Span],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What spans, keys and settings say is escaped, whichever command prints it."""
+    span = make_span(
+        name=HOSTILE,
+        attributes={"gen_ai.request.model": HOSTILE},
+        status=Status(StatusCode.ERROR, HOSTILE),
+    )
+    file = folder / "traces.jsonl"
+    JsonLinesSink(file).write([span])
+    left = Spool(folder / "spool", away, key=HOSTILE, retry=Retry(0.001))
+    left.write([span])
+    left.close(1)
+    monkeypatch.setenv("TRACE_SPOOL_DIR", str(folder / "spool"))
+    monkeypatch.setenv("TRACE_CAPTURE", HOSTILE)
+    for arguments in (
+        *(["show", str(file)], ["tail", str(file)], ["stats", str(file)], ["doctor"]),
+        *(["spool", "ls"], ["spool", "show"], ["spool", "drain"], ["show", HOSTILE]),
+    ):
+        main(arguments)
+        captured = capsys.readouterr()
+        printed = captured.out + captured.err
+        assert "\\x1b" in printed, arguments
+        assert not set(printed) & set("\x1b\x07\x9b\u202e\r"), arguments
+
+
+def test_deep_trees_are_drawn(
+    folder: Path, make_span: Callable[..., Span], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """3,000 spans, each inside the one before, are drawn, not a RecursionError."""
+    ids = [f"{i + 1:016x}" for i in range(3_000)]
+    file = folder / "traces.jsonl"
+    JsonLinesSink(file).write(
+        [
+            make_span(context=SpanContext("1" * 32, own), parent_id=above)
+            for own, above in zip(ids, [None, *ids], strict=False)
+        ]
+    )
+    assert main(["show", str(file)]) == 0
+    assert capsys.readouterr().out.count("\n") == 3_001
+
+
+def unreadable_frame() -> bytes:
+    """A frame with a right checksum, whose content is no span."""
+    record = b"no span"
+    head = struct.pack("<BI", frames.SPAN, frames.ID_BYTES + len(record)) + b"f" * frames.ID_BYTES
+    checksum = struct.pack("<I", zlib.crc32(head + record))
+    return frames.MAGIC + bytes([frames.VERSION]) + checksum + head + record
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["spool", "ls"],
+        ["spool", "show"],
+        ["spool", "show", "--json"],
+        ["show"],
+        ["stats"],
+        ["tail"],
+    ],
+    ids=" ".join,
+)
+def test_one_unreadable_record_costs_itself(
+    spool: Path,
+    arguments: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The commands go on past it, name where it is, and exit with 1."""
+    (segment,) = spool.rglob("*.seg")
+    segment.write_bytes(unreadable_frame() + segment.read_bytes())
+    monkeypatch.setenv("TRACE_SPOOL_DIR", str(spool))
+    source = [] if arguments[0] == "spool" else [str(spool)]
+    assert main([*arguments, *source]) == 1
+    captured = capsys.readouterr()
+    assert f"cannot read {segment.parent}: ConfigurationError: not a span" in captured.err
+    assert "sample-model" in captured.out or "jsonl:" in captured.out
+
+
+def test_one_unreadable_folder_costs_itself(
+    spool: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder whose key is no text is named; the others are listed and delivered."""
+    (spool / "0-bad").mkdir()
+    (spool / "0-bad" / "key").write_bytes(b"\xff\xfe")
+    monkeypatch.setenv("TRACE_SPOOL_DIR", str(spool))
+    for arguments in (["ls"], ["drain"], ["show", "--dead"]):
+        assert main(["spool", *arguments]) == 1
+        assert f"cannot read {spool / '0-bad'}: UnicodeDecodeError" in capsys.readouterr().err
+    assert main(["doctor"]) == 0
+    assert (folder / "drained.jsonl").read_bytes().count(b"\n") == 3
+
+
+def test_drain_goes_on_past_a_folder_without_a_sink(
+    spool: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Spans of a function's sink stay, with exit status 2; those of other sinks are delivered."""
+    left = Spool(spool, away, key="0 my function", retry=Retry(0.001))
+    left.write(sample_spans())
+    left.close(1)
+    assert main(["spool", "drain", "--dir", str(spool)]) == 2
+    captured = capsys.readouterr()
+    assert "--to where the spans of '0 my function' go" in captured.err
+    assert "3 delivered" in captured.out
+    assert (folder / "drained.jsonl").read_bytes().count(b"\n") == 3

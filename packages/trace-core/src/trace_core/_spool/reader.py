@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import attrs
 
@@ -50,27 +50,46 @@ class Folder:
     damaged: int
 
 
-def folders_in(root: Path) -> list[Folder]:
+Problem: TypeAlias = Callable[[Path, Exception], None]
+"""Told of a file or folder that cannot be read; what is left is read if it does not raise."""
+
+
+def _ignore(_place: Path, _error: Exception) -> None:
+    """Go on: whoever listed the folder has been told."""
+
+
+def _raise(_place: Path, error: Exception) -> None:
+    raise error
+
+
+def folders_in(root: Path, problem: Problem = _raise) -> list[Folder]:
     """Describe the folders of a spool.
 
     Args:
         root: The spool's folder.
+        problem: Told of what cannot be read; raises by default.
     """
     try:
         found = sorted(path for path in root.iterdir() if path.is_dir())
     except OSError:
         return []
-    return [_describe(path) for path in found]
+    folders = []
+    for path in found:
+        try:
+            folders.append(_describe(path, problem))
+        except (OSError, ValueError) as error:
+            problem(path, error)
+    return folders
 
 
-def _describe(path: Path) -> Folder:
+def _describe(path: Path, problem: Problem) -> Folder:
     journals = journals_in(path)
     return Folder(
         path,
         _key_in(path),
         len(journals),
         sum(_is_alive(journal) for journal in journals),
-        sum(1 for journal in journals for _ in spans_waiting(journal)),
+        sum(1 for journal in journals for _ in spans_waiting(journal, problem)),
         sum(map(_size, _files_below(path, ".seg"))),
         sum(1 for _ in DeadLetters(path)),
         len(list(path.glob(f"{DAMAGED_PREFIX}*"))),
@@ -104,11 +123,12 @@ def _is_alive(path: Path) -> bool:
     return journal is None
 
 
-def spans_waiting(path: Path) -> Iterator[Span]:
+def spans_waiting(path: Path, problem: Problem = _raise) -> Iterator[Span]:
     """Read a journal without taking it over.
 
     Args:
         path: The journal's folder.
+        problem: Told of a record that cannot be read; raises by default.
 
     Yields:
         The spans that are not acknowledged.
@@ -121,17 +141,21 @@ def spans_waiting(path: Path) -> Iterator[Span]:
             return
         place = after
         for frame in reading.frames:
-            yield from spans_of([frame])
+            try:
+                yield from spans_of([frame])
+            except ValueError as error:
+                problem(path, error)
 
 
-def read_spans(source: Path) -> Iterator[Span]:
+def read_spans(source: Path, problem: Problem = _raise) -> Iterator[Span]:
     """Read spans from a file of JSON lines or of refused spans, a spool, or a folder in one.
 
     Args:
         source: The file or folder.
+        problem: Told of what cannot be read in a folder; raises by default.
 
     Raises:
-        ConfigurationError: It is not there.
+        ConfigurationError: The source is not there.
     """
     if source.is_file() and source.name.startswith("dead."):
         yield from (letter.span for letter in letters_in(source))
@@ -139,7 +163,10 @@ def read_spans(source: Path) -> Iterator[Span]:
         yield from _read_lines(source)
     elif source.is_dir():
         for lock in _files_below(source, "lock"):
-            yield from spans_waiting(lock.parent)
+            try:
+                yield from spans_waiting(lock.parent, problem)
+            except (OSError, ValueError) as error:
+                problem(lock.parent, error)
     else:
         raise ConfigurationError(f"{source} is neither a file of JSON lines nor a spool's folder")
 
@@ -225,7 +252,7 @@ def drain(
     stats = spool.stats
     spool.close(max(1.0, deadline - time.monotonic()))
     left = [path for path in journals_in(folder.path) if not _is_alive(path)]
-    waiting = sum(1 for path in left for _ in spans_waiting(path))
+    waiting = sum(1 for path in left for _ in spans_waiting(path, _ignore))
     return {"delivered": stats.delivered, "dropped": stats.dropped, "waiting": waiting}
 
 

@@ -1,18 +1,32 @@
-"""Figures over many spans: how often, how long, how many tokens, how much money."""
+"""``trace-core stats``: how many calls, how slow, how many tokens, how expensive, by group."""
 
 from __future__ import annotations
 
+import argparse
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from trace_core import semconv
+from trace_core._cli.draw import Problems, say, say_json, table
 from trace_core._model.parts import SpanKind, StatusCode
 from trace_core._model.span import Span
+from trace_core._spool.reader import read_spans
 
-GROUPS = ("model", "provider", "status", "name", "kind")
+GROUPS: Final = ("model", "provider", "status", "name", "kind")
 """What `statistics` can group by."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print a row of figures for each group of calls."""
+    problems = Problems()
+    rows = statistics(read_spans(options.source, problems), options.by)
+    if options.json:
+        say_json(rows)
+    else:
+        say(table(rows) if rows else "no calls of models found")
+    return int(problems.found)
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
@@ -79,29 +93,3 @@ def _total(values: Iterable[float | None]) -> float | None:
     """Add up what is known; nothing known is None, not 0."""
     known = [value for value in values if value is not None]
     return sum(known) if known else None
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """Write rows as a table for people.
-
-    Args:
-        rows: Mappings with the same keys.
-    """
-    if not rows:
-        return "no calls of models found"
-    cells = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in cells
-    ]
-    return "\n".join(lines)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
