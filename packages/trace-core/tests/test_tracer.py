@@ -473,6 +473,28 @@ def test_a_class_is_not_a_sink() -> None:
         Tracer(3)  # type: ignore[arg-type]
 
 
+def test_metadata_of_the_trace(tracer: Tracer, memory: MemorySink) -> None:
+    """Metadata becomes attributes by which sinks know it; names with a meaning keep it."""
+    given = {"release": 7, "session_id": "s1", "nested": {"a": [1]}, "unset": None}
+    with attributes(metadata=given, user_id="u1"), tracer.span("call"):
+        given["release"] = 8
+    assert {k: v for k, v in memory.spans[0].attributes.items() if "process" not in k} == {
+        "trace.metadata.release": 7,
+        "trace.metadata.nested": {"a": (1,)},
+        semconv.SESSION_ID: "s1",
+        semconv.USER_ID: "u1",
+    }
+
+
+def test_metadata_must_be_a_mapping() -> None:
+    """Anything else is refused, with what is wanted."""
+    with (
+        pytest.raises(ConfigurationError, match="metadata must be a mapping"),
+        attributes(metadata="x"),
+    ):
+        pass
+
+
 class TestSpansInGenerators:
     """Spans in ``with`` blocks of generators, which end in any order and in any context."""
 

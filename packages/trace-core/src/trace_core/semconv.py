@@ -1,10 +1,11 @@
-"""Attribute names, in one table; nobody spells a name elsewhere.
+"""The names of all attributes and events that spans carry.
 
-Names follow the OpenTelemetry GenAI semantic conventions where one exists; what they do not
-cover yet is ours and lives under ``trace.*``. The conventions are still in development, so
-expect renames: the version a span was written with travels on its scope.
+Names follow the OpenTelemetry GenAI semantic conventions where one exists; ours beyond those
+begin with ``trace.``. The conventions are still in development and may rename attributes: a
+span's scope says which version it was written with.
 
-Source: semantic-conventions v1.41.1, the last release with the full GenAI text.
+Source: semantic-conventions v1.41.1, the last release with the full GenAI text, and names that
+its successor, semantic-conventions-genai, has added since.
 """
 
 from __future__ import annotations
@@ -46,8 +47,25 @@ USAGE_CACHE_CREATION_INPUT_TOKENS: Final = "gen_ai.usage.cache_creation.input_to
 USAGE_REASONING_OUTPUT_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
 
 # Agents and tools
+AGENT_ID: Final = "gen_ai.agent.id"
 AGENT_NAME: Final = "gen_ai.agent.name"
+AGENT_DESCRIPTION: Final = "gen_ai.agent.description"
+AGENT_VERSION: Final = "gen_ai.agent.version"
 TOOL_NAME: Final = "gen_ai.tool.name"
+TOOL_DESCRIPTION: Final = "gen_ai.tool.description"
+TOOL_TYPE: Final = "gen_ai.tool.type"
+"""What runs the tool: function, extension or datastore."""
+TOOL_CALL_ID: Final = "gen_ai.tool.call.id"
+WORKFLOW_NAME: Final = "gen_ai.workflow.name"
+PROMPT_NAME: Final = "gen_ai.prompt.name"
+DATA_SOURCE_ID: Final = "gen_ai.data_source.id"
+
+# Evaluations
+EVALUATION_EVENT: Final = "gen_ai.evaluation.result"
+EVALUATION_NAME: Final = "gen_ai.evaluation.name"
+EVALUATION_SCORE_VALUE: Final = "gen_ai.evaluation.score.value"
+EVALUATION_SCORE_LABEL: Final = "gen_ai.evaluation.score.label"
+EVALUATION_EXPLANATION: Final = "gen_ai.evaluation.explanation"
 
 # Where it went
 SERVER_ADDRESS: Final = "server.address"
@@ -119,6 +137,7 @@ CONTENT_ATTRIBUTES: Final = frozenset(
         EXCEPTION_MESSAGE,
         EXCEPTION_STACKTRACE,
         REQUEST_STOP_SEQUENCES,
+        EVALUATION_EXPLANATION,
         CHUNK_VALUE,
     }
 )

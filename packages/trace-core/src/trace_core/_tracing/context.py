@@ -145,24 +145,45 @@ def attributes(
     Args:
         values: Attributes by full name.
         **short_names: ``session_id``, ``user_id``, ``conversation_id``, ``tags``,
-            ``trace_name``.
+            ``trace_name``; or ``metadata``, a mapping of further notes on the trace, in which
+            the other short names have their meaning as well.
 
     Raises:
-        ConfigurationError: A keyword is none of these.
+        ConfigurationError: A keyword is none of these, or the metadata is not a mapping.
     """
-    unknown = sorted(set(short_names) - set(semconv.SHORT_NAMES))
-    if unknown:
-        raise ConfigurationError(
-            f"unknown attribute {unknown[0]!r}; known short names are "
-            f"{', '.join(sorted(semconv.SHORT_NAMES))}; give others by full name in a mapping"
-        )
     added = snapshot_mapping(values or {})
-    added |= {semconv.SHORT_NAMES[key]: snapshot(value) for key, value in short_names.items()}
+    added |= _metadata(short_names.pop("metadata", None))
+    added |= {_full_name(key): snapshot(value) for key, value in short_names.items()}
     token = inherited.set({**(inherited.get() or {}), **added})
     try:
         yield
     finally:
         put_back(inherited, token)
+
+
+def _full_name(short: str) -> str:
+    if short not in semconv.SHORT_NAMES:
+        raise ConfigurationError(
+            f"unknown attribute {short!r}; known short names are "
+            f"{', '.join(sorted([*semconv.SHORT_NAMES, 'metadata']))}; "
+            "give others by full name in a mapping"
+        )
+    return semconv.SHORT_NAMES[short]
+
+
+def _metadata(metadata: object) -> dict[str, Value]:
+    """Name what is in metadata by the attributes that sinks read it from."""
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, Mapping):
+        raise ConfigurationError(
+            f"metadata must be a mapping of names to values, got {type(metadata).__name__}"
+        )
+    return {
+        semconv.SHORT_NAMES.get(name) or semconv.METADATA_PREFIX + name: value
+        for name, value in snapshot_mapping(metadata).items()
+        if value is not None
+    }
 
 
 def capture_context() -> Callable[[], AbstractContextManager[None]]:
