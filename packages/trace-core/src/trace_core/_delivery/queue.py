@@ -18,7 +18,6 @@ from trace_core._delivery.stats import CLOSED, INVALID, LEFT_AT_EXIT, REJECTED, 
 from trace_core._delivery.writer import (
     Flush,
     Inbox,
-    Sized,
     StartRecords,
     Stop,
     Work,
@@ -34,8 +33,6 @@ from trace_core._sinks.wrapper import WrapperSink, close_guarded, flush_guarded
 from trace_core._tracing.span import OpenSpan
 
 _MIB: Final = 1024 * 1024
-_FEW: Final = 16
-"""Below that many queued spans, nobody measures how large they are."""
 _SINKS_SHARE: Final = 0.9
 """Of the time to close. Whoever waits may end the interpreter next, and a thread that is cut off
 while it imports or logs leaves locks behind that hang the exit for ever."""
@@ -90,9 +87,8 @@ class Background(WrapperSink):
 
     def _renew(self) -> None:
         """Set up everything that does not survive a fork."""
-        inbox = self._inbox = Inbox(self._capacity)
+        inbox = self._inbox = Inbox(self._capacity, self._max_bytes)
         self._queue = inbox.queue
-        self._few = min(self._capacity, _FEW)
         self._writer = Writer(self.sink, inbox, self._retry, self._batch_size)
         self._ledger = self._writer.ledger
         self._thread: threading.Thread | None = None
@@ -120,8 +116,10 @@ class Background(WrapperSink):
         """
         # Every call of the user's pays for this; what is seldom is elsewhere.
         queue = self._queue
-        if self._closed or queue.qsize() >= self._few:
-            self._write_crowded(ended)
+        if queue.qsize() >= self._inbox.limit and not self._has_room(ended):
+            self._lose(ended)
+        elif self._closed:
+            self._write_late(ended)
         else:
             queue.put(ended)
         if self._thread is None or self._closed:
@@ -147,23 +145,13 @@ class Background(WrapperSink):
             if self._thread is None:
                 self._start()
 
-    def _write_crowded(self, work: Work) -> None:
-        """Write a span after the close, or while many are queued."""
-        if self._closed:
-            self._write_late(work)
-        elif self._queue.qsize() >= self._capacity:
-            self._lose(work)
-        else:
-            self._queue_sized(work)
-
-    def _queue_sized(self, work: Work) -> None:
-        size = size_of_span(work)
-        held = self._inbox.bytes_held
-        if held.add(size) <= self._max_bytes:
-            self._queue.put(Sized(work, size))
-        else:
-            held.add(-size)
-            self._lose(work)
+    def _has_room(self, work: Work) -> bool:
+        """Say whether there is room for another span. Measures it, as one of many."""
+        queued = self._queue.qsize()
+        room = self._inbox.room
+        if queued < room:
+            room = self._inbox.make_room(size_of_span(work), queued)
+        return queued < room
 
     def _lose(self, work: Work) -> None:
         self._inbox.overflowed.add(1)

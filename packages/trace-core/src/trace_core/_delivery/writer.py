@@ -25,7 +25,7 @@ from trace_core._delivery.stats import (
     Ledger,
     LockFreeSum,
 )
-from trace_core._errors import RetryLater
+from trace_core._errors import Rejected, RetryLater
 from trace_core._log import log_once, report, text_of
 from trace_core._model.span import Span
 from trace_core._sinks.base import SinkBase, seconds_left
@@ -36,6 +36,7 @@ from trace_core._tracing.span import OpenSpan
 
 _CLOSING_RETRY_SECONDS: Final = 0.25
 _SMALL_BATCH: Final = 16
+_MEASURED: Final = 16
 _MORE_AT_RETRY: Final = 10
 _OVERFLOW_REPORTED_EVERY: Final = 60.0
 
@@ -85,30 +86,53 @@ class StartRecords:
     spans: Sequence[Span] = ()
 
 
-@attrs.frozen
-class Sized:
-    """A queued span whose size was measured."""
-
-    work: Work
-    size: int
-
-
 Message: TypeAlias = "Flush | StartRecords"
 
 
 class Inbox:
     """The queue between the caller's thread and the writer.
 
+    Its limit in bytes is kept by measuring some of the spans, at most one in 16 and none while
+    fewer are queued: the caller's thread has no time for more.
+
     Args:
-        capacity: Of that many started spans, start records are made.
+        capacity: Spans it takes at most.
+        max_bytes: Their size in memory at most, roughly.
     """
 
-    def __init__(self, capacity: int) -> None:
-        self.queue: SimpleQueue[Work | Sized | Message] = SimpleQueue()
+    def __init__(self, capacity: int, max_bytes: int) -> None:
+        self.queue: SimpleQueue[Work | Message] = SimpleQueue()
         self.young = YoungSpans(capacity)
-        self.bytes_held = LockFreeSum()
         self.overflowed = LockFreeSum()
+        self.room = capacity
+        """How many spans there is room for, as far as their size is known."""
+        self.limit = min(_MEASURED, capacity)
+        """With so many queued, the next one is to be measured, or there is no room for it."""
+        self._capacity = capacity
+        self._max_bytes = max_bytes
+        self._count = self._total = 0  # spans measured and their bytes
         self._messages: deque[None] = deque()  # one for each message in the queue
+
+    def make_room(self, size: int, queued: int) -> int:
+        """Return how many spans there is room for, after one more was measured.
+
+        Args:
+            size: Of the span, in bytes.
+            queued: How many are queued.
+        """
+        if queued <= _MEASURED:  # what was measured before is gone
+            self._count = self._total = 0
+        self._count += 1
+        self._total += size
+        room = max(1, min(self._capacity, self._max_bytes * self._count // self._total))
+        self.room, self.limit = room, min(room, queued + max(_MEASURED, queued // 4))
+        return room
+
+    def measure_anew(self) -> None:
+        """Forget what was measured, once few spans are queued."""
+        if self.queue.qsize() < _MEASURED:
+            self.room = self._capacity
+            self.limit = min(_MEASURED, self._capacity)
 
     def send(self, message: Message) -> None:
         """Queue a message to the writer."""
@@ -130,9 +154,6 @@ class Inbox:
             Empty: There is none.
         """
         item = self.queue.get(timeout != 0, timeout)
-        if isinstance(item, Sized):
-            self.bytes_held.add(-item.size)
-            return item.work, None
         if isinstance(item, (Flush, StartRecords)):
             self._messages.popleft()
             return None, item
@@ -211,6 +232,7 @@ class Writer:
                     work.append(one)
         except Empty:
             pass
+        self._inbox.measure_anew()
         return work, message
 
     def _await_first(self) -> tuple[Work | None, Message | None]:
@@ -321,6 +343,8 @@ class Writer:
         self._report_failure(error)
         wait = self._retry.wait(attempt, error)
         if self.deadline is not None:
+            if isinstance(error, Rejected):  # and nothing else comes that the sink could take
+                return False
             if not isinstance(error, RetryLater):
                 wait = min(wait, _CLOSING_RETRY_SECONDS)
             if time.monotonic() + wait >= self.deadline:
