@@ -117,11 +117,12 @@ class BatchWriter:
         self._taken = 0
         self._outages = 0
 
-    def write(self, spans: Sequence[Span]) -> Outcome:
+    def write(self, spans: Sequence[Span], *, urgent: bool = False) -> Outcome:
         """Write a batch. Never raises, not even what ends a thread.
 
         Args:
             spans: The batch.
+            urgent: Whether to offer what failed alone though that was only seconds ago.
         """
         if not self._suspects:
             clean, suspects = spans, []
@@ -132,7 +133,7 @@ class BatchWriter:
         if clean:
             self._write_clean(clean, outcome)
         if outcome.delivered or not clean:
-            self._ask_again(suspects, outcome)
+            self._ask_again(suspects, outcome, urgent=urgent)
         else:
             _wait(suspects, outcome.error, outcome)
         if outcome.delivered:
@@ -174,12 +175,15 @@ class BatchWriter:
         if len(self._suspects) > _SUSPECTS_KEPT:
             del self._suspects[next(iter(self._suspects))]
 
-    def _ask_again(self, suspects: Sequence[Span], outcome: Outcome) -> None:
+    def _ask_again(
+        self, suspects: Sequence[Span], outcome: Outcome, *, urgent: bool = False
+    ) -> None:
         """Offer suspects alone, a few at a time, until one fails by an outage."""
         now, asked = self._clock(), 0
         for number, span in enumerate(suspects):
             suspect = self._suspects.get(span.context)
-            if asked == _SUSPECTS_ASKED or (suspect is not None and suspect.ask_at > now):
+            early = suspect is not None and suspect.ask_at > now and not urgent
+            if early or asked == _SUSPECTS_ASKED:
                 _wait((span,), outcome.error, outcome)
                 continue
             asked += 1

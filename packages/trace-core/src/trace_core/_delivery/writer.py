@@ -285,7 +285,7 @@ class Writer:
             self._set_aside = []
         attempt = 0
         while spans:
-            outcome = self._batches.write(spans)
+            outcome = self._batches.write(spans, urgent=self.deadline is not None)
             self._count(outcome)
             spans = outcome.waiting
             if outcome.error is None:

@@ -424,7 +424,7 @@ class Spool(WrapperSink):
             return
         if batch.damaged:
             self._count_damage(batch, orphan)
-        outcome = self._batches.write(batch.spans)
+        outcome = self._batches.write(batch.spans, urgent=self._deadline is not None)
         if (
             outcome.error is None
             or outcome.delivered
