@@ -20,7 +20,14 @@ from trace_core._spool.spool import default_spool_dir
 
 DOCTOR_GROUP: Final = "trace_core.doctor"
 """Entry points of other packages: functions that return a line about the package's state."""
-_PACKAGES: Final = ("trace-core", "trace-litellm", "trace-mlflow-sink", "litellm", "mlflow")
+_PACKAGES: Final = (
+    "trace-core",
+    "trace-litellm",
+    "trace-mlflow-sink",
+    "trace-nats",
+    "litellm",
+    "mlflow",
+)
 
 
 def run(options: argparse.Namespace) -> int:
