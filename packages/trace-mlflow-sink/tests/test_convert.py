@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.mlflow_spans import agent_span, chat_span, failed_span
-from trace_core import Cost, Event, SpanKind, TokenUsage, UsageSource, semconv
-from trace_mlflow_sink._mapping import convert, names, tags
+from trace_core import Cost, Event, Scope, SpanKind, TokenUsage, UsageSource, semconv
+from trace_mlflow_sink._mapping import autolog_names, convert, names, tags
 from trace_mlflow_sink._server import old
 
 hostile_text = st.text(st.characters(codec=None, exclude_categories=()))
@@ -208,8 +208,8 @@ def test_a_service_is_a_resource():
     hostile_text,
     st.dictionaries(hostile_text, values),
     values,
-    st.floats(),
-    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.integers(0, 2**63 - 1),
 )
 def test_no_value_breaks_the_conversion(name, attributes, content, number, time_ns):
     """Whatever a span holds, it can be written, with finite costs and clean names."""
@@ -229,3 +229,29 @@ def test_no_value_breaks_the_conversion(name, attributes, content, number, time_
     found = convert.mlflow_attributes(span)
     assert len(found["session.id"]) <= 250
     assert all(math.isfinite(part) for part in (found[names.LLM_COST] or {}).values())
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "expected", "span_type"),
+    [
+        ("chat gpt-4o-mini", SpanKind.LLM, "litellm-completion", "LLM"),
+        ("responses gpt-4o-mini", SpanKind.LLM, "litellm-responses", "LLM"),
+        ("embeddings m", SpanKind.EMBEDDING, "litellm-embedding", "EMBEDDING"),
+    ],
+)
+def test_spans_can_be_named_as_mlflows_autologging_names_them(name, kind, expected, span_type):
+    """Name, type, trace name and attributes; spans that are no calls of LiteLLM's keep theirs."""
+    call = chat_span(
+        name=name,
+        kind=kind,
+        scope=Scope("trace_litellm"),
+        attributes={names.LITELLM_CALL_ID: "c1"},
+    )
+    found = autolog_names.renamed(call)
+    attributes = written(found)
+    assert found.name == expected
+    assert attributes["mlflow.spanType"] == span_type
+    assert attributes["mlflow.traceTag.mlflow.traceName"] == expected
+    assert (attributes["litellm_call_id"], attributes["response_cost"]) == ("c1", 3e-06)
+    assert not [key for key in attributes if key.startswith("trace.mlflow.")]
+    assert autolog_names.renamed(agent_span()).name == agent_span().name

@@ -11,7 +11,17 @@ import pytest
 
 from support.mlflow_server import MlflowServer
 from support.mlflow_spans import agent_span, chat_span, failed_span
-from trace_core import Background, Retry, SinkError, Span, TokenUsage, semconv
+from trace_core import (
+    Background,
+    Retry,
+    Scope,
+    SinkError,
+    Span,
+    Status,
+    StatusCode,
+    TokenUsage,
+    semconv,
+)
 from trace_mlflow_sink import MlflowSink
 
 
@@ -97,6 +107,19 @@ def test_mlflows_search_finds_what_users_search_for(server, experiment, sink):
         assert [trace.info.trace_id for trace in found] == [f"tr-{call.trace_id}"], wanted
 
 
+def test_habits_of_mlflows_autologging_find_our_spans(server, experiment):
+    """With ``names=autolog``: by the name of span and trace, and by the type."""
+    sink = MlflowSink(server.url, experiment, names="autolog")
+    sink.write(
+        [chat_span(scope=Scope("trace_litellm"), attributes={"litellm.call_id": "c1"}), chat_span()]
+    )
+    sink.close()
+    for wanted in ("span.name = 'litellm-completion'", "span.type = 'LLM'"):
+        (trace,) = search(server, experiment, wanted)
+        assert trace.info.tags["mlflow.traceName"] == "litellm-completion"
+        assert len(trace.search_spans(span_type="LLM", name="litellm-completion")) == 1
+
+
 @pytest.mark.parametrize("twice", [False, True])
 def test_prompts_that_were_loaded_are_linked(server, experiment, sink, twice):
     """A trace is found by the version of a prompt; a repeated write links it once."""
@@ -174,6 +197,17 @@ def test_an_answer_of_tool_calls_reads_well_in_the_list(server, experiment, sink
     (trace,) = traces_in(server, experiment).values()
     assert trace.info.response_preview == 'f({"x": 1})'
     assert trace.info.token_usage["total_tokens"] == 30
+
+
+def test_spans_that_come_after_a_failed_root_are_counted(server, experiment, sink):
+    """The error in the list closes the trace for MLflow; late calls are added all the same."""
+    root = agent_span(outputs=None, status=Status(StatusCode.ERROR, "boom\nat line 3"))
+    sink.write([chat_span(parent=root), root])
+    for _ in range(2):
+        sink.write([chat_span(parent=root)])
+    (trace,) = traces_in(server, experiment).values()
+    assert trace.info.response_preview == "boom"
+    assert trace.info.token_usage["total_tokens"] == 90
 
 
 def test_an_unknown_experiment_id_is_no_reason_to_reject(server):

@@ -139,6 +139,13 @@ VARIABLES: Final = {
             _one_of("interval", "batch", "never"),
         ),
         Variable(
+            "TRACE_MLFLOW_NAMES",
+            "otel",
+            "otel or autolog",
+            "what MLflow's spans are called: as OpenTelemetry or mlflow.litellm.autolog() does",
+            _one_of("otel", "autolog"),
+        ),
+        Variable(
             "TRACE_EXIT_TIMEOUT",
             None,
             "seconds, from 0 to 3600",

@@ -55,6 +55,7 @@ class DatabaseWriter:
         self._folder = folder
         self._store: _Store | None = None
         self._experiments: dict[str, str] = {}
+        self._closed = trace_info.ClosedTraces()
         after_fork(self._drop_store)
 
     def _drop_store(self) -> None:
@@ -109,10 +110,11 @@ class DatabaseWriter:
         if is_old:
             old.recount_in_database(store, start, experiment, where.run_id, spans)
             return
-        for root in roots:
-            if trace_info.says_more(root, where.run_id):
-                start(trace_info.of_root(root, experiment, where.run_id, {}))
-        _add_late(store, [span for span in spans if names.LIVE in span.attributes])
+        _add_late(store, self._closed.late(spans))
+        closing = [root for root in roots if trace_info.says_more(root, where.run_id)]
+        for root in closing:
+            start(trace_info.of_root(root, experiment, where.run_id, {}))
+        self._closed.add(closing)
 
     def _is_old(self) -> bool:
         from mlflow.version import VERSION

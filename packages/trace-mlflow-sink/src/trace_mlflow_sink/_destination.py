@@ -23,7 +23,7 @@ _SERVERS: Final = frozenset({"http", "https"})
 _DATABASES: Final = frozenset({"sqlite", "postgresql", "mysql", "mssql"})
 _DATABRICKS: Final = "databricks"
 _SQLITE: Final = "sqlite:///"
-_OPTIONS: Final = frozenset({"default_uri", "experiment", "experiment_id", "timeout"})
+_OPTIONS: Final = frozenset({"default_uri", "experiment", "experiment_id", "names", "timeout"})
 
 
 @attrs.frozen

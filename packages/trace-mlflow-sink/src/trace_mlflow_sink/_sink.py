@@ -12,15 +12,27 @@ from urllib.parse import urlencode
 
 import attrs
 
-from trace_core import Bridge, ConfigurationError, Rejected, SinkBase, SinkError, Span, after_fork
+from trace_core import (
+    Bridge,
+    ConfigurationError,
+    Rejected,
+    SinkBase,
+    SinkError,
+    Span,
+    Value,
+    after_fork,
+    setting,
+)
 from trace_mlflow_sink import _destination as destination
 from trace_mlflow_sink._bridge import span_processors
 from trace_mlflow_sink._bridge.bridge import MlflowBridge
 from trace_mlflow_sink._database import DatabaseWriter
 from trace_mlflow_sink._databricks import DatabricksWriter
-from trace_mlflow_sink._mapping import chat_view, names
+from trace_mlflow_sink._mapping import autolog_names, chat_view
+from trace_mlflow_sink._mapping import names as _names
 from trace_mlflow_sink._server.writer import ServerWriter
 
+_NAMES: Final = ("otel", "autolog")
 _SERVER_EXIT_SECONDS: Final = 3.5
 _DATABASE_EXIT_SECONDS: Final = 30.0
 
@@ -39,9 +51,11 @@ def _is_wanted(span: Span) -> bool:
     MLflow would store an open span as one that ended in 1970.
     """
     attributes = span.attributes
-    automatic = span.scope.name.startswith(names.AUTOMATIC)
-    off = attributes.get(names.DISABLED) or (automatic and attributes.get(names.AUTOLOG_DISABLED))
-    return bool(span.end_ns) and not off and (bool(attributes.get(names.LIVE)) or _is_sampled(span))
+    automatic = span.scope.name.startswith(_names.AUTOMATIC)
+    off = attributes.get(_names.DISABLED) or (automatic and attributes.get(_names.AUTOLOG_DISABLED))
+    return (
+        bool(span.end_ns) and not off and (bool(attributes.get(_names.LIVE)) or _is_sampled(span))
+    )
 
 
 def _is_sampled(span: Span, environ: Mapping[str, str] = os.environ) -> bool:
@@ -51,6 +65,17 @@ def _is_sampled(span: Span, environ: Mapping[str, str] = os.environ) -> bool:
     except ValueError:
         return True
     return int(span.trace_id[16:], 16) < ratio * 2**64
+
+
+def _with_additions(root: Span, added: Mapping[str, Value]) -> Span:
+    """Add to a root span what ``mlflow.update_current_trace`` said while it was open."""
+    if not added:
+        return root
+    attributes = dict(root.attributes)
+    for key, values in added.items():
+        before = chat_view.as_object(attributes.get(key))
+        attributes[key] = {**before, **chat_view.as_object(values)}
+    return attrs.evolve(root, attributes=attributes)
 
 
 class Unwritable(SinkError):
@@ -84,6 +109,8 @@ class MlflowSink(SinkBase):
         experiment: The experiment's name; created at the first write if there is none.
         experiment_id: The experiment's id, instead of its name.
         timeout: Seconds a server's answer may take.
+        names: ``otel`` names spans as OpenTelemetry does; ``autolog`` gives them the names, types
+            and attributes of ``mlflow.litellm.autolog()``. ``TRACE_MLFLOW_NAMES`` by default.
         default_uri: The tracking URI for calls made while MLflow has none, instead of
             ``MLFLOW_TRACKING_URI``.
 
@@ -98,6 +125,7 @@ class MlflowSink(SinkBase):
         *,
         experiment_id: str | int | None = None,
         timeout: float = 10.0,
+        names: str | None = None,
         default_uri: str | None = None,
     ) -> None:
         if experiment is not None and experiment_id is not None:
@@ -107,6 +135,9 @@ class MlflowSink(SinkBase):
                 destination.check_uri(uri)
         if not (math.isfinite(timeout) and timeout > 0):
             raise ConfigurationError(f"timeout={timeout!r}; wanted seconds, more than 0")
+        self._names = setting("TRACE_MLFLOW_NAMES", names)
+        if self._names not in _NAMES:
+            raise ConfigurationError(f"names={names!r}; wanted one of {', '.join(_NAMES)}")
         self._timeout = timeout
         self._chooser = destination.Chooser(
             tracking_uri,
@@ -156,6 +187,7 @@ class MlflowSink(SinkBase):
             "default_uri": uri if chooser.uri is None else None,
             "experiment": chooser.experiment,
             "experiment_id": chooser.experiment_id,
+            "names": None if self._names == _NAMES[0] else self._names,
         }
         given = {name: value for name, value in options.items() if value is not None}
         query = urlencode(given, safe=":/")
@@ -182,9 +214,7 @@ class MlflowSink(SinkBase):
         self._bridge.remove_ended()
 
     def _write(self, spans: Sequence[Span]) -> None:
-        wanted = [
-            span_processors.apply(self._with_additions(span)) for span in spans if _is_wanted(span)
-        ]
+        wanted = [self._prepared(span) for span in spans if _is_wanted(span)]
         failures: list[Exception] = []
         for where, group in self._by_destination(wanted).items():
             try:
@@ -196,6 +226,12 @@ class MlflowSink(SinkBase):
             raise min(failures, key=lambda failure: isinstance(failure, Rejected))
         for root in (span for span in wanted if span.parent_id is None):
             self._bridge.traces.drop_additions(root.trace_id)
+
+    def _prepared(self, span: Span) -> Span:
+        if span.parent_id is None:
+            span = _with_additions(span, self._bridge.traces.additions(span.trace_id))
+        span = span_processors.apply(span)
+        return autolog_names.renamed(span) if self._names == "autolog" else span
 
     def _write_to(self, where: destination.Destination, spans: Sequence[Span]) -> None:
         """Write spans to one destination.
@@ -212,17 +248,6 @@ class MlflowSink(SinkBase):
             self._accepting.discard(where.uri)
             raise
         self._accepting.add(where.uri)
-
-    def _with_additions(self, span: Span) -> Span:
-        """Add to a root span what ``mlflow.update_current_trace`` said while it was open."""
-        added = self._bridge.traces.additions(span.trace_id) if span.parent_id is None else {}
-        if not added:
-            return span
-        attributes = dict(span.attributes)
-        for key, values in added.items():
-            before = chat_view.as_object(attributes.get(key))
-            attributes[key] = {**before, **chat_view.as_object(values)}
-        return attrs.evolve(span, attributes=attributes)
 
     def _experiment_id(self) -> str | None:
         """Return the id of the experiment given as an argument, if it is known by now."""

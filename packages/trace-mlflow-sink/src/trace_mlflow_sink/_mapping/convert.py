@@ -211,6 +211,8 @@ def span_type(span: Span) -> str:
     Args:
         span: A finished span.
     """
+    if names.TYPE in span.attributes:
+        return str(span.attributes[names.TYPE])
     if span.kind is SpanKind.LLM and chat_view.message_format(span.inputs, span.outputs):
         return _CHAT_TYPE
     return _TYPES.get(span.kind, _OTHER_TYPE)

@@ -20,6 +20,7 @@ from trace_mlflow_sink._mapping import chat_view, convert, names, previews, sani
 
 IN_PROGRESS: Final = "IN_PROGRESS"
 _LONGEST_METADATA: Final = 250
+_MOST_CLOSED: Final = 10_000
 _SCHEMA: Final = "3"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -77,6 +78,24 @@ class TraceInfo:
         if self.duration_ms is not None:
             fields["execution_duration"] = f"{self.duration_ms / 1000:.3f}s"
         return {key: value for key, value in fields.items() if value is not None}
+
+
+class ClosedTraces:
+    """Remembers the traces whose information was written, for which MLflow adds up no more."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, None] = {}  # oldest first
+
+    def add(self, roots: Iterable[Span]) -> None:
+        """Remember the traces of root spans."""
+        for root in roots:
+            self._ids[root.trace_id] = None
+        while len(self._ids) > _MOST_CLOSED:
+            del self._ids[next(iter(self._ids))]
+
+    def late(self, spans: Iterable[Span]) -> list[Span]:
+        """Return the spans of such traces, and of those that MLflow itself closes."""
+        return [s for s in spans if s.trace_id in self._ids or names.LIVE in s.attributes]
 
 
 def of_root(

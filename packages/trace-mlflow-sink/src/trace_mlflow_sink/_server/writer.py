@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from trace_core import Rejected, RetryLater, SinkError, Span
 from trace_mlflow_sink import _destination as destination
-from trace_mlflow_sink._mapping import convert, names, trace_info
+from trace_mlflow_sink._mapping import convert, trace_info
 from trace_mlflow_sink._server import old
 from trace_mlflow_sink._server.client import Client, ExperimentGone, NotFound, NotSupported
 from trace_mlflow_sink._server.traces import Traces
@@ -29,6 +29,7 @@ class ServerWriter:
     def __init__(self, uri: str, timeout: float) -> None:
         self._client = Client(uri, timeout)
         self._experiments: dict[tuple[str | None, str | None], str] = {}
+        self._closed = trace_info.ClosedTraces()
         self._old: old.OldFormat | None = None
         self._asked_at: float | None = None
 
@@ -98,8 +99,10 @@ class ServerWriter:
             self._old.write(traces, spans, send)
             return
         traces.link_prompts(spans)
-        traces.add_late(span for span in spans if names.LIVE in span.attributes)
-        traces.write_infos(span for span in spans if trace_info.says_more(span, where.run_id))
+        traces.add_late(self._closed.late(spans))
+        roots = [span for span in spans if trace_info.says_more(span, where.run_id)]
+        traces.write_infos(roots)
+        self._closed.add(roots)
 
     def _experiment(self, where: destination.Destination) -> str:
         """Return the id of the experiment, creating it if there is none of that name."""
