@@ -864,9 +864,10 @@ def test_at_exit_our_threads_import_nothing(folder: Path) -> None:
 import sys, threading, time
 from trace_core import Tracer, durable
 
-tracer = Tracer(durable(lambda spans: time.sleep(600), exit_timeout=0.5))
+writing = threading.Event()
+tracer = Tracer(durable(lambda spans: writing.set() or time.sleep(600), exit_timeout=0.5))
 tracer.start("work").end()
-time.sleep(0.3)
+writing.wait()
 
 def tell(event, arguments):
     if event == "import" and threading.current_thread().name.startswith("trace-"):
