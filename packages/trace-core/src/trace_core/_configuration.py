@@ -1,4 +1,4 @@
-"""Sinks by name: a spec string such as ``jsonl:traces.jsonl`` picks and configures one.
+"""Makes sinks from their specifications, such as ``jsonl:traces.jsonl``.
 
 A package offers sinks through the entry-point group ``trace_core.sinks``: a name, and a function
 that takes what follows the name's colon and returns a sink.

@@ -1,4 +1,4 @@
-"""What happens to us at fork and at exit. Registered once, weakly: nothing is kept alive."""
+"""Calls methods of our objects after a fork and at exit, without keeping the objects alive."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LONGEST_WAIT: Final = 10.0
 
 
 class _Hooks:
-    """Bound methods to call some day, in the order they came, as long as their objects live."""
+    """Bound methods to call later, in order of registration, as long as their objects live."""
 
     def __init__(self) -> None:
         self._references: dict[int, _Reference] = {}
@@ -95,7 +95,7 @@ def forget_handlers(owner: object) -> None:
 
 
 class _ForkGuard:
-    """Holds up a fork while a thread of ours imports: see `no_fork`."""
+    """Delays forks while one of our threads imports something: see `no_fork`."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -114,7 +114,7 @@ _guard: Final = _ForkGuard()
 
 @contextmanager
 def no_fork() -> Iterator[None]:
-    """Have forks wait while a thread imports what nobody may have imported yet.
+    """Delay forks while a thread imports something for the first time.
 
     Whoever imports the same in a child forked meanwhile would wait for ever, for a thread that
     the child does not have.

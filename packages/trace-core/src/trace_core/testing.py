@@ -1,4 +1,4 @@
-"""What tests of tracing need: a clock and ids that repeat, and contracts to check."""
+"""Helpers for tests: a fixed clock, ids that repeat, and the tests that every sink must pass."""
 
 from __future__ import annotations
 

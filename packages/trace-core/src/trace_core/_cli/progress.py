@@ -1,4 +1,4 @@
-"""Telling a person at a terminal how far long work has come; nobody else is told."""
+"""Shows the progress of long commands on standard error, if that is a terminal."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Tell: TypeAlias = Callable[[int], None]
 
 @contextmanager
 def progress(what: str, total: int | None, *, shown: bool = True) -> Iterator[Tell]:
-    """Show on standard error, if that is a terminal, how far something has come.
+    """Show the progress of something on standard error, if that is a terminal.
 
-    By a bar where rich is installed, the extra ``rich``, else by a line that is written anew.
+    With a bar if the extra ``rich`` is installed, otherwise with a line that is overwritten.
 
     Args:
         what: What is done.
@@ -29,7 +29,7 @@ def progress(what: str, total: int | None, *, shown: bool = True) -> Iterator[Te
     """
     stream = sys.stderr
     if not shown or stream is None or not stream.isatty():
-        yield _tell_nobody
+        yield _ignore
         return
     try:
         from rich.progress import Progress
@@ -44,8 +44,8 @@ def progress(what: str, total: int | None, *, shown: bool = True) -> Iterator[Te
         yield lambda done: bar.update(task, completed=done)
 
 
-def _tell_nobody(_done: int) -> None:
-    """Nobody is there to be told."""
+def _ignore(_done: int) -> None:
+    """Ignore the progress: standard error is no terminal."""
 
 
 @contextmanager

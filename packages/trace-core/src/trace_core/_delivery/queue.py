@@ -1,4 +1,4 @@
-"""The hand-off from the caller's thread to a writer thread of our own.
+"""`Background`: the queue between the caller's thread and the thread that writes to a sink.
 
 The caller does one ``SimpleQueue.put``: no lock, no system call of ours, safe in finalisers and
 signal handlers. What happens on the other thread is in `trace_core._delivery.writer`.

@@ -1,4 +1,4 @@
-"""Counting spans: every one handed over is delivered, pending, or dropped for a reason."""
+"""Counts spans: each one accepted is delivered, pending, or dropped for a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spans to JSON and back, with a schema version; total over hostile values."""
+"""Converts spans to JSON and back. Accepts any value, and writes a schema version."""
 
 from __future__ import annotations
 

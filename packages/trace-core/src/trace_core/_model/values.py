@@ -1,7 +1,7 @@
-"""The normaliser: any object in, a closed set of plain immutable-by-convention values out.
+"""`snapshot`: converts any object to plain values, which later changes of it do not affect.
 
-It runs on the caller's thread, so it is quick, and it is the snapshot: what the caller changes
-afterwards does not change a span. Strings are shared, containers copied. It never raises.
+It runs on the caller's thread, so it is quick: strings are shared, containers copied. It never
+raises.
 """
 
 from __future__ import annotations

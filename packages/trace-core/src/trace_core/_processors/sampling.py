@@ -1,4 +1,4 @@
-"""The processor that keeps a share of the traces."""
+"""The processor that samples: it keeps a share of the traces, and all errors."""
 
 from __future__ import annotations
 

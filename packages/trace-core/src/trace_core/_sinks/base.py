@@ -1,4 +1,4 @@
-"""What a sink is: the protocol, the base class with every optional part, and `as_sink`."""
+"""The contract of sinks: the protocol, the base class with every optional part, and `as_sink`."""
 
 from __future__ import annotations
 

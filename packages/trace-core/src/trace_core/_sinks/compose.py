@@ -1,4 +1,4 @@
-"""Putting sinks together: processors in front of one, and several side by side."""
+"""`pipeline` puts processors in front of a sink; `tee` writes to several sinks side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The default way from a tracer to a sink, in one call."""
+"""`durable`: puts queue, redaction and spool in front of a sink, as the settings say."""
 
 from __future__ import annotations
 

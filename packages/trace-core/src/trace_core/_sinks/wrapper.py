@@ -1,4 +1,4 @@
-"""What sinks in front of other sinks share: flush, close, exit and the parts they pass on."""
+"""The base class of sinks in front of other sinks: flush, close, exit, and what they pass on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spans a sink will never take, kept for people to look at and to replay."""
+"""Dead letters: spans that a sink will never accept, kept on disk for people to look at."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One process's folder of segments: appended to by its owner, read, acknowledged, removed.
+"""The folder of segments of one process: append, read, acknowledge, remove.
 
 The folder is held by a lock on the file ``lock`` in it, which the kernel lets go of however the
 process ends. Nothing here is thread-safe; a spool's own lock guards its own journal.

@@ -1,4 +1,4 @@
-"""Reading spans back: from JSON lines and from spools."""
+"""Reads spans from files of JSON lines and from spools of any process."""
 
 from __future__ import annotations
 

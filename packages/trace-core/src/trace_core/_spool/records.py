@@ -1,4 +1,4 @@
-"""A span as the bytes a spool keeps, and back, as fast as the standard library allows.
+"""Converts spans to the bytes that a spool keeps, and back, as fast as the json module allows.
 
 A record is two JSON arrays and then the long texts, with a byte between them that does not occur
 in UTF-8: the row of the span's own fields, and its origin, which is the same for most spans. Where
