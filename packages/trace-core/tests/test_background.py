@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from trace_core import (
     Background,
     ConfigurationError,
+    JsonLinesSink,
     MemorySink,
     OpenSpan,
     Rejected,
@@ -548,7 +549,6 @@ def test_a_forked_child_leaves_the_parents_spans_to_it(memory: MemorySink) -> No
 
 
 def in_worker(path: str) -> None:
-    from trace_core import JsonLinesSink
 
     tracer = Tracer(Background(JsonLinesSink(path)))
     tracer.start("in worker").end()
@@ -775,3 +775,45 @@ def handlers() -> set[str]:
     gc.collect()
     found = [*_lifecycle._at_exit.methods(), *_lifecycle._after_fork.methods()]
     return {f"{type(method.__self__).__name__} {id(method.__self__)}" for method in found}
+
+
+LEFT_BEHIND = """
+import os, threading, time
+from trace_core import JsonLinesSink, Tracer, durable
+
+def left():
+    return [t.name for t in threading.enumerate()][1:], len(os.listdir("/proc/self/fd"))
+
+def use(number):
+    sink = JsonLinesSink(f"{number}.jsonl")
+    tracer = Tracer(durable(sink, spool_dir="spool", environ={}))
+    tracer.start("work").end()
+    tracer.close(30)
+
+def settled(wanted):
+    deadline = time.monotonic() + 30
+    while left() != wanted and time.monotonic() < deadline:
+        time.sleep(0.01)  # a thread that has been told to end may take a moment
+    return left()
+
+use(0)
+descriptors = settled(([], left()[1]))[1]
+for number in range(1, 6):
+    use(number)
+threads, now = settled(([], descriptors))
+print(threads, now - descriptors)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="Linux alone")
+def test_a_closed_tracer_leaves_no_thread_and_no_descriptor(folder: Path) -> None:
+    """However often a program turns tracing on with another sink."""
+    done = subprocess.run(
+        [sys.executable, "-c", LEFT_BEHIND],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout.strip() == "[] 0", done.stderr

@@ -9,26 +9,19 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from queue import Empty
 from typing import Final
 
+from trace_core._delivery.inbox import Flush, Inbox, StartRecords, Stop, Work
+from trace_core._delivery.late import LateWriter
 from trace_core._delivery.retry import Retry
 from trace_core._delivery.size import size_of_span
-from trace_core._delivery.stats import CLOSED, INVALID, LEFT_AT_EXIT, REJECTED, Stats
-from trace_core._delivery.writer import (
-    Flush,
-    Inbox,
-    StartRecords,
-    Stop,
-    Work,
-    Writer,
-    completed,
-)
-from trace_core._errors import ConfigurationError, Rejected
+from trace_core._delivery.stats import LEFT_AT_EXIT, Stats
+from trace_core._delivery.writer import Writer
+from trace_core._errors import ConfigurationError
 from trace_core._lifecycle import after_fork
 from trace_core._log import log_once, report
 from trace_core._model.span import Span
-from trace_core._sinks.base import SinkLike, as_sink, deadline_after
+from trace_core._sinks.base import SinkBase, SinkLike, as_sink, deadline_after
 from trace_core._sinks.wrapper import WrapperSink, close_guarded, flush_guarded
 from trace_core._tracing.span import OpenSpan
 
@@ -91,9 +84,9 @@ class Background(WrapperSink):
         self._queue = inbox.queue
         self._writer = Writer(self.sink, inbox, self._retry, self._batch_size)
         self._ledger = self._writer.ledger
+        self._late = LateWriter(self.sink, inbox, self._ledger)
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
-        self._hung = False
 
     @property
     def stats(self) -> Stats:
@@ -119,7 +112,7 @@ class Background(WrapperSink):
         if queue.qsize() >= self._inbox.limit and not self._has_room(ended):
             self._lose(ended)
         elif self._closed:
-            self._write_late(ended)
+            self._late.write(ended)
         else:
             queue.put(ended)
         if self._thread is None or self._closed:
@@ -163,7 +156,7 @@ class Background(WrapperSink):
         if self._thread is None:
             self._start()
         if self._closed:  # meanwhile: the writer may have ended without seeing it
-            self._drain_here()
+            self._late.drain()
 
     def _start(self) -> None:
         # Without waiting: a signal handler may interrupt the very thread that starts the writer.
@@ -227,57 +220,28 @@ class Background(WrapperSink):
 
     def _await_close(self, stop: Stop) -> None:
         if not stop.wait(_KEEPING_SECONDS if self.takes_starts else 0.0):
-            self._hung = True
+            self._late.hung = True
             self._closed = True
-            self._drain_here()
-        self._report_loss()
+            self._late.drain()
+        self._inbox.report_overflow(self.sink.name)
+        _report_loss(self.stats, self.sink)
 
     def _end(self, stop: Stop) -> None:
         """Write what is left and close the sink: on the writer thread, if there is one."""
         self._closed = True
-        self._drain_here()
+        self._late.drain()
         close_guarded(self.sink, deadline_after(_SINKS_SHARE * stop.left))
         stop.finish(success=True)
 
-    def _drain_here(self) -> None:
-        while True:
-            try:
-                work, _ = self._inbox.take(0.0)
-            except Empty:
-                return
-            if work is not None:
-                self._write_late(work)
 
-    def _write_late(self, work: Work) -> None:
-        """Write a span after the close, on whatever thread, unless the sink hangs."""
-        self._ledger.accept(1)
-        if self._hung:
-            self._ledger.dropped(1, LEFT_AT_EXIT)
-            return
-        span = completed(work)
-        if span is None:
-            self._ledger.dropped(1, INVALID)
-            return
-        try:
-            self.sink.write([span])
-        except Rejected:
-            self._ledger.dropped(1, REJECTED)
-        except Exception as error:
-            self._ledger.dropped(1, CLOSED)
-            report("writing a span after close", error)
-        else:
-            self._ledger.delivered(1)
-
-    def _report_loss(self) -> None:
-        self._writer.report_overflow()
-        stats = self.stats
-        lost = stats.dropped_by_reason.get(LEFT_AT_EXIT, 0) + stats.pending
-        if lost:
-            log_once(
-                f"lost:{id(self)}",
-                "tracing: %d span(s) were not delivered to %s before the exit",
-                *(lost, self.sink.name),
-            )
+def _report_loss(stats: Stats, sink: SinkBase) -> None:
+    lost = stats.dropped_by_reason.get(LEFT_AT_EXIT, 0) + stats.pending
+    if lost:
+        log_once(
+            f"lost:{id(sink)}",
+            "tracing: %d span(s) were not delivered to %s before the exit",
+            *(lost, sink.name),
+        )
 
 
 def _nothing() -> None:

@@ -8,156 +8,29 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
-from typing import Final, TypeAlias
+from collections.abc import Callable
+from queue import Empty
+from typing import Final
 
-import attrs
-
+from trace_core._delivery.inbox import Flush, Inbox, Message, StartRecords, Stop, Work, completed
 from trace_core._delivery.retry import BatchWriter, Outcome, Retry
-from trace_core._delivery.start_records import YoungSpans
 from trace_core._delivery.stats import (
     INVALID,
     LEFT_AT_EXIT,
     QUEUE_FULL,
     REJECTED,
     Ledger,
-    LockFreeSum,
 )
 from trace_core._errors import Rejected, RetryLater
 from trace_core._log import log_once, report, text_of
 from trace_core._model.span import Span
 from trace_core._sinks.base import SinkBase, seconds_left
 from trace_core._sinks.wrapper import flush_guarded
-from trace_core._tracing import freeze
 from trace_core._tracing.context import suppress
-from trace_core._tracing.span import OpenSpan
 
 _CLOSING_RETRY_SECONDS: Final = 0.25
 _SMALL_BATCH: Final = 16
-_MEASURED: Final = 16
 _MORE_AT_RETRY: Final = 10
-_OVERFLOW_REPORTED_EVERY: Final = 60.0
-
-Work: TypeAlias = Span | OpenSpan
-
-
-class Flush:
-    """Asks the writer to flush the sink once it has written all that came before.
-
-    Args:
-        deadline: When to give up, on the monotonic clock.
-    """
-
-    def __init__(self, deadline: float) -> None:
-        self.deadline = deadline
-        self._done = threading.Event()
-        self._success = False
-
-    @property
-    def left(self) -> float:
-        """Seconds left."""
-        return seconds_left(self.deadline)
-
-    def finish(self, *, success: bool) -> None:
-        """Wake whoever waits."""
-        self._success = success
-        self._done.set()
-
-    def wait(self, more: float = 0.0) -> bool:
-        """Wait until it is done, until the deadline and some more seconds.
-
-        Returns:
-            Whether it succeeded.
-        """
-        self._done.wait(self.left + more)
-        return self._success
-
-
-class Stop(Flush):
-    """Asks the writer to close the sink and end."""
-
-
-@attrs.frozen
-class StartRecords:
-    """Start records to write; without any, it only wakes the writer."""
-
-    spans: Sequence[Span] = ()
-
-
-Message: TypeAlias = "Flush | StartRecords"
-
-
-class Inbox:
-    """The queue between the caller's thread and the writer.
-
-    Its limit in bytes is kept by measuring some of the spans, at most one in 16 and none while
-    fewer are queued: the caller's thread has no time for more.
-
-    Args:
-        capacity: Spans it takes at most.
-        max_bytes: Their size in memory at most, roughly.
-    """
-
-    def __init__(self, capacity: int, max_bytes: int) -> None:
-        self.queue: SimpleQueue[Work | Message] = SimpleQueue()
-        self.young = YoungSpans(capacity)
-        self.overflowed = LockFreeSum()
-        self.room = capacity
-        """How many spans there is room for, as far as their size is known."""
-        self.limit = min(_MEASURED, capacity)
-        """With so many queued, the next one is to be measured, or there is no room for it."""
-        self._capacity = capacity
-        self._max_bytes = max_bytes
-        self._count = self._total = 0  # spans measured and their bytes
-        self._messages: deque[None] = deque()  # one for each message in the queue
-
-    def make_room(self, size: int, queued: int) -> int:
-        """Return how many spans there is room for, after one more was measured.
-
-        Args:
-            size: Of the span, in bytes.
-            queued: How many are queued.
-        """
-        if queued <= _MEASURED:  # what was measured before is gone
-            self._count = self._total = 0
-        self._count += 1
-        self._total += size
-        room = max(1, min(self._capacity, self._max_bytes * self._count // self._total))
-        self.room, self.limit = room, min(room, queued + max(_MEASURED, queued // 4))
-        return room
-
-    def measure_anew(self) -> None:
-        """Forget what was measured, once few spans are queued."""
-        if self.queue.qsize() < _MEASURED:
-            self.room = self._capacity
-            self.limit = min(_MEASURED, self._capacity)
-
-    def send(self, message: Message) -> None:
-        """Queue a message to the writer."""
-        self._messages.append(None)
-        self.queue.put(message)
-
-    @property
-    def spans(self) -> int:
-        """How many spans are queued."""
-        return max(0, self.queue.qsize() - len(self._messages))
-
-    def take(self, timeout: float | None) -> tuple[Work | None, Message | None]:
-        """Take the next span or message out of the queue.
-
-        Args:
-            timeout: Seconds to wait for it; ``None``: for ever.
-
-        Raises:
-            Empty: There is none.
-        """
-        item = self.queue.get(timeout != 0, timeout)
-        if isinstance(item, (Flush, StartRecords)):
-            self._messages.popleft()
-            return None, item
-        return item, None
 
 
 class Writer:
@@ -182,7 +55,6 @@ class Writer:
         self._set_aside: list[Span] = []  # failed while others were taken; to be offered again
         self._set_aside_until = 0.0
         self._hurry = threading.Event()  # ends a wait between two attempts
-        self._overflow_reported = 0
 
     def hurry(self) -> None:
         """End the wait before a repetition, because somebody waits for a flush or the close."""
@@ -203,7 +75,7 @@ class Writer:
                     self._set_aside_until = 0.0
                 if work or self._is_due():
                     self._write(self._completed(work))
-                    self.report_overflow()
+                    self._inbox.report_overflow(self._sink.name)
                 if isinstance(message, Stop):
                     self._give_up_set_aside()
                     end(message)
@@ -310,7 +182,7 @@ class Writer:
             )
 
     def _put_aside(self, spans: list[Span], error: BaseException) -> None:
-        self._report_failure(error)
+        _report_failure(self._sink.name, error)
         self._set_aside += spans
         self._set_aside_until = time.monotonic() + self._retry.wait(0, error)
         too_many = max(0, len(self._set_aside) - 10 * self._batch_size)
@@ -340,7 +212,7 @@ class Writer:
 
     def _wait_to_retry(self, attempt: int, error: BaseException) -> bool:
         """Wait before a repetition; say whether there is to be one."""
-        self._report_failure(error)
+        _report_failure(self._sink.name, error)
         wait = self._retry.wait(attempt, error)
         if self.deadline is not None:
             if isinstance(error, Rejected):  # and nothing else comes that the sink could take
@@ -353,36 +225,12 @@ class Writer:
         self._hurry.clear()
         return True
 
-    # Reporting
 
-    def _report_failure(self, error: BaseException) -> None:
-        name, kind = self._sink.name, type(error).__name__
-        log_once(
-            f"write:{name}:{kind}",
-            "tracing: %s cannot write yet and will be tried again: %s: %s",
-            *(name, kind, text_of(error)),
-            error=error,
-        )
-
-    def report_overflow(self) -> None:
-        """Log how many spans a full queue has cost, each minute while it costs more."""
-        lost = self._inbox.overflowed.value
-        if lost > self._overflow_reported and log_once(
-            f"full:{id(self)}",
-            "tracing: %s of %s: %d span(s) dropped so far",
-            *(QUEUE_FULL, self._sink.name, lost),
-            every=_OVERFLOW_REPORTED_EVERY,
-        ):
-            self._overflow_reported = lost
-
-
-def completed(work: Work) -> Span | None:
-    """Return the span itself; complete it if it has only just ended.
-
-    ``None``, and a log message, if somebody has set a field to what no span can hold.
-    """
-    try:
-        return work if isinstance(work, Span) else freeze.completed(work)
-    except Exception as error:
-        report("completing a span", error)
-        return None
+def _report_failure(name: str, error: BaseException) -> None:
+    kind = type(error).__name__
+    log_once(
+        f"write:{name}:{kind}",
+        "tracing: %s cannot write yet and will be tried again: %s: %s",
+        *(name, kind, text_of(error)),
+        error=error,
+    )

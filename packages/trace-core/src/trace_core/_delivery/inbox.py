@@ -1,0 +1,165 @@
+"""The queue between the caller's thread and the writer thread, and what goes through it."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from queue import SimpleQueue
+from typing import Final, TypeAlias
+
+import attrs
+
+from trace_core._delivery.start_records import YoungSpans
+from trace_core._delivery.stats import QUEUE_FULL, LockFreeSum
+from trace_core._log import log_once, report
+from trace_core._model.span import Span
+from trace_core._sinks.base import seconds_left
+from trace_core._tracing import freeze
+from trace_core._tracing.span import OpenSpan
+
+_MEASURED: Final = 16
+_OVERFLOW_REPORTED_EVERY: Final = 60.0
+
+Work: TypeAlias = Span | OpenSpan
+
+
+class Flush:
+    """Asks the writer to flush the sink once it has written all that came before.
+
+    Args:
+        deadline: When to give up, on the monotonic clock.
+    """
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self._done = threading.Event()
+        self._success = False
+
+    @property
+    def left(self) -> float:
+        """Seconds left."""
+        return seconds_left(self.deadline)
+
+    def finish(self, *, success: bool) -> None:
+        """Wake whoever waits."""
+        self._success = success
+        self._done.set()
+
+    def wait(self, more: float = 0.0) -> bool:
+        """Wait until it is done, until the deadline and some more seconds.
+
+        Returns:
+            Whether it succeeded.
+        """
+        self._done.wait(self.left + more)
+        return self._success
+
+
+class Stop(Flush):
+    """Asks the writer to close the sink and end."""
+
+
+@attrs.frozen
+class StartRecords:
+    """Start records to write; without any, it only wakes the writer."""
+
+    spans: Sequence[Span] = ()
+
+
+Message: TypeAlias = "Flush | StartRecords"
+
+
+class Inbox:
+    """The queue between the caller's thread and the writer.
+
+    Its limit in bytes is kept by measuring some of the spans, at most one in 16 and none while
+    fewer are queued: the caller's thread has no time for more.
+
+    Args:
+        capacity: Spans it takes at most.
+        max_bytes: Their size in memory at most, roughly.
+    """
+
+    def __init__(self, capacity: int, max_bytes: int) -> None:
+        self.queue: SimpleQueue[Work | Message] = SimpleQueue()
+        self.young = YoungSpans(capacity)
+        self.overflowed = LockFreeSum()
+        self.room = capacity
+        """How many spans there is room for, as far as their size is known."""
+        self.limit = min(_MEASURED, capacity)
+        """With so many queued, the next one is to be measured, or there is no room for it."""
+        self._capacity = capacity
+        self._max_bytes = max_bytes
+        self._count = self._total = 0  # spans measured and their bytes
+        self._messages: deque[None] = deque()  # one for each message in the queue
+        self._overflow_reported = 0
+
+    def make_room(self, size: int, queued: int) -> int:
+        """Return how many spans there is room for, after one more was measured.
+
+        Args:
+            size: Of the span, in bytes.
+            queued: How many are queued.
+        """
+        if queued <= _MEASURED:  # what was measured before is gone
+            self._count = self._total = 0
+        self._count += 1
+        self._total += size
+        room = max(1, min(self._capacity, self._max_bytes * self._count // self._total))
+        self.room, self.limit = room, min(room, queued + max(_MEASURED, queued // 4))
+        return room
+
+    def measure_anew(self) -> None:
+        """Forget what was measured, once few spans are queued."""
+        if self.queue.qsize() < _MEASURED:
+            self.room = self._capacity
+            self.limit = min(_MEASURED, self._capacity)
+
+    def send(self, message: Message) -> None:
+        """Queue a message to the writer."""
+        self._messages.append(None)
+        self.queue.put(message)
+
+    @property
+    def spans(self) -> int:
+        """How many spans are queued."""
+        return max(0, self.queue.qsize() - len(self._messages))
+
+    def take(self, timeout: float | None) -> tuple[Work | None, Message | None]:
+        """Take the next span or message out of the queue.
+
+        Args:
+            timeout: Seconds to wait for it; ``None``: for ever.
+
+        Raises:
+            Empty: There is none.
+        """
+        item = self.queue.get(timeout != 0, timeout)
+        if isinstance(item, (Flush, StartRecords)):
+            self._messages.popleft()
+            return None, item
+        return item, None
+
+    def report_overflow(self, sink: str) -> None:
+        """Log how many spans a full queue has cost, each minute while it costs more."""
+        lost = self.overflowed.value
+        if lost > self._overflow_reported and log_once(
+            f"full:{id(self)}",
+            "tracing: %s of %s: %d span(s) dropped so far",
+            *(QUEUE_FULL, sink, lost),
+            every=_OVERFLOW_REPORTED_EVERY,
+        ):
+            self._overflow_reported = lost
+
+
+def completed(work: Work) -> Span | None:
+    """Return the span itself; complete it if it has only just ended.
+
+    ``None``, and a log message, if somebody has set a field to what no span can hold.
+    """
+    try:
+        return work if isinstance(work, Span) else freeze.completed(work)
+    except Exception as error:
+        report("completing a span", error)
+        return None

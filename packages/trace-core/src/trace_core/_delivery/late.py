@@ -1,0 +1,58 @@
+"""Writes spans that come after a `Background` was closed."""
+
+from __future__ import annotations
+
+from queue import Empty
+
+from trace_core._delivery.inbox import Inbox, Work, completed
+from trace_core._delivery.stats import CLOSED, INVALID, LEFT_AT_EXIT, REJECTED, Ledger
+from trace_core._errors import Rejected
+from trace_core._log import report
+from trace_core._sinks.base import SinkBase
+
+
+class LateWriter:
+    """Writes spans after the close, on whatever thread they come from.
+
+    Args:
+        sink: Where they go.
+        inbox: What was queued and not written.
+        ledger: Counts them.
+    """
+
+    def __init__(self, sink: SinkBase, inbox: Inbox, ledger: Ledger) -> None:
+        self._sink = sink
+        self._inbox = inbox
+        self._ledger = ledger
+        self.hung = False
+        """Whether the sink does not return: then spans are dropped."""
+
+    def drain(self) -> None:
+        """Write what is still queued."""
+        while True:
+            try:
+                work, _ = self._inbox.take(0.0)
+            except Empty:
+                return
+            if work is not None:
+                self.write(work)
+
+    def write(self, work: Work) -> None:
+        """Write a span, once."""
+        self._ledger.accept(1)
+        if self.hung:
+            self._ledger.dropped(1, LEFT_AT_EXIT)
+            return
+        span = completed(work)
+        if span is None:
+            self._ledger.dropped(1, INVALID)
+            return
+        try:
+            self._sink.write([span])
+        except Rejected:
+            self._ledger.dropped(1, REJECTED)
+        except Exception as error:
+            self._ledger.dropped(1, CLOSED)
+            report("writing a span after close", error)
+        else:
+            self._ledger.delivered(1)
