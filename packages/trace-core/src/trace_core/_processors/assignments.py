@@ -22,7 +22,7 @@ _NAME: Final = (
 )
 _VALUE: Final = r"(?P<quote>\\*[\"'`])?(?P<value>[^\s\"'`,;}{&\\]{6,})"
 _ASSIGNMENT: Final = re.compile(
-    rf"(?P<name>{_NAME})(?:\\*[\"'`])?[ \t]{{0,16}}(?P<sign>=>|:=|[:=])[ \t]{{0,16}}"
+    rf"(?P<name>{_NAME})(?:\\*[\"'`])?[ \t]{{0,16}}(?P<sign>=>|:=|[:=](?!=))[ \t]{{0,16}}"
     rf"(?:(?:\\*[\"'`])?(?:bearer|basic|token|digest|apikey|bot)[ \t]{{1,4}})?{_VALUE}"
 )
 _OPTION: Final = re.compile(rf"(?P<name>(?<=-)(?:password|token|key|secret))(?P<sign>[ ]){_VALUE}")
@@ -31,9 +31,14 @@ _CONNECTED: Final = re.compile(
     r"(?:server|host|data source|endpoint|user(?:[ ]?id)?|uid|accountname|database"
     r"|initial catalog|sharedaccesskeyname)[ ]?=[^;\n]{1,200};"
 )
+_SETTING: Final = (
+    r"(?:password|pwd|accountkey|sharedaccesskey|sharedsecret|accesskey|clientsecret)"
+    r"[ ]?=[ ]?"
+)
+_CHOSEN: Final = r"(?![ =]|[a-z]{1,12}\.)[^;\n\r\"'\\]{4,128}?"
 _CONNECTION: Final = re.compile(
-    r"(?:password|pwd|accountkey|sharedaccesskey|sharedsecret|accesskey|clientsecret)[ ]?=[ ]?"
-    r"(?P<value>[^;\n\r\"'\\]{4,128}?)[ ]?(?=;|$|[\n\r\"'])",
+    rf"(?:(?<=;)|(?<=;[ ])){_SETTING}(?P<last>{_CHOSEN})[ ]?(?=;|$|[\n\r\"'])"
+    rf"|(?:^|(?<=[\n\"'])){_SETTING}(?P<first>{_CHOSEN})(?=;[ ]?[a-z ]{{2,24}}=)",
     re.MULTILINE,
 )
 _COOKIE: Final = re.compile(
@@ -57,13 +62,19 @@ def assignments(text: str) -> Iterator[Match]:
         yield from _named(_ASSIGNMENT, text, folded)
     if "--" in text:
         yield from _named(_OPTION, text, folded)
+    yield from _headers(folded)
+    if ";" in text and "=" in text and _CONNECTED.search(folded):
+        for found in _CONNECTION.finditer(folded):
+            group = "last" if found["last"] is not None else "first"
+            if not _HARMLESS.match(found[group]) and not _CODE.match(found[group]):
+                yield (*found.span(group), ASSIGNED)
+
+
+def _headers(folded: str) -> Iterator[Match]:
     if "bearer" in folded or "basic" in folded:
         for found in _SCHEME.finditer(folded):
             if _is_credential(found["value"]):
                 yield (*found.span("value"), "bearer")
-    if ";" in text and "=" in text and _CONNECTED.search(folded):
-        for found in _CONNECTION.finditer(folded):
-            yield (*found.span("value"), ASSIGNED)
     if "cookie" in folded:
         for found in _COOKIE.finditer(folded):
             yield (*found.span("value"), "cookie")
@@ -117,14 +128,14 @@ _KEYS: Final = (
     "deploy",
     "functions",
     "client",
-    "?",
-    "&",
-    "--",
     "rapidapi",
 )
 """What stands before "key" where it opens something: "primary key" and "cache_key" do not."""
 _COUNTED: Final = (
     "next",
+    "expected",
+    "invalid",
+    "unknown",
     "page",
     "continuation",
     "continue",
@@ -160,28 +171,35 @@ _COUNTED: Final = (
 def _is_whole(name: str, before: str, first: str) -> bool:
     """Return whether a name is a secret's: not the end of another word, not a count."""
     if name == "key":
-        return before.rstrip("_-. ").endswith(_KEYS) or before.endswith("--")
+        return before.endswith(("?", "&", "--")) or before.rstrip("_-. ").endswith(_KEYS)
+    if name.startswith("sig"):
+        return before.endswith(("?", "&", "-"))  # in a URL; "X-Amz-Signature"
     if name == "token":
         return not before.rstrip("_- ").endswith(_COUNTED)
-    if name in ("pass", "sig", "auth", "pwd") and before[-1:].isalpha():
+    if name in ("pass", "auth", "pwd") and before[-1:].isalpha():
         return first.isupper()  # dbPass, but not bypass
     return True
 
 
 _HARMLESS: Final = re.compile(
     r"(?:your|my[_\-]|the[_\-]|xxx|example|sample|change[_\-]?me|placeholder|redacted|insert|todo"
-    r"|dummy|fixme|not[_\-]|no[_\-]|some[_\-]|env[:.]|vault[:.]|secrets?[:./]|sha\d+[:\-]|https?:)"
-    r"|(?:password|postgres|changeit|required)$"
+    r"|dummy|fixme|not[_\-]|no[_\-]|some[_\-]|arn:|env[:.]|os\.environ|process\.env|vault[:.]|secrets?[:./]|sha\d+[:\-]|https?:)"
+    r"|(?:password|postgres|changeit|required)(?:$|\|)"
     # a type or an algorithm
     r"|(?:u?int|float|bytes|n?v?archar|n?v?char|utf|sha|md|base|oauth|openid|argon|bcrypt|aes|rsa"
     r"|hmac|hs|rs|es|pkcs|p|v|step|line|page|chapter|section|version)[_\-]?\d+[\w\-]{0,8}$"
     # a path, a date or an amount
     r"|(?:[~.]{0,2}|[a-z]:)[/\\][a-z0-9_.\-]+(?:[/\\][a-z0-9_.\-]+)*/?$|[\d:.,/\-+tz%$€]+$"
     # words, perhaps numbered, one of which says that this is a name and no value
+    r"|(?=[a-z0-9_]*(?:pass|token|key|secret|cred|auth|signature))"
+    r"(?:[a-z0-9]{1,12}_){2,}[a-z0-9]{1,12}$"
     r"|(?=[a-z_\-.]*(?:pass|pwd|token|key|secret|cred|auth|user|name|var|val|arg|param))"
     r"[a-z]+(?:[_\-.:][a-z]+)*[_\-]?\d{0,2}$"
 )
-_CODE: Final = re.compile(r".*[()\[\]{}<>]|\$\{|%\(|[$%@*&]|.*(?:\*\*\*|\.\.\.|…)")
+_CODE: Final = re.compile(
+    r".*[()\[\]{}<>]|[$%@*&+|]|[a-z_]\w{0,30}\??\.[a-z_]\w*[?&|!=]|.*(?:\*\*\*|\.\.\.|…)"
+)
+_TEMPLATE: Final = re.compile(r"[<{$\[%*(]|.*(?:\$[{(]|%\(|\*\*\*|\.\.\.|…)")
 _DOTTED: Final = re.compile(r"[a-z_]\w{0,30}(?:\??(?:\.|::|->)[a-z_]\w{0,30})+!?$")
 _SYMBOL: Final = re.compile(r".*[!@#%^&*~+=|?$]")
 _DIGIT: Final = re.compile(r".*[0-9]")
@@ -197,7 +215,7 @@ def _looks_chosen(name: str, value: str, quoted: bool, joined: bool, variable: b
     password = name.startswith(("pass", "pwd"))
     if not password and len(value) < _SHORTEST:
         return False
-    if _HARMLESS.match(value) or (value[0] in "<{$[%*(" if quoted else _CODE.match(value)):
+    if _HARMLESS.match(value) or (_TEMPLATE if quoted else _CODE).match(value):
         return value.isdigit() and password and joined
     if _DIGIT.match(value):
         return quoted or not _DOTTED.match(value)
@@ -209,4 +227,6 @@ def _looks_chosen(name: str, value: str, quoted: bool, joined: bool, variable: b
 
 def _is_credential(value: str) -> bool:
     """Return whether what follows "Bearer" or "Basic" is one, not the next words of a text."""
-    return value.endswith("=") or (_DIGIT.match(value) is not None and not _HARMLESS.match(value))
+    return (value.endswith("=") and "_" not in value) or (
+        _DIGIT.match(value) is not None and not _HARMLESS.match(value)
+    )

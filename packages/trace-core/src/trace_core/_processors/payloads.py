@@ -10,12 +10,13 @@ import hashlib
 import re
 import string
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from operator import is_
 from typing import Any, Final
 
 from trace_core._model.span import Span
 from trace_core._model.values import Value
-from trace_core._processors.walk import PLAIN_TYPES, replaced
+from trace_core._processors.walk import MOST_CONTAINERS, PLAIN_TYPES, replaced
 
 _NUMBERS: Final = frozenset({int, float})
 _URL_HEAD: Final = r"data:([\w.+\-]{1,80}/[\w.+\-]{1,80})?(?:;[\w=.\-]{1,80}){0,8};base64,"
@@ -63,6 +64,8 @@ def limit_payloads(*, max_base64: int = 1_024, max_vector: int = 256) -> Callabl
     limit = _PayloadLimit(max_base64, max_vector)
 
     def processor(span: Span) -> Span:
+        if limit.leaves([(span.inputs, span.outputs, span.attributes)]):
+            return span
         return replaced(
             span,
             inputs=limit.value(span.inputs),
@@ -80,6 +83,24 @@ class _PayloadLimit:
     def __init__(self, max_base64: int, max_vector: int) -> None:
         self._max_base64 = max_base64
         self._max_vector = max_vector
+
+    def leaves(self, containers: list[Any]) -> bool:
+        """Return whether some containers hold no payload, as most do not; False if in doubt."""
+        longest, plain, most = self._max_base64, PLAIN_TYPES, self._max_vector
+        for container in islice(containers, MOST_CONTAINERS):  # the list grows meanwhile
+            items = container
+            if type(container) is dict:
+                items = container.values()
+            elif type(container) is not tuple or len(container) > most:
+                return False
+            for item in items:
+                kind = type(item)
+                if kind is str:
+                    if len(item) > longest and (" " not in item or ";base64," in item):
+                        return False
+                elif kind not in plain:
+                    containers.append(item)
+        return len(containers) <= MOST_CONTAINERS
 
     def value(self, value: Value, *, encoded: bool = False) -> Any:
         """Return the value, the very same if nothing in it is to be replaced.

@@ -72,19 +72,13 @@ class _Redactor:
         current = self._current
         if current is None or current[0] != told:
             known = [secret for some in told for secret in some]
-            current = self._current = (told, _walk(Cleaner(known, self._patterns)))
+            cleaner = Cleaner(known, self._patterns)
+            walk = Walk(cleaner.change, cached=cleaner.cached, hides=is_secret_key)
+            current = self._current = (told, walk)
         return current[1]
 
 
 _CACHED_KEYS: Final = 4_096
-
-
-def _walk(cleaner: Cleaner) -> Walk:
-    @functools.lru_cache(maxsize=_CACHED_KEYS)
-    def special(key: str) -> bool:
-        return is_secret_key(key) or cleaner.change(key) is not None
-
-    return Walk(cleaner.change, cached=cleaner.cached, hides=is_secret_key, special_key=special)
 
 
 @functools.lru_cache(maxsize=_CACHED_KEYS)

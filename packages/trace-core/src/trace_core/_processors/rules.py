@@ -207,6 +207,11 @@ _BREAK: Final = r"(?:\s|\\+[nrt]|[\"',+>|])"
 _BEGIN: Final = r"(?:(?<![A-Za-z0-9_\-])|(?<=\\[nrt])|(?<=%[0-9A-F]{2}))"
 """Where a word begins, which an escape of JSON or of a URL may stand directly before."""
 _XML_NAME: Final = r"[A-Za-z:_\-]{0,24}(?:password|secret|token|key|Password|Secret|Token|Key)"
+_NOT_REAL: Final = (
+    r"(?!(?:pass(?:w(?:or)?d)?|pwd|secret|xxx+|[*.]+|your[^@]{0,32}|example|changeme|token)@"
+    r"|[^@]{0,32}(?:[{}<>\[\]()]|\$[A-Za-z]|\*\*|\.\.\.)|[0-9]{1,5}[/\s])"
+)
+"""Placeholders and templates in the place of a password, and ports."""
 _DATABASE: Final = (
     r"(?:postgres(?:ql)?|mysql|mariadb|mongodb(?:\+srv)?|rediss?|amqps?|mssql)(?:\+[a-z0-9]{1,16})?"
 )
@@ -227,7 +232,7 @@ INNER: Final = (
     Inner(
         "database",
         "://",
-        _DATABASE + r"://(?P<secret>[^\s/:@\"'<>`]{0,64}:(?![0-9]{1,5}[/\s])[^\n@\"'<>`:]{1,64}@)"
+        _DATABASE + r"://(?P<secret>[^\s/:@\"'<>`]{0,64}:" + _NOT_REAL + r"[^\n@\"'<>`:]{1,64}@)"
         r"(?=[A-Za-z0-9_.\-]{1,100}[:/])",
     ),
     Inner("assigned", "</", rf"<{_XML_NAME}>(?P<secret>(?=[^<>]{{0,64}}[0-9])[^<>\s]{{6,}})</"),
@@ -273,7 +278,9 @@ INNER: Final = (
         "url",
         "://",
         r"(?<=[A-Za-z0-9+.\-])://(?P<secret>[^\s/:@\"'<>`]{0,64}:"
-        r"(?!//|[0-9]{1,5}/)[^\s@:\"'<>`]{1,128}@(?:[^\s\"'<>@:/`]{1,64}@)*)(?=[A-Za-z0-9\[_$%{])",
+        r"(?!//)"
+        + _NOT_REAL
+        + r"[^\s@:\"'<>`]{1,128}@(?:[^\s\"'<>@:/`]{1,64}@)*)(?=[A-Za-z0-9\[_$%{])",
     ),
     Inner(
         "private key",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from operator import is_
 from typing import Any, Final, TypeAlias
 
@@ -17,6 +19,8 @@ TextChange: TypeAlias = Callable[[str], "str | None"]
 
 PLAIN_TYPES: Final = frozenset({bool, int, float, type(None)})
 """Types of values that hold no text."""
+_CACHED_KEYS: Final = 1_024
+"""Sets of keys, as mappings have them."""
 LONGEST_CACHED: Final = 4_096
 """Characters; a cache of longer texts would hold too much memory."""
 
@@ -45,6 +49,20 @@ def replaced(span: Span, **fields: Any) -> Span:
     return attrs.evolve(span, **different) if different else span
 
 
+MOST_CONTAINERS: Final = 200_000
+"""To look into; a span with more has one that contains itself."""
+
+
+def _containers(span: Span) -> list[Any]:
+    """Return what holds the texts of a span, but for those of its resource."""
+    found: list[Any] = [
+        (span.name, span.status.description, span.inputs, span.outputs, span.attributes)
+    ]
+    if span.events:
+        found += [(event.name, event.attributes) for event in span.events]
+    return found
+
+
 def _never(_key: str) -> bool:
     return False
 
@@ -56,7 +74,6 @@ class Walk:
         change: Takes a text and returns another or ``None``.
         cached: The same with a cache, for short texts.
         hides: Says of a key whether all texts under it are to be replaced.
-        special_key: Says of a key whether it changes or hides something; made for quick answers.
     """
 
     def __init__(
@@ -65,15 +82,22 @@ class Walk:
         *,
         cached: TextChange | None = None,
         hides: Callable[[str], bool] = _never,
-        special_key: Callable[[str], bool] | None = None,
     ) -> None:
         self._change = change
         self._cached = cached or change
         self._hides = hides
-        self._special = special_key or (lambda key: hides(key) or change(key) is not None)
+        self._resource: object = None
+        self._special = functools.lru_cache(maxsize=_CACHED_KEYS)(self._is_special)
 
     def span(self, span: Span) -> Span:
         """Return the span, the very same if nothing in it changed."""
+        if span.resource is not self._resource:  # mostly that of the span before
+            if not self._leaves([span.resource]):
+                return self._changed(span)
+            self._resource = span.resource
+        return span if self._leaves(_containers(span)) else self._changed(span)
+
+    def _changed(self, span: Span) -> Span:
         return replaced(
             span,
             name=self._text(span.name),
@@ -84,6 +108,34 @@ class Walk:
             events=self._events(span.events) if span.events else span.events,
             resource=self.value(span.resource),
         )
+
+    def _is_special(self, keys: tuple[str, ...]) -> bool:
+        """Return whether one of some keys changes or hides what is under it."""
+        return any(self._hides(key) or self._text(key) is not key for key in keys)
+
+    def _leaves(self, containers: list[Any]) -> bool:
+        """Return whether nothing changes, as is so for most spans; False if in doubt.
+
+        It only looks: the walk that can change something takes three times as long.
+        """
+        cached, special, plain = self._cached, self._special, PLAIN_TYPES
+        longest = LONGEST_CACHED
+        for container in islice(containers, MOST_CONTAINERS):  # the list grows meanwhile
+            items = container
+            if type(container) is dict:
+                if special(tuple(container)):
+                    return False
+                items = container.values()
+            elif type(container) is not tuple:
+                return False
+            for item in items:
+                kind = type(item)
+                if kind is str:
+                    if len(item) > longest or cached(item) is not None:
+                        return False
+                elif kind not in plain:
+                    containers.append(item)
+        return len(containers) <= MOST_CONTAINERS
 
     def _text(self, text: str) -> str:
         new = (self._cached if len(text) <= LONGEST_CACHED else self._change)(text)
@@ -133,7 +185,7 @@ class Walk:
                 below = self.value(item)
                 if below is not item:
                     changed[key] = below
-        if any(map(self._special, value)):
+        if self._special(tuple(value)):
             return dict(self._special_items({**value, **changed}))
         return {**value, **changed} if changed else value
 

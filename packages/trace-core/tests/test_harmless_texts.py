@@ -1,0 +1,164 @@
+"""Processors change nothing that is not a secret, and take linear time on any text."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trace_core import Span, SpanContext, SpanKind, limit_payloads, redact, redact_pii, truncate
+from trace_core._processors import assignments, payloads, pii, rules
+from trace_core._processors.clean import clean_text
+
+HARMLESS = (Path(__file__).parent / "data" / "harmless.txt").read_text("utf-8").splitlines()
+"""Code, prose, SQL, YAML, ids, digests, URLs, logs and other languages, one text a line."""
+
+
+def test_there_are_enough_texts() -> None:
+    """A short list would prove little."""
+    assert len(set(HARMLESS)) >= 300
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_harmless_texts_stay(text: str) -> None:
+    """What looks a little like a secret but is none stays as it is."""
+    assert clean_text(text) is text
+
+
+@pytest.mark.parametrize("glue", ["\n", " ", "\n\n    ", "\r\n", "\t"])
+def test_harmless_texts_stay_together(glue: str) -> None:
+    """So they do when they are one text, in which the end of one stands before the next."""
+    text = glue.join(HARMLESS)
+    assert clean_text(text) == text
+
+
+def span_with(text: str) -> Span:
+    """A span with a text in it."""
+    context = SpanContext("1" * 32, "1" * 16)
+    return Span(context, None, "call", SpanKind.LLM, 1, 2, inputs={"prompt": text, "data": text})
+
+
+def test_processors_leave_them_in_spans() -> None:
+    """The very same span comes out, also in a field that may carry a file."""
+    for text in HARMLESS:
+        span = span_with(text)
+        assert redact()(span) is span
+        assert limit_payloads()(span) is span
+    span = span_with("\n".join(HARMLESS))
+    assert redact()(span) is span
+    assert limit_payloads()(span) is span
+
+
+SHAPES = [
+    *("a", "A", "1", " ", "=", ":", "-", "--", ".", "/", "\\", '"', '\\"', "@", "%20", "\n", "天"),
+    *("key:", "key=", "key key ", "key:key:", "token=", "token   ", "password: ", "password="),
+    *('"token": "', "api_key=a", "api_key: aaaa1a1 ", "token=aaaaaaa1 ", "pass", "sig=", "?key="),
+    *(
+        "--token aaaaa1 ",
+        "authorization: bearer ",
+        "bearer ",
+        "basic aaaaaaaaaaaaaaaa ",
+        "cookie: ",
+    ),
+    *("cookie: a=bbbb; ", "set-cookie: a=", "server=a;", "server=a;password=", "password=a b"),
+    *("://", "://a:", "://a:@", "://a:b", "postgres://a:b ", "http://a:b@", "postgres://"),
+    *("-----BEGIN PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----\nMIIEowIBAAKCAQEA\n", "-----"),
+    *("<password>", "<password>a1", "</", "machine login a password ", "hooks.slack.com/"),
+    *(
+        "data:",
+        "data:;base64,",
+        "data:a/b;a=b",
+        "data:;a;a;a",
+        ";base64,",
+        "data:image/png;base64,A",
+    ),
+    *("eyJ", "eyJaaaaaaaa.", "eyJaaaaaaaa.eyJ", "eyJhcGlfa2V5IjogInNrLWFudC", "ewog"),
+    *("a@", "a@b.", "a.", "1 1", "+1", "(555) ", "+1 1 ", "4111 1111 1111 111", "1-", "a@a@"),
+    *(
+        "key=1|token=2|user=3|",
+        '{"name":"value","list":[1,2,3]},',
+        "[redacted:",
+        "Q~",
+        ":AA",
+        "-us1",
+    ),
+    *(start for rule in rules.RULES for start in rule.starts),
+    *(start + "a1" for rule in rules.RULES for start in rule.starts),
+    *(inner.literal for inner in rules.INNER),
+    *(inner.literal + "a1B2" * 4 for inner in rules.INNER),
+]
+SEARCHED: dict[str, re.Pattern[str]] = {
+    **{f"{inner.name} {inner.literal}": rules.pattern(inner) for inner in rules.INNER},
+    **{
+        name: getattr(assignments, name)
+        for name in ("_ASSIGNMENT", "_OPTION", "_SCHEME", "_CONNECTED", "_CONNECTION", "_COOKIE")
+    },
+    "_DATA_URL": payloads._DATA_URL,
+    **{name: getattr(pii, name) for name in ("_EMAIL", "_INTERNATIONAL", "_LOCAL", "_CARD")},
+}
+"""The patterns that go through whole texts; the others match at one place."""
+PROCESSORS = [redact(environment=False), limit_payloads(), redact_pii(), truncate(1_000_000)]
+
+
+SMALL, LARGE = 4_500, 36_000
+SLACK = 4
+"""Quadratic time takes 8 times what linear time takes, here where LARGE is 8 times SMALL."""
+ATTEMPTS = 5
+LEAST_SECONDS = 100e-6
+
+
+def is_linear(act: Callable[[str], object], unit: str) -> bool:
+    """Return whether a long text takes about as many times longer as it is longer.
+
+    The time counted is that of the processor for this thread alone, and the best of some attempts.
+    """
+
+    def taken(size: int) -> float:
+        text = (unit * (size // len(unit) + 1))[:size]
+        begun = time.thread_time()
+        act(text)
+        return time.thread_time() - begun
+
+    allowed = LARGE / SMALL * SLACK
+    return any(taken(LARGE) <= allowed * max(taken(SMALL), LEAST_SECONDS) for _ in range(ATTEMPTS))
+
+
+def process(text: str) -> None:
+    """Run all processors over a span with a text."""
+    for processor in PROCESSORS:
+        processor(span_with(text))
+
+
+@pytest.mark.parametrize("unit", SHAPES)
+def test_time_is_linear(unit: str) -> None:
+    """Eight times an adversary's text takes about eight times as long, in all processors."""
+    assert is_linear(process, unit)
+
+
+@settings(max_examples=40)
+@given(st.lists(st.sampled_from(SHAPES), min_size=1, max_size=4).map("".join))
+def test_time_is_linear_of_shapes_in_a_row(unit: str) -> None:
+    """So it does whatever is put together from such shapes."""
+    assert is_linear(process, unit)
+
+
+@pytest.mark.parametrize("name", SEARCHED)
+def test_patterns_do_not_backtrack(name: str) -> None:
+    """No pattern on its own takes more than linear time to find what is there or is not."""
+    for unit in SHAPES[::7]:
+        assert is_linear(lambda text: sum(1 for _ in SEARCHED[name].finditer(text)), unit), unit
+
+
+@given(st.text(max_size=300), st.sampled_from([*SHAPES, ""]), st.text(max_size=20))
+def test_nothing_raises(before: str, shape: str, after: str) -> None:
+    """Whatever a text holds, it is cleaned, and cleaning it again changes nothing."""
+    span = span_with(before + shape * 3 + after)
+    once = redact()(span)
+    assert redact()(once) == once
+    assert attrs.evolve(limit_payloads()(once), inputs=None) == attrs.evolve(once, inputs=None)
