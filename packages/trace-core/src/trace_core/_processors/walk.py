@@ -152,11 +152,7 @@ class Walk:
             Event(self._text(event.name), event.time_ns, self.value(event.attributes))
             for event in events
         )
-        same = all(
-            new.attributes is old.attributes and new.name is old.name
-            for new, old in zip(changed, events, strict=True)
-        )
-        return events if same else changed
+        return events if changed == events else changed
 
     def value(self, value: Value) -> Any:
         """Return the value, the very same if nothing in it changed."""
