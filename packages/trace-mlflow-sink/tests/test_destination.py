@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -126,6 +128,19 @@ def test_a_database_needs_mlflow(monkeypatch):
     with pytest.raises(ConfigurationError, match=r"pip install 'trace-mlflow-sink\[mlflow\]'"):
         MlflowSink("sqlite:///x.db")
     MlflowSink("http://host")
+
+
+def test_mlflow_tracing_alone_is_enough_for_a_server(monkeypatch):
+    """A database needs MLflow's store, which that package does not have."""
+    find = importlib.util.find_spec
+    monkeypatch.delitem(sys.modules, "sqlalchemy", raising=False)
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == "sqlalchemy" else find(name)
+    )
+    with pytest.raises(ConfigurationError, match="mlflow-tracing alone is not enough"):
+        MlflowSink("sqlite:///x.db")
+    MlflowSink("http://host")
+    MlflowSink("databricks")
 
 
 def test_the_drain_at_exit_waits_longer_for_a_database(monkeypatch):

@@ -58,3 +58,11 @@ def test_cut_ids_stay_different(length):
     first, second = "s" * length + "1", "s" * length + "2"
     assert sanitize.shorten_id(first, 250) != sanitize.shorten_id(second, 250)
     assert sanitize.shorten_id(first, 250) == sanitize.shorten_id(first, 250)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(("s1",), "s1"), (["s1"], "s1"), (("a", "b"), '["a","b"]'), (7, "7")]
+)
+def test_an_id_given_as_a_list_is_that_id(value, expected):
+    """As LiteLLM's proxy passes on headers and metadata."""
+    assert sanitize.shorten_id(value, 250) == expected

@@ -65,11 +65,17 @@ def check_uri(uri: str) -> None:
             "https://…, sqlite:///…, postgresql://… or databricks: MLflow's file store cannot "
             "store finished spans. For a local folder use sqlite:///mlflow.db"
         )
-    if "mlflow" not in sys.modules and importlib.util.find_spec("mlflow") is None:
+    needed = ("mlflow",) if is_databricks(uri) else ("mlflow", "sqlalchemy")
+    if not all(map(_is_installed, needed)):
         raise ConfigurationError(
-            f"tracking URI {without_credentials(uri)!r} needs MLflow, which is not installed: "
+            f"tracking URI {without_credentials(uri)!r} needs MLflow, which is not installed "
+            "(mlflow-tracing alone is not enough for a database): "
             "pip install 'trace-mlflow-sink[mlflow]', or give the address of an MLflow server"
         )
+
+
+def _is_installed(module: str) -> bool:
+    return module in sys.modules or importlib.util.find_spec(module) is not None
 
 
 def is_databricks(uri: str) -> bool:

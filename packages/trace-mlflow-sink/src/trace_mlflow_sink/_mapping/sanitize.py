@@ -41,8 +41,11 @@ def shorten(value: object, limit: int) -> str:
 def shorten_id(value: object, limit: int) -> str:
     """Return a clean text of at most ``limit`` characters; different ids stay different.
 
-    A shortened id ends in a digest, after a character that MLflow allows in the key of a tag.
+    A shortened id ends in a digest, after a character that MLflow allows in the key of a tag. A
+    list of one id is that id, and a longer one is written as JSON.
     """
+    if isinstance(value, (list, tuple)):
+        value = value[0] if len(value) == 1 else json_text(value)
     plain = clean_text(value)
     if len(plain) <= limit:
         return plain
