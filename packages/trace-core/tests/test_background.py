@@ -412,6 +412,7 @@ def test_close_keeps_trying_until_its_deadline(make_span: Callable[..., Span]) -
     assert background.stats.delivered == 1
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     st.lists(st.sampled_from(["ok", "fail", "reject", "exit"]), max_size=12),

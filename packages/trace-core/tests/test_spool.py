@@ -446,6 +446,7 @@ def test_what_fails_alone_survives_the_process(
     wait_for(lambda: [span.name for span in later.spans] == ["span 5"], 30)
 
 
+@pytest.mark.slow
 def test_an_outage_poisons_nothing(open_spool: Callable[..., Spool]) -> None:
     """As long as a sink takes nothing at all, no span is taken for the cause."""
     sink = Switch()

@@ -109,6 +109,7 @@ async def wait(result):
 """
 
 
+@pytest.mark.slow
 def test_a_reload_of_litellm_is_traced_again() -> None:
     """What a reload made anew is traced after autolog(), once each; undoing it is exact."""
     assert run(
@@ -143,6 +144,7 @@ print(json.dumps(found))
     }
 
 
+@pytest.mark.slow
 def test_reloads_of_what_dispatches_to_it_and_of_litellm_itself() -> None:
     """The whole of LiteLLM made anew, module by module and its package: one span a call."""
     assert run(

@@ -196,6 +196,7 @@ def test_imports_are_lazy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_a_stream_open_at_exit_is_delivered(tmp_path: Path, provider: Provider) -> None:
     """A program that ends in the middle of a stream leaves its span, with what had arrived."""
     path = tmp_path / "spans.jsonl"

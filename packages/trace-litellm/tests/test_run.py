@@ -68,6 +68,7 @@ def stand_in(folder: Path, name: str, text: str) -> str:
 # What is traced --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_traces_a_program(tmp_path: Path) -> None:
     """A program that knows nothing of tracing is traced, into the sink and by the name given."""
     options = ("--sink", "jsonl:there/spans.jsonl", "--service", "shop")
@@ -79,6 +80,7 @@ def test_traces_a_program(tmp_path: Path) -> None:
     assert span["resource"]["service.name"] == "shop"
 
 
+@pytest.mark.slow
 def test_traces_processes_that_a_program_starts(tmp_path: Path) -> None:
     """Workers are traced as well, whether they are forked or start from scratch."""
     program = f"""\

@@ -201,6 +201,7 @@ def _fill(place: Path) -> Callable[[], None]:
     return (place / "filling").unlink
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trouble", "said"),
     [
@@ -271,6 +272,7 @@ def test_traces_of_a_run_are_found_by_it(database_uri, monkeypatch):
     assert [trace.info.trace_id for trace in found] == [f"tr-{call.trace_id}"]
 
 
+@pytest.mark.slow
 def test_a_short_program_in_an_empty_folder(tmp_path: Path):
     """Five lines that end at once: the database is made, the trace is in it."""
     program = textwrap.dedent("""

@@ -216,6 +216,7 @@ def test_an_unknown_experiment_id_is_no_reason_to_reject(server):
         MlflowSink(server.url, experiment_id=987654).write([chat_span()])
 
 
+@pytest.mark.server
 def test_a_server_that_comes_back_gets_everything(tmp_path: Path):
     """Away at first, killed in between: nothing is lost, nothing doubled."""
     server = MlflowServer(tmp_path)

@@ -212,6 +212,7 @@ def test_one_refused_span_costs_no_other(fake, queue, status):
     assert (queue.stats.delivered, queue.stats.dropped) == (5, 1)
 
 
+@pytest.mark.slow
 def test_a_span_that_breaks_the_server_holds_up_no_other(fake, queue):
     """A 500 may be an outage, so the span is kept; the others are stored."""
     fake.on_spans = lambda names: 500 if "bad" in names else 200
@@ -225,6 +226,7 @@ def test_a_span_that_breaks_the_server_holds_up_no_other(fake, queue):
     assert set(fake.stored) == {"a", "bad", "b"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422, 500, 502, 503, 504, 507])
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_an_outage_of_any_kind_makes_no_dead_letter(fake, sink, queue, status, elsewhere):
