@@ -17,7 +17,7 @@ T = TypeVar("T")
 Handler: TypeAlias = Callable[[], "Callable[[], object] | None"]
 _Reference: TypeAlias = weakref.WeakMethod[Handler]
 _LONGEST_WAIT: Final = 10.0
-"""Seconds a fork is held up at the most, in case what is imported waits for whoever forks."""
+"""Seconds a fork is delayed at most, in case the import waits for the thread that forks."""
 
 
 class _Hooks:
@@ -42,7 +42,7 @@ class _Hooks:
                 self._references.pop(key, None)
 
     def methods(self) -> list[Handler]:
-        """Return the methods whose objects live, in the order they came."""
+        """Return the methods whose objects are alive, in order of registration."""
         found = [reference() for reference in list(self._references.values())]
         return [method for method in found if method is not None]
 
@@ -132,7 +132,7 @@ def run_exit_handlers() -> None:
 
 
 class _WorkerExit:
-    """Ends a multiprocessing child, which leaves by ``os._exit`` and runs finalisers only."""
+    """Runs exit handlers in a multiprocessing child, which ends by ``os._exit``."""
 
     registered_in: int | None = None
 
@@ -155,7 +155,7 @@ def _in_child() -> None:
 
 
 def _register_in_pool_worker() -> None:
-    """Cover a child of a fork server, which imports us only after it was forked."""
+    """Register in a child of a fork server, which imports this only after the fork."""
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:
         _WorkerExit.register()

@@ -86,7 +86,7 @@ def no_open_spans(tracer: Tracer) -> Generator[None]:
 
 
 class SinkContract:
-    """What every sink has to keep: tests to inherit for a sink of your own.
+    """The tests that every sink must pass, to inherit for a sink of your own.
 
     Subclass it in a test module, give it `make_sink` and `written`, and pytest runs the tests::
 
@@ -211,7 +211,7 @@ def sample_spans() -> list[Span]:
 
 
 def hostile_span() -> Span:
-    """Return a span whose values are as hard to store as a span's values can be."""
+    """Return a span with values that are hard to store: NaN, lone surrogates, deep nesting."""
     deep: Value = "deep"
     for _ in range(20):
         deep = {"in": (deep,)}

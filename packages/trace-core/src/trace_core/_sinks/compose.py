@@ -24,8 +24,8 @@ Processor: TypeAlias = Callable[[Span], Span | None]
 
 
 _SLICE_SECONDS: Final = 0.003
-"""So long spans are processed before they go to a sink that wants small batches. Less than the 5 ms
-after which the interpreter may give another thread its turn, for that may be a long one."""
+"""For a sink that wants small batches: how long spans are processed before a write. Less than the
+5 ms after which the interpreter lets another thread run, perhaps for long."""
 
 
 class Pipeline(WrapperSink):
@@ -104,8 +104,8 @@ def _guarded_step(processor: Processor, span: Span) -> Span | None:
 def pipeline(*processors: Processor, sink: SinkLike) -> SinkBase:
     """Run spans through processors, in order, before a sink.
 
-    A processor that raises costs the span its content, never the span: had it been a redactor,
-    what it did not look at must not go on.
+    If a processor raises, the span goes on without its content: the processor may have been
+    meant to remove secrets from it.
 
     Args:
         *processors: Each takes a span and returns one, or ``None`` to drop it.
@@ -121,7 +121,7 @@ def pipeline(*processors: Processor, sink: SinkLike) -> SinkBase:
 
 
 def without_content(span: Span) -> Span:
-    """Return a span without what was said in it: inputs, outputs, event details, error text.
+    """Return a span without its content: inputs, outputs, event details, error text.
 
     Args:
         span: The span.
@@ -196,7 +196,7 @@ def _done(_results: object) -> None:
 
 
 def tee(*sinks: SinkLike) -> SinkBase:
-    """Write to several sinks side by side: none waits for another, none suffers another's failure.
+    """Write to several sinks side by side: a slow or failing sink does not affect the others.
 
     A sink that may be slow gets a queue and a thread of its own.
 

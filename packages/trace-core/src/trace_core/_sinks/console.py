@@ -242,11 +242,11 @@ class TreeSink(SinkBase):
         return stream.isatty() and "NO_COLOR" not in os.environ
 
     def flush(self, timeout: float = 5.0, /) -> bool:
-        """Print what there is of the other traces."""
+        """Print the traces whose root has not ended."""
         with self._lock:
             self._print(list(self._traces))
         return True
 
     def close(self, timeout: float = 5.0, /) -> None:
-        """Print what there is of the other traces; the stream is not ours to close."""
+        """Print the traces whose root has not ended; the stream stays open."""
         self.flush(timeout)

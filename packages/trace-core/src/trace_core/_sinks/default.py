@@ -37,7 +37,7 @@ def durable(
 
     That is ``Background(pipeline(limit_payloads(), redact(), ..., sink=Spool(dir, sink)))``: one
     queue operation on the caller's thread, then redaction, then a file, then delivery. Each of
-    several sinks under a `tee` gets a spool of its own, so that a dead one holds up nobody.
+    several sinks under a `tee` gets a spool of its own, so that one that is away delays no other.
 
     Args:
         sink: Where spans go in the end.
@@ -84,7 +84,7 @@ def _spool_options(environ: Mapping[str, str] | None, given: dict[str, Any]) -> 
 
 
 def _spooled(sink: SinkBase, path: Any, wait: float | None, options: dict[str, Any]) -> SinkBase:
-    """Put a spool in front of each sink that can make use of one."""
+    """Put a spool in front of each sink that wants one."""
     if isinstance(sink, Tee):
         return tee(*(_spooled(one, path, wait, options) for one in sink.sinks))
     if isinstance(sink, Pipeline):

@@ -70,7 +70,7 @@ class LiveTreeSink(SinkBase):
                 self._console.print(_drawn(finished), soft_wrap=True)
 
     def _show(self) -> None:
-        """Begin to draw when there is something to draw, and end when there is nothing."""
+        """Start drawing when there are traces, and stop when there are none."""
         if self._traces and self._live is None:
             self._live = Live(
                 console=self._console,
@@ -91,14 +91,14 @@ class LiveTreeSink(SinkBase):
             return Group(*[_drawn(list(found.values())) for found in newest])
 
     def flush(self, timeout: float = 5.0, /) -> bool:
-        """Print what has finished of the traces that go on."""
+        """Print the finished spans of unfinished traces."""
         with self._lock:
             self._print(list(self._traces))
             self._show()
         return True
 
     def close(self, timeout: float = 5.0, /) -> None:
-        """Print what has finished, and draw no more; the console is not ours to close."""
+        """Print the finished spans and stop drawing; the console stays open."""
         self.flush(timeout)
 
 
