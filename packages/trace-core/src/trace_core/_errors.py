@@ -11,18 +11,18 @@ TraceError
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from trace_core._model.span import Span
+from trace_core._model.errors import ConfigurationError, TraceError
+from trace_core._model.span import Span
 
-
-class TraceError(Exception):
-    """Base of everything these packages raise on purpose."""
-
-
-class ConfigurationError(TraceError, ValueError):
-    """An argument, environment variable or sink specification makes no sense."""
+__all__ = [
+    "ConfigurationError",
+    "Rejected",
+    "RetryLater",
+    "SinkClosed",
+    "SinkError",
+    "TraceError",
+]
 
 
 class SinkError(TraceError):

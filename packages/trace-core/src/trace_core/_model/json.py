@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import attrs
 
-from trace_core._errors import ConfigurationError
+from trace_core._model.errors import ConfigurationError
 from trace_core._model.parts import (
     Cost,
     Event,

@@ -10,8 +10,8 @@ from typing import Final, TypeVar
 import attrs
 
 from trace_core import semconv
-from trace_core._errors import ConfigurationError
 from trace_core._model import checks
+from trace_core._model.errors import ConfigurationError
 from trace_core._model.values import Value, snapshot_mapping
 
 E = TypeVar("E", bound=enum.Enum)
