@@ -181,7 +181,7 @@ class Chooser:
     def at_call(
         self, tracking_uri: str | None, environ: Mapping[str, str] = os.environ
     ) -> dict[str, Value]:
-        """Return the destination of a call that is made now, as attributes of its span.
+        """Return store and workspace of a call that is made now, as attributes of its span.
 
         Args:
             tracking_uri: What MLflow is set to, if it is imported and set to anything.
@@ -194,9 +194,21 @@ class Chooser:
         workspace = environ.get("MLFLOW_WORKSPACE")
         if workspace:
             found[names.WORKSPACE] = workspace
-        if self.experiment is None and self.experiment_id is None:
-            found.update(_experiment_of(environ))
         return found
+
+    def add_experiment(
+        self, found: dict[str, Value], environ: Mapping[str, str] = os.environ
+    ) -> None:
+        """Add the experiment of a call that is made now, unless it is known.
+
+        Args:
+            found: What `at_call` returned, perhaps with the experiment that MLflow is set to.
+            environ: The environment.
+        """
+        if names.EXPERIMENT_ID in found or self.experiment_id is not None:
+            return
+        if self.experiment is None:
+            found.update(_experiment_of(environ))
 
     def choose(self, span: Span, environ: Mapping[str, str] = os.environ) -> Destination:
         """Return where a span goes.

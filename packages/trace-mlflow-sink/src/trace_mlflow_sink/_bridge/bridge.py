@@ -70,10 +70,10 @@ class MlflowBridge:
     def attributes(self) -> Mapping[str, Value]:
         """Return the destination of a call made now, and what MLflow is set to besides."""
         api = self._mlflow()
-        if api is None:
-            return self._chooser.at_call(None)
-        found = self._chooser.at_call(_tracking_uri(api))
-        self._add_settings(api, found)
+        found = self._chooser.at_call(None if api is None else _tracking_uri(api))
+        if api is not None:
+            self._add_settings(api, found)
+        self._chooser.add_experiment(found)
         return found
 
     @guarded(None)

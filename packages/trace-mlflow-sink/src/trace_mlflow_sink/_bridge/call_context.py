@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import Any, Final
 
 from trace_core import Value
 from trace_mlflow_sink._bridge import span_processors
 from trace_mlflow_sink._bridge.mlflow_api import SAMPLED, MlflowApi, guarded
 from trace_mlflow_sink._mapping import names
+
+_MODEL_VARIABLES: Final = ("MLFLOW_ACTIVE_MODEL_ID", "_MLFLOW_ACTIVE_MODEL_ID")
 
 
 @guarded(None)
@@ -98,7 +101,12 @@ def add_experiment(api: MlflowApi, found: dict[str, Value]) -> None:
 @guarded(None)
 def _add_model(api: MlflowApi, found: dict[str, Value]) -> None:
     """Add the model of ``mlflow.set_active_model``; MLflow before 3.0 has none."""
-    model_id = api.tracking_fluent._get_active_model_id_global()  # noqa: SLF001
+    fluent = api.tracking_fluent
+    active = fluent._ACTIVE_MODEL_CONTEXT.get_all_thread_values().values()  # noqa: SLF001
+    by_variable = any(name in os.environ for name in _MODEL_VARIABLES)
+    if not by_variable and not any(context.model_id for context in active):
+        return  # what MLflow asks for costs more than all the rest here
+    model_id = fluent._get_active_model_id_global()  # noqa: SLF001
     if model_id is not None:
         found[names.MODEL_ID] = str(model_id)
 
