@@ -1,7 +1,7 @@
 """Whatever LiteLLM lets people call is traced, or left out here for a reason.
 
 A release that brings a new entry point fails these tests, by the name of what is to be added to
-`trace_litellm._targets.TARGETS`: one line.
+`trace_litellm._patching.targets.TARGETS`: one line.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from trace_litellm._patching.targets import TARGETS, find_targets, lookup
+from trace_litellm._patching.preflight import find_targets, lookup
+from trace_litellm._patching.targets import TARGETS
 
 PLACES = {place for target in TARGETS for place in target.places}
 DECORATED = re.compile(r"^\s*@(\w+\.)*\w*client\s*$", re.MULTILINE)

@@ -16,7 +16,7 @@ import trace_litellm
 from support.provider import Provider
 from trace_core import Background, ConfigurationError, MemorySink, Tracer
 from trace_litellm import _instrumentation
-from trace_litellm._patching import targets as _targets
+from trace_litellm._patching import preflight
 
 MODEL = "openai/gpt-4o-mini"
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -178,7 +178,7 @@ def test_an_unknown_litellm_is_left_alone(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, litellm: Any
 ) -> None:
     """If a core function does not look as expected, nothing at all is patched."""
-    monkeypatch.setattr(_targets, "is_client_closure", lambda _function: False)
+    monkeypatch.setattr(preflight, "is_client_closure", lambda _function: False)
     code = litellm.main.completion.__code__
     with caplog.at_level(logging.WARNING):
         on = trace_litellm.instrument(Tracer(MemorySink()))

@@ -71,8 +71,8 @@ def test_scenario(case: Case, litellm: Any, provider: Provider) -> None:
     RAN.append((case.name, tracer, sink))
     assert not troubles, troubles
     assert not tracer.open_spans, [span.name for span in tracer.open_spans]
-    assert not instrumentation._calls.open
-    assert not instrumentation._calls.adopting
+    assert not instrumentation._hooks.calls.by_id
+    assert not instrumentation._hooks.calls.batches
     assert seen == expected
     assert wire(traced) == wire(plain)
     assert changes(second, third) <= own

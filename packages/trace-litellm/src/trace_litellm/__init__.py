@@ -8,9 +8,9 @@ from trace_litellm._instrument import autolog, instrument
 
 if TYPE_CHECKING:
     from trace_litellm._instrumentation import Instrumentation
-    from trace_litellm._patching.targets import UnsupportedLiteLLM
+    from trace_litellm._patching.preflight import UnsupportedLiteLLM
 
-_LAZY = {"Instrumentation": "_instrumentation", "UnsupportedLiteLLM": "_patching.targets"}
+_LAZY = {"Instrumentation": "_instrumentation", "UnsupportedLiteLLM": "_patching.preflight"}
 
 __all__ = ["Instrumentation", "UnsupportedLiteLLM", "autolog", "instrument"]
 

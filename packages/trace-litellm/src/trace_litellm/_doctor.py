@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from trace_litellm._patching.targets import TARGETS, UnsupportedLiteLLM, check_version, find_targets
+from trace_litellm._patching.preflight import UnsupportedLiteLLM, check_version, find_targets
+from trace_litellm._patching.targets import TARGETS
 
 
 def report() -> str:

@@ -10,16 +10,16 @@ from types import FunctionType, TracebackType
 
 from trace_core import Scope, Tracer, log_once
 from trace_litellm._calls.attempts import hooks_of
-from trace_litellm._calls.hooks import Calls
+from trace_litellm._calls.hooks import CallHooks
 from trace_litellm._patching.imports import ImportWatch
 from trace_litellm._patching.patch import Hook, Swap, swap_all
-from trace_litellm._patching.targets import (
-    LATE,
+from trace_litellm._patching.preflight import (
     UnsupportedLiteLLM,
     check_version,
     find_targets,
     trojan_on_path,
 )
+from trace_litellm._patching.targets import LATE
 
 
 class Instrumentation:
@@ -31,7 +31,7 @@ class Instrumentation:
     def __init__(self, tracer: Tracer) -> None:
         self.tracer = tracer
         scope = Scope("trace_litellm", _own_version())
-        self._calls = Calls(tracer.with_scope(scope), tracer.on_error)
+        self._hooks = CallHooks(tracer.with_scope(scope), tracer.on_error)
         self._swaps: tuple[Swap, ...] = ()
         self._patched: set[FunctionType] = set()
         self._watch = ImportWatch(LATE, self._imported)
@@ -51,7 +51,7 @@ class Instrumentation:
             check_version(_litellm_version())
             _check_no_trojan()
             with self._lock:
-                hooks = _hooks(self._calls, self._patched)
+                hooks = _hooks(self._hooks, self._patched)
                 self._swaps += swap_all(hooks)
                 self._patched |= hooks.keys()
                 self._watch.start()
@@ -66,11 +66,11 @@ class Instrumentation:
         if not self.active:  # turned off while the module was on its way
             return
         try:
-            hooks = _hooks(self._calls, self._patched, module)
+            hooks = _hooks(self._hooks, self._patched, module)
             self._swaps += swap_all(hooks)
             self._patched |= hooks.keys()
         except Exception as error:
-            self._calls.on_error(f"looking into {module}", error)
+            self.tracer.on_error(f"looking into {module}", error)
 
     def uninstrument(self) -> None:
         """Make LiteLLM what it was. A second call does nothing.
@@ -118,17 +118,17 @@ def _check_no_trojan() -> None:
 
 
 def _hooks(
-    calls: Calls, patched: Container[FunctionType], module: str | None = None
+    call_hooks: CallHooks, patched: Container[FunctionType], module: str | None = None
 ) -> dict[FunctionType, Hook]:
-    hooks = _target_hooks(calls, patched, module) | hooks_of(calls)
+    hooks = _target_hooks(call_hooks, patched, module) | hooks_of(call_hooks)
     return {function: hook for function, hook in hooks.items() if function not in patched}
 
 
 def _target_hooks(
-    calls: Calls, patched: Container[FunctionType], module: str | None
+    call_hooks: CallHooks, patched: Container[FunctionType], module: str | None
 ) -> dict[FunctionType, Hook]:
     return {
-        function: calls.around(found, is_async=inspect.iscoroutinefunction(function))
+        function: call_hooks.hook_of(found, is_async=inspect.iscoroutinefunction(function))
         for found in find_targets(patched, module)
         for function in found.functions
     }

@@ -8,43 +8,45 @@ from types import FunctionType
 from typing import Any, Final
 
 from trace_core import Value, capture_context, semconv, snapshot
-from trace_litellm._calls.call import Call
-from trace_litellm._calls.hooks import Calls
-from trace_litellm._calls.nesting import around_here, call_around
+from trace_litellm._calls.call import Call, OpenCalls
+from trace_litellm._calls.hooks import CallHooks
+from trace_litellm._calls.nesting import capture_enclosing, enclosing_call
 from trace_litellm._patching import targets as _targets
 from trace_litellm._patching.patch import Hook, Original
+from trace_litellm._patching.preflight import find_plain
 from trace_litellm._reading.errors import Failure
 
 COOLDOWN_EVENT = "litellm.router.cooldown"
 
 
-def hooks_of(calls: Calls) -> dict[FunctionType, Hook]:
+def hooks_of(call_hooks: CallHooks) -> dict[FunctionType, Hook]:
     """Return the hooks for the functions found in the installed LiteLLM; each may be missing.
 
     Args:
-        calls: Knows the open calls.
+        call_hooks: The hooks of the calls themselves.
     """
-    wanted: list[tuple[str, Callable[[Calls], Hook]]] = [
-        (_targets.PRE_CALL, lambda calls: calls.before_request),
-        (_targets.RUN_ASYNC, carrying_context),
-        *((place, noticing_retries) for place in _targets.RETRIES),
-        *((place, noticing_sdk_retries) for place in _targets.SDK_RETRIES),
-        *((place, noticing_cooldowns) for place in _targets.COOLDOWNS),
-        (_targets.CLOSE_SESSION, noticing_closed_sessions),
+    calls = call_hooks.calls
+    wanted: list[tuple[str, Callable[[OpenCalls], Hook]]] = [
+        (_targets.PRE_CALL, lambda _: call_hooks.before_request),
+        (_targets.RUN_ASYNC, carry_context),
+        *((place, record_retries) for place in _targets.RETRIES),
+        *((place, record_sdk_retries) for place in _targets.SDK_RETRIES),
+        *((place, record_cooldowns) for place in _targets.COOLDOWNS),
+        (_targets.CLOSE_SESSION, record_closed_sessions),
     ]
-    found = [(_targets.find_plain(place), make) for place, make in wanted]
-    return {function: make(calls) for function, make in found if function is not None}
+    functions = [(find_plain(place), make) for place, make in wanted]
+    return {function: make(calls) for function, make in functions if function is not None}
 
 
-def carrying_context(calls: Calls) -> Hook:
-    """Make the hook that lets a coroutine run on another thread know what is around it.
+def carry_context(calls: OpenCalls) -> Hook:
+    """Make the hook that restores the enclosing call for a coroutine on another thread.
 
     Args:
-        calls: Knows the open calls.
+        calls: The calls in progress.
     """
 
     def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if calls.call_around() is None:
+        if calls.innermost() is None:
             return original(*args, **kwargs)
         if args:
             return original(_carried(args[0]), *args[1:], **kwargs)
@@ -55,24 +57,24 @@ def carrying_context(calls: Calls) -> Hook:
 
 
 def _carried(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    restored, around = capture_context(), around_here()
+    restored, enclosed = capture_context(), capture_enclosing()
 
     async def carried(*args: Any, **kwargs: Any) -> Any:
-        with restored(), around():
+        with restored(), enclosed():
             return await function(*args, **kwargs)
 
     return carried
 
 
-def noticing_retries(calls: Calls) -> Hook:
+def record_retries(calls: OpenCalls) -> Hook:
     """Make the hook of ``..._with_retries``, which LiteLLM calls while handling a failure.
 
     Args:
-        calls: Knows the open calls.
+        calls: The calls in progress.
     """
 
     def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        call = calls.call_around()
+        call = calls.innermost()
         error = sys.exc_info()[1]
         if call is not None and error is not None and not call.retrying:
             try:
@@ -108,57 +110,57 @@ def _wrap_function(call: Call, kwargs: dict[str, Any]) -> None:
     kwargs["original_function"] = attempt
 
 
-def noticing_sdk_retries(calls: Calls) -> Hook:
-    """Make the hook that notes on a call's span that its provider's SDK sends a request again.
+def record_sdk_retries(calls: OpenCalls) -> Hook:
+    """Make the hook that records on a call's span that its provider's SDK sends a request again.
 
     Args:
-        calls: Knows the open calls.
+        calls: The calls in progress.
     """
 
     def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        call = calls.call_around()
+        call = calls.innermost()
         if call is not None:
             try:
-                call.sent_again(_why_again(sys.exc_info()[1], kwargs.get("response")))
+                call.sent_again(_reason_of(sys.exc_info()[1], kwargs.get("response")))
             except Exception as trouble:
-                calls.on_error("noting a retry of the SDK's", trouble)
+                calls.on_error("recording a retry of an SDK", trouble)
         return original(*args, **kwargs)
 
     return hook
 
 
-def _why_again(error: BaseException | None, response: Any) -> dict[str, Value]:
+def _reason_of(error: BaseException | None, response: Any) -> dict[str, Value]:
     """Name the failure that the SDK is handling; its text may hold what must not be recorded."""
     status = snapshot(getattr(response, "status_code", None))
     kind = type(error).__name__ if error is not None else None
-    found: dict[str, Value] = {
+    details: dict[str, Value] = {
         semconv.HTTP_RESPONSE_STATUS_CODE: status,
         semconv.ERROR_TYPE: kind if status is None else str(status),
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in details.items() if value is not None}
 
 
-def noticing_cooldowns(calls: Calls) -> Hook:
-    """Make the hook that notes on a Router's span which deployment is taken out of use.
+def record_cooldowns(calls: OpenCalls) -> Hook:
+    """Make the hook that records on a Router's span which deployment is taken out of use.
 
     Args:
-        calls: Knows the open calls.
+        calls: The calls in progress.
     """
 
     def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         result = original(*args, **kwargs)
-        call = calls.call_around()
+        call = calls.innermost()
         if result is True and call is not None:
             try:
-                _note_cooldown(call, kwargs)
+                _record_cooldown(call, kwargs)
             except Exception as trouble:
-                calls.on_error("noting a cool-down", trouble)
+                calls.on_error("recording a cool-down", trouble)
         return result
 
     return hook
 
 
-def _note_cooldown(call: Call, details: dict[str, Any]) -> None:
+def _record_cooldown(call: Call, details: dict[str, Any]) -> None:
     span = call.above.span if call.above is not None else call.span
     span.event(
         COOLDOWN_EVENT,
@@ -175,28 +177,28 @@ _CLOSE_CATEGORIES: Final = {1008: "permission", 1013: "rate_limit"}
 """What LiteLLM closes a client's socket with where the provider answers 401 or 403, and 429."""
 
 
-def noticing_closed_sessions(calls: Calls) -> Hook:
-    """Make the hook that notes on a session's span with what its client's socket is closed.
+def record_closed_sessions(calls: OpenCalls) -> Hook:
+    """Make the hook that records on a session's span with what code its client's socket is closed.
 
     Args:
-        calls: Knows the open calls.
+        calls: The calls in progress.
     """
 
     def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        around = call_around.get()
-        if around is not None and around.family == "session":
+        enclosing = enclosing_call.get()
+        if enclosing is not None and enclosing.family == "session":
             try:
-                _note_closing(calls.open.get(around.id), *args[1:], **kwargs)
+                _record_closing(calls.by_id.get(enclosing.id), *args[1:], **kwargs)
             except Exception as trouble:
-                calls.on_error("noting the end of a session", trouble)
+                calls.on_error("recording the end of a session", trouble)
         return original(*args, **kwargs)
 
     return hook
 
 
-def _note_closing(
+def _record_closing(
     call: Call | None, code: int = _NORMAL_CLOSURE, reason: str | None = None
 ) -> None:
     if call is not None and code != _NORMAL_CLOSURE:
         category = _CLOSE_CATEGORIES.get(code, "connection")
-        call.told_failed(Failure(reason or f"closed with {code}", str(code), category))
+        call.fail(Failure(reason or f"closed with {code}", str(code), category))

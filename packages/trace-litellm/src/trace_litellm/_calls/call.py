@@ -1,141 +1,144 @@
-"""One call and its span: what is read of it, on whose thread, and how it ends."""
+"""One call on the caller's thread: enter, copy the answer, leave, end the span."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import Any
 
-import attrs
-
-from trace_core import (
-    Cost,
-    Event,
-    OpenSpan,
-    SpanContext,
-    SpanKind,
-    StatusCode,
-    TokenUsage,
-    UsageSource,
-    Value,
-    current_context,
-    semconv,
-    use_parent,
-)
-from trace_litellm._calls.nesting import Around, call_around, new_call_id
+from trace_core import Event, OpenSpan, SpanKind, Tracer, Value, semconv
+from trace_litellm._calls.nesting import Enclosing, enclosing_call, new_call_id
+from trace_litellm._calls.opening import open_span
 from trace_litellm._patching.targets import Target
-from trace_litellm._reading import requests as _requests
 from trace_litellm._reading import responses as _responses
+from trace_litellm._reading.complete import complete
 from trace_litellm._reading.credentials import remember_settings
 from trace_litellm._reading.errors import Failure, error_attributes
-from trace_litellm._reading.pricing import Priced, cost_of, estimated_usage
-from trace_litellm._reading.requests import NOTED, PROXY_REQUEST
-from trace_litellm._reading.responses import CALL_ID, FAMILIES, told_of
-from trace_litellm._streams.deltas import Deltas
+from trace_litellm._reading.record import CallRecord
+from trace_litellm._reading.responses import FAMILIES, told_of
 from trace_litellm._streams.proxy import StreamProxy, is_stream
 from trace_litellm._streams.watch import ChunkEvents, Watch
 
-if TYPE_CHECKING:
-    from trace_litellm._calls.hooks import Calls
 
-_OPERATION_NAME: Final = semconv.OPERATION_NAME
-_PRICES: Final = ("input_cost_per_token", "output_cost_per_token")
-_CACHED: Final = "cached_response"
+class OpenCalls:
+    """The calls in progress, and what they need to make their spans.
+
+    Args:
+        tracer: Makes the spans.
+        on_error: Reports an exception in our own code, which costs a span and never the call.
+        stream_events: The number of chunks of a stream that become events of its span.
+    """
+
+    def __init__(
+        self, tracer: Tracer, on_error: Callable[[str, BaseException], None], stream_events: int
+    ) -> None:
+        self.tracer = tracer
+        self.on_error = on_error
+        self.stream_events = stream_events
+        self.by_id: dict[str, Call] = {}
+        self.batches: dict[str, Call] = {}
+        """Batches in progress, by the id that they hand to the calls they make on threads."""
+
+    def innermost(self) -> Call | None:
+        """Return the innermost call open around this code."""
+        enclosing = enclosing_call.get()
+        return self.by_id.get(enclosing.id) if enclosing is not None else None
 
 
 class Delegation:
     """A call that LiteLLM makes on behalf of another."""
 
     def failed(self, error: BaseException) -> None:
-        """Take notice of an exception on its way to the caller. Never raises."""
+        """Note an exception on its way to the caller. Never raises."""
         raise NotImplementedError
 
     def returned(self, result: Any) -> Any:
-        """Take notice of a result; return what the caller is to get."""
+        """Note a result; return what the caller is to get."""
         raise NotImplementedError
 
 
-class Serving(Delegation):
-    """A call that serves another API under the same id.
+class SameIdDelegation(Delegation):
+    """A call of another API that serves a call under the same id.
 
     Args:
-        call: The call around.
+        call: The enclosing call.
     """
 
     def __init__(self, call: Call) -> None:
         self._call = call
 
     def failed(self, error: BaseException) -> None:
-        """Do nothing; the call around fails as well, or knows what to do."""
+        """Do nothing; the enclosing call fails as well, or handles it."""
 
     def returned(self, result: Any) -> Any:
-        """Let the call around know its source, and hand on the result as it is."""
+        """Give the enclosing call its source, and return the result as it is."""
         self._call.served_by(result)
         return result
 
 
-class Alias(Delegation):
-    """A call that serves another API: what is noticed of it is noticed of the call around.
+class OwnIdDelegation(Delegation):
+    """A call of another API that serves a call under an id of its own.
+
+    What happens inside it is recorded on the enclosing call.
 
     Args:
-        calls: Where open calls are kept.
-        call: The call around.
-        around: What is around from now on.
+        calls: The calls in progress.
+        call: The enclosing call.
+        enclosing: What encloses the code from now on.
     """
 
-    def __init__(self, calls: Calls, call: Call, around: Around) -> None:
+    def __init__(self, calls: OpenCalls, call: Call, enclosing: Enclosing) -> None:
         self._calls = calls
         self._call = call
-        self._id = around.id
-        calls.open[around.id] = call
-        self._token = call_around.set(around)
+        self._id = enclosing.id
+        calls.by_id[enclosing.id] = call
+        self._token = enclosing_call.set(enclosing)
 
     def _leave(self) -> None:
         try:
-            self._calls.open.pop(self._id, None)
-            call_around.reset(self._token)
+            self._calls.by_id.pop(self._id, None)
+            enclosing_call.reset(self._token)
         except Exception as error:
             self._calls.on_error("leaving a call", error)
 
     def failed(self, error: BaseException) -> None:
-        """Step out; the call around fails as well, or knows what to do."""
+        """Leave; the enclosing call fails as well, or handles it."""
         self._leave()
 
     def returned(self, result: Any) -> Any:
-        """Step out, let the call around know its source, and hand on the result as it is."""
+        """Leave, give the enclosing call its source, and return the result as it is."""
         self._leave()
         self._call.served_by(result)
         return result
 
 
 class Call(Delegation):
-    """One call and its span, from the caller's first step in to the last chunk out.
+    """One call and its span, from its first step to the last chunk of its stream.
 
     Args:
-        calls: Where open calls are kept.
-        target: What is called.
-        given: Its parameters, copied.
+        calls: The calls in progress.
+        target: The function that is called.
+        parameters: The request parameters, copied.
         kwargs: The keyword arguments themselves; the call's id is put there.
-        above: The call around, if there is one.
-        attempt_of: The call that this is one try of, which has the id.
+        above: The call that this one is made in, if there is one.
+        attempt_of: The call that this is one attempt of; it has the id.
     """
 
     def __init__(
         self,
-        calls: Calls,
+        calls: OpenCalls,
         target: Target,
-        given: dict[str, Value],
+        parameters: dict[str, Value],
         kwargs: dict[str, Any],
         above: Call | None = None,
         attempt_of: Call | None = None,
     ) -> None:
-        self._calls = calls
+        self.calls = calls
         self._target = target
-        self._given = given
         self._attempt_of = attempt_of
         self.above = above
-        self.parent = target.parent or ("fallbacks" in kwargs and _falls_back(target, kwargs))
+        parent = target.parent or ("fallbacks" in kwargs and _falls_back(target, kwargs))
         if attempt_of is not None:
             self.id: str = attempt_of.id
         elif target.parent or not target.takes_id:  # its calls have their own, or it makes none
@@ -145,92 +148,53 @@ class Call(Delegation):
             if chosen is None:  # then it is ours to choose, as LiteLLM would have
                 chosen = kwargs["litellm_call_id"] = new_call_id()
             self.id = str(chosen)
-        self.span = span = self._start(kwargs)
-        span.complete = self._complete
+        self.record = record = CallRecord(self.id, target.family, parameters, parent)
+        attempt, above_span = 0, None
+        if above is not None:
+            above_span = above.span
+            if above.record.parent:
+                above.attempts += 1
+                attempt = above.attempts
+        self.span: OpenSpan = open_span(calls.tracer, target, record, kwargs, above_span, attempt)
+        self.span.complete = partial(complete, record)
         if attempt_of is None:
-            calls.open[self.id] = self
+            calls.by_id[self.id] = self
         self._enter()
 
-    # Until they are known; on the class, because most calls end without most of them.
-    _told: Mapping[str, Any] = MappingProxyType({})
-    _error: Mapping[str, Value] = MappingProxyType({})
-    _deltas: Deltas | None = None
-    _watch: Watch | None = None
-    _source: Any = None
-    _adopted: tuple[int, ...] = ()
+    # On the class, because most calls end without setting them.
+    source: Any = None
+    batch_id: str | None = None
+    requested_id: Any = None
     attempt: Call | None = None
-    below: tuple[Watch, ...] = ()
-    tries = 0
-    requests = 0
-    resent: tuple[Event, ...] = ()
-    endpoint: Any = None
-    provider: str | None = None
+    streams_below: tuple[Watch, ...] = ()
+    attempts = 0
     retrying = False
 
-    def _start(self, kwargs: Mapping[str, Any]) -> OpenSpan:
-        target, given = self._target, self._given
-        attributes: dict[str, Value] = {_OPERATION_NAME: target.operation}
-        if not target.parent:
-            attributes[CALL_ID] = self.id
-        if not NOTED.isdisjoint(kwargs):
-            attributes.update(_requests.call_attributes(kwargs))
-        name, kind = target.name, target.kind
-        model = given.get("model")
-        if model:
-            name = f"{name} {model}"
-        if self.parent and kind is SpanKind.LLM:
-            kind = SpanKind.CHAIN
-        if self.above is None and PROXY_REQUEST not in kwargs:
-            return self._calls.tracer.open(name, kind, given, attributes)
-        return self._start_below(name, kind, attributes, kwargs)
-
-    def _start_below(
-        self, name: str, kind: SpanKind, attributes: dict[str, Value], kwargs: Mapping[str, Any]
-    ) -> OpenSpan:
-        """Open the span where its parent may not simply be the current span."""
-        above = self.above
-        if above is not None and above.parent:
-            above.tries += 1
-            attributes[semconv.ATTEMPT] = above.tries
-        parent = self._remote_parent(kwargs)
-        if parent is None:
-            return self._calls.tracer.open(name, kind, self._given, attributes)
-        with use_parent(parent):
-            return self._calls.tracer.open(name, kind, self._given, attributes)
-
-    def _remote_parent(self, kwargs: Mapping[str, Any]) -> SpanContext | None:
-        if self.above is not None:  # if nothing is around, this is a thread of LiteLLM's own
-            return self.above.span.context if call_around.get() is None else None
-        return _requests.remote_parent(kwargs) if current_context() is None else None
-
     def _enter(self) -> None:
-        self._deactivate = self._calls.tracer.activate(self.span)
-        self._token = call_around.set(Around(self.id, self._target.family, self.parent))
+        self._deactivate = self.calls.tracer.activate(self.span)
+        enclosing = Enclosing(self.id, self.record.family, self.record.parent)
+        self._token = enclosing_call.set(enclosing)
 
     def _leave(self) -> None:
         try:
-            call_around.reset(self._token)
+            enclosing_call.reset(self._token)
             self._deactivate()
         except Exception as error:
-            self._calls.on_error("leaving a call", error)
-
-    def adopt(self, messages: Any) -> None:
-        """Become the parent of calls made with these messages in threads of LiteLLM's own."""
-        shared = [messages, *messages] if isinstance(messages, (list, tuple)) else [messages]
-        self._adopted = tuple(id(one) for one in shared)
-        self._calls.adopting.update(dict.fromkeys(self._adopted, self))
+            self.calls.on_error("leaving a call", error)
 
     def requested(self, logging: Any, details: Any) -> None:
-        """Take notice of a request to a provider: where it goes. Not what is in its headers."""
+        """Record where a request to a provider goes, but nothing of its headers."""
         if self.attempt is not None:
             self.attempt.requested(logging, details)
-        self.requests += 1
+        record = self.record
+        record.requests += 1
         if type(details) is dict:
-            self.endpoint = details.get("api_base") or self.endpoint
-        self.provider = logging.model_call_details.get("custom_llm_provider") or self.provider
+            record.endpoint = details.get("api_base") or record.endpoint
+        provider = logging.model_call_details.get("custom_llm_provider")
+        record.provider = provider or record.provider
 
     def sent_again(self, details: dict[str, Value]) -> None:
-        """Take notice that a provider's SDK sends the request again, for LiteLLM unseen.
+        """Record that a provider's SDK sends the request again by itself.
 
         Args:
             details: Why, as attributes of the event.
@@ -239,42 +203,45 @@ class Call(Delegation):
             self.attempt.sent_again(details)
             return
         now = self.span.start_ns + self.span.elapsed_ns
-        self.resent = (*self.resent, Event(_responses.SDK_RETRY_EVENT, now, details))
+        event = Event(_responses.SDK_RETRY_EVENT, now, details)
+        self.record.resent = (*self.record.resent, event)
 
     # Retries: the call becomes the parent of its attempts.
 
     def retry(self, error: BaseException | None) -> None:
-        """Take notice that LiteLLM is about to try again.
+        """Record that LiteLLM is about to try again.
 
         Args:
             error: Why: the failure of the first attempt.
         """
         self.retrying = True
-        self.parent = True
+        record = self.record
+        record.parent = True
         self.span.kind = SpanKind.CHAIN
         first = self._new_attempt()
         first.span.start_with(self.span)
-        first.endpoint, first.provider = self.endpoint, self.provider
-        first.requests = self.requests
-        first.resent, self.resent = self.resent, ()
+        first.record.endpoint, first.record.provider = record.endpoint, record.provider
+        first.record.requests = record.requests
+        first.record.resent, record.resent = record.resent, ()
         first.failed(error if error is not None else RuntimeError("unknown"))
 
     def next_attempt(self) -> Call | None:
-        """Open the span of the next attempt, unless one is under way."""
+        """Open the span of the next attempt, unless one is in progress."""
         if self.attempt is not None:
             return None
         self.attempt = self._new_attempt()
         return self.attempt
 
     def _new_attempt(self) -> Call:
-        return Call(self._calls, self._target, self._given, {}, above=self, attempt_of=self)
+        parameters = self.record.parameters
+        return Call(self.calls, self._target, parameters, {}, above=self, attempt_of=self)
 
     # Endings.
 
     def failed(self, error: BaseException) -> None:
         """End the span for an exception on its way to the caller. Never raises."""
         self._leave()
-        self._end(error)
+        self.end(error)
 
     def returned(self, result: Any) -> Any:
         """End the span of an answer, or follow a stream.
@@ -288,12 +255,12 @@ class Call(Delegation):
         self._leave()
         try:
             if is_stream(result):
-                return self._follow(result)
-            self._told = told_of(result)
-            self.span.outputs = FAMILIES[self._target.family].copy(result)
+                return _follow(self, result)
+            self.record.hidden = told_of(result)
+            self.span.outputs = FAMILIES[self.record.family].copy(result)
         except Exception as error:
-            self._calls.on_error(f"reading a {type(result).__name__}", error)
-        self._end(None)
+            self.calls.on_error(f"reading a {type(result).__name__}", error)
+        self.end(None)
         return result
 
     def served_by(self, result: Any) -> None:
@@ -304,233 +271,124 @@ class Call(Delegation):
         """
         try:
             if is_stream(result) and hasattr(result, "chunks"):
-                self._source = result
+                self.source = result
         except Exception as error:
-            self._calls.on_error(f"reading a {type(result).__name__}", error)
+            self.calls.on_error(f"reading a {type(result).__name__}", error)
 
-    def _follow(self, stream: Any) -> StreamProxy:
-        self._told = _responses.told_of_stream(stream)
-        self._deltas = FAMILIES[self._target.family].deltas(stream)
-        self._stop_holding()
-
-        def end(error: BaseException | None) -> None:
-            self._end_below(error)
-            source, self._source = self._source, None
-            self._told = {
-                **self._told,
-                **_responses.told_of_stream(stream),
-                **_responses.usage_kept_by(stream if source is None else source),
-                "translated": source is not None,
-            }
-            self._end(error)
-
-        deltas, most = self._deltas, self._calls.stream_events
-        if most:
-            deltas = ChunkEvents(self.span, deltas, most)
-        self._watch = Watch(self.span, deltas, end, self._calls.on_error)
-        if self.above is not None:
-            self.above.below += (self._watch,)
-        calls_on_the_way = self.parent or _is_custom(self._told.get("custom_llm_provider"))
-        return StreamProxy(stream, self._watch, self._resume if calls_on_the_way else None)
-
-    def _end_below(self, error: BaseException | None) -> None:
-        """End the streams that this one was made of, such as the deployments' of a Router's.
-
-        Some releases keep them in a generator that nobody closes when the caller breaks off.
-        An error on its way to the caller is not theirs: what failed below has ended already.
-        """
-        own = str(self.span.attributes[semconv.STREAM_ENDING])
-        below, self.below = self.below, ()
-        for watch in below:
-            watch.end(own if error is None else "abandoned")
-
-    def _resume(self) -> Callable[[], None]:
-        """Be the call around again, while a stream of the Router's or of a handler's goes on."""
+    def resume(self) -> Callable[[], None]:
+        """Enclose the code again while the stream of a Router or of a custom handler goes on."""
         if self._attempt_of is None:
-            self._calls.open[self.id] = self
+            self.calls.by_id[self.id] = self
         self._enter()
         return self._leave
 
-    def _end(self, error: BaseException | None) -> None:
+    def end(self, error: BaseException | None) -> None:
         """End the span. Never raises."""
         try:
-            self._stop_holding()
+            self.unregister()
             if error is not None:
                 remember_settings()
-                self._error = error_attributes(error)
+                self.record.error = error_attributes(error)
         except Exception as trouble:
-            self._calls.on_error("ending a call", trouble)
+            self.calls.on_error("ending a call", trouble)
         self.span.end(error)
 
-    def _stop_holding(self) -> None:
-        """Be found no more by calls that begin from now on."""
+    def unregister(self) -> None:
+        """Stop being a possible parent of new calls."""
         if self._attempt_of is not None:
             self._attempt_of.attempt = None
         else:
-            self._calls.open.pop(self.id, None)
-        for one in self._adopted:
-            self._calls.adopting.pop(one, None)
+            self.calls.by_id.pop(self.id, None)
+        if self.batch_id is not None:
+            self.calls.batches.pop(self.batch_id, None)
 
-    def told_failed(self, failure: Failure) -> None:
-        """Take notice of a failure that LiteLLM does not raise; those above failed with it."""
+    def fail(self, failure: Failure) -> None:
+        """Record a failure that LiteLLM does not raise, on the calls above as well."""
         self.span.status = failure.status
-        self._error = failure.attributes
+        self.record.error = failure.attributes
         if self.above is not None:
-            self.above.told_failed(failure)
+            self.above.fail(failure)
 
-    # On the sink's thread, over copies alone.
 
-    def _complete(self, span: OpenSpan) -> None:
-        """Make sense of what was copied."""
-        told = self._told = _responses.told(self._told)
-        deltas, family = self._deltas, FAMILIES[self._target.family]
-        outputs = family.outputs(span.outputs) if deltas is None else deltas.outputs()
-        span.outputs = outputs
-        failure = family.failure(outputs)
-        if failure is not None:  # it was returned, not raised
-            span.status, self._error = failure.status, failure.attributes
-        for event in self.resent:
-            span.add_event(event)
-        failed = span.status is not None and span.status.code is StatusCode.ERROR
-        found = self._attributes(told, outputs, failed=failed)
-        found.update(span.attributes)
-        if not self.parent:
-            self._count(span, found, failed=failed)
-        span.attributes = found
+def _follow(call: Call, stream: Any) -> StreamProxy:
+    """Return the proxy of a stream, which ends the call's span when the stream ends."""
+    record, span, calls = call.record, call.span, call.calls
+    record.hidden = _responses.told_of_stream(stream)
+    record.deltas = deltas = FAMILIES[record.family].deltas(stream)
+    call.unregister()
 
-    def _count(self, span: OpenSpan, found: dict[str, Value], *, failed: bool) -> None:
-        """Set tokens and cost."""
-        usage, span.outputs = self._usage(span.inputs, span.outputs, failed=failed)
-        span.usage, span.cost = usage, self._cost(usage, found)
-        if usage is not None and self._watch is not None:
-            speed = self._watch.tokens_per_second(usage.output)
-            if speed is not None:
-                found[semconv.STREAM_TOKENS_PER_SECOND] = speed
-
-    def _attributes(
-        self, told: Mapping[str, Value], outputs: Value, *, failed: bool
-    ) -> dict[str, Value]:
-        found: dict[str, Value] = {
-            **_requests.request_attributes(self._given),
-            **_responses.provider_attributes(self._provider_name(), self._given.get("model")),
-            **_responses.response_attributes(outputs),
-            **_responses.endpoint_attributes(self._url()),
-            **_responses.told_attributes(told),
-            **self._error,
-            CALL_ID: self.id,
+    def end(error: BaseException | None) -> None:
+        _end_streams_below(call, error)
+        source, call.source = call.source, None
+        record.hidden = {
+            **record.hidden,
+            **_responses.told_of_stream(stream),
+            **_responses.usage_kept_by(stream if source is None else source),
+            "translated": source is not None,
         }
-        if self._watch is not None:
-            found.update(self._watch.statistics())
-        if self.requests:
-            found[_responses.REQUESTS] = self.requests
-        if self.resent:
-            found[_responses.SDK_RETRIES] = len(self.resent)
-        if not failed and not self.parent:
-            found[semconv.CACHE_HIT] = self._cache_hit()
-        return found
+        call.end(error)
 
-    def _url(self) -> str | None:
-        asked = self._given.get("api_base") or self._given.get("base_url")
-        used = str(self.endpoint) if self.endpoint else None
-        return used or _text(self._told.get("api_base")) or _text(asked)
+    if calls.stream_events:
+        deltas = ChunkEvents(span, deltas, calls.stream_events)
+    record.watch = watch = Watch(span, deltas, end, calls.on_error)
+    if call.above is not None:
+        call.above.streams_below += (watch,)
+    makes_calls = record.parent or _is_custom(record.hidden.get("custom_llm_provider"))
+    return StreamProxy(stream, watch, call.resume if makes_calls else None)
 
-    def _cache_hit(self) -> bool:
-        told = self._told
-        return told.get("cache_hit") is True or told.get("custom_llm_provider") == _CACHED
 
-    def _provider_name(self) -> str | None:
-        told = _text(self._told.get("custom_llm_provider"))
-        used = _text(self.provider)
-        return used or (told if told != _CACHED else None) or self._guessed_provider()
+def _end_streams_below(call: Call, error: BaseException | None) -> None:
+    """End the streams that a stream was made of, such as those of a Router's deployments.
 
-    def _guessed_provider(self) -> str | None:
-        """Look up which provider serves a model, where no request was made: a cache hit.
+    Some releases keep them in a generator that nobody closes when the caller breaks off.
+    An error on its way to the caller is not theirs: what failed below has ended already.
+    """
+    own = str(call.span.attributes[semconv.STREAM_ENDING])
+    below, call.streams_below = call.streams_below, ()
+    for watch in below:
+        watch.end(own if error is None else "abandoned")
 
-        LiteLLM is not asked, because it prints a line to stdout for a model it does not know.
-        """
-        given = _text(self._given.get("custom_llm_provider"))
-        model = _text(self._given.get("model"))
-        litellm: Any = sys.modules.get("litellm")
-        if given is not None or model is None or self.parent or litellm is None:
-            return given
-        listed = getattr(litellm, "model_cost", {}).get(model) or {}
-        candidates = (model.partition("/")[0], listed.get("litellm_provider"))
-        known = getattr(litellm, "provider_list", ())
-        return next((str(one) for one in candidates if one in known), None)
 
-    def _usage(
-        self, inputs: Value, outputs: Value, *, failed: bool
-    ) -> tuple[TokenUsage | None, Value]:
-        """Return the tokens, and the outputs with what the provider told of them."""
-        kept = self._told.get("usage")
-        usage = _responses.usage_of(outputs)
-        passed_on = usage is not None and self._told.get("translated")
-        if kept is not None and isinstance(outputs, Mapping) and not passed_on:
-            outputs = {**outputs, "usage": kept}
-            usage = _responses.usage_of(outputs)
-        if usage is not None and kept is None and self._told.get("keeps_chunks"):
-            usage = attrs.evolve(usage, source=UsageSource.ESTIMATED)  # LiteLLM made it up
-        if self._deltas is not None and (usage is None or self._counted_too_early(outputs)):
-            usage = _with_estimate(usage, estimated_usage(inputs, outputs))
-        if usage is None and not failed:
-            usage = TokenUsage(source=UsageSource.MISSING)
-        return usage, outputs
+def adopt(batch: Call, kwargs: dict[str, Any]) -> None:
+    """Make a batch the parent of the calls that LiteLLM makes for it, on threads of its own.
 
-    def _counted_too_early(self, outputs: Value) -> bool:
-        """Tell whether a stream was cut off before its count.
+    LiteLLM hands the keyword arguments of a batch on to each of its calls, so an id in them says
+    which batch made a call.
 
-        Anthropic sends one with the first event, which counts nothing yet.
-        """
-        if self._target.family != "messages" and self._provider_name() != "anthropic":
-            return False
-        finished = _responses.response_attributes(outputs).get(semconv.RESPONSE_FINISH_REASONS)
-        return not finished and not (isinstance(outputs, Mapping) and outputs.get("stop_reason"))
+    Args:
+        batch: The batch.
+        kwargs: Its keyword arguments.
+    """
+    handed_on = kwargs
+    if "deployments" in kwargs:  # LiteLLM copies the rest into the caller's deployments
+        handed_on = kwargs["kwargs"] = dict(kwargs.get("kwargs") or {})
+    batch.requested_id = handed_on.get("litellm_call_id")
+    batch.batch_id = handed_on["litellm_call_id"] = new_call_id()
+    batch.calls.batches[batch.batch_id] = batch
 
-    def _cost(self, usage: TokenUsage | None, found: Mapping[str, Value]) -> Cost | None:
-        told = self._told.get("response_cost")
-        custom: dict[str, Value] = {n: self._given[n] for n in _PRICES if n in self._given}
-        words = _responses.usage_in(self.span.outputs) or {}
-        if self._deltas is not None:  # what LiteLLM notes is its guess from before the first chunk
-            told = words.get("cost") if not custom else None
-        if not isinstance(told, float):
-            told = None
-        if told is None and (usage is None or usage.source is UsageSource.MISSING):
-            return None
-        answered = found.get(semconv.RESPONSE_MODEL)
-        own = (self._told.get(name) for name in ("model_id", "base_model", "litellm_model_name"))
-        names = (*own, self._given.get("model"), answered)
-        models = tuple(dict.fromkeys([name for name in names if isinstance(name, str)]))
-        provider = _text(found.get(_responses.PROVIDER))
-        tier = self._service_tier(words)
-        exact = words if usage is not None and usage.source is UsageSource.PROVIDER else None
-        hit = self._cache_hit()
-        return cost_of(usage, Priced(models, provider, told, hit, custom, exact, tier))
 
-    def _service_tier(self, usage: Mapping[str, Value]) -> Value:
-        """Return the tier that was served, or else the one that was asked for."""
-        outputs = self.span.outputs
-        served = outputs.get("service_tier") if isinstance(outputs, Mapping) else None
-        return served or usage.get("service_tier") or self._given.get("service_tier")
+def batch_of(calls: OpenCalls, kwargs: dict[str, Any]) -> Call | None:
+    """Return the batch that a call is made for, and take its id out of the keyword arguments.
+
+    Args:
+        calls: The calls in progress.
+        kwargs: The keyword arguments of the call.
+    """
+    batch = calls.batches.get(str(kwargs.get("litellm_call_id")))
+    if batch is None:
+        return None
+    del kwargs["litellm_call_id"]
+    if batch.requested_id is not None:
+        kwargs["litellm_call_id"] = batch.requested_id
+    return batch
 
 
 def _falls_back(target: Target, kwargs: Mapping[str, Any]) -> bool:
-    """Tell whether a completion is going to try one model after another."""
+    """Return whether a completion is going to try one model after another."""
     return target.family == "chat" and bool(kwargs.get("fallbacks"))
 
 
-def _with_estimate(told: TokenUsage | None, estimate: TokenUsage | None) -> TokenUsage | None:
-    """Count at least what has arrived."""
-    if told is None or estimate is None or (estimate.output or 0) <= (told.output or 0):
-        return told or estimate
-    total = (told.input or 0) + (estimate.output or 0)
-    return attrs.evolve(told, output=estimate.output, total=total, source=UsageSource.ESTIMATED)
-
-
 def _is_custom(provider: Any) -> bool:
-    """Tell whether a provider is a handler of the user's, which may call models as it streams."""
+    """Return whether a provider is a handler of the user's, which may call models as it streams."""
     litellm: Any = sys.modules.get("litellm")
     return provider in getattr(litellm, "_custom_providers", ())
-
-
-def _text(value: Value) -> str | None:
-    return value if isinstance(value, str) else None

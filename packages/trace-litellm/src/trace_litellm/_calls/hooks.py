@@ -1,4 +1,4 @@
-"""Which calls get a span: the hooks around LiteLLM's functions."""
+"""Hooks on LiteLLM's functions: decide which calls get a span, and open and end it."""
 
 from __future__ import annotations
 
@@ -6,42 +6,52 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from trace_core import Tracer, setting
-from trace_litellm._calls.call import Alias, Call, Delegation, Serving
-from trace_litellm._calls.nesting import BRIDGES, Around, call_around, is_delegation, new_call_id
+from trace_litellm._calls.call import (
+    Call,
+    Delegation,
+    OpenCalls,
+    OwnIdDelegation,
+    SameIdDelegation,
+    adopt,
+    batch_of,
+)
+from trace_litellm._calls.nesting import (
+    BRIDGES,
+    Enclosing,
+    enclosing_call,
+    is_delegation,
+    new_call_id,
+)
 from trace_litellm._patching.patch import Hook, Original
-from trace_litellm._patching.targets import Found, Target
+from trace_litellm._patching.preflight import Found
+from trace_litellm._patching.targets import Target
 from trace_litellm._reading import requests as _requests
 
 
-class Calls:
-    """Opens and ends spans around LiteLLM's functions.
+class CallHooks:
+    """Makes the hooks of LiteLLM's functions.
 
     Args:
         tracer: Makes the spans.
-        on_error: Told of trouble of ours, which costs a span and never the call.
+        on_error: Reports an exception in our own code, which costs a span and never the call.
 
     Raises:
-        ConfigurationError: ``TRACE_STREAM_EVENTS`` makes no sense.
+        ConfigurationError: ``TRACE_STREAM_EVENTS`` is not a number.
     """
 
     def __init__(self, tracer: Tracer, on_error: Callable[[str, BaseException], None]) -> None:
-        self.tracer = tracer
-        self.on_error = on_error
-        self.stream_events = int(setting("TRACE_STREAM_EVENTS"))
-        self.open: dict[str, Call] = {}
-        self.adopting: dict[int, Call] = {}
-        """Batches under way, by the identity of the messages they hand to their threads."""
+        self.calls = OpenCalls(tracer, on_error, int(setting("TRACE_STREAM_EVENTS")))
 
-    def around(self, found: Found, *, is_async: bool) -> Hook:
+    def hook_of(self, found: Found, *, is_async: bool) -> Hook:
         """Return the hook for a function.
 
         Args:
             found: What the function is.
             is_async: Whether it is a coroutine function.
         """
-        return self._around_async(found) if is_async else self._around_sync(found)
+        return self._async_hook(found) if is_async else self._sync_hook(found)
 
-    def _around_sync(self, found: Found) -> Hook:
+    def _sync_hook(self, found: Found) -> Hook:
         def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             call = self.begin(found, args, kwargs)
             if call is None:
@@ -55,7 +65,7 @@ class Calls:
 
         return hook
 
-    def _around_async(self, found: Found) -> Hook:
+    def _async_hook(self, found: Found) -> Hook:
         async def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             call = self.begin(found, args, kwargs)
             if call is None:
@@ -72,7 +82,7 @@ class Calls:
     def begin(
         self, found: Found, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Call | Delegation | None:
-        """Open a span for a call, unless LiteLLM is calling itself on behalf of the one around.
+        """Open a span for a call, unless LiteLLM calls itself on behalf of the enclosing call.
 
         Args:
             found: What is called.
@@ -80,64 +90,59 @@ class Calls:
             kwargs: The keyword arguments; the call's id is put there.
 
         Returns:
-            What to tell how the call ends; ``None`` for nobody.
+            What is told how the call ends; ``None`` if nothing is to be done.
         """
-        target = found.target
+        target, calls = found.target, self.calls
         try:
-            around, above = call_around.get(), None
-            if around is not None:
-                above = self.open.get(around.id)
-                if is_delegation(around, target, kwargs):
-                    return _delegated(above, around, target)
-                if (around.family, target.family) in BRIDGES:
+            above = batch_of(calls, kwargs) if calls.batches else None
+            enclosing = enclosing_call.get()
+            if above is None and enclosing is not None:
+                above = calls.by_id.get(enclosing.id)
+                if is_delegation(enclosing, target, kwargs):
+                    return _delegated(above, enclosing, target)
+                if (enclosing.family, target.family) in BRIDGES:
                     return self._bridged(above, target, kwargs)
             if target.request is not None:
                 args, kwargs = (), dict(_argument(target.request, found, args, kwargs))
-            if above is None and self.adopting:
-                above = self.adopting.get(id(_argument("messages", found, args, kwargs)))
-            given = _requests.inputs(found.parameters, args, kwargs)
-            call = Call(self, target, given, kwargs, above)
+            parameters = _requests.inputs(found.parameters, args, kwargs)
+            call = Call(calls, target, parameters, kwargs, above)
             if target.family == "batch":
-                call.adopt(_argument("messages", found, args, kwargs))
+                adopt(call, kwargs)
             return call
         except Exception as error:
-            self.on_error(f"tracing LiteLLM's {target.name}", error)
+            calls.on_error(f"tracing LiteLLM's {target.name}", error)
             return None
 
     def _bridged(
         self, call: Call | None, target: Target, kwargs: dict[str, Any]
     ) -> Delegation | None:
-        """Let a call that serves another API speak for the call around."""
+        """Record what happens in a call that serves another API on the enclosing call."""
         if call is None:
             return None
-        inner = kwargs.setdefault("litellm_call_id", new_call_id())
-        return Alias(self, call, Around(str(inner), target.family, parent=False))
-
-    def call_around(self) -> Call | None:
-        """Return the innermost call open around this code."""
-        around = call_around.get()
-        return self.open.get(around.id) if around is not None else None
+        inner = str(kwargs.setdefault("litellm_call_id", new_call_id()))
+        return OwnIdDelegation(self.calls, call, Enclosing(inner, target.family, parent=False))
 
     def before_request(
         self, original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Take notice of a request on its way to a provider. The hook of ``Logging.pre_call``."""
+        """Record a request on its way to a provider. The hook of ``Logging.pre_call``."""
+        calls = self.calls
         try:
-            call = self.call_around() or self.open.get(args[0].litellm_call_id)
+            call = calls.innermost() or calls.by_id.get(args[0].litellm_call_id)
             if call is not None:
                 call.requested(args[0], kwargs.get("additional_args"))
         except Exception as error:
-            self.on_error("reading a request to a provider", error)
+            calls.on_error("reading a request to a provider", error)
         return original(*args, **kwargs)
 
 
-def _delegated(call: Call | None, around: Around, target: Target) -> Delegation | None:
-    """Follow a retry, which calls the entry point again, and what serves another API."""
+def _delegated(call: Call | None, enclosing: Enclosing, target: Target) -> Delegation | None:
+    """Return the next attempt of a retry, or what follows a call that serves another API."""
     if call is None:
         return None
     if call.retrying:
         return call.next_attempt()
-    return Serving(call) if around.family != target.family else None
+    return SameIdDelegation(call) if enclosing.family != target.family else None
 
 
 def _argument(name: str, found: Found, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

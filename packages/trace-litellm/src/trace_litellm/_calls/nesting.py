@@ -1,4 +1,4 @@
-"""Which call is around: how LiteLLM calling itself is told from calls made inside a call.
+"""Decides whether a call is LiteLLM delegating to itself or a new call made inside one.
 
 LiteLLM calls itself a lot: async functions call their sync twins, one API is served by another,
 retries call the entry point again. All of that is one call, and one span.
@@ -39,15 +39,15 @@ BRIDGES: Final = frozenset({("google", "chat"), ("messages", "chat"), ("messages
 
 
 @attrs.define(eq=False)  # not frozen: that would take three times as long to make
-class Around:
-    """The call around. Ids alone: LiteLLM's workers keep a context for a loop's life."""
+class Enclosing:
+    """The call that encloses the running code. LiteLLM's workers keep it, so it holds ids alone."""
 
     id: str
     family: str
     parent: bool
 
 
-call_around: ContextVar[Around | None] = ContextVar("trace_litellm_around", default=None)
+enclosing_call: ContextVar[Enclosing | None] = ContextVar("trace_litellm_enclosing", default=None)
 
 _COUNTED_FROM: Final = 10**11
 
@@ -59,12 +59,12 @@ class _CallIds:
     """
 
     def __init__(self) -> None:
-        self.begin_anew()
+        self.restart()
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self.begin_anew)
+            os.register_at_fork(after_in_child=self.restart)
 
-    def begin_anew(self) -> None:
-        """Have a forked child give out other ids than its parent."""
+    def restart(self) -> None:
+        """Give a forked child other ids than its parent."""
         drawn = random.Random()  # noqa: S311  # ids need to differ, not to be secret
         digits = f"{drawn.getrandbits(72):018x}"
         self._process = f"{digits[:8]}-{digits[8:12]}-4{digits[12:15]}-a{digits[15:]}-"
@@ -72,40 +72,40 @@ class _CallIds:
         self._next = counted.__next__
 
     def new(self) -> str:
-        """Return another one."""
+        """Return a new id."""
         return f"{self._process}{self._next()}"
 
 
 new_call_id: Final = _CallIds().new
 
 
-def around_here() -> Callable[[], AbstractContextManager[None]]:
-    """Capture which call is around, to go on in another thread.
+def capture_enclosing() -> Callable[[], AbstractContextManager[None]]:
+    """Capture the enclosing call, to restore it on another thread.
 
     Returns:
-        A function whose result is a context manager: inside it, that call is around.
+        A function that makes a context manager: inside it, that call encloses the code.
     """
-    found = call_around.get()
+    captured = enclosing_call.get()
 
     @contextmanager
     def restored() -> Generator[None]:
-        token = call_around.set(found)
+        token = enclosing_call.set(captured)
         try:
             yield
         finally:
-            call_around.reset(token)
+            enclosing_call.reset(token)
 
     return restored
 
 
-def is_delegation(around: Around, target: Target, kwargs: Mapping[str, Any]) -> bool:
-    """Tell whether LiteLLM is calling itself on behalf of the call around.
+def is_delegation(enclosing: Enclosing, target: Target, kwargs: Mapping[str, Any]) -> bool:
+    """Return whether LiteLLM is calling itself on behalf of the enclosing call.
 
-    Then the call carries the id of the call around, which we choose, or one of the markers of
+    Then the call has the id of the enclosing call, which we choose, or one of the markers of
     LiteLLM's async functions. The Router's methods call each other without either.
     """
-    if kwargs.get("litellm_call_id") == around.id:
+    if kwargs.get("litellm_call_id") == enclosing.id:
         return True
-    if around.parent:
-        return around.family == target.family == "router"
+    if enclosing.parent:
+        return enclosing.family == target.family == "router"
     return any(kwargs[name] is True for name in _MARKERS & kwargs.keys())

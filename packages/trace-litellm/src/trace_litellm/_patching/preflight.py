@@ -1,0 +1,218 @@
+"""Finds the functions to patch in the installed LiteLLM, and checks that they are the known ones.
+
+Nothing is touched unless every core function is found and has the shape that it had in all
+releases from 1.53.9 on.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Container, Sequence
+from types import FunctionType
+from typing import Any, Final
+
+import attrs
+
+from trace_litellm._patching.targets import LATE, TARGETS, Shape, Target
+
+OLDEST: Final = (1, 53, 9)
+"""The oldest release that was tried."""
+TROJANED: Final = frozenset({"1.82.7", "1.82.8", "1.107.0"})
+"""Uploads that steal credentials. 1.82.7 and 1.82.8: 2026-03-24, MAL-2026-2144."""
+_MOST_WRAPPERS: Final = 16
+
+
+class UnsupportedLiteLLM(Exception):
+    """The installed LiteLLM is not one that can be patched safely."""
+
+
+@attrs.frozen(eq=False)
+class Found:
+    """A target and what it is in the installed release.
+
+    Args:
+        target: The target.
+        functions: The functions to patch for it.
+        parameters: Names of its positional parameters, in order.
+    """
+
+    target: Target
+    functions: tuple[FunctionType, ...]
+    parameters: tuple[str, ...]
+
+
+def check_version(version: str) -> None:
+    """Refuse releases that must not or cannot be patched.
+
+    Args:
+        version: The installed release.
+
+    Raises:
+        UnsupportedLiteLLM: It is trojaned, or older than any that was tried.
+    """
+    if version in TROJANED:
+        raise UnsupportedLiteLLM(
+            f"LiteLLM {version} is a trojaned upload that steals credentials: uninstall it, "
+            "treat every secret this machine could read as stolen, and install another release"
+        )
+    if _numbers(version) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise UnsupportedLiteLLM(
+            f"LiteLLM {version} is older than {oldest}, the oldest release tracing is tested on"
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    digits = ("".join(c for c in part if c.isdigit()) for part in version.split(".")[:3])
+    return tuple(int(d) if d else 0 for d in digits)
+
+
+def find_targets(
+    patched: Container[FunctionType] = (), module: str | None = None
+) -> tuple[Found, ...]:
+    """Look up the targets in the installed LiteLLM, touching nothing.
+
+    Args:
+        patched: Functions that are ours already. They are left out.
+        module: Look for those alone that may be in this module.
+
+    Returns:
+        The targets that exist.
+
+    Raises:
+        UnsupportedLiteLLM: A core function is missing or does not look as expected.
+    """
+    wanted = [one for one in TARGETS if module is None or _may_be_in(module, one)]
+    found = [_find(target, patched) for target in wanted]
+    return tuple(one for one in found if one is not None)
+
+
+def _may_be_in(module: str, target: Target) -> bool:
+    return any(place.startswith(f"{module}:") for place in target.places)
+
+
+def _find(target: Target, patched: Container[FunctionType]) -> Found | None:
+    at = [_entry_point(lookup(place), target.shape, place, patched) for place in target.places]
+    functions = dict.fromkeys(function for function in at if function is not None)
+    if target.core and not any(f in patched or is_client_closure(f) for f in functions):
+        raise UnsupportedLiteLLM(
+            f"litellm's {target.name} does not look like any release tracing was tested on"
+        )
+    new = tuple(function for function in functions if function not in patched)
+    if not new:
+        return None
+    parameters, takes_id = _parameters(target, new)
+    return Found(attrs.evolve(target, takes_id=takes_id), new, parameters)
+
+
+def find_plain(place: str) -> FunctionType | None:
+    """Return an ordinary function of LiteLLM's, or ``None`` where there is none of that shape."""
+    return _entry_point(lookup(place), Shape.PLAIN, place)
+
+
+def lookup(place: str) -> Any:
+    """Return what stands at ``module:attribute.attribute``, or ``None`` where nothing does."""
+    module_name, _, path = place.partition(":")
+    thing = _module(module_name)
+    for name in path.split("."):
+        thing = inspect.getattr_static(thing, name, None)
+    return thing
+
+
+def _module(name: str) -> Any:
+    if name in LATE:
+        return sys.modules.get(name)
+    try:
+        return importlib.import_module(name)
+    except Exception:  # of another release, or in want of an extra that is not installed
+        return None
+
+
+def _entry_point(
+    thing: Any, shape: Shape, place: str, patched: Container[FunctionType] = ()
+) -> FunctionType | None:
+    """Find LiteLLM's own function under whatever other tools have wrapped around it."""
+    for _ in range(_MOST_WRAPPERS):
+        if thing is None:
+            return None
+        if type(thing) is FunctionType and (thing in patched or _has_shape(thing, shape, place)):
+            return thing
+        thing = getattr(thing, "__wrapped__", None)
+    return None
+
+
+def _has_shape(function: FunctionType, shape: Shape, place: str) -> bool:
+    is_client = is_client_closure(function) or _is_dispatch(function)
+    if is_client or shape is Shape.CLIENT:
+        return is_client and shape in (Shape.CLIENT, Shape.EITHER)
+    module_name, _, path = place.partition(":")
+    code = function.__code__
+    return (
+        code.co_name == path.rpartition(".")[2]
+        and function.__module__ == module_name
+        and not inspect.isgeneratorfunction(function)
+        and inspect.isasyncgenfunction(function) is (shape is Shape.STREAM)
+    )
+
+
+def is_client_closure(function: FunctionType) -> bool:
+    """Return whether a function is what LiteLLM's ``@client`` decorator makes."""
+    code = function.__code__
+    if code.co_name not in ("wrapper", "wrapper_async"):
+        return False
+    if "original_function" not in code.co_freevars or not _takes_anything(function):
+        return False
+    names = {*code.co_names, *_names_below(code)}
+    is_async = inspect.iscoroutinefunction(function)
+    return is_async == (code.co_name == "wrapper_async") and "function_setup" in names
+
+
+def _names_below(code: Any) -> set[str]:
+    return {
+        name for const in code.co_consts if hasattr(const, "co_names") for name in const.co_names
+    }
+
+
+def _is_dispatch(function: FunctionType) -> bool:
+    """Return whether a function is one of the public dispatchers of 1.104 and later."""
+    return (
+        function.__code__.co_filename.endswith("dispatch.py")
+        and hasattr(function, "__wrapped__")
+        and _takes_anything(function)
+    )
+
+
+def _takes_anything(function: FunctionType) -> bool:
+    flags = function.__code__.co_flags
+    return bool(flags & inspect.CO_VARARGS) and bool(flags & inspect.CO_VARKEYWORDS)
+
+
+def _parameters(target: Target, functions: Sequence[FunctionType]) -> tuple[tuple[str, ...], bool]:
+    """Name the positional parameters, and say whether any keyword is taken."""
+    source: Callable[..., Any] | None = lookup(target.twin) if target.twin else None
+    if source is None:
+        source = functions[-1]
+    try:
+        parameters = inspect.signature(source).parameters.values()
+    except (TypeError, ValueError):
+        return (), target.shape is Shape.CLIENT
+    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+    return tuple(p.name for p in parameters if p.kind in by_position), takes_any
+
+
+def trojan_on_path() -> str | None:
+    """Return where the file that the trojaned releases left behind lies, if it does."""
+    spec = importlib.util.find_spec("litellm")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    from pathlib import Path
+
+    for package in spec.submodule_search_locations:
+        left_behind = Path(package).parent / "litellm_init.pth"
+        if left_behind.exists():
+            return str(left_behind)
+    return None

@@ -1,0 +1,51 @@
+"""The data that a call leaves behind for the writer's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import attrs
+
+from trace_core import Event, Value
+from trace_litellm._streams.deltas import Deltas
+from trace_litellm._streams.watch import Watch
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+@attrs.define(eq=False)
+class CallRecord:
+    """What is known of one call besides its span. The caller's thread fills it in.
+
+    `trace_litellm._reading.complete` turns it into fields of the span, on the writer's thread.
+    It holds copies, never objects of the caller's.
+
+    Args:
+        call_id: LiteLLM's id of the call.
+        family: Which reader understands its answer: a key of `FAMILIES`.
+        parameters: The request parameters.
+        parent: Whether its span holds others and has no tokens and no cost of its own.
+        hidden: What LiteLLM notes on the response in ``_hidden_params``.
+        error: Attributes of the failure.
+        deltas: The combined chunks of a stream.
+        watch: The times of a stream's chunks.
+        endpoint: The URL that the request went to.
+        provider: LiteLLM's name of the provider that the request went to.
+        requests: The number of requests that LiteLLM made.
+        resent: Events of the requests that a provider's SDK sent again.
+    """
+
+    call_id: str
+    family: str
+    parameters: dict[str, Value]
+    parent: bool
+    hidden: Mapping[str, Any] = _NOTHING
+    error: Mapping[str, Value] = _NOTHING
+    deltas: Deltas | None = None
+    watch: Watch | None = None
+    endpoint: Any = None
+    provider: str | None = None
+    requests: int = 0
+    resent: tuple[Event, ...] = ()
