@@ -16,7 +16,7 @@ from trace_core._errors import (
     SinkError,
     TraceError,
 )
-from trace_core._lifecycle import after_fork, at_exit, no_fork
+from trace_core._lifecycle import after_fork, at_exit, forget_handlers, no_fork
 from trace_core._log import log_once, without_secrets
 from trace_core._model.parts import (
     Cost,
@@ -147,6 +147,7 @@ __all__ = [
     "drop_content",
     "durable",
     "encode",
+    "forget_handlers",
     "from_dict",
     "limit_payloads",
     "load_sink",

@@ -20,6 +20,7 @@ from trace_core import (
     SinkLike,
     Tracer,
     at_exit,
+    forget_handlers,
 )
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ logger = logging.getLogger("trace_litellm")
 
 _lock = threading.RLock()
 _current: Instrumentation | None = None
+_owned = False
+"""Whether `autolog` made the sink in use, and so has to close it."""
+_requested: SinkLike | str | None = None
+"""The sink that `autolog` was called with, while what it made is in use."""
 
 
 def instrument(tracer: Tracer) -> Instrumentation:
@@ -60,8 +65,9 @@ def instrument(tracer: Tracer) -> Instrumentation:
             _current = Instrumentation(tracer)
         elif _current.tracer is not tracer:
             raise ConfigurationError(
-                "LiteLLM is traced by another tracer already: uninstrument() that first, "
-                "or give one tracer several sinks with trace_core.tee()"
+                "LiteLLM is traced already, with another tracer: call "
+                "trace_litellm.autolog(disable=True) first, or give one tracer several sinks "
+                "with trace_core.tee()"
             )
         _current.patch()
         return _current
@@ -70,15 +76,19 @@ def instrument(tracer: Tracer) -> Instrumentation:
 def autolog(sink: SinkLike | str | None = None, *, disable: bool = False) -> Instrumentation | None:
     """Trace every call made through LiteLLM. One line, everything by default.
 
-    A second call is harmless, and traces what a reload of LiteLLM has made anew. With another
-    sink it goes on with that one.
+    A second call with the same sink, or without one, returns the same object, and traces what a
+    reload of LiteLLM has made anew. A call with another sink replaces the first one.
+
+    What `autolog` starts ends when another sink replaces it and with ``disable=True``: what is
+    waiting is delivered, streams still open end as interrupted, threads and files are closed. The
+    sink you gave is closed too, unless it is a `Background` or a `MemorySink`.
 
     Args:
         sink: Where spans go: a sink, a function of a batch of spans, or a specification such as
             ``"mlflow:http://127.0.0.1:5000"`` or ``"jsonl:traces.jsonl"``. By default what
             ``TRACE_SINKS`` names, else MLflow if its sink is installed, else the file
             ``traces.jsonl`` in the current folder.
-        disable: Turn tracing off again, and deliver what is waiting.
+        disable: Turn tracing off again, deliver what is waiting and close the sink.
 
     Returns:
         What is now in force; ``None`` when tracing is off.
@@ -90,19 +100,43 @@ def autolog(sink: SinkLike | str | None = None, *, disable: bool = False) -> Ins
         if disable or trace_core.disabled_by_environment():
             _stop()
             return None
-        if _current is not None and _current.active and sink is None:
+        if _current is not None and _current.active and _is_the_same(sink):
             return instrument(_current.tracer)
         chosen = _choose(sink)
         _stop()
-        instrumentation = instrument(Tracer(_in_background(chosen)))
-        at_exit(instrumentation.end_open_spans)
-        return instrumentation
+        return _start(chosen, sink)
+
+
+def _is_the_same(sink: SinkLike | str | None) -> bool:
+    if isinstance(sink, str):
+        return sink == _requested
+    return sink is None or sink is _requested
+
+
+def _start(chosen: SinkLike, requested: SinkLike | str | None) -> Instrumentation:
+    global _owned, _requested  # LiteLLM is global as well
+    given = isinstance(chosen, (Background, MemorySink))
+    tracer = Tracer(chosen if given else trace_core.durable(chosen))
+    instrumentation = instrument(tracer)
+    _owned, _requested = not given, requested
+    at_exit(instrumentation.end_open_spans)
+    return instrumentation
 
 
 def _stop() -> None:
-    if _current is not None and _current.active:
-        _current.uninstrument()
-        _current.tracer.flush()
+    """End tracing, and what `autolog` made for it."""
+    global _current, _owned, _requested  # LiteLLM is global as well
+    stopped, owned = _current, _owned
+    _current, _owned, _requested = None, False, None
+    if stopped is None:
+        return
+    was_active = stopped.active
+    stopped.uninstrument()
+    forget_handlers(stopped)
+    if owned:
+        stopped.tracer.close()
+    elif was_active:
+        stopped.tracer.flush()
 
 
 def _choose(sink: SinkLike | str | None) -> SinkLike:
@@ -123,10 +157,3 @@ def _default_sink() -> Sink:
 
 def _has_store() -> bool:
     return importlib.util.find_spec("mlflow") is not None
-
-
-def _in_background(sink: SinkLike) -> SinkLike:
-    """Put a sink behind redaction, a spool and a thread, unless it has one or is read at once."""
-    if isinstance(sink, (Background, MemorySink)):
-        return sink
-    return trace_core.durable(sink)
