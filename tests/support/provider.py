@@ -70,12 +70,16 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Usage:
-    """Token counts to report; cached and reasoning tokens are part of the other two."""
+    """Token counts to report; cached and reasoning tokens are part of the other two.
+
+    ``cost`` is what OpenRouter and its like add in USD.
+    """
 
     prompt: int = PROMPT_TOKENS
     completion: int = COMPLETION_TOKENS
     cached: int = 0
     reasoning: int | None = None
+    cost: float | None = None
 
     @property
     def total(self) -> int:
@@ -288,6 +292,7 @@ def _openai_usage(call: _Call) -> JSON | None:
         "total_tokens": usage.total,
         "prompt_tokens_details": {"cached_tokens": usage.cached},
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
+        **({} if usage.cost is None else {"cost": usage.cost}),
     }
 
 

@@ -23,8 +23,10 @@ from trace_litellm._reading.credentials import (
     remember_settings,
     without_secrets,
 )
+from trace_litellm._reading.endpoints import FAMILIES
 from trace_litellm._reading.errors import Failure, category
 from trace_litellm._reading.pricing import Priced, cost_of
+from trace_litellm._reading.usage import usage_of
 from trace_litellm._streams.events import merge_anthropic, merge_google, sse_data
 
 SECRET = "sk-PLANTED0123456789"
@@ -195,14 +197,14 @@ def test_removing_secrets_is_total(value: Any) -> None:
 )  # fmt: skip
 def test_usage_in_every_dialect(usage: Any, expected: TokenUsage | None) -> None:
     """OpenAI's, Anthropic's and the Responses API's words mean the same counts."""
-    assert _responses.usage_of({"usage": usage}) == expected
+    assert usage_of({"usage": usage}) == expected
 
 
 def test_usage_of_google() -> None:
     """Google counts thoughts apart from the answer."""
     usage = {"promptTokenCount": 5, "candidatesTokenCount": 3, "thoughtsTokenCount": 2,
              "totalTokenCount": 10, "cachedContentTokenCount": 1}  # fmt: skip
-    found = _responses.usage_of({"usageMetadata": usage})
+    found = usage_of({"usageMetadata": usage})
     assert found == TokenUsage(5, 5, 10, cache_read=1, reasoning=2, source=UsageSource.PROVIDER)
 
 
@@ -300,7 +302,7 @@ def test_category_of_the_nearest_ancestor() -> None:
 @pytest.mark.parametrize("name", ["is_error", "isError"])
 def test_a_tools_failure_is_in_its_answer(name: str) -> None:
     """MCP's SDK spells it in two ways; the text of the answer says what it is."""
-    failure = _responses.FAMILIES["tool"].failure
+    failure = FAMILIES["tool"].failure
     parts = ({"type": "text", "text": "no such city"}, {"type": "image", "data": "..."})
     assert failure({name: True, "content": parts}) == Failure("no such city", "tool_error", "tool")
     assert failure({name: True}) == Failure("the tool failed", "tool_error", "tool")
@@ -311,7 +313,7 @@ def test_a_tools_failure_is_in_its_answer(name: str) -> None:
 @pytest.mark.parametrize("family", ["session", "router"])
 def test_an_exception_that_is_returned_is_a_failure(family: str) -> None:
     """LiteLLM returns what ended a websocket, and its Router hands that on."""
-    reader = _responses.FAMILIES[family]
+    reader = FAMILIES[family]
     returned = reader.outputs(reader.copy(TimeoutError("too late")))
     assert reader.failure(returned) == Failure("too late", "TimeoutError", "timeout")
     assert reader.failure(reader.outputs(reader.copy({"answer": 1}))) is None
@@ -327,10 +329,10 @@ def test_an_exception_that_is_returned_is_a_failure(family: str) -> None:
 )
 def test_an_error_in_an_answer_is_a_failure(family: str, error: Any, sorted_as: str) -> None:
     """A response that failed is returned; a stream of messages that fails ends in an event."""
-    failure = _responses.FAMILIES[family].failure({"id": "1", "error": error})
+    failure = FAMILIES[family].failure({"id": "1", "error": error})
     assert failure is not None
     assert (failure.text, failure.category) == ("no", sorted_as)
-    assert _responses.FAMILIES[family].failure({"id": "1", "error": None}) is None
+    assert FAMILIES[family].failure({"id": "1", "error": None}) is None
 
 
 def _answer() -> Any:
@@ -350,7 +352,7 @@ def _answer() -> Any:
 @pytest.mark.parametrize("family", ["chat", "embedding"])
 def test_a_copied_answer_is_plain_and_its_own(family: str) -> None:
     """Copying answers quickly gives what `snapshot` gives, whatever becomes of them afterwards."""
-    answer, reader = _answer(), _responses.FAMILIES[family]
+    answer, reader = _answer(), FAMILIES[family]
     expected = snapshot(answer)
     copied = reader.copy(answer)
     answer.choices[0].extra["deep"].clear()
@@ -365,7 +367,7 @@ def test_vectors_are_copied() -> None:
 
     vector = [0.5] * 100
     answer = EmbeddingResponse(model="m", data=[{"embedding": vector, "index": 0}])
-    reader = _responses.FAMILIES["embedding"]
+    reader = FAMILIES["embedding"]
     expected, copied = snapshot(answer), reader.copy(answer)
     vector.append(1.0)
     answer.data[0]["embedding"].append(2.0)
@@ -385,7 +387,7 @@ def test_a_price_depends_on_what_the_provider_alone_tells() -> None:
             "cache_creation_input_tokens": 90,
             "cache_creation": written,
         }
-        usage = _responses.usage_of({"usage": words})
+        usage = usage_of({"usage": words})
         found = cost_of(usage, Priced(("claude-haiku-4-5",), "anthropic", None, False, {}, words))
         return found and found.total
 

@@ -45,6 +45,10 @@ USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
 USAGE_CACHE_READ_INPUT_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
 USAGE_CACHE_CREATION_INPUT_TOKENS: Final = "gen_ai.usage.cache_creation.input_tokens"
 USAGE_REASONING_OUTPUT_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
+USAGE_INPUT_SOURCE: Final = "trace.usage.input_source"
+"""Where the input tokens come from, where that differs from the output tokens: ``provider``,
+``estimated`` or ``missing``."""
+USAGE_OUTPUT_SOURCE: Final = "trace.usage.output_source"
 
 # Agents and tools
 AGENT_ID: Final = "gen_ai.agent.id"

@@ -11,12 +11,13 @@ from trace_core import Event, OpenSpan, SpanKind, Tracer, Value, semconv
 from trace_litellm._calls.nesting import Enclosing, enclosing_call, new_call_id
 from trace_litellm._calls.opening import open_span
 from trace_litellm._patching.targets import Target
-from trace_litellm._reading import responses as _responses
 from trace_litellm._reading.complete import complete
 from trace_litellm._reading.credentials import remember_settings
+from trace_litellm._reading.endpoints import FAMILIES
 from trace_litellm._reading.errors import Failure, error_attributes
+from trace_litellm._reading.hidden_params import ended_params, hidden_params, stream_params
 from trace_litellm._reading.record import CallRecord
-from trace_litellm._reading.responses import FAMILIES, told_of
+from trace_litellm._reading.responses import SDK_RETRY_EVENT
 from trace_litellm._streams.proxy import StreamProxy, is_stream
 from trace_litellm._streams.watch import ChunkEvents, Watch
 
@@ -203,7 +204,7 @@ class Call(Delegation):
             self.attempt.sent_again(details)
             return
         now = self.span.start_ns + self.span.elapsed_ns
-        event = Event(_responses.SDK_RETRY_EVENT, now, details)
+        event = Event(SDK_RETRY_EVENT, now, details)
         self.record.resent = (*self.record.resent, event)
 
     # Retries: the call becomes the parent of its attempts.
@@ -256,7 +257,7 @@ class Call(Delegation):
         try:
             if is_stream(result):
                 return _follow(self, result)
-            self.record.hidden = told_of(result)
+            self.record.hidden = hidden_params(result)
             self.span.outputs = FAMILIES[self.record.family].copy(result)
         except Exception as error:
             self.calls.on_error(f"reading a {type(result).__name__}", error)
@@ -313,19 +314,17 @@ class Call(Delegation):
 def _follow(call: Call, stream: Any) -> StreamProxy:
     """Return the proxy of a stream, which ends the call's span when the stream ends."""
     record, span, calls = call.record, call.span, call.calls
-    record.hidden = _responses.told_of_stream(stream)
+    record.hidden = stream_params(stream)
     record.deltas = deltas = FAMILIES[record.family].deltas(stream)
     call.unregister()
 
     def end(error: BaseException | None) -> None:
-        _end_streams_below(call, error)
-        source, call.source = call.source, None
-        record.hidden = {
-            **record.hidden,
-            **_responses.told_of_stream(stream),
-            **_responses.usage_kept_by(stream if source is None else source),
-            "translated": source is not None,
-        }
+        try:
+            _end_streams_below(call, error)
+            record.hidden = {**record.hidden, **ended_params(stream, call.source)}
+            call.source = None
+        except Exception as trouble:
+            calls.on_error("reading the end of a stream", trouble)
         call.end(error)
 
     if calls.stream_events:

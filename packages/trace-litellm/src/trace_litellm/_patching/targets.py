@@ -28,7 +28,7 @@ class Target:
         name: What its spans are called; the model follows.
         places: Where it is defined, as ``module:attribute``. Which exist depends on the release;
             the public one of 1.104 and later dispatches to the older one, and both are patched.
-        family: Which reader understands it; see `trace_litellm._reading.responses`.
+        family: Which reader understands it; see `trace_litellm._reading.endpoints`.
         kind: The kind of its spans.
         operation: ``gen_ai.operation.name`` of its spans.
         twin: The sync function whose signature names its positional arguments; itself by default.

@@ -6,16 +6,16 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-import attrs
-
-from trace_core import Cost, OpenSpan, StatusCode, TokenUsage, UsageSource, Value, semconv
+from trace_core import Cost, OpenSpan, StatusCode, UsageSource, Value, semconv
 from trace_litellm._reading import requests as _requests
 from trace_litellm._reading import responses as _responses
-from trace_litellm._reading.pricing import Priced, cost_of, estimated_usage
+from trace_litellm._reading.endpoints import FAMILIES
+from trace_litellm._reading.hidden_params import is_price, known, param_attributes
+from trace_litellm._reading.pricing import Priced, cost_of
 from trace_litellm._reading.record import CallRecord
-from trace_litellm._reading.responses import CALL_ID, FAMILIES
+from trace_litellm._reading.responses import CALL_ID
+from trace_litellm._reading.usage import completed_usage, usage_in
 
-_PRICES: Final = ("input_cost_per_token", "output_cost_per_token")
 _CACHED: Final = "cached_response"
 
 
@@ -26,7 +26,7 @@ def complete(record: CallRecord, span: OpenSpan) -> None:
         record: What the call left behind.
         span: Its span, whose outputs are the copied response, if there was one.
     """
-    record.hidden = _responses.told(record.hidden)
+    record.hidden = known(record.hidden)
     outputs = _outputs(record, span)
     span.outputs = outputs
     for event in record.resent:
@@ -54,7 +54,7 @@ def _attributes(record: CallRecord, outputs: Value, *, failed: bool) -> dict[str
         **_responses.provider_attributes(_provider(record), record.parameters.get("model")),
         **_responses.response_attributes(outputs),
         **_responses.endpoint_attributes(_url(record)),
-        **_responses.told_attributes(record.hidden),
+        **param_attributes(record.hidden),
         **record.error,
         CALL_ID: record.call_id,
     }
@@ -106,77 +106,51 @@ def _count(
     record: CallRecord, span: OpenSpan, attributes: dict[str, Value], *, failed: bool
 ) -> None:
     """Set tokens and cost, and the speed of a stream."""
-    usage, span.outputs = _usage(record, span, failed=failed)
-    span.usage, span.cost = usage, _cost(record, usage, span.outputs, attributes)
-    if usage is not None and record.watch is not None:
-        speed = record.watch.tokens_per_second(usage.output)
+    ending = attributes.get(semconv.STREAM_ENDING) if record.deltas is not None else None
+    counted = completed_usage(
+        record.parameters, span.outputs, record.hidden, ending=ending, failed=failed
+    )
+    span.usage, sources, span.outputs = counted
+    attributes.update(sources)
+    span.cost = _cost(record, span, attributes)
+    if span.usage is not None and record.watch is not None:
+        speed = record.watch.tokens_per_second(span.usage.output)
         if speed is not None:
             attributes[semconv.STREAM_TOKENS_PER_SECOND] = speed
 
 
-def _usage(record: CallRecord, span: OpenSpan, *, failed: bool) -> tuple[TokenUsage | None, Value]:
-    """Return the tokens, and the outputs with what the provider reported of them."""
-    outputs, hidden = span.outputs, record.hidden
-    kept = hidden.get("usage")
-    usage = _responses.usage_of(outputs)
-    passed_on = usage is not None and hidden.get("translated")
-    if kept is not None and isinstance(outputs, Mapping) and not passed_on:
-        outputs = {**outputs, "usage": kept}
-        usage = _responses.usage_of(outputs)
-    if usage is not None and kept is None and hidden.get("keeps_chunks"):
-        usage = attrs.evolve(usage, source=UsageSource.ESTIMATED)  # LiteLLM made it up
-    if record.deltas is not None and (usage is None or _counted_too_early(record, outputs)):
-        usage = _with_estimate(usage, estimated_usage(span.inputs, outputs))
-    if usage is None and not failed:
-        usage = TokenUsage(source=UsageSource.MISSING)
-    return usage, outputs
-
-
-def _counted_too_early(record: CallRecord, outputs: Value) -> bool:
-    """Return whether a stream was cut off before its count.
-
-    Anthropic sends one with the first event, which counts nothing yet.
-    """
-    if record.family != "messages" and _provider(record) != "anthropic":
-        return False
-    finished = _responses.response_attributes(outputs).get(semconv.RESPONSE_FINISH_REASONS)
-    return not finished and not (isinstance(outputs, Mapping) and outputs.get("stop_reason"))
-
-
-def _with_estimate(usage: TokenUsage | None, estimate: TokenUsage | None) -> TokenUsage | None:
-    """Count at least what has arrived."""
-    if usage is None or estimate is None or (estimate.output or 0) <= (usage.output or 0):
-        return usage or estimate
-    total = (usage.input or 0) + (estimate.output or 0)
-    return attrs.evolve(usage, output=estimate.output, total=total, source=UsageSource.ESTIMATED)
-
-
-def _cost(
-    record: CallRecord, usage: TokenUsage | None, outputs: Value, attributes: Mapping[str, Value]
-) -> Cost | None:
-    parameters, hidden = record.parameters, record.hidden
-    reported = hidden.get("response_cost")
-    custom: dict[str, Value] = {n: parameters[n] for n in _PRICES if n in parameters}
-    words = _responses.usage_in(outputs) or {}
+def _cost(record: CallRecord, span: OpenSpan, attributes: Mapping[str, Value]) -> Cost | None:
+    usage, parameters = span.usage, record.parameters
+    pricing = record.hidden.get("pricing")
+    pricing = pricing if isinstance(pricing, Mapping) else {}
+    deployment = pricing.get("prices")
+    prices = {**deployment} if isinstance(deployment, Mapping) else {}
+    prices |= {name: price for name, price in parameters.items() if is_price(name)}
+    words = usage_in(span.outputs) or {}
+    reported = record.hidden.get("response_cost")
     if record.deltas is not None:  # LiteLLM's note is its guess from before the first chunk
-        reported = words.get("cost") if not custom else None
-    if not isinstance(reported, float):
-        reported = None
-    if reported is None and (usage is None or usage.source is UsageSource.MISSING):
-        return None
-    exact = words if usage is not None and usage.source is UsageSource.PROVIDER else None
-    provider = _text(attributes.get(_responses.PROVIDER))
-    tier = _service_tier(parameters, words, outputs)
-    models = _models(record, attributes.get(semconv.RESPONSE_MODEL))
-    priced = Priced(models, provider, reported, _is_cache_hit(record), custom, exact, tier)
+        reported = words.get("cost") if not prices else None
+    priced = Priced(
+        models=_models(record, attributes.get(semconv.RESPONSE_MODEL), pricing.get("model")),
+        provider=_text(attributes.get(_responses.PROVIDER)),
+        reported=float(reported) if isinstance(reported, (int, float)) else None,
+        cache_hit=_is_cache_hit(record),
+        prices=prices,
+        usage=words if usage is not None and usage.source is UsageSource.PROVIDER else None,
+        tier=_service_tier(parameters, words, span.outputs),
+        pricing=pricing,
+        seconds=(span.end_ns - span.start_ns) / 1e9,
+    )
     return cost_of(usage, priced)
 
 
-def _models(record: CallRecord, answered: Value) -> tuple[str, ...]:
+def _models(record: CallRecord, answered: Value, sent: Value) -> tuple[str, ...]:
     """Return the names that the price may be listed under."""
+    pricing = record.hidden.get("pricing")
+    base = pricing.get("base_model") if isinstance(pricing, Mapping) else None
     hidden = record.hidden
-    own = (hidden.get(name) for name in ("model_id", "base_model", "litellm_model_name"))
-    names = (*own, record.parameters.get("model"), answered)
+    own = (hidden.get("model_id"), base, hidden.get("litellm_model_name"))
+    names = (*own, sent, record.parameters.get("model"), answered)
     return tuple(dict.fromkeys([name for name in names if isinstance(name, str)]))
 
 

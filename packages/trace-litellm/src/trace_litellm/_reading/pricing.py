@@ -1,45 +1,54 @@
-"""What a call cost, from LiteLLM's own prices; on the sink's thread. Unknown stays unknown."""
+"""What a call cost, from LiteLLM's own prices; on the writer's thread. Unknown stays unknown."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import attrs
 
-from trace_core import Cost, TokenUsage, UsageSource, Value
+from trace_core import Cost, TokenUsage, UsageSource, Value, log_once
+from trace_litellm._reading.tokens import mutable
 
 _CLOSE: Final = 0.01
+_MILLISECONDS: Final = 1_000
+_CACHE_PRICES: Final = ("cache_read_input_token_cost", "cache_creation_input_token_cost")
 
 
 @attrs.define
 class Priced:
-    """What a price depends on besides the usage.
+    """What a price depends on besides the token counts.
 
     Args:
-        models: Names the price may be listed under: as LiteLLM sent it, as the caller said it,
+        models: Names the price may be listed under: as LiteLLM sent it, as the caller named it,
             as the provider answered.
         provider: LiteLLM's name of the provider.
-        told: What LiteLLM says the call cost, if it does.
+        reported: The cost that LiteLLM or the provider reported.
         cache_hit: Whether the answer came from LiteLLM's cache, and so cost nothing.
-        custom: Prices the caller gave: ``input_cost_per_token``, ``output_cost_per_token``.
-        usage: The usage in the provider's own words; some prices depend on what only it tells.
+        prices: The user's own prices, of the call or of the deployment.
+        usage: The usage in the provider's own words; some prices depend on details of it.
         tier: The service tier, which some providers price apart.
+        pricing: What `pricing_params` found for a stream.
+        seconds: The duration of the call, for prices per second.
     """
 
     models: tuple[str, ...]
     provider: str | None
-    told: float | None
+    reported: float | None
     cache_hit: bool
-    custom: Mapping[str, Value]
+    prices: Mapping[str, Value]
     usage: Mapping[str, Value] | None = None
     tier: Value = None
+    pricing: Mapping[str, Value] = attrs.field(factory=dict)
+    seconds: float = 0.0
 
 
 def cost_of(usage: TokenUsage | None, priced: Priced) -> Cost | None:
-    """Work out what a call cost.
+    """Compute what a call cost.
 
     Args:
         usage: Its tokens.
@@ -48,50 +57,94 @@ def cost_of(usage: TokenUsage | None, priced: Priced) -> Cost | None:
     Returns:
         The cost, 0 with ``saved`` for a cache hit; ``None`` where no price is known.
     """
-    total = priced.told or _by_litellm(usage, priced)
-    if total is None and not priced.cache_hit:
-        return None
+    total = priced.reported
+    if total is None or (total == 0 and not _is_free(usage, priced, *priced.models)):
+        total = _by_litellm(usage, priced)
     if priced.cache_hit:
         return Cost(input=0.0, output=0.0, total=0.0, saved=total)
-    split = _split(usage, total or 0.0, priced)
+    if total is None:
+        return None
+    split = _split(usage, total, priced)
     return Cost(input=split[0], output=split[1], total=total)
 
 
+def _is_free(usage: TokenUsage | None, priced: Priced, *models: str) -> bool:
+    """Return whether a cost of 0 is a price: the user's, the provider's, or a listed one.
+
+    LiteLLM computes 0 also for a model of which it only knows the name, and without usage.
+    """
+    if priced.prices:
+        return all(price == 0 for price in priced.prices.values())
+    if (priced.usage or {}).get("cost") is not None:
+        return True
+    return usage is not None and usage.total is not None and bool(_listed(priced, *models))
+
+
 def _by_litellm(usage: TokenUsage | None, priced: Priced) -> float | None:
-    """Ask LiteLLM for the price of a response, as for streams, where it tells none itself."""
-    if usage is None:
+    """Ask LiteLLM for the price of a response, as it does itself at the end of a stream."""
+    if usage is None or usage.source is UsageSource.MISSING:
         return None
-    costs = (_cost_as(model, usage, priced) for model in priced.models)
-    return next((cost for cost in costs if cost), None)
-
-
-def _cost_as(model: str, usage: TokenUsage, priced: Priced) -> float | None:
-    exact = {"model": model, "usage": _mutable(priced.usage), "service_tier": priced.tier}
-    cost = _completion_cost(exact, model, priced) if priced.usage else None
-    return cost or _completion_cost(_response(usage, model), model, priced)
-
-
-def _completion_cost(response: Any, model: str, priced: Priced) -> float | None:
-    try:
-        cost = _litellm("cost_calculator").completion_cost(
-            completion_response=response,
-            model=model,
-            custom_llm_provider=priced.provider,
-            custom_cost_per_token=_custom(priced.custom),
+    errors: dict[str, Exception] = {}
+    for model in priced.models:
+        cost = _cost_as(model, usage, priced, errors)
+        if cost or (cost == 0 and _is_free(usage, priced, model)):
+            return cost
+    for model, error in errors.items():
+        log_once(
+            f"no price of {model}",
+            "LiteLLM has no price for the model %s: spans without cost follow (%s: %s)",
+            model,
+            type(error).__name__,
+            error,
         )
-    except Exception:  # its way of saying that the model has no price
-        return None
-    return float(cost) if cost else None
+    return None
 
 
-def _litellm(module: str) -> Any:
-    """Import a module of LiteLLM's: attributes of ``litellm`` itself are made on first use."""
-    return importlib.import_module(f"litellm.{module}")
+def _cost_as(
+    model: str, usage: TokenUsage, priced: Priced, errors: dict[str, Exception]
+) -> float | None:
+    exact = {"model": model, "usage": mutable(priced.usage), "service_tier": priced.tier}
+    cost = None
+    for response in (exact, None) if priced.usage else (None,):
+        try:
+            cost = float(_calculated(response or _response(usage, model), model, priced))
+        except Exception as error:  # mostly its way to say that a model has no price
+            errors[model] = error
+        if cost:
+            return cost
+    return cost
+
+
+def _calculated(response: Any, model: str, priced: Priced) -> Any:
+    """Call LiteLLM's function for prices with the parameters that it has in this release."""
+    function, parameters = _calculator()
+    pricing, custom = mutable(priced.pricing), bool(priced.prices)
+    options = {
+        "completion_response": response,
+        "model": model,
+        "custom_llm_provider": priced.provider,
+        "custom_cost_per_token": pricing.get("custom_cost_per_token") or _per_token(priced),
+        "custom_cost_per_second": pricing.get("custom_cost_per_second"),
+        "requested_model_info_override": pricing.get("custom_model_info") if custom else None,
+        "custom_pricing": custom or None,
+        "base_model": pricing.get("base_model"),
+        "router_model_id": pricing.get("id"),
+        "total_time": priced.seconds * _MILLISECONDS,
+        "service_tier": priced.tier,
+    }
+    return function(**{k: v for k, v in options.items() if v is not None and k in parameters})
+
+
+@lru_cache(maxsize=1)
+def _calculator() -> tuple[Any, frozenset[str]]:
+    """Return LiteLLM's function for prices, and the parameters that it has in this release."""
+    function = importlib.import_module("litellm.cost_calculator").completion_cost
+    return function, frozenset(inspect.signature(function).parameters)
 
 
 def _response(usage: TokenUsage, model: str) -> Any:
-    """Make a response that LiteLLM can price out of token counts."""
-    types = _litellm("types.utils")
+    """Make a response of token counts, for LiteLLM to price."""
+    types = importlib.import_module("litellm.types.utils")
     counted = types.Usage(
         prompt_tokens=usage.input or 0,
         completion_tokens=usage.output or 0,
@@ -107,101 +160,44 @@ def _response(usage: TokenUsage, model: str) -> Any:
     return types.ModelResponse(model=model, usage=counted)
 
 
-def _mutable(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _mutable(item) for name, item in value.items()}
-    if isinstance(value, tuple):
-        return [_mutable(item) for item in value]
-    return value
-
-
-def _custom(prices: Mapping[str, Value]) -> dict[str, float] | None:
-    names = ("input_cost_per_token", "output_cost_per_token")
-    given = {n: float(v) for n in names if isinstance(v := prices.get(n), (int, float))}
-    return {"input_cost_per_token": 0.0, "output_cost_per_token": 0.0, **given} if given else None
+def _per_token(priced: Priced) -> dict[str, float] | None:
+    """Return the user's prices per token, where LiteLLM did not register them under a name."""
+    names = ("input_cost_per_token", "output_cost_per_token", *_CACHE_PRICES)
+    prices = {n: float(v) for n in names if isinstance(v := priced.prices.get(n), (int, float))}
+    if priced.pricing or prices.keys().isdisjoint(names[:2]):
+        return None
+    return {"input_cost_per_token": 0.0, "output_cost_per_token": 0.0, **prices}
 
 
 def _split(
     usage: TokenUsage | None, total: float, priced: Priced
 ) -> tuple[float | None, float | None]:
     """Divide a cost into input and output, if simple prices per token explain all of it."""
-    prices = priced.custom or _listed(priced)
-    per_input, per_output = (
-        prices.get("input_cost_per_token"),
-        prices.get("output_cost_per_token"),
-    )
-    if usage is None or not isinstance(per_input, (int, float)):
+    listed = priced.prices or _listed(priced, *priced.models)
+    prices = {name: _number(price) for name, price in listed.items()}
+    per_input = prices.get("input_cost_per_token")
+    if usage is None or per_input is None:
         return None, None
-    output = (usage.output or 0) * float(per_output if isinstance(per_output, (int, float)) else 0)
+    output = (usage.output or 0) * (prices.get("output_cost_per_token") or 0.0)
     cached = usage.cache_read or 0
     per_cached = prices.get("cache_read_input_token_cost")
-    price_cached = float(per_cached if isinstance(per_cached, (int, float)) else per_input)
-    whole = ((usage.input or 0) - cached) * float(per_input) + cached * price_cached
+    per_cached = per_input if per_cached is None else per_cached
+    whole = ((usage.input or 0) - cached) * per_input + cached * per_cached
     if abs(whole + output - total) > _CLOSE * total:
         return None, None
     return total - output, output
 
 
-def _listed(priced: Priced) -> Mapping[str, Any]:
-    litellm: Any = sys.modules.get("litellm")
-    listed: Mapping[str, Any] = getattr(litellm, "model_cost", {})
-    for model in priced.models:
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _listed(priced: Priced, *models: str) -> Mapping[str, Any]:
+    """Return the first entry of LiteLLM's price list that has a price."""
+    listed: Mapping[str, Any] = getattr(sys.modules.get("litellm"), "model_cost", {})
+    for model in models:
         for name in (model, model.partition("/")[2], f"{priced.provider}/{model}"):
             prices: Mapping[str, Any] = listed.get(name) or {}
             if prices.get("input_cost_per_token") is not None:  # a Router lists all deployments
                 return prices
     return {}
-
-
-_SAID: Final = frozenset({"content", "reasoning_content", "text", "thinking"})
-_ASKED: Final = ("contents", "input", "instructions", "prompt", "system")
-
-
-def estimated_usage(inputs: Value, outputs: Value) -> TokenUsage | None:
-    """Count the tokens of a stream whose provider told none.
-
-    Always with OpenAI's tokenizer, which LiteLLM ships: others are fetched from the network.
-
-    Args:
-        inputs: What was asked.
-        outputs: What was answered.
-
-    Returns:
-        The estimate, marked as one; ``None`` where there is nothing to count.
-    """
-    texts = list(_texts(outputs))
-    if not texts or not isinstance(inputs, Mapping):
-        return None
-    try:
-        asked = _tokens_asked(inputs)
-        made = _tokens(text="".join(texts))
-    except Exception:  # content that LiteLLM's counter does not know, such as a new message part
-        return None
-    return TokenUsage(input=asked, output=made, total=asked + made, source=UsageSource.ESTIMATED)
-
-
-def _tokens_asked(given: Mapping[str, Value]) -> int:
-    messages = given.get("messages")
-    if isinstance(messages, tuple):
-        return _tokens(messages=[_mutable(message) for message in messages])
-    asked = [given[name] for name in _ASKED if name in given]
-    return _tokens(text="\n".join(text for value in asked for text in _texts({"text": value})))
-
-
-def _tokens(**what: Any) -> int:
-    encoding = _litellm("litellm_core_utils.default_encoding").encoding
-    tokenizer = {"type": "openai_tokenizer", "tokenizer": encoding}
-    return int(_litellm("utils").token_counter(model="", custom_tokenizer=tokenizer, **what))
-
-
-def _texts(value: Value, *, said: bool = False) -> Iterator[str]:
-    """Find what was said in a request or response of any family."""
-    if isinstance(value, str):
-        if said:
-            yield value
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from _texts(item, said=said)
-    elif isinstance(value, Mapping):
-        for name, item in value.items():
-            yield from _texts(item, said=name in _SAID)

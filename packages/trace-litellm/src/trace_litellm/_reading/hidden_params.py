@@ -1,0 +1,184 @@
+"""LiteLLM's ``_hidden_params`` and its logging object: what it knows of a response or a stream.
+
+The functions that take a response or a stream copy on the caller's thread; `known` and
+`param_attributes` run on the writer's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from trace_core import Value, snapshot
+from trace_litellm._reading.responses import (
+    MODEL_ID,
+    OVERHEAD,
+    RATE_LIMIT_PREFIX,
+    REGION,
+    REQUEST_ID,
+)
+from trace_litellm._streams.usage import merge_usage
+
+_ATOMS: Final = frozenset({str, float, int, bool, type(None)})
+_READ: Final = frozenset(
+    {
+        "additional_headers",
+        "api_base",
+        "cache_hit",
+        "custom_llm_provider",
+        "keeps_chunks",
+        "litellm_model_name",
+        "litellm_overhead_time_ms",
+        "model_id",
+        "pricing",
+        "region_name",
+        "response_cost",
+        "translated",
+        "usage",
+    }
+)
+"""The parameters that are read; ``keeps_chunks``, ``pricing``, ``translated`` and ``usage`` are
+ours."""
+_ATTRIBUTES: Final = {
+    "litellm_overhead_time_ms": OVERHEAD,
+    "model_id": MODEL_ID,
+    "region_name": REGION,
+}
+_PRICING: Final = ("custom_cost_per_second", "custom_cost_per_token", "custom_model_info")
+
+
+def hidden_params(result: Any) -> dict[str, Any]:
+    """Copy the hidden parameters of a response or stream.
+
+    Args:
+        result: A response, a stream, or a plain dictionary.
+    """
+    private = getattr(result, "__pydantic_private__", None)  # asking the model is ten times slower
+    hidden = private.get("_hidden_params") if private else getattr(result, "_hidden_params", None)
+    if type(hidden) is dict:
+        return hidden.copy()
+    if hidden is None and type(result) is dict:
+        hidden = result.get("_hidden_params")
+    if hidden is None:
+        return {}
+    return dict(hidden if isinstance(hidden, dict) else getattr(hidden, "__dict__", ()))
+
+
+def stream_params(stream: Any) -> dict[str, Any]:
+    """Copy the hidden parameters of a stream, and its provider.
+
+    Args:
+        stream: LiteLLM's stream.
+    """
+    params = hidden_params(stream)
+    provider = getattr(stream, "custom_llm_provider", None)
+    if isinstance(provider, str):
+        params["custom_llm_provider"] = provider
+    return params
+
+
+def ended_params(stream: Any, source: Any) -> dict[str, Any]:
+    """Copy what LiteLLM knows of a stream that has ended.
+
+    Args:
+        stream: The stream that the caller read.
+        source: The provider's stream, if that one is a translation of it.
+    """
+    provider = stream if source is None else source
+    return {
+        **stream_params(stream),
+        **pricing_params(provider),
+        **reported_usage(provider),
+        "translated": source is not None,
+    }
+
+
+def pricing_params(stream: Any) -> dict[str, Any]:
+    """Copy from a stream's logging object what LiteLLM computes the price from.
+
+    Args:
+        stream: LiteLLM's stream.
+
+    Returns:
+        ``model``, ``base_model`` and deployment ``id``; the ``prices`` of the call and of the
+        deployment; and what releases that have them make of those prices.
+    """
+    logging = getattr(stream, "logging_obj", None)
+    details = getattr(logging, "model_call_details", None)
+    params = details.get("litellm_params") if isinstance(details, dict) else None
+    if not isinstance(details, dict) or not isinstance(params, dict):
+        return {}
+    metadata = [params.get(name) for name in ("metadata", "litellm_metadata")]
+    infos = [one.get("model_info") for one in metadata if isinstance(one, dict)]
+    sources = [params, *(info for info in infos if isinstance(info, dict))]
+    prices = {k: v for one in sources for k, v in one.items() if is_price(k) and v is not None}
+    pricing = {
+        name: value for name in _PRICING if (value := getattr(logging, name, None)) is not None
+    }
+    pricing["model"], pricing["prices"] = details.get("model"), prices
+    for name, places in (("base_model", sources), ("id", sources[1:])):
+        pricing[name] = next((one[name] for one in places if one.get(name)), None)
+    return {"pricing": pricing}
+
+
+def is_price(name: str) -> bool:
+    """Return whether a parameter of a call or a deployment is a price."""
+    return "cost_per_" in name or "token_cost" in name
+
+
+def reported_usage(stream: Any) -> dict[str, Value]:
+    """Merge the usage of all chunks that LiteLLM keeps of a stream.
+
+    What the caller sees may have none, or LiteLLM's own count.
+
+    Args:
+        stream: LiteLLM's stream.
+
+    Returns:
+        ``usage``, if a chunk has it, and whether the stream keeps chunks.
+    """
+    inner = getattr(stream, "completion_stream", None)  # text completions wrap chat ones
+    chunks = getattr(stream, "chunks", None) or getattr(inner, "chunks", None) or ()
+    merged: Value = None
+    for chunk in chunks:
+        fields = getattr(chunk, "__dict__", None) or {}
+        extra = getattr(chunk, "__pydantic_extra__", None) or {}
+        usage = fields.get("usage") or extra.get("usage")
+        if usage is not None:
+            merged = merge_usage(merged, snapshot(usage))
+    result: dict[str, Value] = {"keeps_chunks": bool(chunks)}
+    return result if merged is None else {**result, "usage": merged}
+
+
+def known(params: Mapping[str, Any]) -> dict[str, Value]:
+    """Copy the parameters that are read, as plain data.
+
+    Args:
+        params: What the functions above returned.
+    """
+    result: dict[str, Value] = {}
+    for name in _READ & params.keys():
+        value = params[name]
+        if value is not None:
+            result[name] = value if type(value) in _ATOMS else snapshot(value)
+    return result
+
+
+def param_attributes(params: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the attributes for hidden parameters, the provider's request id and rate limits.
+
+    Args:
+        params: What `known` returned.
+    """
+    result = {_ATTRIBUTES[name]: params[name] for name in _ATTRIBUTES.keys() & params.keys()}
+    headers = params.get("additional_headers")
+    if not headers or not isinstance(headers, dict):
+        return result
+    for name in ("request-id", "llm_provider-x-request-id", "llm_provider-request-id"):
+        if isinstance(headers.get(name), str):
+            result[REQUEST_ID] = headers[name]
+            break
+    for name, value in headers.items():
+        if name.startswith("x-ratelimit-"):
+            result[RATE_LIMIT_PREFIX + name.removeprefix("x-ratelimit-")] = value
+    return result

@@ -1,0 +1,177 @@
+"""Token counts: read from a response, and completed where a provider reported less than all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+from trace_core import TokenUsage, UsageSource, Value, semconv
+from trace_litellm._reading.responses import is_finished
+from trace_litellm._reading.tokens import estimated_usage
+
+_INPUT: Final = ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_token_count")
+_OUTPUT: Final = (
+    "completion_tokens", "output_tokens", "candidatesTokenCount", "candidates_token_count",
+)  # fmt: skip
+_TOTAL: Final = ("total_tokens", "totalTokenCount", "total_token_count")
+_INPUT_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
+_OUTPUT_DETAILS: Final = (
+    "completion_tokens_details", "output_tokens_details", "output_token_details",
+)  # fmt: skip
+_SIDES: Final = {"input": semconv.USAGE_INPUT_SOURCE, "output": semconv.USAGE_OUTPUT_SOURCE}
+
+
+def usage_of(outputs: Value) -> TokenUsage | None:
+    """Read token counts from a copied response.
+
+    Args:
+        outputs: The copied response; its usage as OpenAI, Anthropic, Google or Cohere name it.
+
+    Returns:
+        The counts; ``None`` if there are none, or zeros alone: LiteLLM fills those in where a
+        provider reports nothing.
+    """
+    usage = usage_in(outputs)
+    if usage is None:
+        return None
+    counts = _counts(usage)
+    asked, answered, total = (_first(counts, names) for names in (_INPUT, _OUTPUT, _TOTAL))
+    if not asked and not answered:
+        return TokenUsage(total=total) if total else None
+    details, made = _details(usage, _INPUT_DETAILS), _details(usage, _OUTPUT_DETAILS)
+    cached = details.get("cached_tokens")
+    if cached is None:
+        cached = _first(counts, ("cache_read_input_tokens", "cachedContentTokenCount"))
+    created = _first(details, ("cache_creation_tokens", "cache_write_tokens"))
+    if created is None:
+        created = counts.get("cache_creation_input_tokens")
+    if asked is not None and "input_tokens" in usage and "cache_read_input_tokens" in usage:
+        asked += (cached or 0) + (created or 0)  # Anthropic's input does not include them
+    reasoning = made.get("reasoning_tokens")
+    if reasoning is None:
+        reasoning = _first(counts, ("thoughtsTokenCount", "thoughts_token_count"))
+        answered = (answered or 0) + reasoning if reasoning else answered  # nor Google's output
+    return TokenUsage(
+        asked,
+        answered,
+        max(total or 0, (asked or 0) + (answered or 0)),
+        cached,
+        created,
+        reasoning,
+        details.get("audio_tokens"),
+        made.get("audio_tokens"),
+        UsageSource.PROVIDER,
+    )
+
+
+def usage_in(outputs: Value) -> dict[str, Value] | None:
+    """Return the usage of a copied response, as the provider names its fields.
+
+    Args:
+        outputs: The copied response.
+    """
+    if not isinstance(outputs, dict):
+        return None
+    for name in ("usage", "usageMetadata", "usage_metadata"):
+        usage = outputs.get(name)
+        if isinstance(usage, dict):
+            return usage
+    meta = outputs.get("meta")  # rerankers
+    parts = (
+        [meta.get(name) for name in ("billed_units", "tokens")] if isinstance(meta, dict) else []
+    )
+    merged = {k: v for one in parts if isinstance(one, dict) for k, v in one.items()}
+    return merged or None
+
+
+def _counts(usage: Mapping[str, Value]) -> dict[str, int]:
+    return {name: value for name, value in usage.items() if type(value) is int}
+
+
+def _first(counts: dict[str, int], names: tuple[str, ...]) -> int | None:
+    """Return the count of the first name that is there."""
+    return next((counts[name] for name in names if name in counts), None)
+
+
+def _details(usage: dict[str, Value], names: tuple[str, ...]) -> dict[str, int]:
+    found = (usage.get(name) for name in names)
+    return next((_counts(one) for one in found if isinstance(one, dict)), {})
+
+
+def completed_usage(
+    inputs: Value, outputs: Value, params: Mapping[str, Value], *, ending: Value, failed: bool
+) -> tuple[TokenUsage | None, dict[str, Value], Value]:
+    """Read the token counts of a call, and estimate what the provider did not report.
+
+    A count of 0 for a text that is there was not reported. Neither was the count of an answer that
+    was cut, if it is less than what arrived: it is of an earlier moment.
+
+    Args:
+        inputs: The parameters of the call.
+        outputs: The response.
+        params: The known hidden parameters.
+        ending: How the stream ended; ``None`` for a whole answer.
+        failed: Whether the call failed.
+
+    Returns:
+        The counts, their sources as attributes where input and output differ, and the outputs with
+        the provider's own report.
+    """
+    outputs = _with_report(outputs, params)
+    usage = usage_of(outputs)
+    if usage is not None and params.get("usage") is None and params.get("keeps_chunks"):
+        usage = attrs.evolve(usage, source=UsageSource.ESTIMATED)  # LiteLLM counted
+    if usage is None and ending is None:  # a whole answer without usage
+        return (None if failed else TokenUsage(source=UsageSource.MISSING)), {}, outputs
+    finished = ending in (None, "completed") or is_finished(outputs)
+    told = usage or TokenUsage(source=UsageSource.MISSING)
+    if not told.input or not told.output or not finished:
+        estimate = estimated_usage(inputs, outputs)
+        return (*_filled(told, estimate, finished=finished, failed=failed), outputs)
+    return usage, {}, outputs
+
+
+def _with_report(outputs: Value, params: Mapping[str, Value]) -> Value:
+    """Replace the usage that the caller saw by the provider's, unless a translation has its own."""
+    reported = params.get("usage")
+    if reported is None or not isinstance(outputs, Mapping):
+        return outputs
+    if params.get("translated") and usage_of(outputs) is not None:
+        return outputs
+    return {**outputs, "usage": reported}
+
+
+def _filled(
+    usage: TokenUsage, estimate: TokenUsage | None, *, finished: bool, failed: bool
+) -> tuple[TokenUsage | None, dict[str, Value]]:
+    """Replace the counts that were not reported by estimates."""
+    asked = usage.input or (estimate and estimate.input) or usage.input
+    answered = usage.output
+    arrived = (estimate and estimate.output) or 0
+    if arrived > (answered or 0) and not (finished and answered):
+        answered = arrived
+    elif not answered and not finished:
+        answered = None
+    sources = {
+        "input": _source(usage, usage.input, asked),
+        "output": _source(usage, usage.output, answered),
+    }
+    known = {source for source in sources.values() if source is not UsageSource.MISSING}
+    if not known:
+        return (None if failed else TokenUsage(source=UsageSource.MISSING)), {}
+    total = None if asked is None or answered is None else asked + answered
+    if (asked, answered) == (usage.input, usage.output):
+        total = usage.total
+    source = UsageSource.ESTIMATED if UsageSource.ESTIMATED in known else UsageSource.PROVIDER
+    differ = len(set(sources.values())) > 1
+    attributes = {_SIDES[side]: one.value for side, one in sources.items() if differ}
+    filled = attrs.evolve(usage, input=asked, output=answered, total=total, source=source)
+    return filled, dict(attributes)
+
+
+def _source(usage: TokenUsage, reported: int | None, count: int | None) -> UsageSource:
+    if count is None:
+        return UsageSource.MISSING
+    return usage.source if count == reported else UsageSource.ESTIMATED
