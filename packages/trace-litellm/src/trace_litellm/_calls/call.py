@@ -16,6 +16,7 @@ from trace_litellm._reading.credentials import remember_settings
 from trace_litellm._reading.endpoints import FAMILIES
 from trace_litellm._reading.errors import Failure, error_attributes
 from trace_litellm._reading.hidden_params import ended_params, hidden_params, stream_params
+from trace_litellm._reading.privacy import hides
 from trace_litellm._reading.record import CallRecord
 from trace_litellm._reading.responses import SDK_RETRY_EVENT
 from trace_litellm._streams.proxy import StreamProxy, is_stream
@@ -150,8 +151,11 @@ class Call(Delegation):
                 chosen = kwargs["litellm_call_id"] = new_call_id()
             self.id = str(chosen)
         self.record = record = CallRecord(self.id, target.family, parameters, parent)
+        record.hides_inputs, record.hides_outputs = hides(kwargs)
         attempt, above_span = 0, None
         if above is not None:
+            record.hides_inputs |= above.record.hides_inputs
+            record.hides_outputs |= above.record.hides_outputs
             above_span = above.span
             if above.record.parent:
                 above.attempts += 1
@@ -327,7 +331,7 @@ def _follow(call: Call, stream: Any) -> StreamProxy:
             calls.on_error("reading the end of a stream", trouble)
         call.end(error)
 
-    if calls.stream_events:
+    if calls.stream_events and not record.hides_outputs:
         deltas = ChunkEvents(span, deltas, calls.stream_events)
     record.watch = watch = Watch(span, deltas, end, calls.on_error)
     if call.above is not None:

@@ -18,8 +18,9 @@ from trace_core import (
 from trace_litellm._calls.nesting import enclosing_call
 from trace_litellm._patching.targets import Target
 from trace_litellm._reading import requests as _requests
+from trace_litellm._reading.privacy import without_content
 from trace_litellm._reading.record import CallRecord
-from trace_litellm._reading.requests import NOTED, PROXY_REQUEST
+from trace_litellm._reading.requests import ATTRIBUTE_PARAMETERS, PROXY_REQUEST
 from trace_litellm._reading.responses import CALL_ID
 
 _OPERATION_NAME: Final = semconv.OPERATION_NAME
@@ -46,7 +47,7 @@ def open_span(
     attributes: dict[str, Value] = {_OPERATION_NAME: target.operation}
     if not target.parent:
         attributes[CALL_ID] = record.call_id
-    if not NOTED.isdisjoint(kwargs):
+    if not ATTRIBUTE_PARAMETERS.isdisjoint(kwargs):
         attributes.update(_requests.call_attributes(kwargs))
     if attempt:
         attributes[semconv.ATTEMPT] = attempt
@@ -56,13 +57,14 @@ def open_span(
         name = f"{name} {model}"
     if record.parent and kind is SpanKind.LLM:
         kind = SpanKind.CHAIN
+    inputs = without_content(record.parameters) if record.hides_inputs else record.parameters
     if above is None and PROXY_REQUEST not in kwargs:
-        return tracer.open(name, kind, record.parameters, attributes)
+        return tracer.open(name, kind, inputs, attributes)
     parent = _parent(above, kwargs)
     if parent is None:
-        return tracer.open(name, kind, record.parameters, attributes)
+        return tracer.open(name, kind, inputs, attributes)
     with use_parent(parent):
-        return tracer.open(name, kind, record.parameters, attributes)
+        return tracer.open(name, kind, inputs, attributes)
 
 
 def _parent(above: OpenSpan | None, kwargs: Mapping[str, Any]) -> SpanContext | None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import attrs
 
 from trace_core import Value, snapshot
-from trace_litellm._reading.errors import Failure, category, told_failure
+from trace_litellm._reading.errors import Failure, category, reported_failure
 from trace_litellm._streams.chat import ChatDeltas, TextDeltas
 from trace_litellm._streams.deltas import Deltas, ListDeltas, NoDeltas
 from trace_litellm._streams.events import SseDeltas, merge_anthropic, merge_google
@@ -131,7 +131,7 @@ def _tool_failure(outputs: Value) -> Failure | None:
 def _answer_failure(outputs: Value) -> Failure | None:
     """Read the error in an answer: a failed response, or a stream that ended in an error event."""
     error = outputs.get("error") if isinstance(outputs, Mapping) else None
-    return told_failure(error) if isinstance(error, Mapping) else None
+    return reported_failure(error) if isinstance(error, Mapping) else None
 
 
 def _any_deltas(stream: Any) -> Deltas:

@@ -1,4 +1,4 @@
-"""What went wrong in a call, in words that are the same for every provider."""
+"""Sorts what went wrong in a call into categories that are the same for every provider."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _CODES: Final = {
     "content_policy_violation": "content_policy",
     "context_length_exceeded": "context_window",
 }
-"""The provider's own word for it, where LiteLLM does not know the text beside it."""
+"""The provider's error code, for errors whose text LiteLLM does not know."""
 _STATUSES: Final = {
     400: "invalid_request",
     401: "authentication",
@@ -55,7 +55,7 @@ _STATUSES: Final = {
     503: "unavailable",
 }
 _FIRST_SERVER_ERROR: Final = 500
-_TOLD: Final = {
+_REPORTED: Final = {
     "authentication_error": "authentication",
     "invalid_prompt": "invalid_request",
     "invalid_request_error": "invalid_request",
@@ -66,7 +66,7 @@ _TOLD: Final = {
     "rate_limit_exceeded": "rate_limit",
     "timeout_error": "timeout",
 }
-"""What Anthropic's events of an error and OpenAI's failed responses call it."""
+"""The names in Anthropic's error events and OpenAI's failed responses."""
 
 
 @attrs.frozen
@@ -74,7 +74,7 @@ class Failure:
     """A failure that LiteLLM does not raise.
 
     Args:
-        text: What it says.
+        text: The message.
         kind: ``error.type``.
         category: As `category` has them.
     """
@@ -85,23 +85,23 @@ class Failure:
 
     @property
     def status(self) -> Status:
-        """What the span's status is."""
+        """The status of the span."""
         return Status(StatusCode.ERROR, self.text)
 
     @property
     def attributes(self) -> dict[str, Value]:
-        """What the span tells of it."""
+        """The attributes of the span."""
         return {semconv.ERROR_TYPE: self.kind, semconv.ERROR_CATEGORY: self.category}
 
 
-def told_failure(error: Mapping[str, Value]) -> Failure:
-    """Read an error that a provider tells of in an answer.
+def reported_failure(error: Mapping[str, Value]) -> Failure:
+    """Read an error that a provider reports in an answer.
 
     Args:
         error: Its ``message``, and its ``type`` or ``code``.
     """
     kind = str(error.get("type") or error.get("code") or "error")
-    return Failure(str(error.get("message") or kind), kind, _TOLD.get(kind, "provider"))
+    return Failure(str(error.get("message") or kind), kind, _REPORTED.get(kind, "provider"))
 
 
 def category(error: BaseException) -> str:

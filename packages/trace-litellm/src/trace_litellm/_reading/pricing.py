@@ -32,7 +32,7 @@ class Priced:
         prices: The user's own prices, of the call or of the deployment.
         usage: The usage in the provider's own words; some prices depend on details of it.
         tier: The service tier, which some providers price apart.
-        pricing: What `pricing_params` found for a stream.
+        pricing: What `pricing_params` returned for a stream.
         seconds: The duration of the call, for prices per second.
     """
 

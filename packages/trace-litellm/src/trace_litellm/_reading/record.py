@@ -33,6 +33,8 @@ class CallRecord:
         watch: The times of a stream's chunks.
         endpoint: The URL that the request went to.
         provider: LiteLLM's name of the provider that the request went to.
+        hides_inputs: Whether LiteLLM must not log what was asked.
+        hides_outputs: Whether LiteLLM must not log the answer.
         requests: The number of requests that LiteLLM made.
         resent: Events of the requests that a provider's SDK sent again.
     """
@@ -47,5 +49,7 @@ class CallRecord:
     watch: Watch | None = None
     endpoint: Any = None
     provider: str | None = None
+    hides_inputs: bool = False
+    hides_outputs: bool = False
     requests: int = 0
     resent: tuple[Event, ...] = ()

@@ -1,6 +1,6 @@
-"""Requests to span fields: a call's parameters, and what people filter by.
+"""Reads a request: the parameters of a call, and its session, user, tags and metadata.
 
-On the caller's thread they are only copied; `request_attributes` is for the sink's thread.
+`request_attributes` runs on the writer's thread, the rest on the caller's thread.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, Final, Literal, TypeAlias
+from weakref import WeakKeyDictionary
 
 from trace_core import ConfigurationError, SpanContext, Value, semconv, snapshot
 from trace_litellm._reading.credentials import (
@@ -17,6 +18,7 @@ from trace_litellm._reading.credentials import (
     withheld,
     without_secrets,
 )
+from trace_litellm._reading.privacy import hides_keys
 from trace_litellm._reading.responses import MODEL_ID
 
 _CONTENT: Final = frozenset(
@@ -34,7 +36,7 @@ _CONTENT: Final = frozenset(
         "tools",
     }
 )
-"""Parameters copied whole: what is said, not how to reach a provider."""
+"""Parameters that are copied whole: they have no credentials."""
 
 _INTERNAL: Final = frozenset(
     {
@@ -73,7 +75,7 @@ _INTERNAL: Final = frozenset(
         "websocket",
     }
 )
-"""Parameters that are LiteLLM's own business, or told elsewhere on the span."""
+"""Parameters that LiteLLM uses internally, or that are elsewhere on the span."""
 
 _CLIENTS: Final = frozenset({"client", "http_client"})
 
@@ -101,7 +103,7 @@ _METADATA_NAMES: Final = {
     "trace_user_id": semconv.USER_ID,
     "user_id": semconv.USER_ID,
 }
-"""LiteLLM's own words in ``metadata``, and the attribute each one is."""
+"""Keys of ``metadata`` that LiteLLM gives a meaning, and their attributes."""
 
 
 _ROUTER_NAMES: Final = {
@@ -117,8 +119,8 @@ _ROUTER_NAMES: Final = {
     "user_api_key_team_id": "litellm.proxy.team_id",
     "user_api_key_user_id": "litellm.proxy.user_id",
 }
-"""What LiteLLM's Router and proxy note in ``metadata``, and the attribute each one is."""
-_ROUTER_NOTES: Final = frozenset(
+"""Keys that LiteLLM's Router and proxy add to ``metadata``, and their attributes."""
+_ROUTER_BOOKKEEPING: Final = frozenset(
     {
         "api_base",
         "_routing_request_tags",
@@ -135,9 +137,15 @@ _ROUTER_NOTES: Final = frozenset(
         "specific_deployment",
     }
 )
-"""Notes of the Router's that are left out: bookkeeping, and what other attributes say."""
-_PROXY_NOTES: Final = ("user_api_key", "headers", "endpoint", "requester_", "global_max_parallel")
-"""How the names of the proxy's other notes begin; there are keys and headers among them."""
+"""Keys of the Router's that are left out: bookkeeping, and what other attributes have."""
+_PROXY_PREFIXES: Final = (
+    "user_api_key",
+    "headers",
+    "endpoint",
+    "requester_",
+    "global_max_parallel",
+)
+"""Prefixes of the proxy's other keys; they hold API keys and headers."""
 _PROXY_BOOKKEEPING: Final = frozenset(
     {
         "caller_tags",
@@ -151,9 +159,9 @@ _PROXY_BOOKKEEPING: Final = frozenset(
         "user_agent",
     }
 )
-"""Notes of the proxy's that are left out where it is the proxy that wrote them."""
+"""Keys of the proxy's that are left out where the proxy added them."""
 PROXY_REQUEST: Final = "proxy_server_request"
-"""The parameter in which the proxy tells of the HTTP request that a call is made for."""
+"""The parameter with the HTTP request that the proxy serves by a call."""
 
 
 def inputs(
@@ -167,9 +175,9 @@ def inputs(
         kwargs: The keyword arguments.
 
     Returns:
-        The given parameters that are not ``None``, by name.
+        The parameters that are not ``None``, by name.
     """
-    found: dict[str, Value] = {}
+    copied: dict[str, Value] = {}
     known = _treatments
     for name, value in chain(zip(parameters, args, strict=False), kwargs.items()):
         if value is None:
@@ -182,12 +190,27 @@ def inputs(
         elif treatment == "withhold" and type(value) not in _NUMBERS:
             withheld(value)
         elif type(value) in _ATOMS:
-            found[name] = value
+            copied[name] = value
             if name in _URLS:
                 remember_url(str(value))
         else:
-            found[name] = snapshot(value) if treatment == "copy" else _clean(name, value)
-    return found
+            plain = snapshot(_schema(value) if isinstance(value, type) else value)
+            copied[name] = plain if treatment == "copy" else _clean(name, plain)
+    return copied
+
+
+_schemas: Final[WeakKeyDictionary[type, Any]] = WeakKeyDictionary()
+
+
+def _schema(cls: type) -> Any:
+    """Return the JSON schema of a pydantic class, in the shape that providers take it."""
+    make = getattr(cls, "model_json_schema", None)
+    if make is None:
+        return cls
+    schema = _schemas.get(cls)
+    if schema is None:
+        schema = _schemas[cls] = snapshot(make())
+    return {"type": "json_schema", "json_schema": {"name": cls.__name__, "schema": schema}}
 
 
 _NUMBERS: Final = frozenset({bool, int, float})
@@ -213,60 +236,62 @@ def _judge(name: str) -> _Treatment:
     return treatment
 
 
-NOTED: Final = frozenset({"litellm_metadata", "litellm_session_id", "metadata", "user"})
+ATTRIBUTE_PARAMETERS: Final = frozenset(
+    {"litellm_metadata", "litellm_session_id", "metadata", "user"}
+)
 """Parameters that `call_attributes` reads."""
 
 
 def call_attributes(kwargs: Mapping[str, Any]) -> dict[str, Value]:
-    """Read what people filter by from a call's own parameters: session, user, tags, metadata.
+    """Return the attributes for the session, user, tags and metadata of a call.
 
     Args:
         kwargs: The keyword arguments.
-
-    Returns:
-        Attributes.
     """
-    found: dict[str, Value] = {}
+    attributes: dict[str, Value] = {}
     session = kwargs.get("litellm_session_id")
     if session is not None:
-        found[semconv.SESSION_ID] = snapshot(session)
+        attributes[semconv.SESSION_ID] = snapshot(session)
     user = kwargs.get("user")
     if user is not None:
-        found[semconv.USER_ID] = snapshot(user)
+        attributes[semconv.USER_ID] = snapshot(user)
     for name in ("litellm_metadata", "metadata"):
         metadata = kwargs.get(name)
         if metadata is not None and isinstance(metadata, Mapping):
-            found.update(_metadata(metadata))
-    return found
+            attributes.update(_metadata(metadata))
+    return attributes
 
 
 def _metadata(metadata: Mapping[str, Any]) -> dict[str, Value]:
-    """Name what is in ``metadata``: LiteLLM's Router and proxy put notes of their own there."""
-    found: dict[str, Value] = {}
+    """Return the attributes for ``metadata``, to which LiteLLM's Router and proxy add keys."""
+    attributes: dict[str, Value] = {}
     routed, served = "model_group" in metadata, "user_api_key" in metadata
+    hidden = "user_api_key" if served and hides_keys() else None
     for name, value in metadata.items():
-        if value is None or not isinstance(name, str):
+        if value is None or not isinstance(name, str) or (hidden and name.startswith(hidden)):
             continue
         known = _METADATA_NAMES.get(name) or _ROUTER_NAMES.get(name)
-        noted = (routed and name in _ROUTER_NOTES) or (served and name in _PROXY_BOOKKEEPING)
+        left_out = (routed and name in _ROUTER_BOOKKEEPING) or (
+            served and name in _PROXY_BOOKKEEPING
+        )
         if known is not None:
-            found[known] = without_secrets(snapshot(value))
-        elif not noted and not name.startswith(_PROXY_NOTES):
-            found[semconv.METADATA_PREFIX + name] = _clean(name, value)
+            attributes[known] = without_secrets(snapshot(value))
+        elif not left_out and not name.startswith(_PROXY_PREFIXES):
+            attributes[semconv.METADATA_PREFIX + name] = _clean(name, snapshot(value))
     info = metadata.get("model_info")
     if routed and isinstance(info, Mapping) and info.get("id") is not None:
-        found[MODEL_ID] = snapshot(info["id"])
-    return found
+        attributes[MODEL_ID] = snapshot(info["id"])
+    return attributes
 
 
 def remote_parent(kwargs: Mapping[str, Any]) -> SpanContext | None:
-    """Read whose work a call of the proxy is: the ``traceparent`` of the request it is made for.
+    """Return the span of another service that sent the proxy a request.
 
     Args:
-        kwargs: The keyword arguments.
+        kwargs: The keyword arguments of the call that serves the request.
 
     Returns:
-        The span of another service; ``None`` where no valid header was sent.
+        The span named by the header ``traceparent``; ``None`` without a valid one.
     """
     request = kwargs.get(PROXY_REQUEST)
     headers = request.get("headers") if isinstance(request, Mapping) else None
@@ -275,35 +300,35 @@ def remote_parent(kwargs: Mapping[str, Any]) -> SpanContext | None:
         return None
     try:
         return SpanContext.from_traceparent(header)
-    except ConfigurationError:  # from outside: whatever it is, it is no mistake of the caller's
+    except ConfigurationError:  # it comes from outside, so it is not the caller's mistake
         return None
 
 
-def _clean(name: str, value: Any) -> Value:
-    copied = without_secrets({name: snapshot(value)})
+def _clean(name: str, value: Value) -> Value:
+    copied = without_secrets({name: value})
     return copied[name] if isinstance(copied, Mapping) else None
 
 
-def request_attributes(given: Mapping[str, Value]) -> dict[str, Value]:
-    """Name the parameters that OpenTelemetry has names for.
+def request_attributes(parameters: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the attributes for the parameters that OpenTelemetry has names for.
 
     Args:
-        given: What `inputs` returned.
+        parameters: The copied parameters.
     """
-    found: dict[str, Value] = {}
-    if _NAMED.isdisjoint(given):
-        return found
+    attributes: dict[str, Value] = {}
+    if _NAMED.isdisjoint(parameters):
+        return attributes
     for name, attribute in _REQUEST_ATTRIBUTES.items():
-        if name in given:
-            found[attribute] = given[name]
-    stop = found.get(semconv.REQUEST_STOP_SEQUENCES)
+        if name in parameters:
+            attributes[attribute] = parameters[name]
+    stop = attributes.get(semconv.REQUEST_STOP_SEQUENCES)
     if isinstance(stop, str):
-        found[semconv.REQUEST_STOP_SEQUENCES] = (stop,)
-    if found.get(semconv.REQUEST_CHOICE_COUNT) == 1:
-        del found[semconv.REQUEST_CHOICE_COUNT]
-    if given.get("stream"):
-        found[semconv.REQUEST_STREAM] = True
-    encoding = given.get("encoding_format")
+        attributes[semconv.REQUEST_STOP_SEQUENCES] = (stop,)
+    if attributes.get(semconv.REQUEST_CHOICE_COUNT) == 1:
+        del attributes[semconv.REQUEST_CHOICE_COUNT]
+    if parameters.get("stream"):
+        attributes[semconv.REQUEST_STREAM] = True
+    encoding = parameters.get("encoding_format")
     if isinstance(encoding, str):
-        found[semconv.REQUEST_ENCODING_FORMATS] = (encoding,)
-    return found
+        attributes[semconv.REQUEST_ENCODING_FORMATS] = (encoding,)
+    return attributes

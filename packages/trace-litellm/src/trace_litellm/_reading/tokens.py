@@ -43,9 +43,9 @@ def _asked(inputs: Mapping[str, Value]) -> int:
     images = 0
     countable: list[Any] = []
     for message in messages:
-        without, found = _without_images(message)
+        without, number = _without_images(message)
         countable.append(without)
-        images += found * _IMAGE_TOKENS
+        images += number * _IMAGE_TOKENS
     try:
         return images + count_tokens(messages=countable)
     except Exception:  # a part that LiteLLM's counter does not know

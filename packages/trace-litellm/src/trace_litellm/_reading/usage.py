@@ -96,8 +96,8 @@ def _first(counts: dict[str, int], names: tuple[str, ...]) -> int | None:
 
 
 def _details(usage: dict[str, Value], names: tuple[str, ...]) -> dict[str, int]:
-    found = (usage.get(name) for name in names)
-    return next((_counts(one) for one in found if isinstance(one, dict)), {})
+    details = (usage.get(name) for name in names)
+    return next((_counts(one) for one in details if isinstance(one, dict)), {})
 
 
 def completed_usage(
@@ -126,10 +126,10 @@ def completed_usage(
     if usage is None and ending is None:  # a whole answer without usage
         return (None if failed else TokenUsage(source=UsageSource.MISSING)), {}, outputs
     finished = ending in (None, "completed") or is_finished(outputs)
-    told = usage or TokenUsage(source=UsageSource.MISSING)
-    if not told.input or not told.output or not finished:
+    reported = usage or TokenUsage(source=UsageSource.MISSING)
+    if not reported.input or not reported.output or not finished:
         estimate = estimated_usage(inputs, outputs)
-        return (*_filled(told, estimate, finished=finished, failed=failed), outputs)
+        return (*_filled(reported, estimate, finished=finished, failed=failed), outputs)
     return usage, {}, outputs
 
 

@@ -1,0 +1,93 @@
+"""LiteLLM's own switches for calls whose content must not be logged."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from trace_core import Value
+
+REDACTED_TEXT: Final = "redacted-by-litellm"
+"""LiteLLM's own replacement, which its other integrations write."""
+_TURN_OFF: Final = "turn_off_message_logging"
+_ENABLE: Final = ("litellm-enable-message-redaction", "x-litellm-enable-message-redaction")
+_DISABLE: Final = "litellm-disable-message-redaction"
+_SHOWN: Final = frozenset(
+    {
+        "api_base",
+        "api_version",
+        "base_url",
+        "custom_llm_provider",
+        "encoding_format",
+        "model",
+        "quality",
+        "reasoning_effort",
+        "service_tier",
+        "size",
+        "tool_choice",
+        "voice",
+    }
+)
+"""Parameters whose text is recorded of any call: it says how to answer, not what was asked."""
+_NUMBERS: Final = (bool, int, float)
+
+
+def hides(kwargs: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Return whether LiteLLM must not log the inputs, and the outputs, of a call.
+
+    Args:
+        kwargs: The keyword arguments of the call.
+    """
+    litellm: Any = sys.modules.get("litellm")
+    if kwargs.get("no-log") is True and not getattr(litellm, "global_disable_no_log_param", False):
+        return True, True
+    metadata = [one for one in _metadata(kwargs) if isinstance(one, Mapping)]
+    if _turned_off(litellm, kwargs, metadata):
+        return True, True
+    if not metadata:
+        return False, False
+    return (
+        any(_is_true(one.get("mask_input")) for one in metadata),
+        any(_is_true(one.get("mask_output")) for one in metadata),
+    )
+
+
+def _metadata(kwargs: Mapping[str, Any]) -> Iterator[Any]:
+    yield kwargs.get("litellm_metadata")
+    yield kwargs.get("metadata")
+
+
+def _turned_off(litellm: Any, kwargs: Mapping[str, Any], metadata: list[Mapping[str, Any]]) -> bool:
+    """Weigh header, parameter and setting as LiteLLM does: the nearer to the call, the heavier."""
+    headers = next((one["headers"] for one in metadata if one.get("headers")), None)
+    headers = headers if isinstance(headers, Mapping) else {}
+    if headers.get(_DISABLE):
+        return False
+    for source in (kwargs, *metadata):
+        if source.get(_TURN_OFF) is not None:
+            return _is_true(source[_TURN_OFF])
+    if any(headers.get(name) for name in _ENABLE):
+        return True
+    return getattr(litellm, _TURN_OFF, False) is True
+
+
+def _is_true(value: Any) -> bool:
+    return value is True or (isinstance(value, str) and value.strip().lower() == "true")
+
+
+def without_content(parameters: Mapping[str, Value]) -> dict[str, Value]:
+    """Return parameters of a call without anything that was asked.
+
+    Args:
+        parameters: The copied parameters.
+    """
+    return {
+        name: value if name in _SHOWN or isinstance(value, _NUMBERS) else REDACTED_TEXT
+        for name, value in parameters.items()
+    }
+
+
+def hides_keys() -> bool:
+    """Return whether LiteLLM must not log the owner of a proxy's key."""
+    return getattr(sys.modules.get("litellm"), "redact_user_api_key_info", False) is True
