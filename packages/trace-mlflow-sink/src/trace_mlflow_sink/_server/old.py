@@ -85,8 +85,7 @@ def format_of(version: str, name: str) -> OldFormat | None:
     Raises:
         SinkError: It is too old to store traces with our ids.
     """
-    match = re.match(r"\s*(\d+)\.(\d+)", version)
-    found = (int(match[1]), int(match[2])) if match else _CURRENT  # a gateway hides the version
+    found = _release(version)
     if found >= _CURRENT:
         return None
     if found < _OLDEST:
@@ -95,6 +94,11 @@ def format_of(version: str, name: str) -> OldFormat | None:
             f"it to {_OLDEST[0]}.{_OLDEST[1]} or newer, best {_CURRENT[0]}.{_CURRENT[1]} or newer"
         )
     return OldFormat(otlp=found >= _NESTED, nested=_NESTED <= found < _JSON_TEXT)
+
+
+def _release(version: str) -> tuple[int, int]:
+    match = re.match(r"\s*(\d+)\.(\d+)", version)
+    return (int(match[1]), int(match[2])) if match else _CURRENT  # a gateway hides the version
 
 
 def _recount(traces: Traces, spans: Sequence[Span]) -> None:
