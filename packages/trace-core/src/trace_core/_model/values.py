@@ -17,6 +17,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Final, TypeAlias, cast
 
@@ -84,7 +85,7 @@ def snapshot_mapping(values: Mapping[Any, object]) -> dict[str, Value]:
 
 
 def _copy_records(values: list[Any]) -> Value:
-    """Copy a list of dictionaries of texts and numbers, such as most messages are, with less ado.
+    """Copy a list of dictionaries of texts and numbers, such as most messages are, quickly.
 
     Returns:
         The copies; ``None`` where it is something else, or long.
@@ -133,14 +134,13 @@ def _copy_watchfully(value: object, depth: int, walk: _Walk) -> Value:
 
 
 def _copy_by_type(value: Any, depth: int, walk: _Walk) -> Value:
-    cls = type(value)
+    cls: Any = type(value)
     if cls is dict:
         # list() first: another thread may grow the caller's dict while we look
         return _copy_pairs(list(value.items()), depth, walk)
     if cls is list or cls is tuple:
         return _copy_sequence(value, depth, walk)
-    handler = _handlers.get(cls) or _find_handler(cls)
-    return handler(value, depth, walk)
+    return _handler_of(cls)(value, depth, walk)
 
 
 def _copy_mapping(value: Mapping[Any, Any], depth: int, walk: _Walk) -> Value:
@@ -188,7 +188,7 @@ def class_name(cls: type) -> str:
     return cast("str", _name_of_class(cls))
 
 
-# Everything below is for the uncommon types; a handler is found once per type.
+# Everything below is for the uncommon types.
 _Handler: TypeAlias = Callable[[Any, int, _Walk], Value]
 
 
@@ -279,18 +279,9 @@ _BY_BASE: Final[tuple[tuple[type, _Handler], ...]] = (
     (AbstractSet, _iterable),
 )
 
-_handlers: dict[type, _Handler] = {}
-_MAX_HANDLERS: Final = 2_048  # classes made per call must not pile up here
 
-
-def _find_handler(cls: type) -> _Handler:
-    handler = _choose_handler(cls)
-    if len(_handlers) < _MAX_HANDLERS:
-        _handlers[cls] = handler
-    return handler
-
-
-def _choose_handler(cls: type) -> _Handler:
+@lru_cache(2_048)
+def _handler_of(cls: type) -> _Handler:
     if hasattr(cls, "__pydantic_validator__") or hasattr(cls, "__pydantic_decorators__"):
         return _pydantic
     for base, handler in _BY_BASE:
