@@ -326,8 +326,12 @@ def test_what_a_later_version_adds_is_ignored(make_span: Callable[..., Span]) ->
         ('{"schema": 99}', "upgrade trace-core"),
         ('{"schema": 1}', "KeyError"),
         (
-            '{"schema": 1, "trace_id": "a", "span_id": "b", "name": "", "kind": "LLM", "start_ns": 0, "end_ns": 0, "status": 3}',
+            f'{{"schema": 1, "trace_id": "{"a" * 32}", "span_id": "{"b" * 16}", "name": "", "kind": "LLM", "start_ns": 0, "end_ns": 0, "status": 3}}',
             "TypeError",
+        ),
+        (
+            '{"schema": 1, "trace_id": "a", "span_id": "b", "name": "", "kind": "LLM", "start_ns": 0, "end_ns": 0, "status": {"code": "OK"}}',
+            "trace_id of a span must be 32 hexadecimal digits, got 'a'",
         ),
         (
             '{"schema": 1, "status": {"code": "X"}, "trace_id": "", "span_id": "", "name": "", "kind": "?"}',
