@@ -5,14 +5,14 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import trace_litellm
-from trace_core import ConfigurationError, JsonLinesSink, MemorySink, Tracer
+from trace_core import ConfigurationError, JsonLinesSink, MemorySink, SinkBase, Span, Tracer
 from trace_core import _lifecycle as lifecycle
 
 MODEL = "openai/gpt-4o-mini"
@@ -80,6 +80,34 @@ def test_a_stream_open_when_tracing_is_turned_off_is_written(litellm: Any, tmp_p
     trace_litellm.autolog(disable=True)
     assert '"interrupted"' in path.read_text("utf-8")
     assert list(stream)
+
+
+class PatientSink(SinkBase):
+    """Wants a minute for what is left, as one that has to make a database first."""
+
+    wants_spool = False
+    exit_timeout = 60.0
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def write(self, spans: Sequence[Span], /) -> None:
+        """Take the spans."""
+
+    def close(self, timeout: float = 5.0, /) -> None:
+        """Note how long the close may take."""
+        self.seconds.append(timeout)
+
+
+@pytest.mark.parametrize("disable", [True, False])
+def test_a_sink_gets_the_time_it_asks_for(litellm: Any, *, disable: bool) -> None:
+    """As at exit: a first delivery may take longer than the usual five seconds."""
+    sink = PatientSink()
+    trace_litellm.autolog(sink)
+    litellm.completion(MODEL, MESSAGES, mock_response="hello")
+    trace_litellm.autolog(disable=True) if disable else trace_litellm.autolog(MemorySink())
+    [seconds] = sink.seconds
+    assert 5 < seconds <= 60
 
 
 def test_a_sink_of_yours_in_memory_stays_open(litellm: Any) -> None:

@@ -535,7 +535,7 @@ def test_a_destination_in_trouble_costs_no_other(fake, place):
 def test_an_old_server_is_told_to_be_upgraded(fake, sink):
     """A version without traces of our own ids cannot be written to."""
     fake.version = "2.22.4"
-    with pytest.raises(SinkError, match=r"upgrade it to 3.2 at least"):
+    with pytest.raises(SinkError, match=r"upgrade it to 3.2 or newer"):
         sink.write(spans("a"))
 
 

@@ -133,8 +133,8 @@ def _stop() -> None:
     was_active = stopped.active
     stopped.uninstrument()
     forget_handlers(stopped)
-    if owned:
-        stopped.tracer.close()
+    if owned:  # as patiently as at exit: a first delivery may have to make a database
+        stopped.tracer.close(stopped.tracer.sink.exit_timeout)
     elif was_active:
         stopped.tracer.flush()
 
