@@ -102,6 +102,7 @@ class Scenario:
         finish_reason: In OpenAI's terms, translated for the others.
         n: Number of choices; ``None`` does what the request asks. Choice ``i`` ends in `` #i``.
         usage: Token counts; ``None`` reports none.
+        model: The model that the answer names; ``None`` for the one that was asked for.
         headers: Added to, or replacing, the response headers.
         status: Fail with this HTTP status.
         retry_after: Seconds, for the ``retry-after`` header of the failure.
@@ -125,6 +126,7 @@ class Scenario:
     finish_reason: str | None = None
     n: int | None = None
     usage: Usage | None = Usage()  # frozen, so sharing it is safe
+    model: str | None = None
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     status: int | None = None
     retry_after: float | None = None
@@ -203,7 +205,7 @@ class _Call:
 
     @property
     def model(self) -> str:
-        return self.received.model
+        return self.scenario.model or self.received.model
 
     @property
     def body(self) -> JSON:

@@ -404,6 +404,12 @@ def stream_anthropic(w: World) -> Any:
     return texts(w.litellm.completion(CLAUDE, MESSAGES, stream=True, **w.anthropic()))
 
 
+@case(stream(model=CLAUDE, cost=...))
+def stream_anthropic_usage(w: World) -> Any:
+    """1.65.8 shows callers a count of the prompt that is in the first chunk only."""
+    return texts(w.litellm.completion(CLAUDE, MESSAGES, **INCLUDE, **w.anthropic()))
+
+
 @case(stream(model=GEMINI, cost=PRICED))
 def stream_gemini(w: World) -> Any:
     return texts(w.litellm.completion(GEMINI, MESSAGES, stream=True, **w.gemini()))

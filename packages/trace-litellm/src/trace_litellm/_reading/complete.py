@@ -61,6 +61,9 @@ def _attributes(record: CallRecord, outputs: Value, *, failed: bool) -> dict[str
         **record.error,
         CALL_ID: record.call_id,
     }
+    answering = record.hidden.get("provider_response_model")
+    if record.deltas is not None and answering is not None:
+        attributes[semconv.RESPONSE_MODEL] = answering
     if record.watch is not None:
         attributes.update(record.watch.statistics())
     if record.requests:
@@ -135,6 +138,7 @@ def _cost(record: CallRecord, span: OpenSpan, attributes: Mapping[str, Value]) -
         reported = words.get("cost") if not prices else None
     priced = Priced(
         models=_models(record, attributes.get(semconv.RESPONSE_MODEL), pricing.get("model")),
+        answered=_text(attributes.get(semconv.RESPONSE_MODEL)),
         provider=_text(attributes.get(_responses.PROVIDER)),
         reported=float(reported) if isinstance(reported, (int, float)) else None,
         cache_hit=_is_cache_hit(record),

@@ -31,6 +31,7 @@ _READ: Final = frozenset(
         "litellm_overhead_time_ms",
         "model_id",
         "pricing",
+        "provider_response_model",
         "region_name",
         "response_cost",
         "translated",
@@ -65,7 +66,7 @@ def hidden_params(result: Any) -> dict[str, Any]:
 
 
 def stream_params(stream: Any) -> dict[str, Any]:
-    """Copy the hidden parameters of a stream, and its provider.
+    """Copy the hidden parameters of a stream, its provider and the model that answers.
 
     Args:
         stream: LiteLLM's stream.
@@ -74,6 +75,9 @@ def stream_params(stream: Any) -> dict[str, Any]:
     provider = getattr(stream, "custom_llm_provider", None)
     if isinstance(provider, str):
         params["custom_llm_provider"] = provider
+    model = getattr(stream, "_provider_response_model", None)  # chunks have the requested model
+    if isinstance(model, str):
+        params["provider_response_model"] = model
     return params
 
 
@@ -108,16 +112,16 @@ def pricing_params(stream: Any) -> dict[str, Any]:
     params = details.get("litellm_params") if isinstance(details, dict) else None
     if not isinstance(details, dict) or not isinstance(params, dict):
         return {}
-    metadata = [params.get(name) for name in ("metadata", "litellm_metadata")]
-    infos = [one.get("model_info") for one in metadata if isinstance(one, dict)]
+    places = (params, params.get("metadata"), params.get("litellm_metadata"))
+    infos = [one.get("model_info") for one in places if isinstance(one, dict)]
     sources = [params, *(info for info in infos if isinstance(info, dict))]
     prices = {k: v for one in sources for k, v in one.items() if is_price(k) and v is not None}
     pricing = {
         name: value for name in _PRICING if (value := getattr(logging, name, None)) is not None
     }
     pricing["model"], pricing["prices"] = details.get("model"), prices
-    for name, places in (("base_model", sources), ("id", sources[1:])):
-        pricing[name] = next((one[name] for one in places if one.get(name)), None)
+    for name, named in (("base_model", sources), ("id", sources[1:])):
+        pricing[name] = next((one[name] for one in named if one.get(name)), None)
     return {"pricing": pricing}
 
 

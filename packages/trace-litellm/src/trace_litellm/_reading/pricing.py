@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ class Priced:
         tier: The service tier, which some providers price apart.
         pricing: What `pricing_params` returned for a stream.
         seconds: The duration of the call, for prices per second.
+        answered: The model that the provider named in its answer.
     """
 
     models: tuple[str, ...]
@@ -45,6 +46,7 @@ class Priced:
     tier: Value = None
     pricing: Mapping[str, Value] = attrs.field(factory=dict)
     seconds: float = 0.0
+    answered: str | None = None
 
 
 def cost_of(usage: TokenUsage | None, priced: Priced) -> Cost | None:
@@ -85,29 +87,41 @@ def _by_litellm(usage: TokenUsage | None, priced: Priced) -> float | None:
     if usage is None or usage.source is UsageSource.MISSING:
         return None
     errors: dict[str, Exception] = {}
-    for model in priced.models:
-        cost = _cost_as(model, usage, priced, errors)
-        if cost or (cost == 0 and _is_free(usage, priced, model)):
+    for model, answered in _names(priced):
+        cost = _cost_as(model, answered, usage, priced, errors)
+        if cost or (cost == 0 and _is_free(usage, priced, model, answered)):
             return cost
-    for model, error in errors.items():
+    for error in list(errors.values())[:1]:
         log_once(
-            f"no price of {model}",
-            "LiteLLM has no price for the model %s: spans without cost follow (%s: %s)",
-            model,
+            f"no price of {priced.models}",
+            "LiteLLM has no price for %s, so spans of it have no cost: %s: %s",
+            " or ".join(priced.models),
             type(error).__name__,
             error,
         )
     return None
 
 
+def _names(priced: Priced) -> Iterator[tuple[str, str]]:
+    """Yield the names to ask a price for: of the model that was asked, and that answered.
+
+    LiteLLM weighs both, first as it does itself; older releases know the price of one of them.
+    """
+    sent = priced.pricing.get("model")
+    if priced.answered and isinstance(sent, str) and not priced.prices:
+        yield sent, priced.answered
+    for model in priced.models:
+        yield model, model
+
+
 def _cost_as(
-    model: str, usage: TokenUsage, priced: Priced, errors: dict[str, Exception]
+    model: str, answered: str, usage: TokenUsage, priced: Priced, errors: dict[str, Exception]
 ) -> float | None:
-    exact = {"model": model, "usage": mutable(priced.usage), "service_tier": priced.tier}
+    exact = {"model": answered, "usage": mutable(priced.usage), "service_tier": priced.tier}
     cost = None
     for response in (exact, None) if priced.usage else (None,):
         try:
-            cost = float(_calculated(response or _response(usage, model), model, priced))
+            cost = float(_calculated(response or _response(usage, answered), model, priced))
         except Exception as error:  # mostly its way to say that a model has no price
             errors[model] = error
         if cost:
