@@ -16,6 +16,7 @@ from trace_litellm._reading.tokens import mutable
 
 _CLOSE: Final = 0.01
 _MILLISECONDS: Final = 1_000
+_TOKEN_PRICES: Final = ("input_cost_per_token", "output_cost_per_token")
 _CACHE_PRICES: Final = ("cache_read_input_token_cost", "cache_creation_input_token_cost")
 
 
@@ -73,13 +74,17 @@ def cost_of(usage: TokenUsage | None, priced: Priced) -> Cost | None:
 def _is_free(usage: TokenUsage | None, priced: Priced, *models: str) -> bool:
     """Return whether a cost of 0 is a price: the user's, the provider's, or a listed one.
 
-    LiteLLM computes 0 also for a model of which it only knows the name, and without usage.
+    LiteLLM computes 0 also for a model of which it only knows the name, without usage, and, in some
+    releases, for a whole API.
     """
     if priced.prices:
         return all(price == 0 for price in priced.prices.values())
     if (priced.usage or {}).get("cost") is not None:
         return True
-    return usage is not None and usage.total is not None and bool(_listed(priced, *models))
+    listed = _listed(priced, *models)
+    if not listed or usage is None or usage.total is None:
+        return False
+    return usage.total == 0 or not any(listed.get(name) for name in _TOKEN_PRICES)
 
 
 def _by_litellm(usage: TokenUsage | None, priced: Priced) -> float | None:
@@ -176,9 +181,9 @@ def _response(usage: TokenUsage, model: str) -> Any:
 
 def _per_token(priced: Priced) -> dict[str, float] | None:
     """Return the user's prices per token, where LiteLLM did not register them under a name."""
-    names = ("input_cost_per_token", "output_cost_per_token", *_CACHE_PRICES)
+    names = (*_TOKEN_PRICES, *_CACHE_PRICES)
     prices = {n: float(v) for n in names if isinstance(v := priced.prices.get(n), (int, float))}
-    if priced.pricing or prices.keys().isdisjoint(names[:2]):
+    if priced.pricing or prices.keys().isdisjoint(_TOKEN_PRICES):
         return None
     return {"input_cost_per_token": 0.0, "output_cost_per_token": 0.0, **prices}
 
