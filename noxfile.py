@@ -268,10 +268,10 @@ def quick(session: nox.Session) -> None:
 
 @nox.session(python=EDGES, requires=["build"])
 def tests(session: nox.Session) -> None:
-    """Test the wheels: all on the newest Python here, without servers on the oldest.
+    """Test the wheels: all on the newest Python here, what depends on the Python on the oldest.
 
     On the newest with LiteLLM's proxy, without which some of LiteLLM's functions do not work; on
-    the oldest with the newest LiteLLM.
+    the oldest with the newest LiteLLM, and without what is slow, needs a server or reads the docs.
     """
     groups = ("test", "compat", "browser", "nats", "proxy")
     options = [*TWO_AT_A_TIME, "--durations=20"]
@@ -282,8 +282,9 @@ def tests(session: nox.Session) -> None:
         _pytest(session, "packages", "tests", options=options)
     else:
         _install(session, *groups, extra="[mlflow]", litellm=f"=={NEWEST_LITELLM}")
-        alone = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("tests/test_*.py"))
-        _pytest(session, "packages", *alone, options=[*options, "-m", "not server"])
+        less = ("-m", "not server and not slow")
+        once_more = ("tests/test_install.py", "tests/test_instructions.py")
+        _pytest(session, "packages", *once_more, options=[*options, *less])
 
 
 @nox.session(python=[COMPAT_PYTHON], requires=["build"])
