@@ -67,6 +67,9 @@ class StartRecords:
     spans: Sequence[Span] = ()
 
 
+WAKE: Final = StartRecords()
+
+
 Message: TypeAlias = "Flush | StartRecords"
 
 

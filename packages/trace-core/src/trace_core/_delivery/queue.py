@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from trace_core._delivery.inbox import Flush, Inbox, StartRecords, Stop, Work
+from trace_core._delivery.inbox import WAKE, Flush, Inbox, StartRecords, Stop, Work
 from trace_core._delivery.late import LateWriter
 from trace_core._delivery.retry import Retry
 from trace_core._delivery.size import size_of_span
@@ -127,7 +127,7 @@ class Background(WrapperSink):
         if self._closed:
             return
         if self._inbox.young.add(started):
-            self._inbox.send(StartRecords())
+            self._inbox.send(WAKE)
         if self._thread is None:
             self._start()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final
 
@@ -44,6 +45,15 @@ def integer(value: object, what: str) -> int:
     if abs(number) > _MOST:
         raise ValueError(f"{what} of a span must fit 64 bits, got one of {number.bit_length()}")
     return number
+
+
+def fit(values: Iterable[int]) -> bool:
+    """Return whether whole numbers fit 64 bits.
+
+    Args:
+        values: The numbers.
+    """
+    return max(map(abs, values), default=0) <= _MOST
 
 
 def amount(value: object, what: str) -> float:

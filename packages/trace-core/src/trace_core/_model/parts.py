@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Mapping
+from operator import attrgetter
 from types import NoneType
 from typing import Final, TypeVar
 
@@ -18,6 +20,8 @@ E = TypeVar("E", bound=enum.Enum)
 
 NOTHING: Final[Mapping[str, Value]] = {}
 _OPTIONAL_TEXT: Final = frozenset({str, NoneType})
+_COUNT_TYPES: Final = frozenset({int, NoneType})
+_AMOUNT_TYPES: Final = frozenset({float, NoneType})
 _TRACEPARENT_PARTS: Final = 4
 _TRACE_ID_DIGITS: Final = 32
 SPAN_ID_DIGITS: Final = 16
@@ -196,8 +200,10 @@ class TokenUsage:
     source: UsageSource = UsageSource.PROVIDER
 
     def __attrs_post_init__(self) -> None:
-        for name in COUNTS:
-            value = getattr(self, name)
+        counts = _counts_of(self)
+        if _COUNT_TYPES.issuperset(map(type, counts)) and checks.fit(filter(None, counts)):
+            counts = ()  # as they should be, which is nearly always
+        for name, value in zip(COUNTS, counts, strict=False):
             if value is not None:
                 replace_field(self, name, checks.integer(value, f"usage.{name}"))
         if type(self.source) is not UsageSource:
@@ -205,6 +211,7 @@ class TokenUsage:
 
 
 COUNTS: Final = tuple(field.name for field in attrs.fields(TokenUsage) if field.name != "source")
+_counts_of: Final = attrgetter(*COUNTS)
 
 
 @attrs.frozen
@@ -228,13 +235,17 @@ class Cost:
     saved: float | None = None
 
     def __attrs_post_init__(self) -> None:
-        for name in AMOUNTS:
-            value = getattr(self, name)
+        amounts = _amounts_of(self)
+        known = filter(None, amounts)
+        if _AMOUNT_TYPES.issuperset(map(type, amounts)) and math.isfinite(sum(known)):
+            return
+        for name, value in zip(AMOUNTS, amounts, strict=True):
             if value is not None:
                 replace_field(self, name, checks.amount(value, f"cost.{name}"))
 
 
 AMOUNTS: Final = tuple(field.name for field in attrs.fields(Cost))
+_amounts_of: Final = attrgetter(*AMOUNTS)
 
 
 @attrs.frozen

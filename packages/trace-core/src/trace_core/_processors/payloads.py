@@ -10,13 +10,13 @@ import hashlib
 import re
 import string
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
 from operator import is_
 from typing import Any, Final
 
 from trace_core._model.span import Span
 from trace_core._model.values import Value
-from trace_core._processors.walk import MOST_CONTAINERS, PLAIN_TYPES, replaced
+from trace_core._processors.look import Look, look_at
+from trace_core._processors.walk import PLAIN_TYPES, replaced
 
 _NUMBERS: Final = frozenset({int, float})
 _URL_HEAD: Final = r"data:([\w.+\-]{1,80}/[\w.+\-]{1,80})?(?:;[\w=.\-]{1,80}){0,8};base64,"
@@ -64,7 +64,7 @@ def limit_payloads(*, max_base64: int = 1_024, max_vector: int = 256) -> Callabl
     limit = _PayloadLimit(max_base64, max_vector)
 
     def processor(span: Span) -> Span:
-        if limit.leaves([(span.inputs, span.outputs, span.attributes)]):
+        if limit.leaves(look_at(span)):
             return span
         return replaced(
             span,
@@ -84,23 +84,14 @@ class _PayloadLimit:
         self._max_base64 = max_base64
         self._max_vector = max_vector
 
-    def leaves(self, containers: list[Any]) -> bool:
-        """Return whether some containers hold no payload, as most do not; False if in doubt."""
-        longest, plain, most = self._max_base64, PLAIN_TYPES, self._max_vector
-        for container in islice(containers, MOST_CONTAINERS):  # the list grows meanwhile
-            items = container
-            if type(container) is dict:
-                items = container.values()
-            elif type(container) is not tuple or len(container) > most:
-                return False
-            for item in items:
-                kind = type(item)
-                if kind is str:
-                    if len(item) > longest and (" " not in item or ";base64," in item):
-                        return False
-                elif kind not in plain:
-                    containers.append(item)
-        return len(containers) <= MOST_CONTAINERS
+    def leaves(self, found: Look | None) -> bool:
+        """Return whether a span holds no payload, as most do not; False if in doubt."""
+        if found is None or max(map(len, found.tuples), default=0) > self._max_vector:
+            return False
+        return found.longest <= self._max_base64 or all(map(self._is_prose, found.texts))
+
+    def _is_prose(self, text: str) -> bool:
+        return len(text) <= self._max_base64 or (" " in text and ";base64," not in text)
 
     def value(self, value: Value, *, encoded: bool = False) -> Any:
         """Return the value, the very same if nothing in it is to be replaced.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
+from itertools import repeat
 from operator import is_
 from typing import Any, Final, TypeAlias
 
@@ -13,6 +13,7 @@ import attrs
 from trace_core._model.parts import Event, Status
 from trace_core._model.span import Span
 from trace_core._model.values import Value
+from trace_core._processors.look import Look, look_at, look_into
 
 TextChange: TypeAlias = Callable[[str], "str | None"]
 """Takes a text and returns another, or ``None`` where nothing is to change."""
@@ -49,20 +50,6 @@ def replaced(span: Span, **fields: Any) -> Span:
     return attrs.evolve(span, **different) if different else span
 
 
-MOST_CONTAINERS: Final = 200_000
-"""To look into; a span with more has one that contains itself."""
-
-
-def _containers(span: Span) -> list[Any]:
-    """Return what holds the texts of a span, but for those of its resource."""
-    found: list[Any] = [
-        (span.name, span.status.description, span.inputs, span.outputs, span.attributes)
-    ]
-    if span.events:
-        found += [(event.name, event.attributes) for event in span.events]
-    return found
-
-
 def _never(_key: str) -> bool:
     return False
 
@@ -92,10 +79,10 @@ class Walk:
     def span(self, span: Span) -> Span:
         """Return the span, the very same if nothing in it changed."""
         if span.resource is not self._resource:  # mostly that of the span before
-            if not self._leaves([span.resource]):
+            if not self._leaves(look_into((span.resource,))):
                 return self._changed(span)
             self._resource = span.resource
-        return span if self._leaves(_containers(span)) else self._changed(span)
+        return span if self._leaves(look_at(span)) else self._changed(span)
 
     def _changed(self, span: Span) -> Span:
         return replaced(
@@ -113,29 +100,13 @@ class Walk:
         """Return whether one of some keys changes or hides what is under it."""
         return any(self._hides(key) or self._text(key) is not key for key in keys)
 
-    def _leaves(self, containers: list[Any]) -> bool:
-        """Return whether nothing changes, as is so for most spans; False if in doubt.
-
-        It only looks: the walk that can change something takes three times as long.
-        """
-        cached, special, plain = self._cached, self._special, PLAIN_TYPES
-        longest = LONGEST_CACHED
-        for container in islice(containers, MOST_CONTAINERS):  # the list grows meanwhile
-            items = container
-            if type(container) is dict:
-                if special(tuple(container)):
-                    return False
-                items = container.values()
-            elif type(container) is not tuple:
-                return False
-            for item in items:
-                kind = type(item)
-                if kind is str:
-                    if len(item) > longest or cached(item) is not None:
-                        return False
-                elif kind not in plain:
-                    containers.append(item)
-        return len(containers) <= MOST_CONTAINERS
+    def _leaves(self, found: Look | None) -> bool:
+        """Return whether nothing changes, as is so for most spans; False if in doubt."""
+        if found is None or found.longest > LONGEST_CACHED:
+            return False
+        if any(map(self._special, found.keys)):
+            return False
+        return all(map(is_, map(self._cached, found.texts), repeat(None)))
 
     def _text(self, text: str) -> str:
         new = (self._cached if len(text) <= LONGEST_CACHED else self._change)(text)

@@ -192,14 +192,13 @@ def _split(
     usage: TokenUsage | None, total: float, priced: Priced
 ) -> tuple[float | None, float | None]:
     """Divide a cost into input and output, if simple prices per token explain all of it."""
-    listed = priced.prices or _listed(priced, *priced.models)
-    prices = {name: _number(price) for name, price in listed.items()}
-    per_input = prices.get("input_cost_per_token")
+    prices = priced.prices or _listed(priced, *priced.models)
+    per_input = _number(prices.get("input_cost_per_token"))
     if usage is None or per_input is None:
         return None, None
-    output = (usage.output or 0) * (prices.get("output_cost_per_token") or 0.0)
+    output = (usage.output or 0) * (_number(prices.get("output_cost_per_token")) or 0.0)
     cached = usage.cache_read or 0
-    per_cached = prices.get("cache_read_input_token_cost")
+    per_cached = _number(prices.get("cache_read_input_token_cost"))
     per_cached = per_input if per_cached is None else per_cached
     whole = ((usage.input or 0) - cached) * per_input + cached * per_cached
     if abs(whole + output - total) > _CLOSE * total:

@@ -13,6 +13,7 @@ REDACTED_TEXT: Final = "redacted-by-litellm"
 _TURN_OFF: Final = "turn_off_message_logging"
 _ENABLE: Final = ("litellm-enable-message-redaction", "x-litellm-enable-message-redaction")
 _DISABLE: Final = "litellm-disable-message-redaction"
+_SWITCHES: Final = frozenset({"no-log", "metadata", "litellm_metadata", _TURN_OFF})
 _SHOWN: Final = frozenset(
     {
         "api_base",
@@ -40,6 +41,9 @@ def hides(kwargs: Mapping[str, Any]) -> tuple[bool, bool]:
         kwargs: The keyword arguments of the call.
     """
     litellm: Any = sys.modules.get("litellm")
+    if _SWITCHES.isdisjoint(kwargs):  # most calls have none of their own
+        hidden = getattr(litellm, _TURN_OFF, False) is True
+        return hidden, hidden
     if kwargs.get("no-log") is True and not getattr(litellm, "global_disable_no_log_param", False):
         return True, True
     metadata = [one for one in _metadata(kwargs) if isinstance(one, Mapping)]

@@ -92,12 +92,18 @@ def _counts(usage: Mapping[str, Value]) -> dict[str, int]:
 
 def _first(counts: dict[str, int], names: tuple[str, ...]) -> int | None:
     """Return the count of the first name that is there."""
-    return next((counts[name] for name in names if name in counts), None)
+    for name in names:
+        if name in counts:
+            return counts[name]
+    return None
 
 
 def _details(usage: dict[str, Value], names: tuple[str, ...]) -> dict[str, int]:
-    details = (usage.get(name) for name in names)
-    return next((_counts(one) for one in details if isinstance(one, dict)), {})
+    for name in names:
+        details = usage.get(name)
+        if isinstance(details, dict):
+            return _counts(details)
+    return {}
 
 
 def completed_usage(
