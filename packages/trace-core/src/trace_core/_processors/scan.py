@@ -34,8 +34,13 @@ def _by_start() -> dict[str, tuple[Rule, ...]]:
     return {start: tuple(rules) for start, rules in found.items()}
 
 
+def _mark(literal: str) -> str:
+    """Return a character of a literal that prose seldom has: one is found ten times as fast."""
+    return next((one for one in literal if not one.islower() and one != " "), literal[0])
+
+
 _RULES: Final = _by_start()
-_INNER_LITERALS: Final = tuple(inner.literal for inner in INNER)
+_INNER_MARKS: Final = tuple(_mark(inner.literal) for inner in INNER)
 _ENCODED: Final = re.compile(r"(?:eyJ|eyA|ewo|ewk|ew0)[A-Za-z0-9+/_\-]{20,}")
 _ENCODED_STARTS: Final = ("ey", "ew")
 
@@ -50,7 +55,9 @@ def find(text: str) -> list[Match]:
         Where they are and what they are, in no particular order; they may overlap.
     """
     found = list(_long_words(text))
-    for inner in compress(INNER, map(text.__contains__, _INNER_LITERALS)):
+    for inner in compress(INNER, map(text.__contains__, _INNER_MARKS)):
+        if inner.literal not in text:
+            continue
         source = pattern(inner)
         group = "secret" if source.groupindex else 0
         found += [(*match.span(group), inner.name) for match in source.finditer(text)]
