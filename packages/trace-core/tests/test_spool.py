@@ -33,9 +33,10 @@ from trace_core import (
     durable,
     tee,
 )
+from trace_core._spool.backlog import readable_spans
 from trace_core._spool.deadletters import DeadLetters
-from trace_core._spool.frames import HEADER_BYTES, key_in, pack, unpack
-from trace_core._spool.journal import journals_in
+from trace_core._spool.frames import HEADER_BYTES, SPAN, key_in, pack, unpack
+from trace_core._spool.journal import Journal, journals_in
 from trace_core._spool.reader import folders_in
 
 FAST = Retry(first=0.001, longest=0.01)
@@ -889,3 +890,71 @@ sys.addaudithook(tell)
     )
     assert b"1 span(s) wait in" in done.stderr
     assert done.stdout == b""
+
+
+def left_behind(folder: Path, count: int = 10) -> Path:
+    """Leave a journal with spans that no sink has taken, and return its folder."""
+    spool = Spool(folder, Named("to", Switch()), retry=FAST)
+    spool.write(many(count))
+    spool.close(0.0)
+    (journal,) = journals_in(spool.folder)
+    return journal
+
+
+@pytest.mark.parametrize(
+    "content", [b"00000001 000000099999\n", b"-1 -1 0\n", b"\xff\xfe", b"", b"9" * 100_000]
+)
+def test_a_damaged_cursor_skips_nothing(folder: Path, content: bytes) -> None:
+    """A cursor whose checksum is wrong means the beginning: every span is delivered."""
+    (left_behind(folder) / "cursor").write_bytes(content)
+    assert delivered_of(folder, 10) == {f"span {i}" for i in range(10)}
+
+
+@pytest.mark.parametrize("name", ["cursor", "00000009.seg"])
+@pytest.mark.parametrize("kind", ["fifo", "folder", "link", "foreign"])
+def test_what_is_no_file_of_ours_stops_no_delivery(folder: Path, name: str, kind: str) -> None:
+    """A FIFO, folder, link or another user's file in a journal is not read; the rest arrives."""
+    place = left_behind(folder) / name
+    outside = folder / "outside"
+    outside.write_bytes(b"untouched")
+    if kind == "fifo":
+        os.mkfifo(place)
+    elif kind == "folder":
+        (place / "sub").mkdir(parents=True)
+    elif kind == "link":
+        place.symlink_to(outside)
+    elif os.geteuid() == 0:
+        place.write_bytes(b"x")
+        os.chown(place, 12345, 12345)
+    else:
+        pytest.skip("only root can give a file to another user")
+    assert delivered_of(folder, 10) == {f"span {i}" for i in range(10)}
+    assert outside.read_bytes() == b"untouched"
+
+
+def test_a_journal_of_another_user_is_not_delivered(folder: Path) -> None:
+    """A journal whose lock belongs to another user is not adopted."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file to another user")
+    journal = left_behind(folder)
+    os.chown(journal / "lock", 12345, 12345)
+    assert Journal.adopt(journal) is None
+
+
+def test_an_undecodable_record_of_our_own_costs_itself() -> None:
+    """A frame that is whole but holds no span is skipped; those around it are returned."""
+    whole = unpack(pack(numbered(1)), 0, last=True, limit=9).frames
+    frames = [*whole, (SPAN, b"0" * 48 + b"no record", 0), *whole]
+    assert [span.name for span in readable_spans(frames)] == ["span 1", "span 1"]
+
+
+def delivered_of(folder: Path, count: int) -> set[str]:
+    """Deliver what was left behind, and return the names of the spans."""
+    memory = MemorySink()
+    spool = Spool(folder, Named("to", memory.write), retry=FAST)
+    spool.start()
+    try:
+        wait_for(lambda: len(memory.spans) >= count)
+        return {span.name for span in memory.spans}
+    finally:
+        spool.close(5.0)

@@ -365,12 +365,9 @@ class Orphan:
         return Batch(spans, self._place, damaged) if spans or damaged else None
 
     def _decoded(self, payload: bytes) -> Span | None:
-        try:
-            return span_in(payload)
-        except ConfigurationError as error:  # whole, but of a later version
-            self.damaged = True
-            log_once("spool:unreadable", "tracing: a spooled span cannot be read: %s", error)
-            return None
+        span = decoded(payload)
+        self.damaged = self.damaged or span is None
+        return span
 
     def settle(self, batch: Batch) -> None:
         """Take note that a batch is delivered.
@@ -384,8 +381,11 @@ class Orphan:
         """Remove what is delivered; keep what could not be read, for people to look at."""
         if self.damaged:
             self.journal.set_apart()
-        else:
+            return
+        try:
             self.journal.release(remove=True)
+        except OSError:  # something in it is no file of ours: not to be delivered again
+            self.journal.set_apart()
 
     def put_back(self, seconds: float) -> None:
         """Go back to what is not acknowledged, after a batch that could not be delivered.
@@ -424,3 +424,26 @@ def spans_of(frames: Iterable[Frame]) -> list[Span]:
         ConfigurationError: One is of a version this one does not know.
     """
     return [span_in(payload) for kind, payload, _ in frames if kind == SPAN]
+
+
+def decoded(payload: bytes) -> Span | None:
+    """Return the span of a frame, or ``None`` and a log message if it cannot be decoded.
+
+    Args:
+        payload: The frame's.
+    """
+    try:
+        return span_in(payload)
+    except ConfigurationError as error:  # its checksum is right: perhaps of a later version
+        log_once("spool:unreadable", "tracing: a spooled span cannot be read: %s", error)
+        return None
+
+
+def readable_spans(frames: Iterable[Frame]) -> tuple[Span, ...]:
+    """Return the finished spans among frames, without those that cannot be decoded.
+
+    Args:
+        frames: What was read.
+    """
+    spans = (decoded(payload) for kind, payload, _ in frames if kind == SPAN)
+    return tuple(span for span in spans if span is not None)

@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 
 import attrs
 
+from trace_core._spool.files import cursor_line, is_own_file, open_own, read_cursor
 from trace_core._spool.frames import HEADER_BYTES, SPAN, Reading, unpack
 
 try:
@@ -75,7 +76,7 @@ class Journal:
         self.path = path
         self._lock = lock
         self.segments: deque[Segment] = deque(_segments_in(path))
-        self.acknowledged: Position = _read_cursor(path)
+        self.acknowledged: Position = read_cursor(path / "cursor")
         self._file: int | None = None
         self._cursor_file: int | None = None
         self._frame_bytes = _FRAME_BYTES  # of a frame, when last some were read
@@ -116,7 +117,7 @@ class Journal:
         """
         lock = None
         try:
-            lock = os.open(path / "lock", os.O_RDWR)
+            lock = open_own(path / "lock", os.O_RDWR)
             _lock(lock)
         except OSError:
             if lock is not None:
@@ -266,9 +267,11 @@ class Journal:
     def write_cursor(self, place: Position) -> None:
         """Write down that all before a place is settled."""
         self.acknowledged = max(self.acknowledged, place)
+        line = cursor_line(place)
         if self._cursor_file is None:
-            self._cursor_file = os.open(self.path / "cursor", os.O_RDWR | os.O_CREAT, 0o600)
-        os.pwrite(self._cursor_file, b"%08d %012d\n" % place, 0)
+            self._cursor_file = open_own(self.path / "cursor", os.O_RDWR | os.O_CREAT)
+            os.ftruncate(self._cursor_file, len(line))  # it may have been longer
+        os.pwrite(self._cursor_file, line, 0)
 
     def set_apart(self) -> None:
         """Let go of the folder and rename it, so that nobody adopts it again."""
@@ -308,7 +311,7 @@ def _read_segment(segment: Segment, offset: int, limit: int, size: int) -> Readi
     """Read some frames; more bytes than asked for if a single frame needs them."""
     left = segment.size - offset
     try:
-        descriptor = os.open(segment.path, os.O_RDONLY)
+        descriptor = open_own(segment.path, os.O_RDONLY)
     except FileNotFoundError:  # deleted by somebody: what was in it cannot be had
         return Reading(next=segment.size, damaged=1)
     try:
@@ -325,7 +328,11 @@ def _read_segment(segment: Segment, offset: int, limit: int, size: int) -> Readi
 
 def _segments_in(path: Path) -> Iterator[Segment]:
     try:
-        files = sorted(Path(entry) for entry in os.scandir(path) if entry.name.endswith(_SUFFIX))
+        files = sorted(
+            Path(entry)
+            for entry in os.scandir(path)
+            if entry.name.endswith(_SUFFIX) and is_own_file(entry.stat(follow_symlinks=False))
+        )
     except FileNotFoundError:  # delivered by somebody and removed while we looked
         return
     for file in files:
@@ -338,14 +345,6 @@ def _size_of(file: Path) -> int:
         return file.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _read_cursor(path: Path) -> Position:
-    try:
-        number, _, offset = (path / "cursor").read_bytes().partition(b" ")
-        return (int(number), int(offset))
-    except (OSError, ValueError):  # none yet, or torn: deliver again rather than not at all
-        return (0, 0)
 
 
 def journals_in(parent: Path) -> list[Path]:

@@ -35,7 +35,7 @@ from trace_core._log import log_once, report, text_of
 from trace_core._model.span import Span
 from trace_core._sinks.base import SinkLike, as_sink, seconds_left
 from trace_core._sinks.wrapper import WrapperSink, close_guarded, flush_guarded
-from trace_core._spool.backlog import Batch, Orphan, Own, spans_of
+from trace_core._spool.backlog import Batch, Orphan, Own, readable_spans
 from trace_core._spool.deadletters import DeadLetters
 from trace_core._spool.journal import Journal, journals_in, sync_file
 from trace_core._tracing.context import suppress
@@ -492,7 +492,7 @@ class Spool(WrapperSink):
             else:
                 end, reading = journal.read(place, self._batch_size, self._batch_bytes)
                 progress = end if end > place else own.tail
-                batch = Batch(tuple(spans_of(reading.frames)), progress, reading.damaged)
+                batch = Batch(readable_spans(reading.frames), progress, reading.damaged)
             own.hold(batch)
             return batch
 

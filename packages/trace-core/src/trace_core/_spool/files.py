@@ -1,0 +1,69 @@
+"""Opens files of a spool, whose folder others may have tampered with, and reads cursors."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import zlib
+from pathlib import Path
+from typing import Final
+
+_GUARDS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_LINE_BYTES: Final = 64  # more than a cursor ever has
+
+
+def is_own_file(status: os.stat_result) -> bool:
+    """Say whether a file is regular and belongs to this user.
+
+    Args:
+        status: What `os.fstat` or `os.lstat` says of it.
+    """
+    owned = not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
+    return stat.S_ISREG(status.st_mode) and owned
+
+
+def open_own(path: Path, flags: int) -> int:
+    """Open a regular file of this user: no link is followed, and no FIFO waits for its other end.
+
+    Args:
+        path: The file.
+        flags: As for `os.open`; a file that is made has mode 0600.
+
+    Raises:
+        OSError: It cannot be opened, is no regular file, or belongs to another user.
+    """
+    descriptor = os.open(path, flags | _GUARDS, 0o600)
+    if is_own_file(os.fstat(descriptor)):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EPERM, "not a regular file of this user", str(path))
+
+
+def cursor_line(place: tuple[int, int]) -> bytes:
+    """Return the content of a cursor: segment, offset and a CRC-32 of both.
+
+    Args:
+        place: Number of the segment, offset in it.
+    """
+    text = b"%08d %012d" % place
+    return b"%s %08x\n" % (text, zlib.crc32(text))
+
+
+def read_cursor(path: Path) -> tuple[int, int]:
+    """Read a cursor. One that is missing or damaged means the beginning of the journal.
+
+    Args:
+        path: The file.
+    """
+    try:
+        descriptor = open_own(path, os.O_RDONLY)
+        try:
+            line = os.read(descriptor, _LINE_BYTES)
+        finally:
+            os.close(descriptor)
+        number, offset, _ = line.split()
+        place = (int(number), int(offset))
+    except (OSError, ValueError):
+        return (0, 0)
+    return place if line == cursor_line(place) and min(place) >= 0 else (0, 0)
