@@ -168,6 +168,7 @@ class Spool(WrapperSink):
         self._closed = False
         self._turn = 0
         self._written = 0  # spans of this process
+        self._written_at_choice = 0  # of them, when the batch at hand was chosen
         self._resolved = 0  # those of them that are delivered or dropped
 
     # What callers use
@@ -484,6 +485,7 @@ class Spool(WrapperSink):
     def _next_of_own(self) -> Batch | None:
         with self._lock:
             own = self._own
+            self._written_at_choice = self._written
             if not own.waiting:
                 return None
             place, journal = own.place_of_next(), own.journal
@@ -577,10 +579,10 @@ class Spool(WrapperSink):
         """
         with self._lock:
             until = self._quiet_until = time.monotonic() + seconds
-            written, self._idle = self._written, others
+            self._idle = others
             while self._quiet_until == until and self._deadline is None:
                 left = until - time.monotonic()
-                if left <= 0 or (others and self._written != written):
+                if left <= 0 or (others and self._written != self._written_at_choice):
                     break
                 self._changed.wait(left)
             self._idle = False
