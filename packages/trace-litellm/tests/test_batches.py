@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,38 +15,37 @@ MESSAGES = [{"role": "user", "content": "hi"}]
 
 
 @pytest.fixture
-def sink(litellm: Any) -> Iterator[MemorySink]:
-    """A sink of a traced LiteLLM, with LiteLLM's callbacks as they were."""
-    before = litellm.input_callback
+def sink(litellm: Any) -> MemorySink:
+    """A sink of a traced LiteLLM."""
     sink = MemorySink()
     trace_litellm.autolog(sink)
-    yield sink
-    litellm.input_callback = before
+    return sink
 
 
 def test_an_unrelated_call_with_the_same_messages_is_no_child(
-    litellm: Any, sink: MemorySink
+    litellm: Any, sink: MemorySink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A call on another thread while a batch with the very same list is in progress."""
     begun, go_on = threading.Event(), threading.Event()
-
-    def hold(_details: Any) -> None:
-        if threading.current_thread() is not unrelated:
-            begun.set()
-            go_on.wait(30)
-
     unrelated = threading.current_thread()
-    litellm.input_callback = [hold]
-    batch = threading.Thread(
-        target=lambda: litellm.batch_completion(MODEL, [MESSAGES], mock_response="hello")
-    )
+
+    class Holding(litellm.CustomLLM):  # type: ignore[misc, name-defined]
+        def completion(self, *_args: Any, **_kwargs: Any) -> Any:
+            if threading.current_thread() is not unrelated:
+                begun.set()
+                go_on.wait(30)
+            return litellm.ModelResponse()
+
+    handlers = [{"provider": "holding", "custom_handler": Holding()}]
+    monkeypatch.setattr(litellm, "custom_provider_map", handlers)
+    batch = threading.Thread(target=lambda: litellm.batch_completion("holding/one", [MESSAGES]))
     batch.start()
     assert begun.wait(30)
-    litellm.completion(MODEL, MESSAGES, mock_response="hello")
+    litellm.completion("holding/one", MESSAGES)
     go_on.set()
     batch.join(30)
     alone, child, parent = sink.spans
-    assert parent.name == f"batch_completion {MODEL}"
+    assert parent.name == "batch_completion holding/one"
     assert alone.parent_id is None
     assert child.parent_id == parent.context.span_id
 
