@@ -20,9 +20,9 @@ from typing import Any
 from tracers import Discard
 
 from trace_core import Span, SpanContext, SpanKind, Spool
-from trace_core._spool.backlog import Orphan
 from trace_core._spool.frames import pack
 from trace_core._spool.journal import Journal, journals_in
+from trace_core._spool.orphan import Orphan
 
 BATCH = 100
 ROUNDS = 5

@@ -44,11 +44,11 @@ def nobody() -> Switch:
     return Switch(lambda: None, lambda: None)
 
 
-def _ours(sink: Any, *, redacted: bool) -> Switch:
+def _ours(sink: Any) -> Switch:
     import trace_litellm
     from trace_core import Tracer
 
-    tracer = Tracer(sink, redacted=redacted)
+    tracer = Tracer(sink)
     on: list[Any] = []
     return Switch(
         lambda: on.append(trace_litellm.instrument(tracer)),
@@ -84,16 +84,14 @@ def in_memory() -> Switch:
     """Trace with trace_litellm, through the queue and no further."""
     from trace_core import Background
 
-    return _ours(Background(Discard()), redacted=False)
+    return _ours(Background(Discard()))
 
 
 def durable() -> Switch:
     """Trace with trace_litellm as ``autolog`` does: redaction, spool and delivery."""
     import trace_core
 
-    return _ours(
-        trace_core.durable(Discard(), spool_dir=tempfile.mkdtemp(), environ={}), redacted=True
-    )
+    return _ours(trace_core.durable(Discard(), spool_dir=tempfile.mkdtemp(), environ={}))
 
 
 # Peers. Each keeps what it would send in memory or throws it away; MLflow has its own SQLite store.

@@ -28,15 +28,8 @@ MEDIAN, P90, MAXIMUM = 8, 20, 40
 """Code lines of half of the functions, of nine in ten, of every one; at the most."""
 MODULE_LINES, CLASS_LINES = 400, 200
 """All lines of a module and of a class, at the most."""
-CODE_LINES = {"trace_core": 6900, "trace_litellm": 3700, "trace_mlflow_sink": 2600}
+CODE_LINES = {"trace_core": 7300, "trace_litellm": 3700, "trace_mlflow_sink": 2600}
 """Code lines of a package, at the most. A new feature may raise its package's number."""
-STILL_TOO_LONG = {
-    *("trace_core._spool.backlog", "Own", "Journal"),
-    *("trace_core._spool.spool", "Spool"),
-}
-"""Modules and classes that are longer than that today, until they are cut."""
-STILL_IN_A_CIRCLE: set[str] = set()
-"""Modules that import each other today, until they do not."""
 
 
 def modules(package: str) -> list[Path]:
@@ -126,9 +119,7 @@ def test_modules_and_classes_are_small(package: str) -> None:
             if isinstance(node, ast.ClassDef):
                 sizes[node.name] = (int(node.end_lineno or 0) - node.lineno + 1, CLASS_LINES)
         offenders += [
-            f"{name} has {size} lines"
-            for name, (size, most) in sizes.items()
-            if size > most and name not in STILL_TOO_LONG
+            f"{name} has {size} lines" for name, (size, most) in sizes.items() if size > most
         ]
     assert not offenders, offenders
 
@@ -179,8 +170,7 @@ def test_no_module_imports_itself_through_others(package: str) -> None:
     """There is no import circle, also not by imports in functions or for type checkers alone."""
     known = {dotted(path, package): path for path in modules(package)}
     needs = {name: {*neighbours(path, known)} - {name} for name, path in known.items()}
-    allowed = {name: found - STILL_IN_A_CIRCLE for name, found in needs.items()}
-    assert not (found := circles(allowed)), f"on a circle, or between two: {sorted(found)}"
+    assert not (found := circles(needs)), f"on a circle, or between two: {sorted(found)}"
 
 
 def circles(needs: dict[str, set[str]]) -> set[str]:

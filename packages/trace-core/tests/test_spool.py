@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -33,11 +34,12 @@ from trace_core import (
     durable,
     tee,
 )
-from trace_core._spool.backlog import readable_spans
+from trace_core._spool.batch import readable_spans
 from trace_core._spool.deadletters import DeadLetters
 from trace_core._spool.frames import HEADER_BYTES, SPAN, key_in, pack, unpack
 from trace_core._spool.journal import Journal, journals_in
 from trace_core._spool.reader import folders_in
+from trace_core._spool.spool import _RETRY
 
 FAST = Retry(first=0.001, longest=0.01)
 
@@ -127,7 +129,7 @@ def test_a_span_is_delivered_though_nobody_asks(
     for count in range(1, 4):
         spool.write(many(1, start=count))
         wait_for(lambda count=count: len(memory.spans) == count)
-        wait_for(lambda: spool._idle)
+        wait_for(lambda: spool._writer.awaited)
 
 
 def test_spans_gather_only_if_there_are_any(
@@ -145,15 +147,15 @@ def test_spans_gather_only_if_there_are_any(
             return False
 
     spool = open_spool(memory, linger=3_600)
-    spool._urgent = waits = Waits()
+    spool._deliverer.waits._urgent = waits = Waits()
     spool.write(many(1))
-    wait_for(lambda: len(memory.spans) == 1 and spool._idle)
+    wait_for(lambda: len(memory.spans) == 1 and spool._writer.awaited)
     assert waits.asked == []
     spool.write(many(1, start=1))
-    wait_for(lambda: len(memory.spans) == 2 and spool._idle)
+    wait_for(lambda: len(memory.spans) == 2 and spool._writer.awaited)
     assert [0 < (asked or 0) <= 3_600 for asked in waits.asked] == [True]
     spool.write(many(2, start=2))  # which have gathered, and so may others
-    wait_for(lambda: len(memory.spans) == 4 and spool._idle)
+    wait_for(lambda: len(memory.spans) == 4 and spool._writer.awaited)
     assert waits.asked[-1] == 3_600
 
 
@@ -220,7 +222,7 @@ def test_what_is_left_is_found_though_the_key_is_known_late(
     spool = open_spool(sink, key=None, adopt_every=60)
     spool.start()
     early = spool.folder
-    wait_for(lambda: spool._idle)
+    wait_for(lambda: spool._writer.awaited)
     sink.spool_key = "told"
     spool.write_started(many(1, start=1))
     wait_for(lambda: len(sink.spans) == 1, 10)
@@ -358,7 +360,7 @@ def test_a_poisoned_span_holds_up_nobody(
 
     spool = open_spool(chokes)
     now = 0.0
-    spool._batches._clock = lambda: now
+    spool._deliverer.batches._clock = lambda: now
     spool.write(many(10))
     wait_for(lambda: len(memory.spans) == 9, 30)
     count = 9
@@ -396,7 +398,7 @@ def test_a_long_outage_makes_no_dead_letter(
         memory.write(batch)
 
     spool = open_spool(full)
-    spool._batches._clock = lambda: now
+    spool._deliverer.batches._clock = lambda: now
     for index in range(50):
         spool.write(many(2, start=2 * index))
         assert failures.acquire(timeout=30)
@@ -492,8 +494,9 @@ class FullDisk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
         self.room = room
-        self._write = os.write
+        self._write, self._truncate = os.write, os.ftruncate
         monkeypatch.setattr(os, "write", self)
+        monkeypatch.setattr(os, "ftruncate", self.truncate)
 
     def __call__(self, descriptor: int, data: bytes) -> int:
         if self.room <= 0:
@@ -501,6 +504,10 @@ class FullDisk:
         done = self._write(descriptor, data[: self.room])
         self.room -= done
         return done
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        self.room += os.fstat(descriptor).st_size - size
+        self._truncate(descriptor, size)
 
 
 def test_a_full_disk_is_survived(
@@ -514,7 +521,7 @@ def test_a_full_disk_is_survived(
     for index in range(5, 20):
         spool.write(many(1, start=index))
     disk.room = 2**40
-    wait_for(lambda: time.monotonic() > spool._disk_again_at)
+    wait_for(lambda: time.monotonic() > spool._writer.disk._again_at)
     spool.write(many(10, start=20))
     assert spool.stats.dropped == 0
     spool.close(0.1)  # everything is on disk again, also what was in memory meanwhile
@@ -670,11 +677,11 @@ def test_start_records_outlive_their_segment(
     for index in range(50):
         spool.write(many(1, start=index))
         assert spool.flush(30)
-    journal = spool._own.journal
+    journal = spool._writer.own.journal
     assert journal is not None
     assert journal.segments[0].number > 1
     journal.forget()  # as if the process were gone
-    spool._own = type(spool._own)(*spool._limits)
+    spool._writer.own = spool._writing.new_own()
     memory.clear()
     other = open_spool(memory)
     other.start()
@@ -739,7 +746,7 @@ def test_writes_after_close_are_kept(open_spool: Callable[..., Spool], memory: M
     spool.write(many(1))
     spool.close()
     spool.write(many(1, start=1))
-    spool._release()
+    spool._writer.release()
     second = open_spool(memory)
     second.start()
     wait_for(lambda: len(memory.spans) == 2)
@@ -768,6 +775,8 @@ def test_sync_policies(
     synced: list[int] = []
     monkeypatch.setattr(os, "fdatasync", synced.append, raising=False)
     spool = open_spool(memory, sync=sync, sync_every=0.02)
+    spool.write_started(many(1))
+    synced.clear()  # of the file that says whose folder it is
     for index in range(3):
         spool.write(many(1, start=index))
     if sync == "interval":
@@ -898,6 +907,7 @@ def left_behind(folder: Path, count: int = 10) -> Path:
     spool.write(many(count))
     spool.close(0.0)
     (journal,) = journals_in(spool.folder)
+    wait_for(lambda: spool._writer.own.journal is None)  # its thread has let go of it
     return journal
 
 
@@ -958,3 +968,220 @@ def delivered_of(folder: Path, count: int) -> set[str]:
         return {span.name for span in memory.spans}
     finally:
         spool.close(5.0)
+
+
+@pytest.mark.parametrize("umask", [0, 0o027, 0o777])
+def test_what_is_made_is_private(folder: Path, umask: int) -> None:
+    """Folders are 0700 and files 0600 under any umask, and can be read again."""
+    previous = os.umask(umask)
+    try:
+        left_behind(folder / "new" / "spool")
+    finally:
+        os.umask(previous)
+    for path in (folder / "new").rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+    assert delivered_of(folder / "new" / "spool", 10) == {f"span {i}" for i in range(10)}
+
+
+@pytest.mark.parametrize("planted", ["root", "folder of the sink", "link"])
+def test_a_folder_of_another_user_is_refused(
+    folder: Path, memory: MemorySink, caplog: pytest.LogCaptureFixture, planted: str
+) -> None:
+    """Nothing is written where another user could read it; spans go on from memory."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a folder to another user")
+    root = folder / "spool"
+    spool = Spool(root, Named("to", memory.write), retry=FAST)
+    place = root if planted == "root" else spool.folder
+    if planted == "link":
+        root.mkdir()
+        (folder / "theirs").mkdir()
+        place.symlink_to(folder / "theirs")
+        os.chown(place, 12345, 12345, follow_symlinks=False)
+    else:
+        place.mkdir(parents=True)
+        os.chown(place, 12345, 12345)
+    spool.write(many(3))
+    assert spool.flush(30)
+    spool.close()
+    assert len(memory.spans) == 3
+    assert "belongs to another user; set TRACE_SPOOL_DIR" in caplog.text
+    assert not list(folder.rglob("*.seg"))
+
+
+@pytest.mark.parametrize("act", ["remove", "move"])
+def test_a_folder_that_is_removed_is_made_anew(
+    open_spool: Callable[..., Spool], memory: MemorySink, caplog: pytest.LogCaptureFixture, act: str
+) -> None:
+    """What is in memory is written again, the rest is counted as lost, and it is said once."""
+    sink = Switch()
+    spool = open_spool(sink, max_memory=2_000, segment_bytes=500)
+    for begin in range(0, 100, 10):
+        spool.write(many(10, start=begin))
+    if act == "remove":
+        shutil.rmtree(spool.root)
+    else:
+        spool.root.rename(spool.root.with_name("moved"))
+    wait_for(spool.root.exists)  # though no span is written
+    spool.write(many(5, start=100))
+    spool.close(0.1)
+    stats = spool.stats
+    assert balanced(spool)
+    assert stats.dropped_by_reason == {"removed from the spool by others": stats.dropped}
+    assert 0 < stats.dropped < 100
+    assert caplog.text.count("was removed while in use") == 1
+    second = open_spool(memory)
+    second.start()
+    wait_for(lambda: len(memory.spans) == 105 - stats.dropped)
+    assert {span.name for span in memory.spans} >= {f"span {i}" for i in range(95, 105)}
+
+
+def test_a_nearly_full_disk_takes_what_fits(
+    open_spool: Callable[..., Spool],
+    memory: MemorySink,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Some spans are written, the exit says how many are not, and the counts agree."""
+    spool = open_spool(Switch())
+    spool.write(many(1))
+    disk = FullDisk(monkeypatch, 0)
+    spool.write(many(99, start=1))
+    disk.room = 3_000
+    spool.close(0.1)
+    wait_for(lambda: spool._writer.own.journal is None)  # its thread has let go of it
+    lost = spool.stats.dropped
+    assert spool.stats.dropped_by_reason == {"not delivered at exit": lost}
+    assert 50 < lost < 99
+    assert f"{100 - lost} span(s) wait in" in caplog.text
+    assert f"{lost} span(s) are lost" in caplog.text
+    second = open_spool(memory)
+    second.start()
+    wait_for(lambda: len(memory.spans) == 100 - lost)
+    assert [span.name for span in memory.spans] == [f"span {i}" for i in range(100 - lost)]
+
+
+@pytest.mark.parametrize("kind", ["torn", "fifo", "folder", "binary", "link"])
+@pytest.mark.parametrize("name", ["key", "dead.jsonl"])
+def test_odd_files_beside_the_journals_stop_nothing(
+    folder: Path, memory: MemorySink, name: str, kind: str
+) -> None:
+    """A key or dead letters that are cut off, or no file of ours, cost themselves at the most."""
+    outside = folder / "outside"
+    outside.write_bytes(b"untouched")
+    spool = Spool(folder / "spool", Named("to", picky(memory)), retry=FAST)
+    place = spool.folder / name
+    spool.folder.mkdir(parents=True)
+    {
+        "torn": lambda: place.write_bytes(b'{"half'),
+        "fifo": lambda: os.mkfifo(place),
+        "folder": place.mkdir,
+        "binary": lambda: place.write_bytes(b"\xff\xfe\n"),
+        "link": lambda: place.symlink_to(outside),
+    }[kind]()
+    spool.write(many(10))
+    wait_for(lambda: spool.stats.pending == 0)
+    spool.close()
+    assert len(memory.spans) == 9
+    assert outside.read_bytes() == b"untouched"
+    if name == "dead.jsonl" and kind in {"torn", "binary"}:
+        assert [letter.span.name for letter in DeadLetters(spool.folder)] == ["span 5"]
+    (described,) = folders_in(spool.root, lambda _path, _error: None) or [None]
+    if described is not None and name == "key" and kind in {"torn", "binary", "link", "fifo"}:
+        assert described.key in {"to", spool.folder.name}
+
+
+def picky(memory: MemorySink) -> Callable[[Sequence[Span]], None]:
+    """A sink that refuses span 5."""
+
+    def write(batch: Sequence[Span]) -> None:
+        bad = [span for span in batch if span.name == "span 5"]
+        memory.write([span for span in batch if span not in bad])
+        if bad:
+            raise Rejected("no fives", bad)
+
+    return write
+
+
+def test_the_limit_is_for_all_processes_together(folder: Path) -> None:
+    """Programs that came and went leave no more than one of them might."""
+    for index in range(30):
+        spool = Spool(folder, Named("to", Switch()), max_bytes=5_000, retry=FAST)
+        spool.write(many(10, start=10 * index))
+        spool.close(0.0)
+        wait_for(lambda spool=spool: spool._writer.own.journal is None)
+    size = sum(path.stat().st_size for path in folder.rglob("*.seg"))
+    assert 2_500 < size < 10_000
+    memory = MemorySink()
+    last = Spool(folder, Named("to", memory.write), retry=FAST, max_bytes=5_000)
+    last.start()
+    wait_for(lambda: any(span.name == "span 299" for span in memory.spans))
+    last.close()
+
+
+def test_journals_that_were_never_finished_go(folder: Path) -> None:
+    """A process killed while it made its journal leaves nothing for ever."""
+    spool = Spool(folder, Named("to", Switch()), retry=FAST)
+    old, new = (spool.folder / f".new-{age}" for age in ("old", "new"))
+    for path in (old, new):
+        path.mkdir(parents=True)
+        (path / "lock").touch()
+    os.utime(old, (1, 1))
+    spool.write(many(1))
+    spool.close(0.0)
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_after_an_outage_live_spans_do_not_wait_for_all_others(
+    open_spool: Callable[..., Spool],
+) -> None:
+    """They take turns with what has gathered meanwhile, and nothing is lost or doubled."""
+    sink = Switch()
+    spool = open_spool(sink, max_memory=2_000)
+    spool.write_started(many(1, start=9_999))
+    for begin in range(0, 3_000, 100):
+        spool.write(many(100, start=begin))
+    spool.write(many(1, start=9_000))
+    assert not spool.flush(0.01)
+    gate = threading.Semaphore(0)
+    arrived: list[Span] = []
+
+    def one_at_a_time(spans: Sequence[Span]) -> None:
+        gate.acquire(timeout=30)
+        arrived.extend(spans)
+
+    spool._deliverer.batches._write = one_at_a_time
+    gate.release()
+    wait_for(lambda: bool(spool._orphans.found))  # set aside
+    spool.write(many(1, start=9_999))
+    for _ in range(6):
+        gate.release()
+    wait_for(lambda: any(span.name == "span 9999" for span in arrived))
+    assert len(arrived) < 1_000
+    for _ in range(100):
+        gate.release()
+    assert spool.flush(30)
+    assert len(arrived) == len({span.span_id for span in arrived}) == 3_002
+    assert spool.stats.delivered == 3_002
+    assert spool.stats.pending == 0
+
+
+def test_a_sink_that_is_away_is_asked_with_little(open_spool: Callable[..., Spool]) -> None:
+    """One span is enough to see whether it is back; a batch now and then, to find a bad span."""
+    sizes: list[int] = []
+
+    def away(spans: Sequence[Span]) -> None:
+        sizes.append(len(spans))
+        raise ConnectionError("away")
+
+    spool = open_spool(away, retry=Retry(first=0.001, longest=0.001))
+    spool.write(many(100))
+    wait_for(lambda: len(sizes) >= 5)
+    assert sizes[:5] == [100, 1, 1, 1, 100]
+
+
+def test_spools_by_default_notice_soon_that_a_sink_is_back() -> None:
+    """No wait between two attempts is longer than 5 s."""
+    waits = [_RETRY.wait(attempt, OSError()) for attempt in range(100)]
+    assert max(waits) <= 5

@@ -15,8 +15,8 @@ from trace_core._errors import ConfigurationError
 from trace_core._log import without_secrets
 from trace_core._settings import VARIABLES, setting
 from trace_core._sinks.console import printable
+from trace_core._spool.folders import default_spool_dir
 from trace_core._spool.reader import folders_in
-from trace_core._spool.spool import default_spool_dir
 
 DOCTOR_GROUP: Final = "trace_core.doctor"
 """Entry points of other packages: functions that return a line about the package's state."""

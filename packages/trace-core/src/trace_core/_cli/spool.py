@@ -18,8 +18,8 @@ from trace_core._model.json import to_dict
 from trace_core._settings import setting
 from trace_core._sinks.console import printable, summary
 from trace_core._spool.deadletters import DeadLetter, DeadLetters
+from trace_core._spool.folders import default_spool_dir
 from trace_core._spool.reader import Folder, collect_garbage, drain, folders_in, read_spans
-from trace_core._spool.spool import default_spool_dir
 
 
 def _root(options: argparse.Namespace) -> Path:

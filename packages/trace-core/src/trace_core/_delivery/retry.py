@@ -152,9 +152,10 @@ class BatchWriter:
             return
         if is_outage(error):
             self._outages += 1
-            if len(spans) == 1 or self._outages % _OUTAGES_BEFORE_SEARCH:
+            if len(spans) == 1 or self._outages < _OUTAGES_BEFORE_SEARCH:
                 _wait(spans, error, outcome)
                 return
+            self._outages = 0
         if len(spans) == 1:
             self._judge(spans[0], error, outcome)
             return

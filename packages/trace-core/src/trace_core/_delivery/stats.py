@@ -16,6 +16,7 @@ CLOSED: Final = "written after close"
 SPOOL_FULL: Final = "spool full"
 DISK_FULL: Final = "disk not writable and memory full"
 DAMAGED: Final = "damaged on disk"
+REMOVED: Final = "removed from the spool by others"
 INVALID: Final = "a field holds what no span can"
 
 

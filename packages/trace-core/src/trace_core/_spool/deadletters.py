@@ -16,6 +16,8 @@ from trace_core._errors import ConfigurationError
 from trace_core._log import report, without_secrets
 from trace_core._model.json import from_dict, to_dict, to_json
 from trace_core._model.span import Span
+from trace_core._spool.files import open_own, write_all
+from trace_core._spool.folders import make_folder
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 
@@ -58,12 +60,12 @@ class DeadLetters:
             report("keeping a refused span", error)
 
     def _append(self, data: bytes) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(self.path.parent)
         if self.path.exists() and self.path.stat().st_size > MAX_BYTES:
             self.path.replace(self.path.with_suffix(".old.jsonl"))
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        descriptor = open_own(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         try:
-            os.write(descriptor, data)
+            _append_whole(descriptor, data)
         finally:
             os.close(descriptor)
 
@@ -71,15 +73,31 @@ class DeadLetters:
         return letters_in(self.path)
 
 
+def _append_whole(descriptor: int, lines: bytes) -> None:
+    """Append lines as a whole or not at all, and not to a line that was cut off."""
+    size = os.fstat(descriptor).st_size
+    torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+    try:
+        write_all(descriptor, b"\n" + lines if torn else lines)
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
+
+
 def letters_in(path: Path) -> Iterator[DeadLetter]:
     """Read refused spans; there are none where there is no file.
 
     Args:
         path: The file.
+
+    Raises:
+        OSError: It cannot be read, or is no regular file of this user.
     """
-    if not path.exists():
+    try:
+        file = os.fdopen(open_own(path, os.O_RDONLY), "rb")
+    except FileNotFoundError:
         return
-    with path.open("rb") as file:
+    with file:
         for line in file:
             letter = _read(line)
             if letter is not None:

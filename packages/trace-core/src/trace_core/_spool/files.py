@@ -13,14 +13,22 @@ _GUARDS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _LINE_BYTES: Final = 64  # more than a cursor ever has
 
 
+def is_of_this_user(status: os.stat_result) -> bool:
+    """Say whether a file or folder belongs to this user.
+
+    Args:
+        status: What `os.stat`, `os.fstat` or `os.lstat` says of it.
+    """
+    return not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
+
+
 def is_own_file(status: os.stat_result) -> bool:
     """Say whether a file is regular and belongs to this user.
 
     Args:
         status: What `os.fstat` or `os.lstat` says of it.
     """
-    owned = not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
-    return stat.S_ISREG(status.st_mode) and owned
+    return stat.S_ISREG(status.st_mode) and is_of_this_user(status)
 
 
 def open_own(path: Path, flags: int) -> int:
@@ -28,16 +36,38 @@ def open_own(path: Path, flags: int) -> int:
 
     Args:
         path: The file.
-        flags: As for `os.open`; a file that is made has mode 0600.
+        flags: As for `os.open`; a file that is made has mode 0600 under any umask.
 
     Raises:
         OSError: It cannot be opened, is no regular file, or belongs to another user.
     """
     descriptor = os.open(path, flags | _GUARDS, 0o600)
-    if is_own_file(os.fstat(descriptor)):
-        return descriptor
-    os.close(descriptor)
-    raise OSError(errno.EPERM, "not a regular file of this user", str(path))
+    if not is_own_file(os.fstat(descriptor)):
+        os.close(descriptor)
+        raise OSError(errno.EPERM, "not a regular file of this user", str(path))
+    if flags & os.O_CREAT and hasattr(os, "fchmod"):
+        os.fchmod(descriptor, 0o600)
+    return descriptor
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of some bytes to a file.
+
+    Args:
+        descriptor: The file's.
+        data: The bytes.
+
+    Raises:
+        OSError: The disk took none or a part of them.
+    """
+    written = os.write(descriptor, data)
+    while written < len(data):  # a nearly full disk takes a part, then refuses
+        written += os.write(descriptor, memoryview(data)[written:])
+
+
+def sync_file(descriptor: int) -> None:
+    """Wait until the disk has what was written to a file."""
+    getattr(os, "fdatasync", os.fsync)(descriptor)
 
 
 def cursor_line(place: tuple[int, int]) -> bytes:

@@ -23,6 +23,8 @@ SPAN: Final = 0
 """Kind of a finished span's frame."""
 START: Final = 1
 """Kind of the frame that says a span has started."""
+ENDS_ELSEWHERE: Final = 2
+"""Kind of the frame that says the end of a started span is in another journal; it has no record."""
 ID_BYTES: Final = 16
 MAX_PAYLOAD: Final = 64 * 1024 * 1024
 
@@ -45,8 +47,21 @@ def pack(span: Span, kind: int = SPAN) -> bytes:
         span: The span.
         kind: `SPAN` or `START`.
     """
-    record = to_record(span)
-    head = _AFTER_CRC.pack(kind, ID_BYTES + len(record)) + span_key(span)
+    return _framed(kind, span_key(span), to_record(span))
+
+
+def pack_mark(key: bytes, kind: int) -> bytes:
+    """Write a frame without a record.
+
+    Args:
+        key: A span's id, as by `span_key`.
+        kind: What is to be said of the span.
+    """
+    return _framed(kind, key, b"")
+
+
+def _framed(kind: int, key: bytes, record: bytes) -> bytes:
+    head = _AFTER_CRC.pack(kind, ID_BYTES + len(record)) + key
     checksum = zlib.crc32(record, zlib.crc32(head))
     return b"".join((_BEFORE_CRC, _CRC.pack(checksum), head, record))
 

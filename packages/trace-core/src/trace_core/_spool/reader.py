@@ -15,9 +15,11 @@ from trace_core._errors import ConfigurationError
 from trace_core._model.json import decode
 from trace_core._model.span import Span
 from trace_core._sinks.base import Sink
-from trace_core._spool.backlog import Orphan, spans_of
+from trace_core._spool.batch import spans_of
 from trace_core._spool.deadletters import DeadLetters, letters_in
+from trace_core._spool.folders import read_key
 from trace_core._spool.journal import DAMAGED_PREFIX, Journal, journals_in
+from trace_core._spool.orphan import Orphan
 from trace_core._spool.spool import Spool
 
 _READ_AT_ONCE: Final = 1_000
@@ -111,8 +113,8 @@ def _size(path: Path) -> int:
 
 def _key_in(path: Path) -> str:
     try:
-        return (path / "key").read_text("utf-8")
-    except OSError:
+        return read_key(path)
+    except FileNotFoundError:
         return path.name
 
 

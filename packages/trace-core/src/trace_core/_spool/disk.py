@@ -1,0 +1,104 @@
+"""A sink's folder in the spool, and when to leave the disk alone that it is on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from trace_core._log import log_once
+from trace_core._spool.folders import folder_name, make_folder, write_key
+from trace_core._spool.journal import Journal
+from trace_core._spool.limit import bytes_of_others, limit_folder, remove_unfinished
+
+_RETRY_SECONDS: Final = 0.5
+_LOOK_SECONDS: Final = 0.5
+
+
+class SpoolDisk:
+    """Makes journals in the folder of a sink.
+
+    Args:
+        root: The spool's folder.
+        key: Returns what the sink is known by, which may only be known late.
+        max_bytes: What the journals of all processes in the sink's folder may take.
+    """
+
+    def __init__(self, root: Path, key: Callable[[], str], max_bytes: int) -> None:
+        self._root = root
+        self._key = key
+        self._max_bytes = max_bytes
+        self._folder: Path | None = None
+        self._again_at = 0.0
+        self._look_at = 0.0
+
+    @property
+    def folder(self) -> Path:
+        """The sink's folder; settled by the first journal."""
+        return self._folder or self._root / folder_name(self._key())
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether there has been a journal."""
+        return self._folder is not None
+
+    @property
+    def is_left_alone(self) -> bool:
+        """Whether the disk failed a moment ago."""
+        return time.monotonic() < self._again_at
+
+    def ask_again(self) -> None:
+        """Leave the disk alone no longer."""
+        self._again_at = self._look_at = 0.0
+
+    def tell(self, error: OSError) -> None:
+        """Log an error of the disk, and leave the disk alone for a moment."""
+        self._again_at = time.monotonic() + _RETRY_SECONDS
+        log_once(
+            f"spool:disk:{id(self)}:{error.errno}",
+            "tracing: the spool %s cannot be written, spans are kept in memory meanwhile: %s",
+            *(self.folder, error),
+        )
+
+    def has_lost(self, journal: Journal) -> bool:
+        """Look, now and then, whether somebody has removed a journal.
+
+        Args:
+            journal: A journal of this process.
+        """
+        now = time.monotonic()
+        if now < self._look_at:
+            return False
+        self._look_at = now + _LOOK_SECONDS
+        return not journal.is_there()
+
+    def create_journal(self) -> Journal:
+        """Make a journal in the sink's folder, and the folder as needed.
+
+        Raises:
+            OSError: The disk does not let us, or a folder belongs to another user.
+        """
+        folder = self.folder
+        make_folder(self._root)
+        make_folder(folder)
+        write_key(folder, self._key())
+        journal = Journal.create(folder)
+        self._folder = folder
+        return journal
+
+    def keep_to_limit(self, mine: Journal | None, adopted: Iterable[Journal]) -> tuple[int, int]:
+        """Keep the journals of all processes within the limit; the oldest spans go first.
+
+        Args:
+            mine: The journal of this process.
+            adopted: Journals that this process has adopted.
+
+        Returns:
+            How many spans were removed, and how many bytes the journal of this process may have.
+        """
+        folder = self.folder
+        removed = limit_folder(folder, self._max_bytes, adopted)
+        others = bytes_of_others(folder, mine.path if mine is not None else None)
+        remove_unfinished(folder)
+        return removed, max(1, self._max_bytes - others)

@@ -1,0 +1,79 @@
+"""The limit of a sink's folder: what the journals of all processes in it may take of the disk."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from trace_core._spool.journal import UNFINISHED_PREFIX, Journal, journals_in
+from trace_core._spool.segments import count_spans, segments_in
+
+_UNFINISHED_SECONDS: Final = 60.0
+
+
+def limit_folder(folder: Path, max_bytes: int, adopted: Iterable[Journal] = ()) -> int:
+    """Remove the oldest segments of processes that are gone until a folder keeps to its limit.
+
+    Args:
+        folder: A sink's folder.
+        max_bytes: What all journals in it may take.
+        adopted: Journals in it that this process has adopted.
+
+    Returns:
+        How many spans were removed.
+    """
+    held = {journal.path: journal for journal in adopted}
+    journals = journals_in(folder)
+    excess, removed = sum(map(_bytes_in, journals)) - max_bytes, 0
+    for path in journals:
+        if excess <= 0:
+            break
+        journal = held.get(path) or Journal.adopt(path)
+        if journal is None:
+            continue
+        while journal.segments and excess > 0:
+            excess -= journal.segments[0].size
+            removed += _count_left(journal)
+            journal.remove_oldest()
+        if path not in held:
+            journal.release(remove=not journal.segments)
+    return removed
+
+
+def _count_left(journal: Journal) -> int:
+    """Count the spans in the oldest segment that are not delivered."""
+    oldest, (number, offset) = journal.segments[0], journal.acknowledged
+    if oldest.number < number:
+        return 0
+    return count_spans(oldest, offset if oldest.number == number else 0)
+
+
+def bytes_of_others(folder: Path, mine: Path | None) -> int:
+    """Return what the journals of other processes take of the disk.
+
+    Args:
+        folder: A sink's folder.
+        mine: The folder of this process's journal.
+    """
+    return sum(_bytes_in(path) for path in journals_in(folder) if path != mine)
+
+
+def _bytes_in(path: Path) -> int:
+    return sum(segment.size for segment in segments_in(path))
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes left behind that were killed while they made their journals.
+
+    Args:
+        folder: A sink's folder.
+    """
+    for path in folder.glob(f"{UNFINISHED_PREFIX}*"):
+        try:
+            if time.time() - path.stat().st_mtime > _UNFINISHED_SECONDS:
+                shutil.rmtree(path)
+        except OSError:  # another process does the same, or it is nothing of ours
+            continue

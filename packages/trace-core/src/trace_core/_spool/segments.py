@@ -1,0 +1,147 @@
+"""Segments: the files of a journal, which hold its frames."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import attrs
+
+from trace_core._spool.files import is_own_file, open_own, write_all
+from trace_core._spool.frames import HEADER_BYTES, SPAN, Reading, unpack
+
+Position: TypeAlias = "tuple[int, int]"
+"""A place in a journal: number of the segment, offset in it."""
+
+CHUNK_BYTES: Final = 1024 * 1024
+SUFFIX: Final = ".seg"
+
+
+@attrs.define
+class Segment:
+    """One file of a journal.
+
+    Args:
+        number: Its number, from 1.
+        path: The file.
+        size: Bytes of whole frames in it.
+        spans: Finished spans in it, as far as its owner has counted them.
+        settled: Those of them that need not be delivered any more.
+    """
+
+    number: int
+    path: Path
+    size: int = 0
+    spans: int = 0
+    settled: int = 0
+
+
+class SegmentFile:
+    """The segment that a journal appends to, opened.
+
+    Args:
+        segment: The segment, whose file is made.
+
+    Raises:
+        OSError: The disk does not let us.
+    """
+
+    def __init__(self, segment: Segment) -> None:
+        self.segment = segment
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
+        self.descriptor = open_own(segment.path, flags)
+        self.torn = False
+        """Whether a part of a frame is left at its end, so that nothing may be written behind."""
+
+    def append(self, data: bytes, spans: int) -> None:
+        """Append whole frames with one write.
+
+        Args:
+            data: The frames.
+            spans: How many of them are finished spans.
+
+        Raises:
+            OSError: The disk took none or a part of them; that part is taken back.
+        """
+        try:
+            write_all(self.descriptor, data)
+        except OSError:
+            self._take_back()
+            raise
+        self.segment.size += len(data)
+        self.segment.spans += spans
+
+    def _take_back(self) -> None:
+        try:
+            os.ftruncate(self.descriptor, self.segment.size)
+        except OSError:
+            self.torn = True
+
+    def is_there(self) -> bool:
+        """Say whether the file is still where it was made, and not removed or moved away."""
+        try:
+            return os.path.samestat(self.segment.path.stat(), os.fstat(self.descriptor))
+        except FileNotFoundError:
+            return False
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self.descriptor)
+
+
+def read_segment(segment: Segment, offset: int, limit: int, size: int) -> Reading:
+    """Read some frames of a segment.
+
+    Args:
+        segment: The segment.
+        offset: Where to begin.
+        limit: Frames at the most.
+        size: Bytes to read; more are if a single frame needs them.
+    """
+    left = segment.size - offset
+    try:
+        descriptor = open_own(segment.path, os.O_RDONLY)
+    except FileNotFoundError:  # deleted by somebody: what was in it cannot be had
+        return Reading(next=segment.size, damaged=1)
+    try:
+        while True:
+            size = min(size, left)
+            data = os.pread(descriptor, size, offset)
+            reading = unpack(data, offset, last=size >= left, limit=limit)
+            if reading.frames or reading.next > offset + HEADER_BYTES or size >= left:
+                return reading
+            size *= 4
+    finally:
+        os.close(descriptor)
+
+
+def count_spans(segment: Segment, begin: int = 0) -> int:
+    """Count the finished spans in a segment, from an offset on."""
+    count, place = 0, begin
+    while place < segment.size:
+        reading = read_segment(segment, place, sys.maxsize, CHUNK_BYTES)
+        count += sum(kind == SPAN for kind, *_ in reading.frames)
+        place = max(reading.next, place + 1)
+    return count
+
+
+def segments_in(path: Path) -> Iterator[Segment]:
+    """Find the segments of a journal, oldest first.
+
+    Args:
+        path: The journal's folder.
+    """
+    try:
+        files = sorted(
+            (Path(entry), entry.stat(follow_symlinks=False).st_size)
+            for entry in os.scandir(path)
+            if entry.name.endswith(SUFFIX) and is_own_file(entry.stat(follow_symlinks=False))
+        )
+    except FileNotFoundError:  # delivered by somebody and removed while we looked
+        return
+    for file, size in files:
+        if file.stem.isdecimal():
+            yield Segment(int(file.stem), file, size)

@@ -1,0 +1,190 @@
+"""The writing half of a spool: appends spans to this process's journal, and counts them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import attrs
+
+from trace_core._delivery.stats import (
+    DISK_FULL,
+    LEFT_AT_EXIT,
+    REMOVED,
+    SPOOL_FULL,
+    Ledger,
+)
+from trace_core._log import log_once
+from trace_core._model.span import Span
+from trace_core._spool.disk import SpoolDisk
+from trace_core._spool.journal import Journal
+from trace_core._spool.orphan import Orphans
+from trace_core._spool.own import Own
+from trace_core._spool.sync import Sync, Syncer
+
+
+@attrs.frozen
+class WriterOptions:
+    """Options of a spool's writing half; see `Spool` for what they mean."""
+
+    max_bytes: int
+    max_memory: int
+    segment_bytes: int
+    sync: Sync
+    sync_every: float
+
+    def new_own(self) -> Own:
+        """Return the state of a process that has written nothing."""
+        return Own(self.max_bytes, self.max_memory, self.segment_bytes)
+
+
+class SpoolWriter:
+    """Appends spans to this process's journal; while the disk fails, keeps them in memory.
+
+    Args:
+        disk: The sink's folder.
+        orphans: The journals that the spool delivers beside this process's own.
+        options: The options.
+    """
+
+    def __init__(self, disk: SpoolDisk, orphans: Orphans, options: WriterOptions) -> None:
+        self.lock = threading.RLock()
+        """Guards everything here."""
+        self.changed = threading.Condition(self.lock)
+        self.awaited = False
+        """Whether the delivery thread waits for spans to be written."""
+        self.written = 0
+        """Spans of this process."""
+        self.resolved = 0
+        """Those of them that are delivered or dropped."""
+        self.ledger = Ledger()
+        self.disk = disk
+        self.own = options.new_own()
+        self.syncer = Syncer(options.sync, options.sync_every, self._duplicate, disk.tell)
+        self._orphans = orphans
+        self._options = options
+        self._left_at_exit = 0
+
+    def write(self, spans: Sequence[Span]) -> None:
+        """Append spans to the journal. Never raises: without a disk they are kept in memory."""
+        with self.lock:
+            self.ledger.accept(len(spans))
+            self.written += len(spans)
+            self.append(spans)
+            if self.awaited:
+                self.changed.notify_all()
+
+    def write_started(self, spans: Sequence[Span]) -> None:
+        """Append records of spans that have started; best effort."""
+        with self.lock:
+            try:
+                self._open_journal()
+                self.own.note_started(spans)
+            except OSError as error:
+                self.disk.tell(error)
+
+    def append(self, spans: Sequence[Span] = ()) -> None:
+        """Append spans that are counted, and what the disk has not taken before."""
+        with self.lock:
+            before = self.own.tail
+            self.own.keep(spans)
+            try:
+                self._save()
+            except OSError as error:
+                self.disk.tell(error)
+            self.count_lost(*self.own.shrink())
+            if self.own.tail != before:
+                self.syncer.note_append()
+
+    def _save(self) -> None:
+        if self.disk.is_left_alone:
+            return
+        if self.own.journal is not None and self.disk.has_lost(self.own.journal):
+            self._begin_anew(self.own.journal)
+        if self.own.memory.alone:
+            self._open_journal()
+            self.own.save()
+
+    def _open_journal(self) -> None:
+        if self.own.journal is None:
+            first = not self.disk.is_settled
+            self.own.begin(self.disk.create_journal())
+            self.keep_to_limit(adopted=())
+            if first:  # what was looked into before may have been another folder
+                self._orphans.look_now()
+                self.changed.notify_all()
+
+    def _begin_anew(self, journal: Journal) -> None:
+        waiting, left = self.waiting, self.own.begin_anew()
+        lost = max(0, waiting - left)
+        self.drop(lost, REMOVED)
+        log_once(
+            f"spool:removed:{journal.path}",
+            "tracing: %s was removed while in use: it is made anew with the %d span(s) that are "
+            "left in memory; %d are lost",
+            *(journal.path, left, lost),
+        )
+
+    # Counting; the lock is held
+
+    @property
+    def waiting(self) -> int:
+        """Spans of this process that are neither delivered nor dropped nor set aside."""
+        return self.written - self.resolved - self._orphans.left_of_own
+
+    def _duplicate(self) -> int | None:
+        with self.lock:
+            journal = self.own.journal
+            return journal.duplicate() if journal is not None else None
+
+    def count_lost(self, memory: int, disk: int) -> None:
+        """Count spans that the limits have cost, as `Own.shrink` returns them, and say so."""
+        for count, reason in ((memory, DISK_FULL), (disk, SPOOL_FULL)):
+            if count:
+                self.drop(count, reason)
+                log_once(f"spool:{reason}", "tracing: %s: the oldest spans are dropped", reason)
+
+    def drop(self, count: int, reason: str) -> None:
+        """Count spans of this process that are lost."""
+        self.resolved += count
+        self.ledger.dropped(count, reason)
+
+    def keep_to_limit(self, adopted: Sequence[Journal]) -> None:
+        """Keep what all processes have in the sink's folder within the limit.
+
+        Args:
+            adopted: Journals that this process has adopted.
+        """
+        removed, share = self.disk.keep_to_limit(self.own.journal, adopted)
+        with self.lock:
+            self.own.max_bytes = share
+            self.ledger.accept(removed)
+            self.ledger.dropped(removed, SPOOL_FULL)
+        if removed:
+            log_once("spool:orphans", "tracing: %s: the oldest spans are dropped", SPOOL_FULL)
+
+    # At the end
+
+    def save_rest(self) -> tuple[int, int]:
+        """Write to disk what is in memory alone, as the process is about to end.
+
+        Returns:
+            How many spans wait on disk, and how many the disk did not take.
+        """
+        with self.lock:
+            self.disk.ask_again()
+            self.append()
+            alone = self.own.memory.alone
+            return self.written - self.resolved - alone, alone + self._left_at_exit
+
+    def release(self) -> None:
+        """Let go of the journal; what is written from now on begins another one."""
+        with self.lock:
+            self.save_rest()
+            own = self.own
+            self.syncer.stop(sync=own.waiting)
+            self._left_at_exit += own.memory.alone
+            self.drop(own.memory.alone, LEFT_AT_EXIT)
+            if own.journal is not None:
+                own.journal.release(remove=own.done >= own.tail)
+            self.own = self._options.new_own()
