@@ -1,0 +1,70 @@
+"""What happens when a sink is back after an outage: how soon, how fast, and how live spans fare.
+
+    python bench/backlog.py [spans]
+
+A spool gathers spans of 2 KB while its sink is away. Then the sink is back and takes all at once,
+while the program goes on writing 20 spans a second. ``live`` is how long those took to arrive.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+
+from trace_core import Span, SpanContext, SpanKind, Spool
+
+AWAY_SECONDS = 20.0
+LIVE_SECONDS = 0.05
+
+
+def spans(begin: int, count: int, name: str = "old") -> list[Span]:
+    """Make spans of 2 KB."""
+    inputs = {"messages": ({"role": "user", "content": "x" * 1_500},)}
+    return [
+        Span(SpanContext(f"{i + 1:032x}", f"{i + 1:016x}"), None, name, SpanKind.LLM, 1, 2, inputs)
+        for i in range(begin, begin + count)
+    ]
+
+
+class Returning:
+    """A sink that is away until it is back."""
+
+    def __init__(self) -> None:
+        self.back = False
+        self.times: list[float] = []
+        self.live: list[float] = []
+
+    def __call__(self, batch: Sequence[Span]) -> None:
+        if not self.back:
+            raise ConnectionError("away")
+        now = time.monotonic()
+        self.times += [now] * len(batch)
+        self.live += [now - float(span.name) for span in batch if span.name != "old"]
+
+
+def main() -> None:
+    """Measure and print."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 50_000
+    sink = Returning()
+    with tempfile.TemporaryDirectory() as folder:
+        spool = Spool(folder, sink, key="bench")
+        for begin in range(0, count, 50):
+            spool.write(spans(begin, 50))
+        time.sleep(AWAY_SECONDS)
+        sink.back, back, written = True, time.monotonic(), count
+        while spool.stats.pending:
+            spool.write(spans(written, 1, str(time.monotonic())))
+            written += 1
+            time.sleep(LIVE_SECONDS)
+        spool.close()
+    first, last = sink.times[0], sink.times[-1]
+    print(f"{count} spans waited; the first arrived {first - back:.1f} s after the sink was back,")
+    print(f"then {len(sink.times) / (last - first):,.0f} a second")
+    print(f"live: median {statistics.median(sink.live):.2f} s, longest {max(sink.live):.2f} s")
+
+
+if __name__ == "__main__":
+    main()
