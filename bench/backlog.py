@@ -22,11 +22,9 @@ LIVE_SECONDS = 0.05
 
 def spans(begin: int, count: int, name: str = "old") -> list[Span]:
     """Make spans of 2 KB."""
-    inputs = {"messages": ({"role": "user", "content": "x" * 1_500},)}
-    return [
-        Span(SpanContext(f"{i + 1:032x}", f"{i + 1:016x}"), None, name, SpanKind.LLM, 1, 2, inputs)
-        for i in range(begin, begin + count)
-    ]
+    said = {"messages": ({"role": "user", "content": "x" * 1_500},)}
+    ids = (SpanContext(f"{i + 1:032x}", f"{i + 1:016x}") for i in range(begin, begin + count))
+    return [Span(context, None, name, SpanKind.LLM, 1, 2, inputs=said) for context in ids]
 
 
 class Returning:
@@ -38,6 +36,7 @@ class Returning:
         self.live: list[float] = []
 
     def __call__(self, batch: Sequence[Span]) -> None:
+        """Take a batch, and note when."""
         if not self.back:
             raise ConnectionError("away")
         now = time.monotonic()
