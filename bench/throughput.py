@@ -57,7 +57,8 @@ def ours(kind: str) -> tuple[Callable[[], None], Callable[[], None]]:
     from trace_mlflow_sink import MlflowSink
 
     sink = MlflowSink(os.environ["MLFLOW_TRACKING_URI"], kind)
-    tracer = Tracer(durable(sink) if kind == "ours-durable" else Background(sink))
+    durably = kind == "ours-durable"
+    tracer = Tracer(durable(sink) if durably else Background(sink), redacted=durably)
     used = TokenUsage(input=20, output=10, total=30)
 
     def trace() -> None:

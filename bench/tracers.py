@@ -44,11 +44,11 @@ def nobody() -> Switch:
     return Switch(lambda: None, lambda: None)
 
 
-def _ours(sink: Any) -> Switch:
+def _ours(sink: Any, *, redacted: bool) -> Switch:
     import trace_litellm
     from trace_core import Tracer
 
-    tracer = Tracer(sink)
+    tracer = Tracer(sink, redacted=redacted)
     on: list[Any] = []
     return Switch(
         lambda: on.append(trace_litellm.instrument(tracer)),
@@ -84,14 +84,16 @@ def in_memory() -> Switch:
     """Trace with trace_litellm, through the queue and no further."""
     from trace_core import Background
 
-    return _ours(Background(Discard()))
+    return _ours(Background(Discard()), redacted=False)
 
 
 def durable() -> Switch:
     """Trace with trace_litellm as ``autolog`` does: redaction, spool and delivery."""
     import trace_core
 
-    return _ours(trace_core.durable(Discard(), spool_dir=tempfile.mkdtemp(), environ={}))
+    return _ours(
+        trace_core.durable(Discard(), spool_dir=tempfile.mkdtemp(), environ={}), redacted=True
+    )
 
 
 # Peers. Each keeps what it would send in memory or throws it away; MLflow has its own SQLite store.

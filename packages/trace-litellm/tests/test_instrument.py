@@ -268,6 +268,27 @@ def test_a_key_in_an_errors_text_is_removed(litellm: Any, tmp_path: Path) -> Non
     assert key not in written
 
 
+@pytest.mark.parametrize("way", ["instrument", "autolog"])
+@pytest.mark.parametrize("plain", [False, True])
+def test_sinks_in_memory_get_no_secrets(
+    litellm: Any, monkeypatch: pytest.MonkeyPatch, way: str, plain: bool
+) -> None:
+    """A sink of the user's own gets an error without the key in it, unless the user wants it so."""
+    if plain and way == "autolog":
+        monkeypatch.setenv("TRACE_REDACT", "no")
+    sink, key = MemorySink(), "no-known-prefix-4711-0816"
+    redacted = False if plain and way == "instrument" else None
+    trace_litellm.instrument(
+        Tracer(sink, redacted=redacted)
+    ) if way == "instrument" else trace_litellm.autolog(sink)
+    error = litellm.AuthenticationError(f"Incorrect key: {key}", "openai", "gpt")
+    with pytest.raises(litellm.AuthenticationError):
+        litellm.completion(MODEL, MESSAGES, mock_response=error, api_key=key)
+    (span,) = sink.spans
+    assert "Incorrect key" in repr(span)
+    assert (key in repr(span)) is plain
+
+
 @pytest.mark.parametrize(
     "options", [{"mock_response": "x"}, {"mock_response": "x", "stream": True}, {}]
 )

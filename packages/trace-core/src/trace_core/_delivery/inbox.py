@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 import attrs
 
+from trace_core._delivery.size import size_of_span
 from trace_core._delivery.start_records import YoungSpans
 from trace_core._delivery.stats import QUEUE_FULL, LockFreeSum
 from trace_core._log import log_once, report
@@ -98,7 +99,17 @@ class Inbox:
         self._messages: deque[None] = deque()  # one for each message in the queue
         self._overflow_reported = 0
 
-    def make_room(self, size: int, queued: int) -> int:
+    def refuses(self, work: Work) -> bool:
+        """Say whether there is no room for a span, which is lost then. Measures one of many."""
+        queued = self.queue.qsize()
+        if queued < self.room and queued < self._make_room(size_of_span(work), queued):
+            return False
+        self.overflowed.add(1)
+        if not isinstance(work, Span):
+            work.forget()
+        return True
+
+    def _make_room(self, size: int, queued: int) -> int:
         """Return how many spans there is room for, after one more was measured.
 
         Args:

@@ -14,7 +14,6 @@ from typing import Final
 from trace_core._delivery.inbox import WAKE, Flush, Inbox, StartRecords, Stop, Work
 from trace_core._delivery.late import LateWriter
 from trace_core._delivery.retry import Retry
-from trace_core._delivery.size import size_of_span
 from trace_core._delivery.stats import LEFT_AT_EXIT, Stats
 from trace_core._delivery.writer import Writer
 from trace_core._errors import ConfigurationError
@@ -88,6 +87,19 @@ class Background(WrapperSink):
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
 
+    def wrap_sink(self, wrap: Callable[[SinkBase], SinkBase]) -> bool:
+        """Put something between the queue and its sink, unless spans have come already.
+
+        Args:
+            wrap: Takes the sink and returns the one to write to in its place.
+        """
+        if self._thread is not None or self._closed or not self._queue.empty():
+            return False
+        self.sink = wrap(self.sink)
+        self._stand_before((self.sink,))
+        self._renew()
+        return True
+
     @property
     def stats(self) -> Stats:
         """What became of the spans handed over so far, in this process."""
@@ -109,8 +121,8 @@ class Background(WrapperSink):
         """
         # Every call of the user's pays for this; what is seldom is elsewhere.
         queue = self._queue
-        if queue.qsize() >= self._inbox.limit and not self._has_room(ended):
-            self._lose(ended)
+        if queue.qsize() >= self._inbox.limit and self._inbox.refuses(ended):
+            pass  # it is counted as lost
         elif self._closed:
             self._late.write(ended)
         else:
@@ -137,19 +149,6 @@ class Background(WrapperSink):
             self._inbox.send(StartRecords(spans))
             if self._thread is None:
                 self._start()
-
-    def _has_room(self, work: Work) -> bool:
-        """Say whether there is room for another span. Measures it, as one of many."""
-        queued = self._queue.qsize()
-        room = self._inbox.room
-        if queued < room:
-            room = self._inbox.make_room(size_of_span(work), queued)
-        return queued < room
-
-    def _lose(self, work: Work) -> None:
-        self._inbox.overflowed.add(1)
-        if not isinstance(work, Span):
-            work.forget()
 
     def _ensure_written(self) -> None:
         """Ensure that somebody takes what was queued out of the queue."""

@@ -44,10 +44,10 @@ def redact(
     Returns:
         A processor.
     """
-    return _Redactor(known, patterns or {}, environment=environment)
+    return Redactor(known, patterns or {}, environment=environment)
 
 
-class _Redactor:
+class Redactor:
     """Made by `redact`."""
 
     def __init__(self, known: Known, patterns: Mapping[str, str], *, environment: bool) -> None:

@@ -80,6 +80,10 @@ class SinkBase(ABC):
     takes_starts: bool = False
     """Whether the sink wants start records; true for a class that overrides `write_started`."""
 
+    redacts: bool | None = None
+    """Whether secrets are removed from spans before they come to rest behind this sink. False if
+    somebody chose that they are not; ``None`` if nobody chose, so that a `Tracer` sees to it."""
+
     bridges: tuple[Bridge, ...] = ()
     """Connections to other tracing systems, which a `Tracer` uses for nesting."""
 

@@ -14,6 +14,7 @@ from trace_core._delivery.stats import LockFreeSum, Stats
 from trace_core._log import report
 from trace_core._model.parts import Event
 from trace_core._model.span import Span
+from trace_core._processors.redact import Redactor
 from trace_core._sinks.base import SinkBase, SinkLike, as_sink
 from trace_core._sinks.wrapper import WrapperSink, guarded
 
@@ -31,10 +32,16 @@ _SLICE_SECONDS: Final = 0.003
 class Pipeline(WrapperSink):
     """Runs each span through processors before a sink. Made by `pipeline`."""
 
-    def __init__(self, processors: tuple[Processor, ...], sink: SinkBase) -> None:
+    def __init__(
+        self, processors: tuple[Processor, ...], sink: SinkBase, *, redacts: bool | None = None
+    ) -> None:
         super().__init__((sink,))
         self.sink = sink
         self._processors = processors
+        if redacts is not None:
+            self.redacts = redacts
+        if any(isinstance(processor, Redactor) for processor in processors):
+            self.redacts = True
         # processors may be slow, so a tee gives them a thread of their own
         self.immediate = not processors and sink.immediate
         self._filtered = LockFreeSum()
@@ -51,7 +58,7 @@ class Pipeline(WrapperSink):
 
     def with_sink(self, sink: SinkBase) -> Pipeline:
         """Return the same processors before another sink."""
-        return Pipeline(self._processors, sink)
+        return Pipeline(self._processors, sink, redacts=self.redacts)
 
     def write(self, spans: Sequence[Span], /) -> None:
         """Process the spans and write those that are left."""

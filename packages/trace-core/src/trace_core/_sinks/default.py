@@ -8,14 +8,12 @@ from typing import Any, Literal
 
 from trace_core._delivery.queue import Background
 from trace_core._errors import ConfigurationError
-from trace_core._processors.limits import drop_content
 from trace_core._processors.payloads import limit_payloads
-from trace_core._processors.pii import redact_pii
-from trace_core._processors.redact import redact
 from trace_core._processors.sampling import sample
-from trace_core._settings import CAPTURES, setting
+from trace_core._settings import setting
 from trace_core._sinks.base import SinkBase, SinkLike, as_sink
-from trace_core._sinks.compose import Pipeline, Processor, Tee, pipeline, tee
+from trace_core._sinks.compose import Pipeline, Processor, Tee, tee
+from trace_core._sinks.privacy import content_processors, secret_processors
 from trace_core._spool.spool import Spool
 
 
@@ -43,7 +41,8 @@ def durable(
         sink: Where spans go in the end.
         processors: More processors, after redaction.
         capture: ``metadata`` leaves out what was said; ``TRACE_CAPTURE`` by default.
-        redacted: Whether to remove secrets; ``TRACE_REDACT`` by default, else yes.
+        redacted: Whether to remove secrets; ``TRACE_REDACT`` by default, else yes. By default
+            not once more where ``sink`` does so itself, as ``pipeline(redact(), sink=...)`` does.
         sample_rate: Share of traces to keep; ``TRACE_SAMPLE_RATE`` by default, else all.
         spool: Whether to keep spans on disk; ``TRACE_SPOOL`` by default, else yes. A sink to
             which spans are of use now or never, in memory or on a terminal, gets none.
@@ -67,8 +66,10 @@ def durable(
     if setting("TRACE_SPOOL", spool, environ):
         options = _spool_options(environ, spool_options)
         target = _spooled(target, setting("TRACE_SPOOL_DIR", spool_dir, environ), wait, options)
+    if redacted is None and target.redacts:
+        redacted = False
     chain = _processors(processors, capture, redacted, sample_rate, environ)
-    whole = pipeline(*chain, sink=target)
+    whole = Pipeline(tuple(chain), target, redacts=bool(target.redacts))
     if handoff == "caller":
         return whole
     limit = setting("TRACE_QUEUE_MAX_BYTES", None, environ)
@@ -104,22 +105,11 @@ def _processors(
     sample_rate: float | None,
     environ: Mapping[str, str] | None,
 ) -> list[Processor]:
-    chain: list[Processor] = []
     rate = setting("TRACE_SAMPLE_RATE", sample_rate, environ)
-    if rate < 1:
-        chain.append(sample(rate))
-    if _checked_capture(capture, environ) == "metadata":
-        chain.append(drop_content())
-    chain.append(limit_payloads())
-    if setting("TRACE_REDACT", redacted, environ):
-        chain.append(redact())
-    if setting("TRACE_REDACT_PII", None, environ):
-        chain.append(redact_pii())
-    return [*chain, *more]
-
-
-def _checked_capture(capture: str | None, environ: Mapping[str, str] | None) -> str:
-    found = str(setting("TRACE_CAPTURE", capture, environ))
-    if found not in CAPTURES:
-        raise ConfigurationError(f"capture={found!r}; choose {' or '.join(CAPTURES)}")
-    return found
+    return [
+        *([sample(rate)] if rate < 1 else ()),
+        *content_processors(capture, environ),
+        limit_payloads(),
+        *secret_processors(redacted, environ),
+        *more,
+    ]

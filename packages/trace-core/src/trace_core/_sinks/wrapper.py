@@ -51,15 +51,20 @@ class WrapperSink(SinkBase):
     """
 
     def __init__(self, sinks: Sequence[SinkBase], exit_timeout: float | None = None) -> None:
-        self._behind = tuple(sinks)
         self._exit_timeout = exit_timeout
+        self._stand_before(sinks)
+        at_exit(self._begin_exit)
+
+    def _stand_before(self, sinks: Sequence[SinkBase]) -> None:
+        """Become the owner of sinks, and take over what they want."""
+        self._behind = tuple(sinks)
         self.bridges = tuple(bridge for sink in sinks for bridge in sink.bridges)
         self.takes_starts = any(sink.takes_starts for sink in sinks)
         self.wants_spool = any(sink.wants_spool for sink in sinks)
         self.small_batches = any(sink.small_batches for sink in sinks)
+        self.redacts = _all_redact(sinks)
         for sink in sinks:
             sink._owner = weakref.ref(self)  # noqa: SLF001  # same package
-        at_exit(self._begin_exit)
 
     @property
     def spool_key(self) -> str:
@@ -101,3 +106,9 @@ class WrapperSink(SinkBase):
     def _forget_handlers(self) -> None:
         """Stop being called at fork and exit, which a closed sink has no use for."""
         forget_handlers(self)
+
+
+def _all_redact(sinks: Sequence[SinkBase]) -> bool | None:
+    """Say what `SinkBase.redacts` is of several: nobody's choice if it is of one."""
+    chosen = {sink.redacts for sink in sinks}
+    return None if None in chosen else chosen == {True}

@@ -19,7 +19,7 @@ from trace_core._model.parts import (
     StatusCode,
 )
 from trace_core._model.values import Value, class_name
-from trace_core._sinks.base import SinkLike, as_sink
+from trace_core._sinks.base import SinkBase, SinkLike, as_sink
 from trace_core._tracing.bridges import Bridge, Bridges, nothing
 from trace_core._tracing.context import (
     Current,
@@ -49,9 +49,10 @@ class Recorder:
         bridges: Sequence[Bridge] | None = None,
         scope: Scope | None = None,
         service: str | None = None,
+        redacted: bool | None = None,
         on_error: Callable[[str, BaseException], None] = report,
     ) -> None:
-        self.sink = as_sink(sink)
+        self.sink = _private(as_sink(sink), redacted)
         self.clock: Clock = clock or SystemClock()
         self._ids: IdGenerator = ids or RandomIds()
         self._bridges = Bridges(self.sink.bridges if bridges is None else bridges, on_error)
@@ -186,6 +187,14 @@ def _fill_in(
 def _leave_both(now: Current, leave_bridges: Callable[[], None]) -> None:
     leave(now)
     leave_bridges()
+
+
+def _private(sink: SinkBase, redacted: bool | None) -> SinkBase:
+    if sink.redacts:
+        return sink
+    from trace_core._sinks.privacy import private  # what removes secrets takes time to import
+
+    return private(sink, redacted)
 
 
 def _resource(service: str | None) -> Mapping[str, Value]:

@@ -28,11 +28,15 @@ class Tracer(Recorder):
         bridges: Other tracing systems to nest with; those the sink brings by default.
         scope: What produces the spans.
         service: The ``service.name`` of the resource; ``OTEL_SERVICE_NAME`` by default.
+        redacted: Whether to remove secrets from spans before they get to the sink;
+            ``TRACE_REDACT`` by default, else yes. A sink that does so itself, such as those of
+            `durable` and ``pipeline(redact(), sink=...)``, is left as it is.
         on_error: Told of errors inside tracing: where, and the exception. Logs by default;
             tests pass a function that raises or collects.
 
     Raises:
-        ConfigurationError: ``sink`` is neither a sink nor a function.
+        ConfigurationError: ``sink`` is neither a sink nor a function, or an environment variable
+            makes no sense.
     """
 
     def with_scope(self, scope: Scope) -> Tracer:
