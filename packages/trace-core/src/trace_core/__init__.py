@@ -45,6 +45,7 @@ from trace_core._tracing.context import (
 )
 from trace_core._tracing.ids import Clock, IdGenerator
 from trace_core._tracing.span import OpenSpan
+from trace_core._tracing.stacks import Place, hide_frames, own_line
 from trace_core._tracing.tracer import SpanScope, Tracer
 
 if TYPE_CHECKING:  # imported on first use, so that importing this costs a program little
@@ -112,6 +113,7 @@ __all__ = [
     "MemorySink",
     "OpenSpan",
     "Outcome",
+    "Place",
     "Processor",
     "Rejected",
     "Retry",
@@ -149,10 +151,12 @@ __all__ = [
     "encode",
     "forget_handlers",
     "from_dict",
+    "hide_frames",
     "limit_payloads",
     "load_sink",
     "log_once",
     "no_fork",
+    "own_line",
     "pipeline",
     "redact",
     "redact_pii",

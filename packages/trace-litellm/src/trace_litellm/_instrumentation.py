@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import os
 import threading
 from collections.abc import Container
 from importlib.metadata import PackageNotFoundError, version
 from types import FunctionType, TracebackType
 
-from trace_core import Scope, Tracer, log_once
+from trace_core import Scope, Tracer, hide_frames, log_once
 from trace_litellm._calls.attempts import hooks_of
 from trace_litellm._calls.hooks import CallHooks
 from trace_litellm._patching.imports import ImportWatch
-from trace_litellm._patching.patch import Hook, Swap, swap_all
+from trace_litellm._patching.patch import TRAMPOLINE, Hook, Swap, swap_all
 from trace_litellm._patching.preflight import (
     UnsupportedLiteLLM,
     check_version,
@@ -20,6 +21,8 @@ from trace_litellm._patching.preflight import (
     trojan_on_path,
 )
 from trace_litellm._patching.targets import LATE
+
+hide_frames(os.path.dirname(__file__) + os.sep, TRAMPOLINE)  # noqa: PTH120  # as a frame names it
 
 
 class Instrumentation:

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import traceback
-from types import FrameType
+from collections.abc import Sequence
 from typing import Final
 
 from trace_core import semconv
 from trace_core._log import text_of
 from trace_core._model.parts import Status, StatusCode
 from trace_core._model.values import Value
+from trace_core._tracing.stacks import Place, places_of
 
-_FRAMES_KEPT: Final = 50  # at each end of a stack: a RecursionError has a thousand
+_PLACES_KEPT: Final = 50  # at each end of a stack: a RecursionError has a thousand
 
 
-def describe(error: BaseException) -> tuple[Status, dict[str, Value]]:
+def describe(
+    error: BaseException, called_from: Sequence[Place] = ()
+) -> tuple[Status, dict[str, Value]]:
     """Return the status and the attributes of the event that stand for an exception.
 
     Args:
         error: The exception.
+        called_from: Where the work was asked for, if that was on another thread or task.
     """
     kind, text = qualified_name(type(error)), text_of(error)
     return Status(StatusCode.ERROR, text or kind), {
         semconv.EXCEPTION_TYPE: kind,
         semconv.EXCEPTION_MESSAGE: text,
-        semconv.EXCEPTION_STACKTRACE: _stack_of(error, kind, text),
+        semconv.EXCEPTION_STACKTRACE: _stack_of(error, kind, text, called_from),
     }
 
 
@@ -34,22 +37,22 @@ def qualified_name(cls: type) -> str:
     return cls.__qualname__ if module == "builtins" else f"{module}.{cls.__qualname__}"
 
 
-def _stack_of(error: BaseException, kind: str, text: str) -> str:
-    """Write file, line and function of each frame.
+def _stack_of(error: BaseException, kind: str, text: str, called_from: Sequence[Place]) -> str:
+    """Write file, line and function of each frame, from the user's own line on.
 
     No locals, because they hold secrets; no source lines, because reading them is a file access
     on the caller's thread; no chained exceptions.
     """
-    frames = list(traceback.walk_tb(error.__traceback__))
-    lines = [_frame(frame, line) for frame, line in frames[:_FRAMES_KEPT]]
-    rest = frames[_FRAMES_KEPT:]
-    if len(rest) > _FRAMES_KEPT:
-        lines.append(f"  ... {len(rest) - _FRAMES_KEPT} more frames ...")
-        rest = rest[-_FRAMES_KEPT:]
-    lines += [_frame(frame, line) for frame, line in rest]
+    places = places_of(error, called_from)
+    lines = [_written(place) for place in places[:_PLACES_KEPT]]
+    rest = places[_PLACES_KEPT:]
+    if len(rest) > _PLACES_KEPT:
+        lines.append(f"  ... {len(rest) - _PLACES_KEPT} more frames ...")
+        rest = rest[-_PLACES_KEPT:]
+    lines += [_written(place) for place in rest]
     return "\n".join(["Traceback (most recent call last):", *lines, f"{kind}: {text}"])
 
 
-def _frame(frame: FrameType, line: int) -> str:
-    code = frame.f_code
+def _written(place: Place) -> str:
+    code, line = place
     return f'  File "{code.co_filename}", line {line}, in {code.co_name}'

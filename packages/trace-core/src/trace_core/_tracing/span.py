@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from trace_core import semconv
@@ -19,6 +19,7 @@ from trace_core._model.span import SETTABLE
 from trace_core._model.values import Value, snapshot_mapping
 from trace_core._tracing.exceptions import describe
 from trace_core._tracing.ids import Clock, SystemClock
+from trace_core._tracing.stacks import Place
 
 
 class Opener(Protocol):
@@ -168,13 +169,16 @@ class OpenSpan:
             self.events = []
         self.events.append(event)
 
-    def fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException, called_from: Sequence[Place] = ()) -> None:
         """Mark the span as failed and record the exception, without ending it.
 
         Args:
-            error: The exception. Its type, text and stack are kept, never the locals.
+            error: The exception. Its type, text and stack are kept, never the locals. The stack
+                begins at the user's own line, and leaves frames of tracing out.
+            called_from: Where the work was asked for, as `own_line` says, if the exception was
+                raised on another thread or task.
         """
-        status, attributes = describe(error)
+        status, attributes = describe(error, called_from)
         self.attributes.setdefault(semconv.ERROR_TYPE, attributes[semconv.EXCEPTION_TYPE])
         if self.status is None:
             self.status = status

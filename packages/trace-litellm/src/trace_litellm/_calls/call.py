@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from trace_core import Event, OpenSpan, SpanKind, Tracer, Value, semconv
+from trace_core import Event, OpenSpan, Place, SpanKind, Tracer, Value, own_line, semconv
 from trace_litellm._calls.nesting import Enclosing, enclosing_call, new_call_id
 from trace_litellm._calls.opening import open_span
 from trace_litellm._patching.targets import Target
@@ -164,6 +164,8 @@ class Call(Delegation):
         self.span.complete = partial(complete, record)
         if attempt_of is None:
             calls.by_id[self.id] = self
+        if record.parent:
+            self.called_from = own_line() or (above.called_from if above is not None else ())
         self._enter()
 
     # On the class, because most calls end without setting them.
@@ -174,6 +176,7 @@ class Call(Delegation):
     streams_below: tuple[Watch, ...] = ()
     attempts = 0
     retrying = False
+    called_from: Sequence[Place] = ()  # the user's line; calls below it may have other threads
 
     def _enter(self) -> None:
         self._deactivate = self.calls.tracer.activate(self.span)
@@ -208,8 +211,7 @@ class Call(Delegation):
             self.attempt.sent_again(details)
             return
         now = self.span.start_ns + self.span.elapsed_ns
-        event = Event(SDK_RETRY_EVENT, now, details)
-        self.record.resent = (*self.record.resent, event)
+        self.record.resent += (Event(SDK_RETRY_EVENT, now, details),)
 
     # Retries: the call becomes the parent of its attempts.
 
@@ -242,7 +244,6 @@ class Call(Delegation):
         return Call(self.calls, self._target, parameters, {}, above=self, attempt_of=self)
 
     # Endings.
-
     def failed(self, error: BaseException) -> None:
         """End the span for an exception on its way to the caller. Never raises."""
         self._leave()
@@ -294,6 +295,7 @@ class Call(Delegation):
             if error is not None:
                 remember_settings()
                 self.record.error = error_attributes(error)
+                error = _failed_elsewhere(self, error)
         except Exception as trouble:
             self.calls.on_error("ending a call", trouble)
         self.span.end(error)
@@ -313,6 +315,18 @@ class Call(Delegation):
         self.record.error = failure.attributes
         if self.above is not None:
             self.above.fail(failure)
+
+
+def _failed_elsewhere(call: Call, error: BaseException) -> BaseException | None:
+    """Record an exception of a call that may be made on another thread than the user's.
+
+    Returns:
+        The exception, if that is not to be done here.
+    """
+    if call.above is None or not call.above.called_from:
+        return error
+    call.span.fail(error, call.above.called_from)
+    return None
 
 
 def _follow(call: Call, stream: Any) -> StreamProxy:
@@ -350,40 +364,6 @@ def _end_streams_below(call: Call, error: BaseException | None) -> None:
     below, call.streams_below = call.streams_below, ()
     for watch in below:
         watch.end(own if error is None else "abandoned")
-
-
-def adopt(batch: Call, kwargs: dict[str, Any]) -> None:
-    """Make a batch the parent of the calls that LiteLLM makes for it, on threads of its own.
-
-    LiteLLM hands the keyword arguments of a batch on to each of its calls, so an id in them says
-    which batch made a call.
-
-    Args:
-        batch: The batch.
-        kwargs: Its keyword arguments.
-    """
-    handed_on = kwargs
-    if "deployments" in kwargs:  # LiteLLM copies the rest into the caller's deployments
-        handed_on = kwargs["kwargs"] = dict(kwargs.get("kwargs") or {})
-    batch.requested_id = handed_on.get("litellm_call_id")
-    batch.batch_id = handed_on["litellm_call_id"] = new_call_id()
-    batch.calls.batches[batch.batch_id] = batch
-
-
-def batch_of(calls: OpenCalls, kwargs: dict[str, Any]) -> Call | None:
-    """Return the batch that a call is made for, and take its id out of the keyword arguments.
-
-    Args:
-        calls: The calls in progress.
-        kwargs: The keyword arguments of the call.
-    """
-    batch = calls.batches.get(str(kwargs.get("litellm_call_id")))
-    if batch is None:
-        return None
-    del kwargs["litellm_call_id"]
-    if batch.requested_id is not None:
-        kwargs["litellm_call_id"] = batch.requested_id
-    return batch
 
 
 def _falls_back(target: Target, kwargs: Mapping[str, Any]) -> bool:

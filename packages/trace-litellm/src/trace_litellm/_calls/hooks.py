@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from trace_core import Tracer, setting
+from trace_litellm._calls.batches import adopt, batch_of
 from trace_litellm._calls.call import (
     Call,
     Delegation,
     OpenCalls,
     OwnIdDelegation,
     SameIdDelegation,
-    adopt,
-    batch_of,
 )
 from trace_litellm._calls.nesting import (
     BRIDGES,

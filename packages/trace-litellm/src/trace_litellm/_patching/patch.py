@@ -21,6 +21,8 @@ For a coroutine function it returns an awaitable, for an async generator functio
 function returns: an async iterator with ``aclose``.
 """
 
+TRAMPOLINE: Final = "<trace_litellm>"
+"""The file that frames of trampolines name."""
 _GATE: Final = "trace_litellm: the gate goes here"
 _ORIGINAL: Final = "trace_litellm: the original goes here"
 _TEMPLATE: Final = """
@@ -171,7 +173,7 @@ def _trampoline(function: FunctionType, gate: _Gate, original: FunctionType) -> 
         names=", ".join(names), kind=kind, used=", ".join(names) or "pass", body=body
     )
     made: dict[str, Any] = {}
-    exec(compile(source, "<trace_litellm>", "exec"), made)  # noqa: S102  # our own template, no outside text
+    exec(compile(source, TRAMPOLINE, "exec"), made)  # noqa: S102  # our own template, no outside text
     code: CodeType = made["make"](*names).__code__
     constants = {_GATE: gate, _ORIGINAL: original}
     return code.replace(
