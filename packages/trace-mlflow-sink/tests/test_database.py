@@ -153,6 +153,18 @@ def test_an_answer_of_tool_calls_reads_well_in_the_list(sink, database_uri):
     assert info.execution_duration == root.duration_ns // 1_000_000
 
 
+def test_tokens_told_by_a_span_and_one_below_it_count_once(sink, database_uri):
+    """As MLflow counts them, also where the lower span comes after the trace was closed."""
+    around = chat_span(attributes={"trace.mlflow.metadata": {"release": "7"}})
+    between = chat_span(parent=around, usage=None, cost=None)
+    sink.write([around, between])
+    sink.write([chat_span(parent=between)])
+    info = trace_of(database_uri, around).info
+    assert "mlflow.trace.infoFinalized" in info.trace_metadata
+    assert info.token_usage["total_tokens"] == 30
+    assert info.cost["total_cost"] == pytest.approx(3e-06)
+
+
 def test_metadata_declared_to_mlflow_arrives(sink, database_uri):
     """``mlflow.tracing.context(metadata=, tags=)`` ends where MLflow's own traces have it."""
     said = {

@@ -218,9 +218,32 @@ def totals(spans: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         (names.CHAT_TOKEN_USAGE, names.METADATA_TOKEN_USAGE),
         (names.LLM_COST, names.METADATA_COST),
     ):
-        total = _sum(_unwrapped(attributes.get(name)) for attributes in stored)
+        total = _sum(_topmost(spans, name))
         found.update({key: json.dumps(total)} if total else {})
     return found
+
+
+def _topmost(spans: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
+    """Return what spans have under a name, without what lies below a span that has it too.
+
+    MLflow's integrations of frameworks put the tokens of a call on a span around ours.
+    """
+    parents = {span.get("span_id"): span.get("parent_span_id") for span in spans}
+    values = {
+        span.get("span_id"): _unwrapped((span.get("attributes") or {}).get(name)) for span in spans
+    }
+    return [
+        value
+        for span_id, value in values.items()
+        if value and not any(values.get(above) for above in _above(span_id, parents))
+    ]
+
+
+def _above(span_id: Any, parents: Mapping[Any, Any]) -> Iterable[Any]:
+    seen = {span_id}
+    while (span_id := parents.get(span_id)) and span_id not in seen:
+        seen.add(span_id)
+        yield span_id
 
 
 def _sizes(spans: Sequence[Mapping[str, Any]]) -> dict[str, str]:
