@@ -25,6 +25,7 @@ from trace_core import (
     StatusCode,
     TokenUsage,
     UsageSource,
+    _log,
     decode,
     encode,
     from_dict,
@@ -250,16 +251,31 @@ def test_what_is_no_record_is_refused(
     assert from_record(record).inputs == "x" * 300
 
 
+def of_another_arity(one: object) -> None:
+    """An encoder of a Python to come."""
+
+
+def of_another_meaning(*_: object) -> Callable[[object, int], list[str]]:
+    """An encoder that takes the same and writes something else."""
+    return lambda _value, _level: ["something else"]
+
+
+@pytest.mark.parametrize("maker", [None, of_another_arity, of_another_meaning])
 def test_records_without_the_json_modules_own_parts(
-    monkeypatch: pytest.MonkeyPatch, make_span: Callable[..., Span]
+    monkeypatch: pytest.MonkeyPatch,
+    make_span: Callable[..., Span],
+    caplog: pytest.LogCaptureFixture,
+    maker: object,
 ) -> None:
-    """An interpreter without them writes all texts as JSON, and the same reader reads it."""
-    monkeypatch.setattr(_records, "_make_encoder", None)
+    """With another encoder, or none, all texts are JSON, the same reader reads it, and it is said."""
+    monkeypatch.setattr(_log, "_said", {})
+    monkeypatch.setattr(_records, "_make_encoder", maker)
     monkeypatch.setattr(_records, "_writer", _records._Writer())
     span = make_span(inputs="x" * 300)
     record = to_record(span)
     assert record.count(b"\xff") == 1
     assert from_record(record) == span
+    assert "json module is another one" in caplog.text
 
 
 def test_records_of_many_texts(make_span: Callable[..., Span]) -> None:

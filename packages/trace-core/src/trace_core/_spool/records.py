@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from trace_core._errors import ConfigurationError
+from trace_core._log import log_once
 from trace_core._model.json import strict
 from trace_core._model.parts import (
     Cost,
@@ -106,11 +107,20 @@ def _write_origin(span: Span) -> bytes:
 
 
 def _encoder(write_text: Callable[[str], str]) -> Callable[[object], str]:
-    """Return what `json.JSONEncoder` is made of: only there one can say how texts are written."""
-    if _make_encoder is None:  # an interpreter without it: then all texts are in the JSON
-        return _SLOW.encode
-    encoder = _make_encoder(None, _refuse, write_text, None, ":", ",", False, False, False)
-    return lambda value: "".join(encoder(value, 0))
+    """Return what `json.JSONEncoder` is made of: only there one can say how texts are written.
+
+    It is private to the json module. Where it is missing, or another one than we know, that is
+    logged, and all texts are written as JSON.
+    """
+    try:
+        encoder = _make_encoder(None, _refuse, write_text, None, ":", ",", False, False, False)
+        known = "".join(encoder(_SAMPLE, 0)) == _SLOW.encode(_SAMPLE)
+    except Exception:
+        known = False
+    if known:
+        return lambda value: "".join(encoder(value, 0))
+    log_once("spool:json", "tracing: this Python's json module is another one: spans take longer")
+    return _SLOW.encode
 
 
 def _refuse(value: object) -> None:
@@ -120,6 +130,7 @@ def _refuse(value: object) -> None:
 _SLOW: Final = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
 )
+_SAMPLE: Final = ["é\n", 1, 1.5, None, True, {"a": ["b"]}]
 _make_encoder: Final[Any] = getattr(json.encoder, "c_make_encoder", None)
 _quote: Final[Callable[[str], str]] = json.encoder.encode_basestring
 _write: Final = _encoder(_quote)
@@ -204,7 +215,7 @@ def _read_origin(origin: bytes) -> tuple[Scope, Mapping[str, Value]]:
 
 def _scanner(**options: Any) -> _Scan:
     decoder: Any = json.JSONDecoder(**options)
-    scan: _Scan = decoder.scan_once  # `raw_decode` without what it does around it
+    scan: _Scan = getattr(decoder, "scan_once", decoder.raw_decode)  # the same with less around it
     return scan
 
 
