@@ -3,8 +3,8 @@
     python bench/profile_call.py            # counts
     python bench/profile_call.py --calls    # every call, in order
 
-Counted are calls of our functions on the caller's thread, and on the writer's thread switches: calls
-from one of our modules into another, and returns. The provider is mocked; the spool is real.
+Counted are calls of our functions on the caller's thread, and on the writer's thread switches:
+calls from one of our modules into another, and returns. The provider is mocked; the spool is real.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import argparse
 import sys
 import tempfile
 import threading
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -65,12 +64,12 @@ def profiles() -> tuple[Profile, Profile]:
     from trace_core import Spool
 
     with tempfile.TemporaryDirectory() as folder:
-        sink = Spool(folder, lambda spans: None, key="bench", linger=3_600)
+        sink = Spool(folder, lambda _: None, key="bench", linger=3_600)
         tracing = trace_litellm.autolog(sink)
         ask = {
             "model": "gpt-4o-mini",
-            "messages": [{"role": "user", "content": "x" * 2_000}],
-            "mock_response": "y" * 500,
+            "messages": [{"role": "user", "content": "What is it? " * 160}],
+            "mock_response": "It is this. " * 40,
         }
         for _ in range(WARM_UP):
             litellm.completion(**ask)
@@ -99,6 +98,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if not Path(__file__).exists():
-        raise SystemExit("run this file")
     main()

@@ -193,10 +193,15 @@ _Handler: TypeAlias = Callable[[Any, int, _Walk], Value]
 
 
 def _pydantic(value: Any, depth: int, walk: _Walk) -> Value:
-    """Read a model's own fields and extras; private attributes stay private."""
+    """Read a model's own fields and extras, but for those that are None because nobody set them.
+
+    Private attributes stay private.
+    """
     fields = value.__dict__
     extra = getattr(value, "__pydantic_extra__", None)
-    return _copy_pairs(list(({**fields, **extra} if extra else fields).items()), depth, walk)
+    chosen = getattr(value, "__pydantic_fields_set__", fields)
+    pairs = [pair for pair in fields.items() if pair[1] is not None or pair[0] in chosen]
+    return _copy_pairs([*pairs, *extra.items()] if extra else pairs, depth, walk)
 
 
 def _fields(names: tuple[str, ...]) -> _Handler:

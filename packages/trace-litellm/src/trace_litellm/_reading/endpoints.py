@@ -58,12 +58,14 @@ def _response(result: Any) -> Value:
     """Copy a response as `snapshot` does, but faster: most of it is pydantic models."""
     cls = type(result)
     if cls in _models:
-        fields: dict[str, Any] = result.__dict__.copy()
+        fields: dict[str, Any] = {}
+        for name, value in result.__dict__.items():
+            if value is None and name not in result.__pydantic_fields_set__:
+                continue  # nobody set it
+            fields[name] = value if type(value) in _ATOMS else _response(value)
         if extra := result.__pydantic_extra__:
-            fields.update(extra)
-        for name, value in fields.items():
-            if type(value) not in _ATOMS:
-                fields[name] = _response(value)
+            for name, value in extra.items():
+                fields[name] = value if type(value) in _ATOMS else _response(value)
         return fields
     if cls is list and len(result) <= _LONG:
         return tuple([item if type(item) in _ATOMS else _response(item) for item in result])
@@ -83,9 +85,11 @@ def _embeddings(result: Any) -> Any:
         return result.copy() if vector else [_embeddings(item) for item in result]
     if cls is not dict and not hasattr(cls, "__pydantic_fields__"):
         return snapshot(result)
-    extra = getattr(result, "__pydantic_extra__", None) or {}
-    fields = {**(result if cls is dict else result.__dict__), **extra}
-    return {name: _embeddings(value) for name, value in fields.items()}
+    if cls is dict:
+        return {name: _embeddings(value) for name, value in result.items()}
+    told, extra = result.__pydantic_fields_set__, result.__pydantic_extra__ or {}
+    fields = {n: v for n, v in result.__dict__.items() if v is not None or n in told}
+    return {name: _embeddings(value) for name, value in {**fields, **extra}.items()}
 
 
 def _speech(result: Any) -> Value:
