@@ -67,6 +67,20 @@ def test_packages_know_only_what_they_may(package: str) -> None:
     assert not offenders, offenders
 
 
+@pytest.mark.parametrize("package", PACKAGES)
+def test_packages_use_what_others_have_made_public(package: str) -> None:
+    """No package imports a private module of another."""
+    offenders = [
+        f"{path.name}:{node.lineno} imports {node.module}"
+        for path in modules(package)
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.ImportFrom)
+        and "._" in (node.module or "")
+        and str(node.module).partition(".")[0] in {*PACKAGES} - {package}
+    ]
+    assert not offenders, offenders
+
+
 def test_the_core_needs_attrs_alone() -> None:
     """Besides the standard library trace_core imports attrs, and optional extras."""
     allowed = set(sys.stdlib_module_names) | {"attr", "attrs", "trace_core"} | OPTIONAL_OF_CORE

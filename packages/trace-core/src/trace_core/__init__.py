@@ -31,7 +31,11 @@ from trace_core._model.parts import (
 )
 from trace_core._model.span import Span
 from trace_core._model.values import Value, snapshot
-from trace_core._processors.secrets import remember_secret
+from trace_core._processors.secrets import (
+    environment_secrets,
+    looks_secret,
+    remember_secret,
+)
 from trace_core._settings import setting
 from trace_core._sinks.base import FunctionSink, Sink, SinkBase, SinkLike, as_sink
 from trace_core._sinks.memory import MemorySink
@@ -149,12 +153,14 @@ __all__ = [
     "drop_content",
     "durable",
     "encode",
+    "environment_secrets",
     "forget_handlers",
     "from_dict",
     "hide_frames",
     "limit_payloads",
     "load_sink",
     "log_once",
+    "looks_secret",
     "no_fork",
     "own_line",
     "pipeline",

@@ -13,8 +13,7 @@ from itertools import islice
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-from trace_core import Value, remember_secret
-from trace_core._processors.secrets import environment_secrets, looks_secret
+from trace_core import Value, environment_secrets, looks_secret, remember_secret
 
 REDACTED: Final = "[REDACTED]"
 
