@@ -186,10 +186,10 @@ def test_a_refusal_by_the_store_is_told_from_an_outage(sink, database_uri, monke
 
     convert = database_module.mlflow_span
 
-    def refuse(span: Span) -> Any:
+    def refuse(span: Span, proto: Any) -> Any:
         if span.name == "bad":
             raise MlflowException.invalid_parameter_value("bad value")
-        return convert(span)
+        return convert(span, proto)
 
     monkeypatch.setattr(database_module, "mlflow_span", refuse)
     good, bad = chat_span(), chat_span(name="bad")

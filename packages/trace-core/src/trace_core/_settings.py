@@ -146,6 +146,13 @@ VARIABLES: Final = {
             _one_of("otel", "autolog"),
         ),
         Variable(
+            "TRACE_MLFLOW_SOURCE",
+            True,
+            _YES_NO,
+            "says in MLflow which program, user and git commit a trace is of",
+            _boolean,
+        ),
+        Variable(
             "TRACE_EXIT_TIMEOUT",
             None,
             "seconds, from 0 to 3600",

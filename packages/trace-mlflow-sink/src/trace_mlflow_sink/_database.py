@@ -19,6 +19,7 @@ from trace_mlflow_sink._server import old
 if TYPE_CHECKING:
     from mlflow.entities import Span as MlflowSpan
     from mlflow.entities.trace_info import TraceInfo as MlflowTraceInfo
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
 _Store: TypeAlias = Any  # mlflow's SqlAlchemyStore, whose methods are only partly annotated
 BAD_INPUT: Final = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST"})
@@ -56,6 +57,7 @@ class DatabaseWriter:
         self._store: _Store | None = None
         self._experiments: dict[str, str] = {}
         self._closed = trace_info.ClosedTraces()
+        self._sizes = trace_info.Sizes()
         after_fork(self._drop_store)
 
     def _drop_store(self) -> None:
@@ -97,7 +99,9 @@ class DatabaseWriter:
     def _write(self, store: _Store, where: destination.Destination, spans: Sequence[Span]) -> None:
         experiment = self._experiment(store, where)
         is_old = self._is_old()
-        store.log_spans(experiment, [mlflow_span(span) for span in spans])
+        protos = [convert.to_proto(span) for span in spans]
+        store.log_spans(experiment, list(map(mlflow_span, spans, protos)))
+        self._sizes.add(protos)
         roots = [span for span in spans if span.parent_id is None]
         if where.run_id is not None and roots:
             ids = [trace_info.mlflow_id(root.trace_id) for root in roots]
@@ -111,9 +115,10 @@ class DatabaseWriter:
             old.recount_in_database(store, start, experiment, where.run_id, spans)
             return
         _add_late(store, self._closed.late(spans))
-        closing = [root for root in roots if trace_info.says_more(root, where.run_id)]
+        closing = trace_info.to_describe(roots, where.run_id)
         for root in closing:
-            start(trace_info.of_root(root, experiment, where.run_id, {}))
+            sizes = self._sizes.pop(root.trace_id)
+            start(trace_info.of_root(root, experiment, where.run_id, sizes))
         self._closed.add(closing)
 
     def _is_old(self) -> bool:
@@ -186,12 +191,11 @@ def _link_prompts(store: _Store, roots: Sequence[Span]) -> None:
             store.link_prompts_to_trace(trace_info.mlflow_id(root.trace_id), found)
 
 
-def mlflow_span(span: Span) -> MlflowSpan:
-    """Return MLflow's object for a finished span."""
+def mlflow_span(span: Span, proto: OtlpSpan) -> MlflowSpan:
+    """Return MLflow's object for a finished span, and for what `convert.to_proto` made of it."""
     from mlflow.entities import Span as MlflowSpan
 
     made: Any = MlflowSpan
-    proto = convert.to_proto(span)
     service = span.resource.get(semconv.SERVICE_NAME)
     more = {}
     if service is not None and "resource" in signature(made.from_otel_proto).parameters:

@@ -13,7 +13,7 @@ from typing import Any
 from trace_core import Rejected, SinkError, Span, after_fork, no_fork
 from trace_mlflow_sink import _database as database
 from trace_mlflow_sink import _destination as destination
-from trace_mlflow_sink._mapping import trace_info
+from trace_mlflow_sink._mapping import convert, trace_info
 
 
 class DatabricksWriter:
@@ -99,7 +99,9 @@ def _write_trace(
 
     before = _read_info(client, spans[0].trace_id)
     written = {span.span_id: span for span in _stored_spans(client, before)}
-    written.update((span.span_id, database.mlflow_span(span)) for span in spans)
+    written.update(
+        (span.span_id, database.mlflow_span(span, convert.to_proto(span))) for span in spans
+    )
     totals = trace_info.totals(span.to_dict() for span in written.values())
     root = next((span for span in spans if span.parent_id is None), None)
     if root is not None:

@@ -26,6 +26,7 @@ from trace_core import (
 from trace_mlflow_sink import _destination as destination
 from trace_mlflow_sink._bridge import span_processors
 from trace_mlflow_sink._bridge.bridge import MlflowBridge
+from trace_mlflow_sink._bridge.source import source
 from trace_mlflow_sink._database import DatabaseWriter
 from trace_mlflow_sink._databricks import DatabricksWriter
 from trace_mlflow_sink._mapping import autolog_names, chat_view
@@ -76,6 +77,14 @@ def _with_additions(root: Span, added: Mapping[str, Value]) -> Span:
         before = chat_view.as_object(attributes.get(key))
         attributes[key] = {**before, **chat_view.as_object(values)}
     return attrs.evolve(root, attributes=attributes)
+
+
+def _with_source(root: Span) -> Span:
+    """Add what is known of the program by now, if that was not known when the call was made."""
+    found = {} if _names.SOURCE in root.attributes else source.of(root)
+    if not found:
+        return root
+    return attrs.evolve(root, attributes={**root.attributes, _names.SOURCE: found})
 
 
 class Unwritable(SinkError):
@@ -150,7 +159,9 @@ class MlflowSink(SinkBase):
         self._accepting: set[str] = set()
         self._renew_lock()
         after_fork(self._renew_lock)
-        self._bridge = MlflowBridge(self._chooser, self._experiment_id)
+        self._bridge = MlflowBridge(
+            self._chooser, self._experiment_id, notes_source=bool(setting("TRACE_MLFLOW_SOURCE"))
+        )
         self.bridges: tuple[Bridge, ...] = (self._bridge,)
 
     @classmethod
@@ -230,6 +241,7 @@ class MlflowSink(SinkBase):
     def _prepared(self, span: Span) -> Span:
         if span.parent_id is None:
             span = _with_additions(span, self._bridge.traces.additions(span.trace_id))
+            span = _with_source(span) if self._bridge.notes_source else span
         span = span_processors.apply(span)
         return autolog_names.renamed(span) if self._names == "autolog" else span
 

@@ -13,6 +13,7 @@ from trace_mlflow_sink import _destination as destination
 from trace_mlflow_sink._bridge import autolog_guard, call_context
 from trace_mlflow_sink._bridge.live_trace import OurTraces, inject
 from trace_mlflow_sink._bridge.mlflow_api import SAMPLED, Importer, MlflowApi, guarded
+from trace_mlflow_sink._bridge.source import source
 from trace_mlflow_sink._mapping import names
 
 
@@ -27,12 +28,18 @@ class MlflowBridge:
         chooser: Chooses the sink's destinations. If the sink writes to another store than MLflow
             does, spans do not nest, because both stores would lack half of each trace.
         experiment_id: Returns the id of the sink's own experiment, if it is known by now.
+        notes_source: Whether traces say what program made them.
     """
 
     def __init__(
-        self, chooser: destination.Chooser, experiment_id: Callable[[], str | None] = lambda: None
+        self,
+        chooser: destination.Chooser,
+        experiment_id: Callable[[], str | None] = lambda: None,
+        *,
+        notes_source: bool = True,
     ) -> None:
         self._chooser = chooser
+        self.notes_source = notes_source
         self._experiment_id = experiment_id
         self._mlflow = Importer()
         self._same_store: tuple[str | None, bool] | None = None
@@ -71,6 +78,11 @@ class MlflowBridge:
         """Return the destination of a call made now, and what MLflow is set to besides."""
         api = self._mlflow()
         found = self._chooser.at_call(None if api is None else _tracking_uri(api))
+        if self.notes_source:
+            if source.known is not None:
+                found[names.SOURCE] = source.known
+            else:
+                source.look()
         if api is not None:
             self._add_settings(api, found)
         self._chooser.add_experiment(found)

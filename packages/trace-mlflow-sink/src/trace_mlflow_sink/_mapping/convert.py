@@ -104,6 +104,12 @@ def to_request(
     return request
 
 
+def spans_of(request: ExportTraceServiceRequest) -> list[OtlpSpan]:
+    """Return the spans of a request."""
+    groups = [group for by_service in request.resource_spans for group in by_service.scope_spans]
+    return [span for group in groups for span in group.spans]
+
+
 def resource(service: Value) -> Resource:
     """Write the resource. MLflow makes a trace tag of each attribute, so there is one at most."""
     if service is None:

@@ -14,6 +14,7 @@ from statistics import quantiles
 from typing import Any, Final
 
 import attrs
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
 from trace_core import Span, StatusCode, Value, semconv
 from trace_mlflow_sink._mapping import chat_view, convert, names, previews, sanitize, tags
@@ -21,6 +22,8 @@ from trace_mlflow_sink._mapping import chat_view, convert, names, previews, sani
 IN_PROGRESS: Final = "IN_PROGRESS"
 _LONGEST_METADATA: Final = 250
 _MOST_CLOSED: Final = 10_000
+_MOST_OPEN: Final = 1_000
+_FEW_ROOTS: Final = 10
 _SCHEMA: Final = "3"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -98,6 +101,25 @@ class ClosedTraces:
         return [s for s in spans if s.trace_id in self._ids or names.LIVE in s.attributes]
 
 
+class Sizes:
+    """Remembers how large the stored spans of traces are whose root has not come yet."""
+
+    def __init__(self) -> None:
+        self._sizes: dict[str, dict[str, int]] = {}  # by trace and span, the oldest trace first
+
+    def add(self, spans: Iterable[OtlpSpan]) -> None:
+        """Remember spans that are stored: MLflow waits for as many as it is told there are."""
+        for span in spans:
+            of_trace = self._sizes.setdefault(span.trace_id.hex(), {})
+            of_trace[span.span_id.hex()] = span.ByteSize()
+        while len(self._sizes) > _MOST_OPEN:
+            del self._sizes[next(iter(self._sizes))]
+
+    def pop(self, trace_id: str) -> dict[str, str]:
+        """Return what MLflow keeps of the sizes of a trace, in bytes as sent, and forget them."""
+        return _sizes(self._sizes.pop(trace_id, {}).values())
+
+
 def of_root(
     root: Span, experiment_id: str, run_id: str | None, totals: Mapping[str, str]
 ) -> TraceInfo:
@@ -107,7 +129,7 @@ def of_root(
         root: The root span.
         experiment_id: The trace's experiment.
         run_id: The run it belongs to, if any.
-        totals: What `totals` returned; empty where the server adds up itself.
+        totals: What `totals` returned; sizes alone where the server adds up the rest.
     """
     said = {k: str(v) for k, v in chat_view.as_object(root.attributes.get(names.INFO)).items()}
     failed = root.status.code is StatusCode.ERROR
@@ -144,7 +166,12 @@ def running(spans: Sequence[Span], experiment_id: str, totals: Mapping[str, str]
 
 
 def _metadata(root: Span, run_id: str | None) -> dict[str, str]:
-    found: dict[str, Value] = {**custom_metadata(root), names.METADATA_SCHEMA: _SCHEMA}
+    found: dict[str, Value] = {
+        **custom_metadata(root),
+        **chat_view.as_object(root.attributes.get(names.SOURCE)),
+        **_texts(root),
+        names.METADATA_SCHEMA: _SCHEMA,
+    }
     said = chat_view.as_object(root.attributes.get(names.METADATA))
     for name, key in (
         (semconv.SESSION_ID, names.METADATA_SESSION),
@@ -165,6 +192,12 @@ def _metadata(root: Span, run_id: str | None) -> dict[str, str]:
     }
 
 
+def _texts(root: Span) -> dict[str, Value]:
+    """Return the beginning of inputs and outputs, which older filters and UIs look at."""
+    texts = {names.METADATA_INPUTS: root.inputs, names.METADATA_OUTPUTS: root.outputs}
+    return {name: value for name, value in texts.items() if value is not None}
+
+
 def custom_metadata(root: Span) -> dict[str, Value]:
     """Return what ``mlflow.tracing.context(metadata=...)`` and the call's own ``metadata`` said.
 
@@ -180,19 +213,30 @@ def custom_metadata(root: Span) -> dict[str, Value]:
     return {k: v for k, v in found.items() if k and v is not None and not k.startswith("mlflow.")}
 
 
-def says_more(span: Span, run_id: str | None) -> bool:
-    """Tell whether a span is a root whose trace has something to say that spans cannot.
+def to_describe(spans: Iterable[Span], run_id: str | None) -> list[Span]:
+    """Return the roots whose traces have something to say that spans cannot.
+
+    What a program is, is said only while few traces come at once: a server takes five times as
+    long for a trace with a description.
 
     Args:
-        span: A finished span.
-        run_id: The run its trace belongs to, if any.
+        spans: Finished spans that are stored.
+        run_id: The run their traces belong to, if any.
     """
-    if span.parent_id is not None:
-        return False
-    attributes = span.attributes
+    roots = [span for span in spans if span.parent_id is None]
+    few = len(roots) <= _FEW_ROOTS
+    return [
+        root
+        for root in roots
+        if (few and names.SOURCE in root.attributes) or _says_more(root, run_id)
+    ]
+
+
+def _says_more(root: Span, run_id: str | None) -> bool:
+    attributes = root.attributes
     if run_id is not None or names.MODEL_ID in attributes or attributes.get(names.INFO):
         return True
-    return bool(custom_metadata(span)) or previews.reads_better(span)
+    return bool(custom_metadata(root)) or previews.reads_better(root)
 
 
 def totals(spans: Iterable[Mapping[str, Any]]) -> dict[str, str]:
@@ -206,7 +250,7 @@ def totals(spans: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """
     spans = list(spans)
     stored = [span.get("attributes") or {} for span in spans]
-    found = _sizes(spans)
+    found = _sizes(len(json.dumps(span, default=str)) for span in spans)
     for name, key in (
         (semconv.SESSION_ID, names.METADATA_SESSION),
         (semconv.USER_ID, names.METADATA_USER),
@@ -246,9 +290,9 @@ def _above(span_id: Any, parents: Mapping[Any, Any]) -> Iterable[Any]:
         yield span_id
 
 
-def _sizes(spans: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return how large the spans of a trace are as JSON, in bytes, as MLflow tells it."""
-    sizes = sorted(len(json.dumps(span, default=str)) for span in spans)
+def _sizes(of_spans: Iterable[int]) -> dict[str, str]:
+    """Return how large the spans of a trace are, in bytes, as MLflow tells it."""
+    sizes = sorted(of_spans)
     if not sizes:
         return {}
     quarters = quantiles([*sizes, *sizes[:1]] if len(sizes) == 1 else sizes, method="inclusive")

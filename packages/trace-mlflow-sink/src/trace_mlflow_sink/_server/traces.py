@@ -34,14 +34,15 @@ class Traces:
     experiment_id: str
     headers: Mapping[str, str]
 
-    def write_infos(self, roots: Iterable[Span]) -> None:
+    def write_infos(self, roots: Iterable[Span], sizes: trace_info.Sizes) -> None:
         """Write what only the information about a trace can say.
 
         Args:
             roots: Root spans that are stored.
+            sizes: The sizes of the spans that are stored.
         """
         for root in roots:
-            self.write(self.info_of(root, {}))
+            self.write(self.info_of(root, sizes.pop(root.trace_id)))
 
     def link_prompts(self, spans: Sequence[Span]) -> None:
         """Link traces to the prompts that were loaded in them, as MLflow's UI shows them.

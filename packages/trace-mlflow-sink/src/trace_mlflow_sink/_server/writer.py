@@ -30,6 +30,7 @@ class ServerWriter:
         self._client = Client(uri, timeout)
         self._experiments: dict[tuple[str | None, str | None], str] = {}
         self._closed = trace_info.ClosedTraces()
+        self._sizes = trace_info.Sizes()
         self._old: old.OldFormat | None = None
         self._asked_at: float | None = None
 
@@ -86,8 +87,10 @@ class ServerWriter:
         write_value = convert.write_flat if self._old is None else self._old.write_value
 
         def send(batch: Sequence[Span]) -> None:
-            body = convert.to_request(batch, write_value).SerializeToString()
-            self._client.send_spans(body, {**headers, "x-mlflow-experiment-id": experiment})
+            request = convert.to_request(batch, write_value)
+            to = {**headers, "x-mlflow-experiment-id": experiment}
+            self._client.send_spans(request.SerializeToString(), to)
+            self._sizes.add(convert.spans_of(request))
 
         if self._old is not None:
             self._old.write(traces, spans, send)
@@ -100,8 +103,8 @@ class ServerWriter:
             return
         traces.link_prompts(spans)
         traces.add_late(self._closed.late(spans))
-        roots = [span for span in spans if trace_info.says_more(span, where.run_id)]
-        traces.write_infos(roots)
+        roots = trace_info.to_describe(spans, where.run_id)
+        traces.write_infos(roots, self._sizes)
         self._closed.add(roots)
 
     def _experiment(self, where: destination.Destination) -> str:
