@@ -60,7 +60,8 @@ def _ours(sink: Any, *, redacted: bool) -> Switch:
 def empty_hooks() -> Switch:
     """Call straight through our hooks: what patching takes before anything is traced."""
     from trace_litellm._patching import patch as _patch
-    from trace_litellm._patching import targets as _targets
+    from trace_litellm._patching.preflight import find_plain, find_targets
+    from trace_litellm._patching.targets import PRE_CALL
 
     def through(original: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return original(*args, **kwargs)
@@ -68,10 +69,12 @@ def empty_hooks() -> Switch:
     on: list[_patch.Swap] = []
 
     def patch() -> None:
-        functions = [one for found in _targets.find_targets() for one in found.functions]
-        pre_call = _targets.find_plain(_targets.PRE_CALL)
+        functions = [one for found in find_targets().found for one in found.functions]
+        pre_call = find_plain(PRE_CALL)
         assert pre_call is not None
-        on.extend(_patch.swap_all(dict.fromkeys([*functions, pre_call], through)))
+        swaps, failed = _patch.swap_all(dict.fromkeys([*functions, pre_call], through))
+        assert not failed
+        on.extend(swaps)
 
     def restore() -> None:
         while on:

@@ -97,7 +97,7 @@ def test_every_function_under_client_is_traced() -> None:
 
 def test_every_async_function_litellm_exports_is_traced(litellm: Any) -> None:
     """What has no ``@client`` either: such as the assistants' functions, and tokens' count."""
-    patched = {function for found in find_targets() for function in found.functions}
+    patched = {function for found in find_targets().found for function in found.functions}
     exported = {
         name: thing
         for name, thing in list(vars(litellm).items())
@@ -118,7 +118,7 @@ def is_patched(thing: Any, patched: set[Any]) -> bool:
 
 def test_what_the_table_names_is_what_is_patched(litellm: Any) -> None:
     """A place in the table where something stands is of the shape that the table says."""
-    found = {place for one in find_targets() for place in one.target.places}
+    found = {place for one in find_targets().found for place in one.target.places}
     there = {place for place in PLACES if lookup(place) is not None}
     assert there - found == set()
 

@@ -16,7 +16,6 @@ import trace_litellm
 from support.provider import Provider
 from trace_core import Background, ConfigurationError, MemorySink, Tracer
 from trace_litellm import _instrumentation
-from trace_litellm._patching import preflight
 
 MODEL = "openai/gpt-4o-mini"
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -172,19 +171,6 @@ def test_trojaned_releases_are_refused(
         on = trace_litellm.instrument(Tracer(MemorySink()))
     assert not on.active
     assert "trojaned" in caplog.text
-
-
-def test_an_unknown_litellm_is_left_alone(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, litellm: Any
-) -> None:
-    """If a core function does not look as expected, nothing at all is patched."""
-    monkeypatch.setattr(preflight, "is_client_closure", lambda _function: False)
-    code = litellm.main.completion.__code__
-    with caplog.at_level(logging.WARNING):
-        on = trace_litellm.instrument(Tracer(MemorySink()))
-    assert not on.active
-    assert litellm.main.completion.__code__ is code
-    assert "not traced" in caplog.text
 
 
 def test_imports_are_lazy() -> None:

@@ -14,6 +14,7 @@ import wrapt
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from trace_litellm._patching import patch
 from trace_litellm._patching.patch import Swap, swap, swap_all
 
 
@@ -173,17 +174,38 @@ def test_exceptions_pass_unchanged() -> None:
     assert "failing" in [entry.name for entry in caught.traceback]
 
 
-def test_all_or_none() -> None:
-    """If one of several cannot be swapped, those before it are as they were."""
+def test_one_that_cannot_be_swapped() -> None:
+    """It is named, and the others are swapped."""
     function = make_function()
-    code = function.__code__
+    seen, hook = counting()
 
     def generator() -> Any:
         yield 1
 
-    with pytest.raises(TypeError, match="generator"):
-        swap_all({function: counting()[1], generator: counting()[1]})  # type: ignore[dict-item]
-    assert function.__code__ is code
+    swaps, failed = swap_all({generator: hook, function: hook})  # type: ignore[dict-item]
+    assert [one.function for one in swaps] == [function]
+    assert [str(error) for error in failed.values()] == [
+        f"cannot swap the code of a generator function: {generator.__qualname__}"
+    ]
+    assert function(3) == 7
+    assert len(seen) == 1
+
+
+def test_an_interrupt_leaves_nothing_swapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as Ctrl-C in between."""
+    first, second = make_function(), make_function()
+    code = first.__code__
+    real = patch.swap
+
+    def interrupted(function: Any, hook: Any) -> Swap:
+        if function is second:
+            raise KeyboardInterrupt
+        return real(function, hook)
+
+    monkeypatch.setattr(patch, "swap", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        swap_all({first: counting()[1], second: counting()[1]})
+    assert first.__code__ is code
 
 
 @pytest.mark.parametrize("thing", [print, "text", functools.partial(print)])

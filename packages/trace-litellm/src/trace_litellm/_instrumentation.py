@@ -5,22 +5,23 @@ from __future__ import annotations
 import inspect
 import os
 import threading
-from collections.abc import Container
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from types import FunctionType, TracebackType
 
 from trace_core import Scope, Tracer, hide_frames, log_once
 from trace_litellm._calls.attempts import hooks_of
 from trace_litellm._calls.hooks import CallHooks
+from trace_litellm._calls.takeover import can_take_over, describe_misfits
 from trace_litellm._patching.imports import ImportWatch
-from trace_litellm._patching.patch import TRAMPOLINE, Hook, Swap, swap_all
+from trace_litellm._patching.patch import TRAMPOLINE, Swap, swap_all
 from trace_litellm._patching.preflight import (
     UnsupportedLiteLLM,
     check_version,
     find_targets,
     trojan_on_path,
 )
-from trace_litellm._patching.targets import LATE
+from trace_litellm._patching.targets import LATE, Target
 
 hide_frames(os.path.dirname(__file__) + os.sep, TRAMPOLINE)  # noqa: PTH120  # as a frame names it
 
@@ -35,6 +36,7 @@ class Instrumentation:
         self.tracer = tracer
         scope = Scope("trace_litellm", _own_version())
         self._hooks = CallHooks(tracer.with_scope(scope), tracer.on_error)
+        self._takeover = self._hooks.takeover
         self._swaps: tuple[Swap, ...] = ()
         self._patched: set[FunctionType] = set()
         self._watch = ImportWatch(LATE, self._imported)
@@ -43,10 +45,10 @@ class Instrumentation:
     @property
     def active(self) -> bool:
         """Whether calls are traced. Not after `uninstrument`, nor on an unsupported LiteLLM."""
-        return bool(self._swaps)
+        return bool(self._swaps or self._takeover.targets)
 
     def patch(self) -> None:
-        """Put our hooks into LiteLLM: all of them, or none and a warning.
+        """Put our hooks into LiteLLM, and a callback for the functions that they do not fit.
 
         Called again, it does so with the functions that a reload of LiteLLM has made anew.
         """
@@ -54,12 +56,36 @@ class Instrumentation:
             check_version(_litellm_version())
             _check_no_trojan()
             with self._lock:
-                hooks = _hooks(self._hooks, self._patched)
-                self._swaps += swap_all(hooks)
-                self._patched |= hooks.keys()
+                self._patch()
                 self._watch.start()
-        except (UnsupportedLiteLLM, TypeError) as error:
+        except (UnsupportedLiteLLM, ImportError) as error:
             log_once(f"unsupported:{error}", "LiteLLM is not traced: %s", error)
+
+    def _patch(self, module: str | None = None) -> None:
+        findings = find_targets(self._patched, module)
+        known = {function: found for found in findings.found for function in found.functions}
+        hooks = {
+            function: self._hooks.hook_of(found, is_async=inspect.iscoroutinefunction(function))
+            for function, found in known.items()
+        } | hooks_of(self._hooks)
+        swaps, failed = swap_all({f: hook for f, hook in hooks.items() if f not in self._patched})
+        self._swaps += swaps
+        self._patched |= hooks.keys() - failed.keys()
+        for function, error in failed.items():
+            self.tracer.on_error(f"patching {function.__qualname__}", error)
+        self._take_over([*findings.misfits, *(known[f].target for f in failed if f in known)])
+
+    def _take_over(self, misfits: Sequence[Target]) -> None:
+        """Trace by a callback what cannot be patched, and say so."""
+        self._takeover.take(filter(can_take_over, misfits))
+        if misfits:
+            told = describe_misfits(misfits)
+            log_once(
+                f"misfits:{told}",
+                "LiteLLM %s has functions that this release of trace-litellm cannot patch; %s",
+                _litellm_version(),
+                told,
+            )
 
     def _imported(self, module: str) -> None:
         """Trace what is in a module that the program has just imported.
@@ -69,16 +95,15 @@ class Instrumentation:
         if not self.active:  # turned off while the module was on its way
             return
         try:
-            hooks = _hooks(self._hooks, self._patched, module)
-            self._swaps += swap_all(hooks)
-            self._patched |= hooks.keys()
+            self._patch(module)
         except Exception as error:
             self.tracer.on_error(f"looking into {module}", error)
 
     def uninstrument(self) -> None:
         """Make LiteLLM what it was. A second call does nothing.
 
-        Streams begun before are still followed to their end.
+        Streams begun before are still followed to their end, unless LiteLLM's callbacks tell of
+        them.
         """
         with self._lock:
             self._watch.stop()
@@ -86,6 +111,7 @@ class Instrumentation:
                 one.remove()
             self._swaps = ()
             self._patched = set()
+            self._takeover.stop()
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until every ended call is where the sink puts it.
@@ -96,6 +122,7 @@ class Instrumentation:
         Returns:
             Whether it was done in time.
         """
+        self._takeover.settle(timeout)
         return self.tracer.flush(timeout)
 
     def __enter__(self) -> Instrumentation:  # noqa: PYI034  # Self needs Python 3.11
@@ -111,6 +138,7 @@ class Instrumentation:
 
     def end_open_spans(self) -> None:
         """End what is still open, such as a stream nobody read to its end, for the exit."""
+        self._takeover.settle(1.0)
         self.tracer.end_open_spans()
 
 
@@ -118,23 +146,6 @@ def _check_no_trojan() -> None:
     left_behind = trojan_on_path()
     if left_behind:
         raise UnsupportedLiteLLM(f"{left_behind} was left behind by a trojaned LiteLLM: remove it")
-
-
-def _hooks(
-    call_hooks: CallHooks, patched: Container[FunctionType], module: str | None = None
-) -> dict[FunctionType, Hook]:
-    hooks = _target_hooks(call_hooks, patched, module) | hooks_of(call_hooks)
-    return {function: hook for function, hook in hooks.items() if function not in patched}
-
-
-def _target_hooks(
-    call_hooks: CallHooks, patched: Container[FunctionType], module: str | None
-) -> dict[FunctionType, Hook]:
-    return {
-        function: call_hooks.hook_of(found, is_async=inspect.iscoroutinefunction(function))
-        for found in find_targets(patched, module)
-        for function in found.functions
-    }
 
 
 def _litellm_version() -> str:

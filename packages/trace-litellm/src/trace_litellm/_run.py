@@ -3,6 +3,8 @@
 The program takes this process's place, with ``_bootstrap`` on its ``PYTHONPATH``: the
 ``sitecustomize`` there waits until the program imports LiteLLM and calls `autolog` then. The
 Pythons it starts inherit that, such as the workers of a server.
+
+``trace-litellm doctor``: say whether the installed LiteLLM can be traced.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final, NoReturn
@@ -46,6 +48,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code, where the program does not take this process's place.
     """
     options = _parser().parse_args(arguments)
+    call: Callable[[argparse.Namespace], int] = options.call
+    return call(options)
+
+
+def _doctor(_options: argparse.Namespace) -> int:
+    from trace_litellm._doctor import report
+
+    sys.stdout.write(f"{report()}\n")
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
     parser: argparse.ArgumentParser = options.parser
     command: list[str] = options.command
     if command[:1] == ["--"]:
@@ -77,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    run.set_defaults(parser=run)
+    run.set_defaults(parser=run, call=_run)
     run.add_argument(
         "--sink",
         metavar="SPEC",
@@ -91,6 +105,13 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "command", nargs=argparse.REMAINDER, metavar="-- PROGRAM ...", help="what to run"
     )
+    doctor = commands.add_parser(
+        "doctor",
+        help="say whether the installed LiteLLM can be traced, and how",
+        description="Say how many of LiteLLM's functions can be traced, and which only by its "
+        "callbacks. 'trace-core doctor' says the same and more.",
+    )
+    doctor.set_defaults(call=_doctor)
     return parser
 
 

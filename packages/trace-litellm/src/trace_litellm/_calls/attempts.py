@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import FunctionType
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from trace_core import Value, capture_context, semconv, snapshot
 from trace_litellm._calls.call import Call, OpenCalls
 from trace_litellm._calls.hooks import CallHooks
 from trace_litellm._calls.nesting import capture_enclosing, enclosing_call
+from trace_litellm._calls.takeover import Takeover
 from trace_litellm._patching import targets as _targets
 from trace_litellm._patching.patch import Hook, Original
 from trace_litellm._patching.preflight import find_plain
@@ -29,7 +31,7 @@ def hooks_of(call_hooks: CallHooks) -> dict[FunctionType, Hook]:
     wanted: list[tuple[str, Callable[[OpenCalls], Hook]]] = [
         (_targets.PRE_CALL, lambda _: call_hooks.before_request),
         (_targets.RUN_ASYNC, carry_context),
-        *((place, record_retries) for place in _targets.RETRIES),
+        *((place, partial(record_retries, call_hooks.takeover)) for place in _targets.RETRIES),
         *((place, record_sdk_retries) for place in _targets.SDK_RETRIES),
         *((place, record_cooldowns) for place in _targets.COOLDOWNS),
         (_targets.CLOSE_SESSION, record_closed_sessions),
@@ -66,10 +68,11 @@ def _carried(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable
     return carried
 
 
-def record_retries(calls: OpenCalls) -> Hook:
+def record_retries(takeover: Takeover, calls: OpenCalls) -> Hook:
     """Make the hook of ``..._with_retries``, which LiteLLM calls while handling a failure.
 
     Args:
+        takeover: Traces calls that are not of patched functions.
         calls: The calls in progress.
     """
 
@@ -82,6 +85,8 @@ def record_retries(calls: OpenCalls) -> Hook:
                 _wrap_function(call, kwargs)
             except Exception as trouble:
                 calls.on_error("following a retry", trouble)
+        elif error is not None and takeover.targets:
+            return takeover.retried(original, args, kwargs, error)
         return original(*args, **kwargs)
 
     return hook

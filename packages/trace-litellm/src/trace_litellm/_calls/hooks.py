@@ -21,6 +21,7 @@ from trace_litellm._calls.nesting import (
     is_delegation,
     new_call_id,
 )
+from trace_litellm._calls.takeover import Takeover
 from trace_litellm._patching.patch import Hook, Original
 from trace_litellm._patching.preflight import Found
 from trace_litellm._patching.targets import Target
@@ -40,6 +41,7 @@ class CallHooks:
 
     def __init__(self, tracer: Tracer, on_error: Callable[[str, BaseException], None]) -> None:
         self.calls = OpenCalls(tracer, on_error, int(setting("TRACE_STREAM_EVENTS")))
+        self.takeover = Takeover(self.calls)
 
     def hook_of(self, found: Found, *, is_async: bool) -> Hook:
         """Return the hook for a function.
@@ -93,6 +95,8 @@ class CallHooks:
         """
         target, calls = found.target, self.calls
         try:
+            if self.takeover.targets and self.takeover.serves(kwargs):
+                return None
             above = batch_of(calls, kwargs) if calls.batches else None
             enclosing = enclosing_call.get()
             if above is None and enclosing is not None:
@@ -132,7 +136,16 @@ class CallHooks:
                 call.requested(args[0], kwargs.get("additional_args"))
         except Exception as error:
             calls.on_error("reading a request to a provider", error)
-        return original(*args, **kwargs)
+        result = original(*args, **kwargs)
+        if self.takeover.targets:
+            self._follow(args[0])
+        return result
+
+    def _follow(self, logging: Any) -> None:
+        try:
+            self.takeover.follow(logging)
+        except Exception as error:
+            self.calls.on_error("following a call", error)
 
 
 def _delegated(call: Call | None, enclosing: Enclosing, target: Target) -> Delegation | None:

@@ -75,8 +75,14 @@ class _CallIds:
         """Return a new id."""
         return f"{self._process}{self._next()}"
 
+    def made(self, call_id: str) -> bool:
+        """Return whether an id is one of these."""
+        return call_id.startswith(self._process)
 
-new_call_id: Final = _CallIds().new
+
+_ids: Final = _CallIds()
+new_call_id: Final = _ids.new
+is_chosen_by_us: Final = _ids.made
 
 
 def capture_enclosing() -> Callable[[], AbstractContextManager[None]]:

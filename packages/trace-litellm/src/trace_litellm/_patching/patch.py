@@ -115,27 +115,30 @@ def swap(function: FunctionType, hook: Hook) -> Swap:
     return Swap(function, before, after, gate, signed)
 
 
-def swap_all(hooks: Mapping[FunctionType, Hook]) -> tuple[Swap, ...]:
-    """Swap several functions, or, when one of them cannot be, none.
+def swap_all(
+    hooks: Mapping[FunctionType, Hook],
+) -> tuple[tuple[Swap, ...], dict[FunctionType, Exception]]:
+    """Swap several functions. One that cannot be stays as it is.
 
     Args:
         hooks: A hook for each function.
 
     Returns:
-        The swaps.
-
-    Raises:
-        TypeError: One of them is of a kind that cannot be swapped.
+        The swaps, and why the others failed.
     """
     done: list[Swap] = []
+    failed: dict[FunctionType, Exception] = {}
     try:
         for function, hook in hooks.items():
-            done.append(swap(function, hook))
-    except BaseException:
+            try:
+                done.append(swap(function, hook))
+            except Exception as error:
+                failed[function] = error
+    except BaseException:  # such as Ctrl-C: all or nothing
         for one in reversed(done):
             one.remove()
         raise
-    return tuple(done)
+    return tuple(done), failed
 
 
 def _refuse_others(function: object) -> None:

@@ -1,7 +1,6 @@
 """Finds the functions to patch in the installed LiteLLM, and checks that they are the known ones.
 
-Nothing is touched unless every core function is found and has the shape that it had in all
-releases from 1.53.9 on.
+A function is patched only if it has the shape that it had in all releases from 1.53.9 on.
 """
 
 from __future__ import annotations
@@ -16,13 +15,17 @@ from typing import Any, Final
 
 import attrs
 
-from trace_litellm._patching.targets import LATE, TARGETS, Shape, Target
+from trace_litellm._patching.targets import LATE, TARGETS, UNAMBIGUOUS, Shape, Target
 
 OLDEST: Final = (1, 53, 9)
 """The oldest release that was tried."""
 TROJANED: Final = frozenset({"1.82.7", "1.82.8", "1.107.0"})
 """Uploads that steal credentials. 1.82.7 and 1.82.8: 2026-03-24, MAL-2026-2144."""
 _MOST_WRAPPERS: Final = 16
+_BY_POSITION: Final = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+)
 
 
 class UnsupportedLiteLLM(Exception):
@@ -42,6 +45,19 @@ class Found:
     target: Target
     functions: tuple[FunctionType, ...]
     parameters: tuple[str, ...]
+
+
+@attrs.frozen
+class Findings:
+    """What of the table is in the installed release.
+
+    Args:
+        found: The targets to patch, with their functions.
+        misfits: The targets that are there, and not as we know them.
+    """
+
+    found: tuple[Found, ...]
+    misfits: tuple[Target, ...]
 
 
 def check_version(version: str) -> None:
@@ -70,42 +86,55 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(d) if d else 0 for d in digits)
 
 
-def find_targets(
-    patched: Container[FunctionType] = (), module: str | None = None
-) -> tuple[Found, ...]:
+def find_targets(patched: Container[FunctionType] = (), module: str | None = None) -> Findings:
     """Look up the targets in the installed LiteLLM, touching nothing.
 
     Args:
-        patched: Functions that are ours already. They are left out.
+        patched: Functions that are ours already. They are not found again.
         module: Look for those alone that may be in this module.
-
-    Returns:
-        The targets that exist.
-
-    Raises:
-        UnsupportedLiteLLM: A core function is missing or does not look as expected.
     """
-    wanted = [one for one in TARGETS if module is None or _may_be_in(module, one)]
-    found = [_find(target, patched) for target in wanted]
-    return tuple(one for one in found if one is not None)
+    found: list[Found] = []
+    misfits: list[Target] = []
+    for target in TARGETS:
+        if module is not None and not _may_be_in(module, target):
+            continue
+        functions = _functions(target, patched)
+        new = tuple(function for function in functions if function not in patched)
+        parameters, takes_id = _parameters(target, new or functions) if functions else ((), True)
+        named = set(target.needs) <= set(parameters)
+        if new and named:
+            found.append(Found(attrs.evolve(target, takes_id=takes_id), new, parameters))
+        if not named or not _is_known(target, functions, patched):
+            misfits.append(target)
+    return Findings(tuple(found), tuple(misfits))
 
 
 def _may_be_in(module: str, target: Target) -> bool:
     return any(place.startswith(f"{module}:") for place in target.places)
 
 
-def _find(target: Target, patched: Container[FunctionType]) -> Found | None:
+def _functions(target: Target, patched: Container[FunctionType]) -> tuple[FunctionType, ...]:
     at = [_entry_point(lookup(place), target.shape, place, patched) for place in target.places]
-    functions = dict.fromkeys(function for function in at if function is not None)
-    if target.core and not any(f in patched or is_client_closure(f) for f in functions):
-        raise UnsupportedLiteLLM(
-            f"litellm's {target.name} does not look like any release tracing was tested on"
-        )
-    new = tuple(function for function in functions if function not in patched)
-    if not new:
-        return None
-    parameters, takes_id = _parameters(target, new)
-    return Found(attrs.evolve(target, takes_id=takes_id), new, parameters)
+    return tuple(dict.fromkeys(function for function in at if function is not None))
+
+
+def _is_known(
+    target: Target, functions: Sequence[FunctionType], patched: Container[FunctionType]
+) -> bool:
+    """Return whether a target is as we know it, or not in this release at all."""
+    if target.core:
+        return any(f in patched or is_client_closure(f) for f in functions)
+    return bool(functions) or not _is_there(target)
+
+
+def _is_there(target: Target) -> bool:
+    """Return whether something goes by the name of a target, also where we do not know it."""
+    if any(lookup(place) is not None for place in target.places):
+        return True
+    if target.shape is not Shape.CLIENT or not target.call_types <= UNAMBIGUOUS:
+        return False
+    litellm = sys.modules.get("litellm")
+    return any(callable(getattr(litellm, name, None)) for name in target.call_types)
 
 
 def find_plain(place: str) -> FunctionType | None:
@@ -192,16 +221,16 @@ def _takes_anything(function: FunctionType) -> bool:
 
 def _parameters(target: Target, functions: Sequence[FunctionType]) -> tuple[tuple[str, ...], bool]:
     """Name the positional parameters, and say whether any keyword is taken."""
-    source: Callable[..., Any] | None = lookup(target.twin) if target.twin else None
-    if source is None:
-        source = functions[-1]
-    try:
-        parameters = inspect.signature(source).parameters.values()
-    except (TypeError, ValueError):
-        return (), target.shape is Shape.CLIENT
-    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
-    return tuple(p.name for p in parameters if p.kind in by_position), takes_any
+    twin: Callable[..., Any] | None = lookup(target.twin) if target.twin else None
+    for source in (twin, functions[-1]):
+        try:
+            parameters = inspect.signature(source).parameters.values()  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            continue
+        names = tuple(p.name for p in parameters if p.kind in _BY_POSITION)
+        if twin is None or set(target.needs) <= set(names):
+            return names, any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+    return (), target.shape is Shape.CLIENT
 
 
 def trojan_on_path() -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -34,9 +35,10 @@ class Target:
         twin: The sync function whose signature names its positional arguments; itself by default.
         shape: What its functions must look like.
         parent: Whether its spans hold others and have no content and no cost of their own.
-        core: Whether LiteLLM without it is one we do not know.
+        core: Whether every release has it, with at least one function made by ``@client``.
         takes_id: Whether it takes a call's id, as it takes any keyword; found out when looked up.
         request: The parameter that holds the caller's parameters in a mapping, if one does.
+        needs: Positional parameters without which it is not the function we know.
     """
 
     name: str
@@ -50,6 +52,12 @@ class Target:
     core: bool = False
     takes_id: bool = True
     request: str | None = None
+    needs: tuple[str, ...] = ()
+
+    @property
+    def call_types(self) -> frozenset[str]:
+        """What LiteLLM calls it, in what it tells callbacks."""
+        return frozenset(place.rpartition(":")[2] for place in self.places)
 
 
 def _both(
@@ -143,12 +151,12 @@ TARGETS: Final[tuple[Target, ...]] = (
     # what people call models with
     *_both(
         "completion", ("litellm.chat_completions.dispatch", "litellm", _MAIN), "chat", _LLM, "chat",
-        title="chat", core=True,
+        title="chat", core=True, needs=("model", "messages"),
     ),
     *_both("text_completion", (_MAIN,), "text", _LLM, "text_completion"),
     *_both(
         "embedding", ("litellm.embeddings.dispatch", "litellm", _MAIN), "embedding",
-        SpanKind.EMBEDDING, "embeddings", title="embeddings", core=True,
+        SpanKind.EMBEDDING, "embeddings", title="embeddings", core=True, needs=("model", "input"),
     ),
     *_both(
         "responses", ("litellm.responses.dispatch", "litellm.responses.main"), "responses", _LLM,
@@ -156,7 +164,8 @@ TARGETS: Final[tuple[Target, ...]] = (
     ),
     *_both("compact_responses", ("litellm.responses.main",), "responses", _LLM, "chat"),
     Target("messages", _in(_MESSAGES, "anthropic_messages"), "messages", _LLM, "chat"),
-    Target("messages", _in(_MESSAGES[:1], "anthropic_messages_handler"), "messages", _LLM, "chat"),
+    Target("messages", _in(_MESSAGES[:1], "anthropic_messages_handler"), "messages", _LLM, "chat",
+        shape=Shape.EITHER),  # a plain function elsewhere, called by the one above
     *_both("generate_content", ("litellm.google_genai.main",), "google", _LLM, "generate_content"),
     *_both(
         "generate_content_stream", ("litellm.google_genai.main",), "google", _LLM,
@@ -281,6 +290,10 @@ TARGETS: Final[tuple[Target, ...]] = (
         "delete_eval", "cancel_eval", "create_run", "list_runs", "get_run", "cancel_run",
         "delete_run"),
 )  # fmt: skip
+
+_counted: Final = Counter(name for target in TARGETS for name in target.call_types)
+UNAMBIGUOUS: Final = frozenset(name for name, times in _counted.items() if times == 1)
+"""Names that are those of one target alone; others, such as ``create``, are in several modules."""
 
 _WEBSOCKETS: Final = "starlette.websockets"
 LATE: Final = frozenset(
