@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import chain, compress, repeat
-from operator import is_
 from types import NoneType
 from typing import Any, Final
 
@@ -12,7 +10,7 @@ import attrs
 
 from trace_core._model.span import Span
 
-_KNOWN: Final = frozenset({bool, int, float, NoneType, str, dict, tuple})
+_ATOMS: Final = frozenset({bool, int, float, NoneType})
 _MOST_ITEMS: Final = 1_000_000
 """To look at; a span with more has a container that contains itself, or nearly."""
 _KEPT_TEXTS: Final = 1_000
@@ -64,7 +62,7 @@ def look_at(span: Span) -> Look | None:
 
 
 def look_into(values: Iterable[Any]) -> Look | None:
-    """Collect what some values hold, level by level and without a Python step for each item.
+    """Collect what some values hold, level by level.
 
     Args:
         values: The values.
@@ -78,17 +76,20 @@ def look_into(values: Iterable[Any]) -> Look | None:
     items, seen = list(values), 0
     while items:
         seen += len(items)
-        kinds = list(map(type, items))
-        if seen > _MOST_ITEMS or not _KNOWN.issuperset(kinds):
+        if seen > _MOST_ITEMS:
             return None
-        texts += _of_type(str, items, kinds)
-        mappings = _of_type(dict, items, kinds)
-        sequences = _of_type(tuple, items, kinds)
-        keys += map(tuple, mappings)
-        tuples += sequences
-        items = [*chain.from_iterable(map(dict.values, mappings)), *chain.from_iterable(sequences)]
+        below: list[Any] = []
+        for item in items:
+            kind = type(item)
+            if kind is str:
+                texts.append(item)
+            elif kind is dict:
+                keys.append(tuple(item))
+                below += item.values()
+            elif kind is tuple:
+                tuples.append(item)
+                below += item
+            elif kind not in _ATOMS:
+                return None
+        items = below
     return Look(texts, keys, tuples, max(map(len, texts), default=0))
-
-
-def _of_type(kind: type, items: list[Any], kinds: list[type]) -> list[Any]:
-    return list(compress(items, map(is_, kinds, repeat(kind))))
