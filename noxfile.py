@@ -363,6 +363,15 @@ def migration(session: nox.Session) -> None:
     session.run("python", script, str(ROOT / "docs" / "how-to" / "migrate.md"))
 
 
+@nox.session(python=[COMPAT_PYTHON], requires=["build"])
+def counts(session: nox.Session) -> None:
+    """Count tokens and cost of 30 shapes of answer, and rewrite the table in the reference."""
+    _install(session, "test")
+    _settle(session)
+    script = str(ROOT / "tests" / "support" / "answer_shapes.py")
+    session.run("python", script, str(ROOT / "docs" / "reference" / "counts.md"))
+
+
 @nox.session(python=False)
 def compat_report(session: nox.Session) -> None:
     """Write docs/reference/compatibility-results.md from what the compat sessions found."""

@@ -72,7 +72,8 @@ class ToolCall:
 class Usage:
     """Token counts to report; cached and reasoning tokens are part of the other two.
 
-    ``cost`` is what OpenRouter and its like add in USD.
+    ``cost`` is what OpenRouter and its like add in USD; ``audio`` is what of prompt and completion
+    is audio, as OpenAI tells it.
     """
 
     prompt: int = PROMPT_TOKENS
@@ -80,6 +81,7 @@ class Usage:
     cached: int = 0
     reasoning: int | None = None
     cost: float | None = None
+    audio: tuple[int, int] | None = None
 
     @property
     def total(self) -> int:
@@ -288,12 +290,13 @@ def _event(kind: str, data: Mapping[str, Any], phase: _Phase) -> _Frame:
 def _openai_usage(call: _Call) -> JSON | None:
     if (usage := call.usage) is None:
         return None
+    heard, said = ({"audio_tokens": part} for part in usage.audio) if usage.audio else ({}, {})
     return {
         "prompt_tokens": usage.prompt,
         "completion_tokens": usage.completion,
         "total_tokens": usage.total,
-        "prompt_tokens_details": {"cached_tokens": usage.cached},
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
+        "prompt_tokens_details": {"cached_tokens": usage.cached} | heard,
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning} | said,
         **({} if usage.cost is None else {"cost": usage.cost}),
     }
 
