@@ -151,10 +151,11 @@ class Client:
         parsed = ExportTraceServiceResponse()
         kind = _content_type(answer)
         try:
-            if kind == _PROTOBUF:
-                parsed.ParseFromString(answer.content)
-            elif kind == _JSON and isinstance(answer.json(), dict):
+            # MLflow 3.6 sends JSON, and calls it protobuf. No protobuf of this message is a "{".
+            if kind in (_PROTOBUF, _JSON) and answer.content.startswith(b"{"):
                 json_format.ParseDict(answer.json(), parsed)
+            elif kind == _PROTOBUF:
+                parsed.ParseFromString(answer.content)
             else:
                 raise self._not_mlflow(answer)
         except (DecodeError, json_format.ParseError, ValueError) as error:
