@@ -290,11 +290,19 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=[COMPAT_PYTHON], requires=["build"])
 @nox.parametrize("litellm", [nox.param(v, id=v) for v in COMPAT["litellm"]])
 def compat(session: nox.Session, litellm: str) -> None:
-    """Test trace-litellm with one of the LiteLLM releases in compat.toml."""
+    """Test trace-litellm with one of the LiteLLM releases in compat.toml.
+
+    Its scenarios run twice with those that have parts in Rust: the second time with these.
+    """
     _install(session, "test", "compat", litellm=f"=={litellm}")
     report = f"--junitxml={(session.cache_dir / 'compat' / litellm).resolve()}.xml"
     options = [] if session.posargs else [report, "--numprocesses=2"]
     _pytest(session, "packages/trace-litellm/tests", options=options)
+    if litellm in COMPAT["litellm-rust"]:
+        session.env["LITELLM_RUST"] = "1"
+        scenarios = ("test_scenarios.py", "test_rust.py")
+        _pytest(session, *(f"packages/trace-litellm/tests/{name}" for name in scenarios))
+        del session.env["LITELLM_RUST"]
     _pytest(session, "tests/test_install.py")
 
 

@@ -591,6 +591,12 @@ def _rerank(call: _Call) -> JSON:
     return body | {"meta": meta, "usage": {"total_tokens": PROMPT_TOKENS}}
 
 
+def _ocr(call: _Call) -> JSON:
+    page = {"index": 0, "markdown": call.text(), "images": [], "dimensions": None}
+    usage = {"pages_processed": 1, "doc_size_bytes": 1_000}
+    return {"pages": [page], "model": call.model, "usage_info": usage, "document_annotation": None}
+
+
 def _document(document: Any) -> JSON:
     return {"text": document} if isinstance(document, str) else document
 
@@ -833,6 +839,7 @@ _ROUTES: Final = (
     _Route("/audio/transcriptions", _transcription),
     _Route("/realtime/calls", _session_description),
     _Route("/rerank", _rerank),
+    _Route("/ocr", _ocr),
     _Route("/assistants", _list),
     _Route("/threads", _thread),
     _Route("/runs", _run),

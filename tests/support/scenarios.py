@@ -1737,6 +1737,24 @@ def rerank_async(w: World) -> Any:
     return asyncio.run(w.litellm.arerank(**rerank_options(w)))
 
 
+READ = other("ocr mistral/mistral-ocr-latest", "TOOL", cost=ANY, text=TEXT)
+
+
+def ocr_options(w: World) -> dict[str, Any]:
+    document = {"type": "document_url", "document_url": "https://documents.invalid/1.pdf"}
+    return {"model": "mistral/mistral-ocr-latest", "document": document, **bare(w)}
+
+
+@case(READ, since=(1, 83, 14))  # from 1.104 on LiteLLM does this in Rust alone
+def ocr(w: World) -> Any:
+    return w.litellm.ocr(**ocr_options(w))
+
+
+@case(READ, since=(1, 83, 14))
+def ocr_async(w: World) -> Any:
+    return asyncio.run(w.litellm.aocr(**ocr_options(w)))
+
+
 # -- what is asked for now and then -------------------------------------------------------------
 
 
