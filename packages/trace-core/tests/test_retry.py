@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -116,15 +117,44 @@ def test_a_span_that_crashes_the_sink_is_given_up_after_a_minute(
     writer = BatchWriter(store.write, clock=store.clock)
     bad = make_span()
     store.bad, store.error = {bad.span_id}, lambda: KeyError("content")
-    for second in range(0, 60, 10):
-        store.now = second
-        outcome = writer.write([bad, make_span()])
-        assert outcome.waiting == [bad]
-        assert len(outcome.delivered) == 1
-    store.now = 61
     outcome = writer.write([bad, make_span()])
+    while outcome.waiting == [bad]:
+        assert len(outcome.delivered) == 1
+        store.now += 10
+        outcome = writer.write([bad, make_span()])
     assert outcome.refused == [(bad, "KeyError: 'content'")]
     assert outcome.error is None
+    assert 60 <= store.now <= 120
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.8, 0.95])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_sink_that_is_away_now_and_then_makes_no_dead_letter(
+    store: Store, make_span: MakeSpan, share: float, seed: int
+) -> None:
+    """Whichever spans an exception met, and however often: it met others as well."""
+    chance = random.Random(seed)
+
+    def flaky(spans: Sequence[Span]) -> None:
+        if chance.random() < share:
+            raise KeyError("session")
+        store.write(spans)
+
+    writer = BatchWriter(flaky, clock=store.clock)
+    waiting: list[Span] = []
+    spans = [make_span() for _ in range(300)]
+    for begin in range(0, 300, 5):
+        store.now += 1.5
+        outcome = writer.write([*waiting, *spans[begin : begin + 5]])
+        assert outcome.refused == []
+        waiting = outcome.waiting
+    share = 0.0
+    for _ in range(100):
+        store.now += 60
+        outcome = writer.write(waiting)
+        assert outcome.refused == []
+        waiting = outcome.waiting
+    assert {span.span_id for span in store.spans} == {span.span_id for span in spans}
 
 
 def test_a_span_that_only_fails_is_never_given_up(store: Store, make_span: MakeSpan) -> None:

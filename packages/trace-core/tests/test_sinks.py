@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -41,6 +42,7 @@ from trace_core import (
     durable,
     load_sink,
     pipeline,
+    redact,
     sink_from_environment,
     sink_names,
     tee,
@@ -555,3 +557,67 @@ def test_a_file_that_is_gone_is_made_anew(
     ]
     assert [r.getMessage().count("removed or renamed") for r in caplog.records] == [1]
     sink.close()
+
+
+async def async_sink(_spans: Sequence[Span]) -> None:
+    """A coroutine function, which nobody would await."""
+
+
+class AsyncWrite(MemorySink):
+    """A sink whose write is a coroutine function."""
+
+    async def write(self, _spans: Sequence[Span], /) -> None:  # type: ignore[override]
+        """Write nothing."""
+
+
+class AsyncCall:
+    """An object to be called, and awaited."""
+
+    async def __call__(self, _spans: Sequence[Span]) -> None:
+        """Write nothing."""
+
+
+@pytest.mark.parametrize("sink", [async_sink, AsyncWrite(), AsyncCall()])
+def test_what_would_have_to_be_awaited_is_no_sink(sink: Any) -> None:
+    """Nobody awaits it, so that all spans would be lost: it is refused with what to do."""
+    with pytest.raises(ConfigurationError, match=r"cannot be async.*plain function"):
+        durable(sink)
+
+
+def test_a_function_that_returns_a_coroutine_has_written_nothing(
+    make_span: Callable[..., Span],
+) -> None:
+    """What cannot be told beforehand counts as not written."""
+    sink = as_sink(lambda spans: async_sink(spans))  # noqa: PLW0108  # unlike the function, it hides it
+    with pytest.raises(TypeError, match="cannot be async"):
+        sink.write([make_span()])
+
+
+@pytest.mark.parametrize("wrong", ["a name", 3, object()])
+def test_a_processor_that_returns_no_span_costs_the_content(
+    make_span: Callable[..., Span],
+    memory: MemorySink,
+    caplog: pytest.LogCaptureFixture,
+    wrong: object,
+) -> None:
+    """As one that raises: the others are untouched, and it is said."""
+    spans = [make_span(inputs="said") for _ in range(3)]
+    mistaken: Any = lambda span: wrong if span is spans[1] else span  # noqa: E731
+    pipeline(mistaken, sink=memory).write(spans)
+    assert [span.inputs for span in memory.spans] == ["said", None, "said"]
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (lambda: redact(known="secret"), "known is a list of secrets"),
+        (lambda: redact(known=[b"secret"]), "known is a list of texts, got bytes"),  # type: ignore[list-item]
+        (lambda: redact(patterns={"id": "("}), "'id' is no regular expression"),
+        (lambda: durable(MemorySink(), processors=redact()), "processors is a list"),  # type: ignore[arg-type]
+        (lambda: pipeline(redact, "x", sink=MemorySink()), "a function of a span, got 'x'"),  # type: ignore[arg-type]
+    ],
+)
+def test_arguments_of_processors_are_checked(make: Callable[[], object], problem: str) -> None:
+    """A mistake is told when the processor is made, not span by span."""
+    with pytest.raises(ConfigurationError, match=problem):
+        make()

@@ -38,6 +38,7 @@ from trace_core._spool.batch import readable_spans
 from trace_core._spool.deadletters import DeadLetters
 from trace_core._spool.frames import HEADER_BYTES, SPAN, key_in, pack, unpack
 from trace_core._spool.journal import Journal, journals_in
+from trace_core._spool.limit import limit_folder
 from trace_core._spool.reader import folders_in
 from trace_core._spool.spool import _RETRY
 
@@ -1185,3 +1186,29 @@ def test_spools_by_default_notice_soon_that_a_sink_is_back() -> None:
     """No wait between two attempts is longer than 5 s."""
     waits = [_RETRY.wait(attempt, OSError()) for attempt in range(100)]
     assert max(waits) <= 5
+
+
+def test_programs_that_start_at_once_remove_no_more_than_needed(folder: Path) -> None:
+    """One at a time keeps to the limit: two would each remove what is too much."""
+    for index in range(8):
+        spool = Spool(folder, Named("to", Switch()), max_bytes=100_000, retry=FAST)
+        spool.write(many(100, start=100 * index))
+        spool.close(0.0)
+        wait_for(lambda spool=spool: spool._writer.own.journal is None)
+    (place,) = folder.iterdir()
+    before = sum(path.stat().st_size for path in folder.rglob("*.seg"))
+    threads = [threading.Thread(target=limit_folder, args=(place, 50_000)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    after = sum(path.stat().st_size for path in folder.rglob("*.seg"))
+    assert before > 50_000 >= after > 20_000
+
+
+def test_an_odd_file_for_the_limit_stops_no_delivery(folder: Path) -> None:
+    """Then the limit is not kept, and that is said."""
+    journal = left_behind(folder)
+    (journal.parent / "limit").unlink()
+    (journal.parent / "limit").mkdir()
+    assert delivered_of(folder, 10) == {f"span {i}" for i in range(10)}

@@ -21,6 +21,8 @@ Refusal: TypeAlias = "tuple[Span, str]"
 
 _REFUSALS_NEEDED: Final = 2
 _FAILURES_NEEDED: Final = 5
+_CHANCE: Final = 1e-6
+"""That a span failed so often by chance, as often as others do: less is no chance."""
 _FAILING_SECONDS: Final = 60.0
 _SECONDS_BETWEEN_FAILURES: Final = 10.0
 _OUTAGES_BEFORE_SEARCH: Final = 4
@@ -81,12 +83,16 @@ class _Suspect:
 
     Args:
         since: When it first did.
+        offered: How many spans had been offered then.
+        alone: How many of them had failed alone.
         taken: How many spans the sink had taken when it last did.
         failures: How often it did, with another span taken between one failure and the next.
         ask_at: When to offer it again.
     """
 
     since: float
+    offered: int
+    alone: int
     taken: int
     failures: int = 1
     ask_at: float = 0.0
@@ -101,7 +107,9 @@ class BatchWriter:
     - the sink raised `Rejected` for this span alone twice, or named it in a `Rejected` of a batch
       whose other spans it took; or
     - the sink raised an exception it should not, neither an `OSError` nor a `SinkError`, at least
-      5 times in at least 60 seconds: it has a bug with this span.
+      5 times in at least 60 seconds: it has a bug with this span. It must be all but impossible
+      that it failed so often by chance, by the share of other spans that failed alone meanwhile:
+      a sink that is away four times in five raises for every span.
 
     Everything else is an outage, however long: the spans wait. Not thread-safe.
 
@@ -115,6 +123,8 @@ class BatchWriter:
         self._clock = clock
         self._suspects: dict[SpanContext, _Suspect] = {}
         self._taken = 0
+        self._offered = 0
+        self._alone = 0
         self._outages = 0
 
     def write(self, spans: Sequence[Span], *, urgent: bool = False) -> Outcome:
@@ -149,6 +159,7 @@ class BatchWriter:
     def _write_clean(self, spans: Sequence[Span], outcome: Outcome) -> None:
         error = self._attempt(spans, outcome)
         if error is None:
+            self._offered += len(spans)
             return
         if is_outage(error):
             self._outages += 1
@@ -156,6 +167,7 @@ class BatchWriter:
                 _wait(spans, error, outcome)
                 return
             self._outages = 0
+        self._offered += len(spans)
         if len(spans) == 1:
             self._judge(spans[0], error, outcome)
             return
@@ -172,9 +184,15 @@ class BatchWriter:
     def _note_alone(self, alone: list[Span], span: Span) -> None:
         """Note that a search found a span to fail alone."""
         alone.append(span)
-        self._suspects[span.context] = _Suspect(self._clock(), self._taken)
+        self._suspect(span)
         if len(self._suspects) > _SUSPECTS_KEPT:
             del self._suspects[next(iter(self._suspects))]
+
+    def _suspect(self, span: Span) -> _Suspect:
+        found = _Suspect(self._clock(), self._offered, self._alone, self._taken)
+        self._alone += 1
+        self._suspects[span.context] = found
+        return found
 
     def _ask_again(
         self, suspects: Sequence[Span], outcome: Outcome, *, urgent: bool = False
@@ -232,23 +250,25 @@ class BatchWriter:
         now = self._clock()
         suspect = self._suspects.get(span.context)
         if suspect is None:
-            self._suspects[span.context] = suspect = _Suspect(now, self._taken)
+            suspect = self._suspect(span)
         elif self._taken > suspect.taken:
             suspect.taken = self._taken
             suspect.failures += 1
         if not isinstance(error, Rejected):
             suspect.ask_at = now + _SECONDS_BETWEEN_FAILURES
-        if _is_refused(suspect, error, now):
+        if self._is_refused(suspect, error, now):
             del self._suspects[span.context]
             outcome.refused.append((span, reason(error)))
         else:
             _wait((span,), error, outcome)
 
-
-def _is_refused(suspect: _Suspect, error: BaseException, now: float) -> bool:
-    if isinstance(error, Rejected):
-        return suspect.failures >= _REFUSALS_NEEDED
-    return suspect.failures >= _FAILURES_NEEDED and now - suspect.since >= _FAILING_SECONDS
+    def _is_refused(self, suspect: _Suspect, error: BaseException, now: float) -> bool:
+        if isinstance(error, Rejected):
+            return suspect.failures >= _REFUSALS_NEEDED
+        if suspect.failures < _FAILURES_NEEDED or now - suspect.since < _FAILING_SECONDS:
+            return False
+        failed, offered = self._alone - suspect.alone, self._offered - suspect.offered
+        return ((failed + 1) / (offered + 2)) ** suspect.failures < _CHANCE  # Laplace's estimate
 
 
 class _Search:

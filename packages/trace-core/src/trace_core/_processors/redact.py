@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeAlias
 
+from trace_core._errors import ConfigurationError
 from trace_core._model.span import Span
 from trace_core._processors.clean import Cleaner
 from trace_core._processors.secrets import environment_secrets, remembered_secrets
@@ -43,6 +44,10 @@ def redact(
 
     Returns:
         A processor.
+
+    Raises:
+        ConfigurationError: ``known`` is a text, or holds something else than texts; a pattern is
+            none.
     """
     return Redactor(known, patterns or {}, environment=environment)
 
@@ -53,9 +58,9 @@ class Redactor:
     def __init__(self, known: Known, patterns: Mapping[str, str], *, environment: bool) -> None:
         self.__name__ = "redact"
         self._known = known if callable(known) else None
-        self._told = () if callable(known) else tuple(known)
+        self._told = () if callable(known) else tuple(_texts(known))
         self._environment = environment
-        self._patterns = {name: re.compile(pattern) for name, pattern in patterns.items()}
+        self._patterns = {name: _compiled(name, pattern) for name, pattern in patterns.items()}
         self._current: tuple[tuple[Iterable[str], ...], Walk] | None = None
 
     def __call__(self, span: Span) -> Span:
@@ -89,3 +94,22 @@ def is_secret_key(key: str) -> bool:
         key: A key of a mapping, a header's or attribute's name.
     """
     return _SECRET_KEY.search(re.sub(r"[^a-z]", "", key.lower())) is not None
+
+
+def _texts(known: Iterable[str]) -> Iterable[str]:
+    if isinstance(known, (str, bytes)):
+        raise ConfigurationError("known is a list of secrets, got a single one: known=[...]")
+    found = list(known)
+    if not all(isinstance(one, str) for one in found):
+        kinds = ", ".join(sorted({type(one).__name__ for one in found}))
+        raise ConfigurationError(f"known is a list of texts, got {kinds}")
+    return found
+
+
+def _compiled(name: str, pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except (re.error, TypeError) as error:
+        raise ConfigurationError(
+            f"the pattern {name!r} is no regular expression: {error}"
+        ) from error

@@ -7,7 +7,8 @@ import sys
 import time
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from inspect import iscoroutinefunction
 from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 from trace_core._delivery.stats import Stats
@@ -226,8 +227,15 @@ class FunctionSink(SinkBase):
         return key_in_this_program(self.name)
 
     def write(self, spans: Sequence[Span], /) -> None:
-        """Call the function."""
-        self._function(spans)
+        """Call the function.
+
+        Raises:
+            TypeError: It returned a coroutine, so that nothing was written.
+        """
+        result = self._function(spans)
+        if isinstance(result, Coroutine):
+            result.close()
+            raise TypeError(_ASYNC.format(self.name))
 
 
 class PlainSink(SinkBase):
@@ -259,6 +267,10 @@ class PlainSink(SinkBase):
         self.sink.write(spans)
 
 
+_ASYNC: Final = (
+    "a sink writes on a thread of its own and cannot be async, as {} is: make it a plain function, "
+    "or let it call asyncio.run(...)"
+)
 _OPTIONAL: Final = frozenset(
     {"spool_key", "wants_spool", "takes_starts", "write_started", "bridges", "exit_timeout"}
 )
@@ -272,8 +284,10 @@ def as_sink(sink: SinkLike) -> SinkBase:
 
     Raises:
         ConfigurationError: It is none of these, or an object that has an optional part of
-            `SinkBase` without deriving from it.
+            `SinkBase` without deriving from it, or it is async.
     """
+    if _is_async(sink):
+        raise ConfigurationError(_ASYNC.format(sink))
     if isinstance(sink, SinkBase):
         return sink
     if isinstance(sink, type):
@@ -285,6 +299,12 @@ def as_sink(sink: SinkLike) -> SinkBase:
     raise ConfigurationError(
         f"wanted a sink (write, flush, close) or a function of a batch of spans, got {sink!r}"
     )
+
+
+def _is_async(given: object) -> bool:
+    """Say whether calling an object, or its ``write``, gives a coroutine that nobody awaits."""
+    calls = (given, getattr(given, "write", None), getattr(given, "__call__", None))  # noqa: B004
+    return any(map(iscoroutinefunction, calls))
 
 
 def _wrapped(sink: Sink) -> SinkBase:

@@ -11,6 +11,7 @@ import attrs
 
 from trace_core._delivery.queue import Background
 from trace_core._delivery.stats import LockFreeSum, Stats
+from trace_core._errors import ConfigurationError
 from trace_core._log import report
 from trace_core._model.parts import Event
 from trace_core._model.span import Span
@@ -35,6 +36,9 @@ class Pipeline(WrapperSink):
     def __init__(
         self, processors: tuple[Processor, ...], sink: SinkBase, *, redacts: bool | None = None
     ) -> None:
+        for processor in processors:
+            if not callable(processor) or isinstance(processor, type):
+                raise ConfigurationError(f"a processor is a function of a span, got {processor!r}")
         super().__init__((sink,))
         self.sink = sink
         self._processors = processors
@@ -102,17 +106,21 @@ class Pipeline(WrapperSink):
 
 def _guarded_step(processor: Processor, span: Span) -> Span | None:
     try:
-        return processor(span)
+        processed = processor(span)
+        if processed is None or isinstance(processed, Span):
+            return processed
+        problem = TypeError(f"it returned a {type(processed).__name__}; wanted a Span, or None")
     except Exception as error:
-        report(f"processor {getattr(processor, '__name__', processor)!s}", error)
-        return without_content(span)
+        problem = error
+    report(f"processor {getattr(processor, '__name__', processor)!s}", problem)
+    return without_content(span)
 
 
 def pipeline(*processors: Processor, sink: SinkLike) -> SinkBase:
     """Run spans through processors, in order, before a sink.
 
-    If a processor raises, the span goes on without its content: the processor may have been
-    meant to remove secrets from it.
+    If a processor raises, or returns something else, the span goes on without its content: the
+    processor may have been meant to remove secrets from it.
 
     Args:
         *processors: Each takes a span and returns one, or ``None`` to drop it.
@@ -122,7 +130,7 @@ def pipeline(*processors: Processor, sink: SinkLike) -> SinkBase:
         A sink.
 
     Raises:
-        ConfigurationError: ``sink`` is neither a sink nor a function.
+        ConfigurationError: ``sink`` is neither a sink nor a function, or a processor is none.
     """
     return Pipeline(processors, as_sink(sink))
 

@@ -61,6 +61,8 @@ def durable(
     """
     if handoff not in ("thread", "caller"):
         raise ConfigurationError(f"handoff={handoff!r}; choose thread or caller")
+    if callable(processors):
+        raise ConfigurationError("processors is a list, got a single function: processors=[...]")
     wait = setting("TRACE_EXIT_TIMEOUT", exit_timeout, environ)
     target = as_sink(sink)
     if setting("TRACE_SPOOL", spool, environ):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from trace_core._log import log_once
+from trace_core._log import log_once, report
 from trace_core._spool.folders import folder_name, make_folder, write_key
 from trace_core._spool.journal import Journal
 from trace_core._spool.limit import bytes_of_others, limit_folder, remove_unfinished
@@ -98,7 +98,11 @@ class SpoolDisk:
             How many spans were removed, and how many bytes the journal of this process may have.
         """
         folder = self.folder
-        removed = limit_folder(folder, self._max_bytes, adopted)
+        try:
+            removed = limit_folder(folder, self._max_bytes, adopted)
+            remove_unfinished(folder)
+        except OSError as error:
+            report("keeping the spool to its limit", error)
+            removed = 0
         others = bytes_of_others(folder, mine.path if mine is not None else None)
-        remove_unfinished(folder)
         return removed, max(1, self._max_bytes - others)

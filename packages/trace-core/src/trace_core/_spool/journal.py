@@ -77,15 +77,15 @@ class Journal:
         unfinished = parent / f"{UNFINISHED_PREFIX}{name}"
         unfinished.mkdir(mode=0o700)
         unfinished.chmod(0o700)  # under any umask
-        lock = open_own(unfinished / "lock", os.O_RDWR | os.O_CREAT)
+        held = open_own(unfinished / "lock", os.O_RDWR | os.O_CREAT)
         try:
-            _lock(lock)
+            lock(held)
             # Renamed only once it is locked, lest another process takes it for an orphan.
             final = unfinished.rename(parent / name)
         except OSError:
-            os.close(lock)
+            os.close(held)
             raise
-        return cls(final, lock)
+        return cls(final, held)
 
     @classmethod
     def adopt(cls, path: Path) -> Journal | None:
@@ -97,15 +97,15 @@ class Journal:
         Returns:
             The journal, or ``None`` when its owner lives, or somebody else was faster.
         """
-        lock = None
+        held = None
         try:
-            lock = open_own(path / "lock", os.O_RDWR)
-            _lock(lock)
+            held = open_own(path / "lock", os.O_RDWR)
+            lock(held)
         except OSError:
-            if lock is not None:
-                os.close(lock)
+            if held is not None:
+                os.close(held)
             return None
-        return cls(path, lock)
+        return cls(path, held)
 
     @property
     def size(self) -> int:
@@ -266,8 +266,8 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def _lock(descriptor: int) -> None:
-    """Lock a file for this process, or raise OSError at once if another has it."""
+def lock(descriptor: int) -> None:
+    """Lock a file until it is closed, or raise OSError at once if it is locked."""
     if fcntl is None:
         raise OSError("no spool on this platform: it has no locks that end with the process")
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from trace_core._spool.journal import UNFINISHED_PREFIX, Journal, journals_in
+from trace_core._spool.files import open_own
+from trace_core._spool.journal import UNFINISHED_PREFIX, Journal, journals_in, lock
 from trace_core._spool.segments import count_spans, segments_in
 
 _UNFINISHED_SECONDS: Final = 60.0
@@ -17,6 +19,8 @@ _UNFINISHED_SECONDS: Final = 60.0
 def limit_folder(folder: Path, max_bytes: int, adopted: Iterable[Journal] = ()) -> int:
     """Remove the oldest segments of processes that are gone until a folder keeps to its limit.
 
+    Only one process and thread does so at a time: two would remove twice as much.
+
     Args:
         folder: A sink's folder.
         max_bytes: What all journals in it may take.
@@ -24,8 +28,22 @@ def limit_folder(folder: Path, max_bytes: int, adopted: Iterable[Journal] = ()) 
 
     Returns:
         How many spans were removed.
+
+    Raises:
+        OSError: The disk does not let us.
     """
-    held = {journal.path: journal for journal in adopted}
+    descriptor = open_own(folder / "limit", os.O_RDWR | os.O_CREAT)
+    try:
+        lock(descriptor)
+    except OSError:
+        return 0
+    else:
+        return _remove_oldest(folder, max_bytes, {journal.path: journal for journal in adopted})
+    finally:
+        os.close(descriptor)
+
+
+def _remove_oldest(folder: Path, max_bytes: int, held: Mapping[Path, Journal]) -> int:
     journals = journals_in(folder)
     excess, removed = sum(map(_bytes_in, journals)) - max_bytes, 0
     for path in journals:

@@ -124,8 +124,7 @@ class Orphan:
 
 
 def _last_change(journal: Journal) -> int:
-    times = [s.path.stat().st_mtime_ns for s in journal.segments if s.path.exists()]
-    return max(times, default=0)
+    return max((segment.changed_ns for segment in journal.segments), default=0)
 
 
 def _cut_off(span: Span, last_ns: int) -> Span:

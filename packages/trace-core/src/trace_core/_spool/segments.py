@@ -30,6 +30,7 @@ class Segment:
         size: Bytes of whole frames in it.
         spans: Finished spans in it, as far as its owner has counted them.
         settled: Those of them that need not be delivered any more.
+        changed_ns: When it was last changed, of one that was found.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Segment:
     size: int = 0
     spans: int = 0
     settled: int = 0
+    changed_ns: int = 0
 
 
 class SegmentFile:
@@ -135,13 +137,13 @@ def segments_in(path: Path) -> Iterator[Segment]:
         path: The journal's folder.
     """
     try:
-        files = sorted(
-            (Path(entry), entry.stat(follow_symlinks=False).st_size)
-            for entry in os.scandir(path)
-            if entry.name.endswith(SUFFIX) and is_own_file(entry.stat(follow_symlinks=False))
-        )
+        files = sorted(file for file in path.iterdir() if file.suffix == SUFFIX)
     except FileNotFoundError:  # delivered by somebody and removed while we looked
         return
-    for file, size in files:
-        if file.stem.isdecimal():
-            yield Segment(int(file.stem), file, size)
+    for file in files:
+        try:
+            status = file.lstat()
+        except FileNotFoundError:  # the same
+            continue
+        if file.stem.isdecimal() and is_own_file(status):
+            yield Segment(int(file.stem), file, status.st_size, changed_ns=status.st_mtime_ns)
