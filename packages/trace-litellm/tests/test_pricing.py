@@ -129,6 +129,58 @@ def test_own_prices_hold_streamed_as_whole(
         assert streamed.cost.total == pytest.approx(expected)
 
 
+FURTHER: dict[str, tuple[dict[str, float], Usage, dict[str, str], float]] = {
+    "tier": (
+        {"input_cost_per_token_above_200k_tokens": 5e-3},
+        Usage(prompt=250_000, completion=20),
+        {},
+        250_000 * 5e-3 + 20 * 2e-3,
+    ),
+    "priority": (
+        {"input_cost_per_token_priority": 4e-3, "output_cost_per_token_priority": 8e-3},
+        Usage(prompt=100, completion=20),
+        {"service_tier": "priority"},
+        100 * 4e-3 + 20 * 8e-3,
+    ),
+    "reasoning": (
+        {"output_cost_per_reasoning_token": 9e-3},
+        Usage(prompt=100, completion=20, reasoning=15),
+        {},
+        100 * 1e-3 + 15 * 9e-3 + 5 * 2e-3,
+    ),
+    "audio": (
+        {"input_cost_per_audio_token": 5e-3, "output_cost_per_audio_token": 6e-3},
+        Usage(prompt=100, completion=20, audio=(30, 5)),
+        {},
+        70 * 1e-3 + 30 * 5e-3 + 15 * 2e-3 + 5 * 6e-3,
+    ),
+    "image": (
+        {"input_cost_per_image": 0.5},
+        Usage(prompt=100, completion=20),
+        {},
+        100 * 1e-3 + 20 * 2e-3,
+    ),
+}
+"""Prices of the user's own besides those of `OWN`, a usage, more arguments, and what it costs."""
+
+
+@pytest.mark.skipif(not NEWEST, reason="older releases know fewer prices")
+@PLACES
+@pytest.mark.parametrize("name", FURTHER)
+def test_further_prices_hold_streamed_as_whole(
+    litellm: Any, provider: Provider, where: str, name: str
+) -> None:
+    """By the length of the prompt, by service tier, for reasoning, audio and images."""
+    prices, usage, more, expected = FURTHER[name]
+    lane = provider.lane(f"{name} {where}")
+    lane.script(Scenario(usage=usage))
+    ask = ask_of(litellm, lane, where, {**OWN, **prices})
+    for options in ({}, INCLUDE):
+        span = spans_of(lambda options=options: ask(**options, **more))  # type: ignore[misc]
+        assert span.cost is not None
+        assert span.cost.total == pytest.approx(expected)
+
+
 @pytest.mark.skipif(not NEWEST, reason="older releases take no prices per second for streams")
 @PLACES
 def test_prices_per_second(litellm: Any, lane: Lane, where: str) -> None:
