@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from trace_core import (
     Background,
+    ConfigurationError,
+    ConsoleSink,
     JsonLinesSink,
     MemorySink,
+    Retry,
     Sink,
     Span,
     Spool,
     decode,
+    durable,
+    from_dict,
+    limit_payloads,
+    load_sink,
     pipeline,
     redact,
+    sample,
     tee,
+    to_dict,
+    truncate,
 )
 from trace_core.testing import SinkContract
 
@@ -106,3 +116,39 @@ def test_the_contract_finds_a_forgetful_sink() -> None:
 
     with pytest.raises(AssertionError, match="wanted the spans"):
         Kit().test_every_span_is_written()
+
+
+WRONG = {
+    "MemorySink": lambda: MemorySink(limit=-1),
+    "JsonLinesSink": lambda: JsonLinesSink(""),
+    "JsonLinesSink, a number": lambda: JsonLinesSink(5),  # type: ignore[arg-type]
+    "JsonLinesSink, size": lambda: JsonLinesSink("x", rotate_bytes=0),
+    "ConsoleSink": lambda: ConsoleSink("stderr"),  # type: ignore[arg-type]
+    "Background": lambda: Background(MemorySink(), capacity="many"),  # type: ignore[arg-type]
+    "Background, retry": lambda: Background(MemorySink(), retry=3),  # type: ignore[arg-type]
+    "Background, time": lambda: Background(MemorySink(), exit_timeout=-1),
+    "Retry": lambda: Retry(first=-1),
+    "Retry, factor": lambda: Retry(factor=0),
+    "Retry, not a number": lambda: Retry(longest=float("nan")),
+    "Spool": lambda: Spool("spool", MemorySink(), max_bytes="1M"),  # type: ignore[arg-type]
+    "Spool, folder": lambda: Spool(5, MemorySink()),  # type: ignore[arg-type]
+    "Spool, key": lambda: Spool("spool", MemorySink(), key=5),  # type: ignore[arg-type]
+    "Spool, time": lambda: Spool("spool", MemorySink(), linger=-1),
+    "Spool, spans": lambda: Spool("spool", MemorySink(), batch_size=True),
+    "sample": lambda: sample("half"),  # type: ignore[arg-type]
+    "sample, time": lambda: sample(1, keep_slower_than="slow"),  # type: ignore[arg-type]
+    "truncate": lambda: truncate(1.5),  # type: ignore[arg-type]
+    "limit_payloads": lambda: limit_payloads(max_base64=-1),
+    "tee": tee,
+    "load_sink": lambda: load_sink(5),  # type: ignore[arg-type]
+    "durable": lambda: durable(MemorySink(), sample_rate="half"),  # type: ignore[arg-type]
+    "to_dict": lambda: to_dict("span"),  # type: ignore[arg-type]
+    "from_dict": lambda: from_dict("span"),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("make", WRONG.values(), ids=WRONG)
+def test_a_wrong_argument_is_told_at_once(make: Callable[[], object]) -> None:
+    """Not when a span comes: a `ConfigurationError` says what was wanted and what was given."""
+    with pytest.raises(ConfigurationError, match=r"must|want|not a span"):
+        make()

@@ -379,7 +379,7 @@ def test_sampling(make_span: Callable[..., Span]) -> None:
     assert keep(make_span(context=dropped, status=Status(StatusCode.ERROR))) is not None
     assert keep(make_span(context=dropped, end_ns=0)) is not None
     assert keep(make_span(context=dropped, start_ns=0, end_ns=11 * 10**9)) is not None
-    with pytest.raises(ConfigurationError, match="between 0 and 1"):
+    with pytest.raises(ConfigurationError, match="from 0 to 1"):
         sample(2)
 
 

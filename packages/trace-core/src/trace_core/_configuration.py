@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final, cast
 
+from trace_core import _arguments as arguments
 from trace_core._errors import ConfigurationError
 from trace_core._settings import setting
 from trace_core._sinks.base import SinkBase, SinkLike, as_sink
@@ -91,6 +92,7 @@ def load_sink(spec: str) -> SinkBase:
     Raises:
         ConfigurationError: A name is not known, cannot be imported, or refuses its target.
     """
+    arguments.instance(spec, str, "the specification of a sink")
     specs = [part.strip() for part in spec.split(",") if part.strip()]
     if not specs:
         raise ConfigurationError(f"no sink named in {spec!r}; known are {', '.join(sink_names())}")

@@ -142,7 +142,9 @@ def _stop() -> None:
 def _choose(sink: SinkLike | str | None) -> SinkLike:
     if isinstance(sink, str):
         return trace_core.load_sink(sink)
-    return sink or trace_core.sink_from_environment() or _default_sink()
+    if sink is not None:
+        return sink
+    return trace_core.sink_from_environment() or _default_sink()
 
 
 def _default_sink() -> Sink:

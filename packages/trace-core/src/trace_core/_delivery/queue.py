@@ -11,12 +11,12 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from trace_core import _arguments as arguments
 from trace_core._delivery.inbox import WAKE, Flush, Inbox, StartRecords, Stop, Work
 from trace_core._delivery.late import LateWriter
 from trace_core._delivery.retry import Retry
 from trace_core._delivery.stats import LEFT_AT_EXIT, Stats
 from trace_core._delivery.writer import Writer
-from trace_core._errors import ConfigurationError
 from trace_core._lifecycle import after_fork
 from trace_core._log import log_once, report
 from trace_core._model.span import Span
@@ -65,14 +65,12 @@ class Background(WrapperSink):
         retry: Retry | None = None,
         exit_timeout: float | None = None,
     ) -> None:
-        if min(capacity, max_bytes, batch_size) < 1:
-            raise ConfigurationError("capacity, max_bytes and batch_size must be at least 1")
         self.sink = as_sink(sink)
         super().__init__((self.sink,), exit_timeout)
-        self._capacity = capacity
-        self._max_bytes = max_bytes
-        self._batch_size = batch_size
-        self._retry = retry or Retry()
+        self._capacity = arguments.count(capacity, "capacity")
+        self._max_bytes = arguments.count(max_bytes, "max_bytes")
+        self._batch_size = arguments.count(batch_size, "batch_size")
+        self._retry = arguments.instance(retry or Retry(), Retry, "retry")
         self._closed = False
         self._renew()
         after_fork(self._renew)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from typing import Final, TypeAlias
 
 import attrs
 
+from trace_core import _arguments as arguments
 from trace_core._errors import Rejected, RetryLater, SinkError
 from trace_core._log import text_of
 from trace_core._model.parts import SpanContext
@@ -39,12 +41,23 @@ class Retry:
         factor: How much longer each next wait is.
         longest: Seconds no wait exceeds, unless the sink itself asks for more.
         jitter: Share of each wait that is random, so that many processes do not retry at once.
+
+    Raises:
+        ConfigurationError: A number is out of its range: ``factor`` at least 1, ``jitter`` from 0
+            to 1, the others at least 0.
     """
 
     first: float = 0.5
     factor: float = 2.0
     longest: float = 30.0
     jitter: float = 0.25
+
+    def __attrs_post_init__(self) -> None:
+        for name, least, most in (
+            *(("first", 0, math.inf), ("factor", 1, math.inf), ("longest", 0, math.inf)),
+            ("jitter", 0, 1),
+        ):
+            arguments.number(getattr(self, name), name, least, most)
 
     def wait(self, attempt: int, error: BaseException) -> float:
         """Return the seconds to wait after a failed attempt.

@@ -36,7 +36,12 @@ def to_dict(span: Span) -> dict[str, Any]:
     Returns:
         Its fields under their own names, without those that are empty; ``schema`` is the
         version of this layout.
+
+    Raises:
+        ConfigurationError: It is not a span.
     """
+    if not isinstance(span, Span):
+        raise ConfigurationError(f"span must be a Span, got {span!r:.60}")
     data: dict[str, Any] = {
         "schema": SCHEMA_VERSION,
         "trace_id": span.context.trace_id,
@@ -95,6 +100,8 @@ def from_dict(data: Mapping[str, Any]) -> Span:
     Raises:
         ConfigurationError: It is of a newer schema, or not a span at all.
     """
+    if not isinstance(data, Mapping):
+        raise ConfigurationError(f"not a span: wanted a mapping, got {type(data).__name__}")
     version = data.get("schema")
     if version != SCHEMA_VERSION:
         raise ConfigurationError(

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
+from trace_core import _arguments as arguments
 from trace_core import semconv
-from trace_core._errors import ConfigurationError
 from trace_core._model.parts import Event
 from trace_core._model.span import Span
 from trace_core._model.values import Value
@@ -24,10 +24,9 @@ def truncate(max_chars: int = 32_768) -> Callable[[Span], Span]:
         A processor.
 
     Raises:
-        ConfigurationError: ``max_chars`` is less than 1.
+        ConfigurationError: ``max_chars`` is not a whole number of at least 1.
     """
-    if max_chars < 1:
-        raise ConfigurationError(f"max_chars must be at least 1, not {max_chars!r}")
+    arguments.count(max_chars, "max_chars")
 
     def shorten(text: str) -> str | None:
         if len(text) <= max_chars:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import is_
 from typing import Any, Final
 
+from trace_core import _arguments as arguments
 from trace_core._model.span import Span
 from trace_core._model.values import Value
 from trace_core._processors.look import Look, look_at
@@ -60,8 +61,13 @@ def limit_payloads(*, max_base64: int = 1_024, max_vector: int = 256) -> Callabl
 
     Returns:
         A processor.
+
+    Raises:
+        ConfigurationError: A limit is not a whole number of at least 1.
     """
-    limit = _PayloadLimit(max_base64, max_vector)
+    limit = _PayloadLimit(
+        arguments.count(max_base64, "max_base64"), arguments.count(max_vector, "max_vector")
+    )
 
     def processor(span: Span) -> Span:
         if limit.leaves(look_at(span)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from trace_core._errors import ConfigurationError
+from trace_core import _arguments as arguments
 from trace_core._model.parts import StatusCode
 from trace_core._model.span import Span
 
@@ -26,11 +26,11 @@ def sample(
         A processor.
 
     Raises:
-        ConfigurationError: ``rate`` is not between 0 and 1.
+        ConfigurationError: A number is out of its range.
     """
-    if not 0 <= rate <= 1:
-        raise ConfigurationError(f"a sample rate is between 0 and 1, not {rate!r}")
-    limit = rate * 2**64
+    limit = arguments.number(rate, "rate", 0, 1) * 2**64
+    if keep_slower_than is not None:
+        arguments.number(keep_slower_than, "keep_slower_than")
 
     def keep(span: Span) -> Span | None:
         if int(span.context.trace_id[16:], 16) < limit:

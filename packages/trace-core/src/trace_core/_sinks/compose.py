@@ -222,6 +222,8 @@ def tee(*sinks: SinkLike) -> SinkBase:
         A sink.
 
     Raises:
-        ConfigurationError: One of them is neither a sink nor a function.
+        ConfigurationError: There is none, or one of them is neither a sink nor a function.
     """
+    if not sinks:
+        raise ConfigurationError("tee() wants at least one sink")
     return Tee(tuple(as_sink(sink) for sink in sinks))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TextIO
 
 from trace_core import semconv
+from trace_core._errors import ConfigurationError
 from trace_core._lifecycle import after_fork
 from trace_core._model.parts import StatusCode
 from trace_core._model.span import Span
@@ -43,6 +44,8 @@ class ConsoleSink(SinkBase):
     wants_spool = False
 
     def __init__(self, stream: TextIO | None = None) -> None:
+        if stream is not None and not callable(getattr(stream, "write", None)):
+            raise ConfigurationError(f"stream must have a write method, got {stream!r:.60}")
         self._stream = stream
 
     def write(self, spans: Sequence[Span], /) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
+from trace_core import _arguments as arguments
 from trace_core._delivery.queue import Background
 from trace_core._errors import ConfigurationError
 from trace_core._processors.payloads import limit_payloads
@@ -108,6 +109,7 @@ def _processors(
     environ: Mapping[str, str] | None,
 ) -> list[Processor]:
     rate = setting("TRACE_SAMPLE_RATE", sample_rate, environ)
+    arguments.number(rate, "sample_rate", 0, 1)
     return [
         *([sample(rate)] if rate < 1 else ()),
         *content_processors(capture, environ),

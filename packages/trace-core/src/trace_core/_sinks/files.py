@@ -7,7 +7,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from trace_core._errors import ConfigurationError, SinkClosed
+from trace_core import _arguments as arguments
+from trace_core._errors import SinkClosed
 from trace_core._lifecycle import after_fork, forget_handlers
 from trace_core._log import log_once
 from trace_core._model.json import encode
@@ -29,17 +30,17 @@ class JsonLinesSink(SinkBase):
         keep: Renamed files that are kept.
 
     Raises:
-        ConfigurationError: A number makes no sense.
+        ConfigurationError: An argument makes no sense.
     """
 
     def __init__(
         self, path: str | os.PathLike[str], *, rotate_bytes: int | None = None, keep: int = 5
     ) -> None:
-        if keep < 1 or (rotate_bytes is not None and rotate_bytes < 1):
-            raise ConfigurationError("rotate_bytes and keep must be at least 1")
-        self.path = Path(path)
+        if rotate_bytes is not None:
+            arguments.count(rotate_bytes, "rotate_bytes")
+        self.path = Path(arguments.path(path, "path"))
         self._rotate_bytes = rotate_bytes
-        self._keep = keep
+        self._keep = arguments.count(keep, "keep")
         self._descriptor: int | None = None
         self._closed = False
         self._lock = threading.Lock()

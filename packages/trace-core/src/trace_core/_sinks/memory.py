@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from trace_core import _arguments as arguments
 from trace_core._model.span import Span
 from trace_core._sinks.base import SinkBase
 
@@ -13,13 +14,16 @@ class MemorySink(SinkBase):
 
     Args:
         limit: How many to keep; the oldest are dropped first. ``None``: all.
+
+    Raises:
+        ConfigurationError: ``limit`` is not a whole number of at least 1.
     """
 
     immediate = True
     wants_spool = False
 
     def __init__(self, limit: int | None = None) -> None:
-        self._limit = limit
+        self._limit = None if limit is None else arguments.count(limit, "limit")
         self._spans: list[Span] = []
 
     @property

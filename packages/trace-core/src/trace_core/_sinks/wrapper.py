@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from trace_core import _arguments as arguments
 from trace_core._lifecycle import at_exit, forget_handlers
 from trace_core._log import report
 from trace_core._sinks.base import SinkBase, deadline_after, seconds_left
@@ -51,6 +52,8 @@ class WrapperSink(SinkBase):
     """
 
     def __init__(self, sinks: Sequence[SinkBase], exit_timeout: float | None = None) -> None:
+        if exit_timeout is not None:
+            arguments.number(exit_timeout, "exit_timeout")
         self._exit_timeout = exit_timeout
         self._stand_before(sinks)
         at_exit(self._begin_exit)

@@ -7,6 +7,7 @@ from typing import Final
 
 import attrs
 
+from trace_core import _arguments as arguments
 from trace_core._delivery.retry import BatchWriter, Outcome, Retry, is_outage
 from trace_core._log import log_once, report, text_of
 from trace_core._sinks.base import SinkBase
@@ -31,6 +32,12 @@ class DelivererOptions:
     batch_bytes: int
     linger: float
     retry: Retry
+
+    def __attrs_post_init__(self) -> None:
+        arguments.count(self.batch_size, "batch_size")
+        arguments.count(self.batch_bytes, "batch_bytes")
+        arguments.number(self.linger, "linger")
+        arguments.instance(self.retry, Retry, "retry")
 
 
 class Deliverer:

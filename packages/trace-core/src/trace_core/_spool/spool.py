@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from trace_core import _arguments as arguments
 from trace_core._delivery.retry import Retry
 from trace_core._delivery.stats import Stats
 from trace_core._errors import ConfigurationError
@@ -89,15 +90,13 @@ class Spool(WrapperSink):
     ) -> None:
         if sync not in SYNCS:
             raise ConfigurationError(f"sync={sync!r}; choose one of {', '.join(SYNCS)}")
-        if min(max_bytes, max_memory, segment_bytes, batch_size, batch_bytes) < 1:
-            raise ConfigurationError("sizes of a spool must be at least 1")
-        self.root = Path(path) if path is not None else default_spool_dir()
+        self.root = default_spool_dir() if path is None else Path(arguments.path(path, "path"))
         self.sink = as_sink(sink)
         super().__init__((self.sink,), exit_timeout)
         self.small_batches = True
         self.takes_starts = True  # to tell which calls a crash cut off
-        self._key = key
-        self._adopt_every = adopt_every if adopt else None
+        self._key = None if key is None else arguments.instance(key, str, "key")
+        self._adopt_every = arguments.number(adopt_every, "adopt_every") if adopt else None
         self._writing = WriterOptions(max_bytes, max_memory, segment_bytes, sync, sync_every)
         self._delivering = DelivererOptions(batch_size, batch_bytes, linger, retry or _RETRY)
         self._set_up()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import attrs
 
+from trace_core import _arguments as arguments
 from trace_core._delivery.stats import (
     DISK_FULL,
     LEFT_AT_EXIT,
@@ -32,6 +33,11 @@ class WriterOptions:
     segment_bytes: int
     sync: Sync
     sync_every: float
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("max_bytes", "max_memory", "segment_bytes"):
+            arguments.count(getattr(self, name), name)
+        arguments.number(self.sync_every, "sync_every")
 
     def new_own(self) -> Own:
         """Return the state of a process that has written nothing."""
