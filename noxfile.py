@@ -73,6 +73,7 @@ def _install(
     extra: str = "",
     litellm: str = f"=={MAIN_LITELLM}",
     editable: bool = False,
+    more: Iterable[str] = (),
 ) -> None:
     """Install the wheels, the way a user would, and what the session works with.
 
@@ -83,6 +84,7 @@ def _install(
             trace-nats comes with the group ``nats``.
         litellm: Which release of LiteLLM, and what of it, such as ``[proxy]==1.106.2``.
         editable: Install the sources instead of the wheels, so that nothing need be built.
+        more: Further requirements, resolved together with all else.
     """
     before = ("-e",) if editable else ()
     left_out = {"trace-mlflow-sink"} if not extra else set()
@@ -94,7 +96,7 @@ def _install(
     pins = [f"litellm{litellm}", *([f"mlflow=={COMPAT['mlflow']}"] if extra else [])]
     again = [] if editable else [f"--reinstall-package={package.name}" for package in PACKAGES]
     needed = nox.project.dependency_groups(GROUPS, *groups) if groups else ()
-    session.install(*again, *specs, *pins, *needed)
+    session.install(*again, *specs, *pins, *needed, *more)
 
 
 def _settle(session: nox.Session) -> None:
@@ -396,9 +398,12 @@ def proxy(session: nox.Session) -> None:
 
 
 @nox.session(python=[COMPAT_PYTHON], requires=["build"])
-def frameworks(session: nox.Session) -> None:
-    """Trace LiteLLM under frameworks that hold on to its functions or reset its callbacks."""
-    _install(session, "test", "frameworks")
+@nox.parametrize("framework", [nox.param(name, id=name) for name in COMPAT["frameworks"]])
+def frameworks(session: nox.Session, framework: str) -> None:
+    """Trace a framework on LiteLLM: the programs of docs/how-to/trace-frameworks.md, and more."""
+    needed = COMPAT["frameworks"][framework]
+    _install(session, "test", extra="[mlflow]", litellm=f"=={NEWEST_LITELLM}", more=needed)
+    session.env["TRACE_FRAMEWORK"] = framework
     _pytest(session, "tests/frameworks")
 
 

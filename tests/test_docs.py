@@ -55,7 +55,9 @@ def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-WITH_PYTHON = [page for page in PAGES if blocks(page)]
+ELSEWHERE = {ROOT / "docs" / "how-to" / "trace-frameworks.md"}
+"""Run by ``nox -s frameworks``, where the frameworks are."""
+WITH_PYTHON = [page for page in PAGES if blocks(page) and page not in ELSEWHERE]
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +129,19 @@ def test_the_releases_told_are_the_releases_tested():
     told = re.findall(r"^\| (\d+\.\d+\.\d+) ", table, re.MULTILINE)
     listed = (ROOT / "compat.toml").read_text().partition("litellm = [")[2].partition("]")[0]
     assert told == VERSION.findall(listed)
+
+
+def test_the_frameworks_told_are_the_frameworks_tested():
+    """docs/how-to/trace-frameworks.md has a section and a release for each in compat.toml."""
+    page = (ROOT / "docs" / "how-to" / "trace-frameworks.md").read_text()
+    listed = (ROOT / "compat.toml").read_text().partition("[frameworks]\n")[2]
+    tested = re.findall(r'^([\w-]+) = \["([\w-]+)(?:\[\w+\])?==([\d.]+)"', listed, re.MULTILINE)
+    assert {f"{package} {release}" for _, package, release in tested} == set(
+        re.findall(r"^\| ([\w-]+ \d[\d.]*) \|", page, re.MULTILINE)
+    )
+    assert {name for name, _, _ in tested} <= set(re.findall(r"^## ([\w-]+)$", page, re.MULTILINE))
+    releases = (ROOT / "compat.toml").read_text().partition("litellm = [")[2].partition("]")[0]
+    assert f"LiteLLM {VERSION.findall(releases)[-1]} " in page
 
 
 def test_the_files_to_change_exist():

@@ -25,13 +25,6 @@ MODEL = "openai/gpt-4o-mini"
 PERSON = '{"name": "Ann"}'
 
 
-@pytest.fixture(autouse=True)
-def no_telemetry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the frameworks from telling their makers; here alone, for it turns off MLflow as well."""
-    monkeypatch.setenv("CREWAI_DISABLE_TELEMETRY", "true")
-    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
-
-
 def use_instructor(lane: Lane) -> Callable[[], str]:
     instructor = pytest.importorskip("instructor")
     from litellm import completion
@@ -78,6 +71,22 @@ def use_instructor_async(lane: Lane) -> Callable[[], str]:
         return json.dumps(asyncio.run(answer).model_dump())
 
     return call
+
+
+def use_smolagents(lane: Lane) -> Callable[[], str]:
+    smolagents = pytest.importorskip("smolagents")
+    model = smolagents.LiteLLMModel(MODEL, api_base=lane.openai_base, api_key=KEY)
+    messages = [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]
+    return lambda: str(model.generate(messages).content)
+
+
+def use_openai_agents(lane: Lane) -> Callable[[], str]:
+    agents = pytest.importorskip("agents")
+    from agents.extensions.models.litellm_model import LitellmModel
+
+    model = LitellmModel(MODEL, base_url=lane.openai_base, api_key=KEY)
+    agent = agents.Agent(name="agent", model=model)
+    return lambda: str(agents.Runner.run_sync(agent, "hi").final_output)
 
 
 def use_dspy(lane: Lane) -> Callable[[], str]:
@@ -148,6 +157,63 @@ def use_crewai(lane: Lane) -> Callable[[], str]:
     return call
 
 
+def pass_instructor(lane: Lane) -> Callable[[], str]:
+    instructor = pytest.importorskip("instructor")
+    from openai import OpenAI
+    from pydantic import BaseModel
+
+    class Person(BaseModel):
+        name: str
+
+    lane.script(Scenario(text=PERSON))
+    own = OpenAI(base_url=lane.openai_base, api_key=KEY)
+    client = instructor.from_openai(own, mode=instructor.Mode.JSON)
+    messages = [{"role": "user", "content": "hi"}]
+    return lambda: client.create(
+        model="gpt-4o-mini", messages=messages, response_model=Person
+    ).model_dump_json()
+
+
+def pass_smolagents(lane: Lane) -> Callable[[], str]:
+    smolagents = pytest.importorskip("smolagents")
+    model = smolagents.OpenAIModel("gpt-4o-mini", api_base=lane.openai_base, api_key=KEY)
+    messages = [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]
+    return lambda: str(model.generate(messages).content)
+
+
+def pass_openai_agents(lane: Lane) -> Callable[[], str]:
+    agents = pytest.importorskip("agents")
+    from openai import AsyncOpenAI
+
+    own = AsyncOpenAI(base_url=lane.openai_base, api_key=KEY)
+    model = agents.OpenAIChatCompletionsModel("gpt-4o-mini", own)
+    agent = agents.Agent(name="agent", model=model)
+    return lambda: str(agents.Runner.run_sync(agent, "hi").final_output)
+
+
+def pass_crewai(lane: Lane) -> Callable[[], str]:
+    crewai = pytest.importorskip("crewai")
+    model = crewai.LLM(model=MODEL, base_url=lane.openai_base, api_key=KEY)
+    return lambda: str(model.call("hi"))
+
+
+def pass_dspy(lane: Lane) -> Callable[[], str]:
+    dspy = pytest.importorskip("dspy")
+    options = {"engine": "lm15", "cache": False, "num_retries": 0}
+    model = dspy.LM(MODEL, api_base=lane.openai_base, api_key=KEY, **options)
+    return lambda: str(model("hi")[0])
+
+
+def pass_pydantic_ai(lane: Lane) -> Callable[[], str]:
+    pydantic_ai = pytest.importorskip("pydantic_ai")
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.litellm import LiteLLMProvider
+
+    proxy = LiteLLMProvider(api_base=lane.openai_base, api_key=KEY)
+    model = OpenAIChatModel("gpt-4o-mini", provider=proxy)
+    return lambda: str(pydantic_ai.Agent(model).run_sync("hi").output)
+
+
 @pytest.fixture(scope="module")
 def provider() -> Iterator[Provider]:
     with Provider() as running:
@@ -159,6 +225,8 @@ def provider() -> Iterator[Provider]:
     [
         use_instructor,
         use_instructor_async,
+        use_smolagents,
+        use_openai_agents,
         use_dspy,
         use_langchain,
         use_langchain_stream,
@@ -199,3 +267,27 @@ def test_a_framework_in_use_is_traced(
     assert '"hi"' in said
     assert json.dumps(during)[1:-1] in said
     assert KEY not in said
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        pass_instructor,
+        pass_smolagents,
+        pass_openai_agents,
+        pass_crewai,
+        pass_dspy,
+        pass_pydantic_ai,
+    ],
+)
+def test_what_passes_litellm_by_is_not_traced(
+    use: Callable[[Lane], Callable[[], str]], provider: Provider
+) -> None:
+    """The provider is called, and no span made: what the docs say that we do not see."""
+    lane = provider.lane(use.__name__)
+    call = use(lane)
+    sink = MemorySink()
+    with trace_litellm.instrument(Tracer(sink)):
+        assert call() in (TEXT, PERSON, PERSON.replace(": ", ":"))
+    assert len(lane.requests) == 1
+    assert sink.spans == ()
