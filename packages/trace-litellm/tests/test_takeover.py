@@ -566,6 +566,33 @@ def test_what_listens_never_harms_a_call(
     assert set(troubles) == {"reading what LiteLLM tells its callbacks"}
 
 
+def test_an_error_of_ours_in_a_retry(
+    native: Any, litellm: Any, lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call is made again all the same."""
+    lane.script(Scenario(status=500, fail_times=1))
+    native(*CHAT)
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr("trace_litellm._calls.takeover.ToldCall", broken)
+    answer = litellm.completion(CLAUDE, MESSAGES, num_retries=2, **anthropic(lane))
+    assert answer.choices[0].message.content == TEXT
+
+
+def test_calls_that_are_never_told_the_end_of(
+    native: Any, litellm: Any, lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are let go of, the oldest first."""
+    monkeypatch.setattr("trace_litellm._calls.takeover._MOST", 2)
+    sink = native(*CHAT)
+    streams = [litellm.completion(GPT, MESSAGES, stream=True, **openai(lane)) for _ in range(4)]
+    spans = told(sink, 2)
+    assert {span.attributes["trace.stream.ending"] for span in spans} == {"abandoned"}
+    del streams
+
+
 PROGRAM = """
 import asyncio, importlib, sys
 import litellm

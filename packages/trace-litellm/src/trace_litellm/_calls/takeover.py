@@ -10,7 +10,8 @@ import inspect
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from trace_core import after_fork
@@ -24,7 +25,7 @@ from trace_litellm._reading import call_details as _details
 from trace_litellm._streams.proxy import is_stream
 
 _MOST: Final = 10_000
-"""Calls that are remembered after their end, because LiteLLM may tell of one twice."""
+"""Calls that are remembered, also after their end, because LiteLLM may tell of one twice."""
 _BRIDGED: Final = frozenset(outer for outer, _ in BRIDGES)
 """Families whose calls may be served by another call, which has a span of its own."""
 _PATIENCE: Final = 1.0
@@ -71,6 +72,7 @@ class Takeover:
         self._since_ns = 0
         self._open: dict[tuple[str, int], ToldCall] = {}
         self._seen: dict[tuple[str, int], Any] = {}
+        self._order: deque[tuple[str, int]] = deque()
         self._ended = threading.Event()
         after_fork(self._forget_parents_calls)
 
@@ -105,6 +107,7 @@ class Takeover:
         for key in list(self._open):
             self._end_untold(key, "interrupted")
         self._seen.clear()
+        self._order.clear()
 
     def settle(self, timeout: float) -> None:
         """Wait until LiteLLM, which does so later, has told of the calls that were answered.
@@ -115,8 +118,10 @@ class Takeover:
             timeout: Seconds to wait at the most.
         """
         deadline = time.monotonic() + min(timeout, _PATIENCE)
-        while any(call.awaited for call in list(self._open.values())):
+        while True:
             self._ended.clear()
+            if not any(call.awaited for call in list(self._open.values())):
+                return
             if not self._ended.wait(max(deadline - time.monotonic(), 0)):
                 return
 
@@ -186,7 +191,7 @@ class Takeover:
         details = getattr(kwargs.get("litellm_logging_obj"), "model_call_details", None)
         if not isinstance(details, Mapping) or details.get("call_type") not in self.targets:
             return original(*args, **kwargs)
-        self.failed({**details, "exception": error}, None)
+        _tell(self._calls, self.failed, {**details, "exception": error}, None)
         result = original(*args, **kwargs)
         return self._awaited(result, details) if inspect.iscoroutine(result) else result
 
@@ -194,10 +199,10 @@ class Takeover:
         try:
             answer = await result
         except BaseException as error:
-            self.failed({**details, "exception": error}, None)
+            _tell(self._calls, self.failed, {**details, "exception": error}, None)
             raise
         if not is_stream(answer):  # the end of a stream is told
-            self.succeeded(details, answer, None)
+            _tell(self._calls, self.succeeded, details, answer, None)
         return answer
 
     # Spans.
@@ -214,8 +219,10 @@ class Takeover:
             return None
         key, mine = _details.identity(details), (details.get("start_time"),)
         first = self._seen.setdefault(key, mine) is mine
-        if len(self._seen) > _MOST:
-            del self._seen[next(iter(self._seen))]
+        if first:
+            self._order.append(key)
+        if len(self._order) > _MOST:
+            self._forget(self._order.popleft())
         if not (first or requests) or self._is_elsewhere(details, target, requests=requests):
             return None
         call = self._open[key] = ToldCall(self._calls, target, details, again=not first)
@@ -235,6 +242,10 @@ class Takeover:
             return True
         return enclosing is not None and (enclosing.family, target.family) in BRIDGES
 
+    def _forget(self, key: tuple[str, int]) -> None:
+        self._seen.pop(key, None)
+        self._end_untold(key, "abandoned")
+
     def _take_out(self, details: Mapping[str, Any]) -> ToldCall | None:
         key = _details.identity(details)
         if key not in self._open:
@@ -245,3 +256,10 @@ class Takeover:
         call = self._open.pop(key, None)
         if call is not None:
             call.untold(ending)
+
+
+def _tell(calls: OpenCalls, method: Callable[..., None], *args: Any) -> None:
+    try:
+        method(*args)
+    except Exception as error:
+        calls.on_error("following a retry", error)
