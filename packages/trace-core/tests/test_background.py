@@ -180,7 +180,7 @@ def test_the_queue_has_a_limit_in_bytes(gate: Gate, make_span: Callable[..., Spa
     )
 )
 def test_the_rough_size_is_at_least_that_of_the_texts(value: Value) -> None:
-    """Of values that are not many; of many it looks at some."""
+    """Of values that are not many; of many some stand for all."""
 
     def texts(value: Value) -> int:
         if isinstance(value, str):
@@ -191,7 +191,7 @@ def test_the_rough_size_is_at_least_that_of_the_texts(value: Value) -> None:
 
     assert rough_size(value) >= texts(value)
     many = tuple(value for _ in range(100_000))
-    assert rough_size(many) <= 200 * (64 + texts(value))
+    assert rough_size(many) >= 100_000 * 64
 
 
 def test_drops_are_logged_again_while_they_go_on(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from trace_core import (
     Status,
     StatusCode,
     decode,
+    encode,
 )
 from trace_core._cli import doctor
 from trace_core._cli.main import main
@@ -478,3 +480,39 @@ def test_drain_goes_on_past_a_folder_without_a_sink(
     assert "--to where the spans of '0 my function' go" in captured.err
     assert "3 delivered" in captured.out
     assert (folder / "drained.jsonl").read_bytes().count(b"\n") == 3
+
+
+@pytest.mark.parametrize("command", ["show", "tail", "stats", "replay"])
+def test_lines_that_are_no_spans_are_told(
+    folder: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """The others are read, and the exit status is 1; a line that is being written is no problem."""
+    path = folder / "traces.jsonl"
+    line = encode(sample_spans()[0])
+    newer = line.replace(b'"schema":1', b'"schema":99')
+    to = ["--to", "memory"] if command == "replay" else []
+    path.write_bytes(line + b"\n" + line[:60])
+    assert main([command, str(path), *to]) == 0
+    path.write_bytes(b"\n".join([line, line[:60], newer, b"no JSON", line, b""]))
+    assert main([command, str(path), *to]) == 1
+    assert "3 line(s) are no spans; the first is line 2" in capsys.readouterr().err
+
+
+RUN = "import sys; from trace_core._cli.main import main; sys.exit(main())"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_for_the_output_is_told(folder: Path) -> None:
+    """Without a traceback."""
+    path = folder / "traces.jsonl"
+    path.write_bytes(encode(sample_spans()[0]) + b"\n")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, "show", str(path)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "trace-core: [Errno 28] No space left on device\n"

@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import stat
+import subprocess
 import sys
 import threading
 import unicodedata
@@ -621,3 +622,24 @@ def test_arguments_of_processors_are_checked(make: Callable[[], object], problem
     """A mistake is told when the processor is made, not span by span."""
     with pytest.raises(ConfigurationError, match=problem):
         make()
+
+
+ROTATING = """
+import sys
+from trace_core import JsonLinesSink, Tracer
+tracer = Tracer(JsonLinesSink(sys.argv[1], rotate_bytes=20_000, keep=1_000))
+for number in range(200):
+    with tracer.span(f"{sys.argv[2]}-{number}", inputs="y" * 200):
+        pass
+"""
+
+
+def test_processes_that_share_a_rotated_file_lose_nothing(folder: Path) -> None:
+    """One of them renames, the others go on in the new file."""
+    command = [sys.executable, "-c", ROTATING, str(folder / "t.jsonl")]
+    programs = [subprocess.Popen([*command, str(number)]) for number in range(4)]
+    assert [program.wait() for program in programs] == [0, 0, 0, 0]
+    files = list(folder.glob("t.jsonl*"))
+    assert len(files) > 5
+    names = {decode(line).name for file in files for line in file.read_bytes().splitlines()}
+    assert len(names) == 800

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 import threading
@@ -36,10 +37,12 @@ from trace_core import (
 )
 from trace_core._spool.batch import readable_spans
 from trace_core._spool.deadletters import DeadLetters
-from trace_core._spool.frames import HEADER_BYTES, SPAN, key_in, pack, unpack
+from trace_core._spool.frames import HEADER_BYTES, MAGIC, SPAN, key_in, pack, unpack
 from trace_core._spool.journal import Journal, journals_in
 from trace_core._spool.limit import limit_folder
+from trace_core._spool.orphan import Orphan
 from trace_core._spool.reader import folders_in
+from trace_core._spool.segments import Segment, count_spans
 from trace_core._spool.spool import _RETRY
 
 FAST = Retry(first=0.001, longest=0.01)
@@ -1212,3 +1215,92 @@ def test_an_odd_file_for_the_limit_stops_no_delivery(folder: Path) -> None:
     (journal.parent / "limit").unlink()
     (journal.parent / "limit").mkdir()
     assert delivered_of(folder, 10) == {f"span {i}" for i in range(10)}
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_journal_without_its_lock_is_delivered(folder: Path, *, running: bool) -> None:
+    """Whoever tidies old files takes the lock first; a process that runs keeps its journal."""
+    journal = left_behind(folder)
+    (journal / "lock").unlink()
+    boot, _, rest = journal.name.partition("-")
+    nonce = rest.partition("-")[2]
+    process = os.getppid() if running else 2**22 + 1
+    journal.rename(journal.with_name(f"{boot}-{process}-{nonce}"))
+    (found,) = folders_in(folder)
+    assert found.journals == (0 if running else 1)
+    if not running:
+        assert delivered_of(folder, 10) == {f"span {i}" for i in range(10)}
+
+
+@pytest.mark.parametrize("damage", ["a later version", "a flipped bit"])
+def test_a_last_frame_that_cannot_be_read_is_kept(folder: Path, damage: str) -> None:
+    """It was written as a whole, so that it is not torn: it is counted, and its folder stays."""
+    journal = left_behind(folder)
+    (segment,) = journal.glob("*.seg")
+    data = bytearray(segment.read_bytes())
+    if damage == "a later version":
+        data[data.rfind(MAGIC) + 2] = 3
+    else:
+        data[-20] ^= 1
+    segment.write_bytes(data)
+    assert delivered_of(folder, 9) == {f"span {i}" for i in range(9)}
+    (kept,) = journal.parent.glob(".damaged-*")
+    assert (kept / segment.name).read_bytes() == data
+
+
+@pytest.mark.parametrize("tail", [bytes(5_000), pack(BATCH[0])[:-1], MAGIC[:1], pack(BATCH[0])[:8]])
+def test_a_torn_end_is_no_damage(folder: Path, tail: bytes) -> None:
+    """An append that was never completed, or zeros after a loss of power, leave no folder."""
+    journal = left_behind(folder)
+    (segment,) = journal.glob("*.seg")
+    segment.write_bytes(segment.read_bytes() + tail)
+    assert delivered_of(folder, 10) == {f"span {i}" for i in range(10)}
+    assert not list(journal.parent.glob(".damaged-*"))
+
+
+@pytest.mark.parametrize("kind", ["link", "foreign"])
+def test_a_segment_that_is_not_read_is_not_deleted(folder: Path, kind: str) -> None:
+    """It stays for whoever put it there, and is no longer in the way."""
+    journal = left_behind(folder)
+    (segment,) = journal.glob("*.seg")
+    if kind == "link":
+        segment.rename(folder / "elsewhere")
+        segment.symlink_to(folder / "elsewhere")
+    elif os.geteuid() == 0:
+        os.chown(segment, 12345, 12345)
+    else:
+        pytest.skip("only root can give a file to another user")
+    spool = Spool(folder, Named("to", Switch(on=True)), retry=FAST)
+    spool.start()
+    wait_for(lambda: bool(list(journal.parent.glob(".damaged-*"))))
+    spool.close()
+    (kept,) = journal.parent.glob(".damaged-*")
+    assert (kept / segment.name).stat().st_size > 0
+
+
+def test_a_segment_of_headers_alone_is_given_up_in_linear_time() -> None:
+    """Each says that a megabyte follows, which is there: to check them all would take hours."""
+    header = MAGIC + struct.pack("<BIBI", 2, 0, SPAN, 1_000_000)
+    reading = unpack(header * 300_000 + DATA, 0, last=True, limit=10)
+    assert reading.damaged > 0
+    assert reading.next == len(header) * 300_000 + len(DATA)
+
+
+def test_a_very_long_segment_is_counted_by_its_first_part(folder: Path) -> None:
+    """Gigabytes that nobody wrote hold up nothing while the limit is kept."""
+    path = folder / "00000001.seg"
+    path.write_bytes(DATA)
+    os.truncate(path, 1 << 40)
+    assert count_spans(Segment(1, path, 1 << 40)) >= len(BATCH)
+
+
+def test_live_spans_do_not_wait_for_an_orphan_that_holds_nothing(folder: Path) -> None:
+    """A long stretch without a span is read in turns with what is written now."""
+    journal = left_behind(folder)
+    path = journal / "00000000.seg"
+    path.touch()
+    os.truncate(path, 100 << 20)
+    orphan = Orphan(Journal(journal, None))
+    batch = orphan.next(100, 1 << 20)
+    assert batch is not None
+    assert batch.spans == ()

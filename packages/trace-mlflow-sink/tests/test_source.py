@@ -127,6 +127,7 @@ def test_without_mlflow_git_is_asked(repository: Path, fresh: _source.Source) ->
 def test_no_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Outside of a repository, and where git is missing, the rest is said."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))  # it may lie in ours
     assert not [name for name in _source._of_program() if ".git." in name]
     monkeypatch.setenv("PATH", "")
     assert _source._of_program()["mlflow.source.type"] == "LOCAL"

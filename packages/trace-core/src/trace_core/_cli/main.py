@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -26,12 +27,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        status = int(options.run(options))
+        sys.stdout.flush()
     except TraceError as error:
         complain(str(error))
         return 2
     except (KeyboardInterrupt, BrokenPipeError):
         return 130
+    except OSError as error:  # of the source, or of what it is printed to
+        complain(str(error))
+        return 1
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -21,7 +21,7 @@ def show(options: argparse.Namespace) -> int:
 def tail(options: argparse.Namespace) -> int:
     """Print spans one a line, and go on doing so if asked to."""
     problems = Problems()
-    spans = follow(options.source) if options.follow else read_spans(options.source, problems)
-    for span in spans:
+    read = follow if options.follow else read_spans
+    for span in read(options.source, problems):
         say(encode(span).decode() if options.json else summary(span))
     return int(problems.found)

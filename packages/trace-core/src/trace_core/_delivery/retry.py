@@ -64,12 +64,13 @@ class Retry:
 
         Args:
             attempt: 0 for the first.
-            error: What the sink raised; a `RetryLater` may say how long to wait.
+            error: What the sink raised; a `RetryLater` may ask for a longer wait, but not for a
+                shorter one, by which many processes would ask all the time.
         """
-        if isinstance(error, RetryLater) and error.after is not None:
-            return max(0.0, error.after)
         wait = min(self.longest, self.first * self.factor ** min(attempt, 32))
-        return wait * (1 + self.jitter * (2 * random.random() - 1))  # noqa: S311  # not a secret
+        wait *= 1 + self.jitter * (2 * random.random() - 1)  # noqa: S311  # not a secret
+        after = error.after if isinstance(error, RetryLater) else None
+        return after if after is not None and wait < after < math.inf else wait
 
 
 @attrs.define

@@ -10,6 +10,7 @@ from trace_core._model.span import Span
 from trace_core._tracing.span import OpenSpan
 
 _VALUES_SEEN: Final = 200
+_ITEMS_SEEN: Final = 40
 _OVERHEAD: Final = 64
 
 
@@ -17,20 +18,22 @@ def rough_size(*values: object) -> int:
     """Estimate how much memory values take, in bytes, without looking into any text.
 
     Args:
-        *values: Texts, numbers, mappings and tuples of them. Of many, the first 200 count.
+        *values: Texts, numbers, mappings and sequences of them. Of a long one some items stand for
+            all, and 200 values are looked at in all.
     """
-    total, left, rest = 0, _VALUES_SEEN, list(values)
+    total, left = 0.0, _VALUES_SEEN
+    rest = [(value, 1.0) for value in values]  # each with how many it stands for
     while rest and left:
         left -= 1
-        value = rest.pop()
-        total += _OVERHEAD
+        value, times = rest.pop()
+        total += times * _OVERHEAD
         if isinstance(value, (str, bytes)):
-            total += len(value)
-        elif isinstance(value, Mapping):
-            rest += islice(value.values(), left)
-        elif isinstance(value, (tuple, list)):
-            rest += islice(value, left)
-    return total
+            total += times * len(value)
+        elif isinstance(value, (Mapping, tuple, list)) and value:
+            seen = min(len(value), _ITEMS_SEEN)
+            items = value.values() if isinstance(value, Mapping) else value
+            rest += [(item, times * len(value) / seen) for item in islice(items, seen)]
+    return round(total + _OVERHEAD * sum(times for _, times in rest))
 
 
 def size_of_span(span: Span | OpenSpan) -> int:

@@ -15,6 +15,11 @@ from trace_core._model.json import encode
 from trace_core._model.span import Span
 from trace_core._sinks.base import SinkBase
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 
 class JsonLinesSink(SinkBase):
     """Appends each span as one line of JSON to a file.
@@ -79,9 +84,7 @@ class JsonLinesSink(SinkBase):
         if in_place and (self._rotate_bytes is None or mine.st_size < self._rotate_bytes):
             return
         if in_place:
-            for number in range(self._keep - 1, 0, -1):
-                self._rename(self._numbered(number), self._numbered(number + 1))
-            self._rename(self.path, self._numbered(1))
+            self._rotate(self._descriptor, mine.st_ino)
         elif self._rotate_bytes is None:  # else another process has rotated it
             log_once(
                 f"jsonl:moved:{self.path}",
@@ -89,6 +92,15 @@ class JsonLinesSink(SinkBase):
                 self.path,
             )
         self._close_descriptor()
+
+    def _rotate(self, descriptor: int, inode: int) -> None:
+        """Rename the files, unless another process does or has done so, which holds the lock."""
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # until it is closed, which comes next
+        if self._is_in_place(inode):
+            for number in range(self._keep - 1, 0, -1):
+                self._rename(self._numbered(number), self._numbered(number + 1))
+            self._rename(self.path, self._numbered(1))
 
     def _is_in_place(self, inode: int) -> bool:
         try:

@@ -27,6 +27,8 @@ ENDS_ELSEWHERE: Final = 2
 """Kind of the frame that says the end of a started span is in another journal; it has no record."""
 ID_BYTES: Final = 16
 MAX_PAYLOAD: Final = 64 * 1024 * 1024
+_WRONG_BYTES: Final = 8
+"""How many times its length a stretch may be read in vain, where headers lie one in the other."""
 
 _BEFORE_CRC: Final = struct.Struct("<2sB").pack(MAGIC, VERSION)
 _CRC: Final = struct.Struct("<I")
@@ -118,6 +120,7 @@ def unpack(data: bytes, base: int, *, last: bool, limit: int) -> Reading:
     """
     found = Reading()
     frames, view, size, at = found.frames, memoryview(data), len(data), 0
+    patience = _WRONG_BYTES * size  # to check what says it is a frame and is none
     while at < size and len(frames) < limit:
         if size - at >= HEADER_BYTES:
             begin, checksum, kind, length = _HEADER.unpack_from(data, at)
@@ -128,6 +131,10 @@ def unpack(data: bytes, base: int, *, last: bool, limit: int) -> Reading:
                 frames.append((kind, data[payload:end], base + end))
                 at = end
                 continue
+            patience -= length if whole else 0
+        if patience < 0:
+            at, found.damaged = size, found.damaged + 1
+            break
         if not last and _goes_on(data, at):
             break
         at, lost = _skip(data, at, last=last)
@@ -153,6 +160,18 @@ def _skip(data: bytes, at: int, *, last: bool) -> tuple[int, int]:
     following = data.find(MAGIC, at + 1)
     if following >= 0:
         return following, 1
-    if last:  # a torn tail: the append was never completed, so nothing acknowledged is lost
-        return len(data), 0
-    return max(at, len(data) - 1), int(len(data) - 1 > at)
+    if last:
+        return len(data), int(not _is_torn(data, at))
+    return max(at, len(data) - 1), int(not _is_zeros(data[at:-1]))
+
+
+def _is_torn(data: bytes, at: int) -> bool:
+    """Say whether an append was not completed here, so that nothing acknowledged is lost.
+
+    After a loss of power, a file may also end in zeros that nobody wrote.
+    """
+    return _goes_on(data, at) or _is_zeros(data[at:])
+
+
+def _is_zeros(data: bytes) -> bool:
+    return data == bytes(len(data))

@@ -6,13 +6,14 @@ process ends. Nothing here is thread-safe; a spool's own lock guards its own jou
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections import deque
 from pathlib import Path
 from typing import Final
 
-from trace_core._spool.files import cursor_line, open_own, read_cursor
+from trace_core._spool.files import cursor_line, is_own_file, open_own, read_cursor
 from trace_core._spool.frames import Reading
 from trace_core._spool.segments import (
     CHUNK_BYTES,
@@ -99,7 +100,7 @@ class Journal:
         """
         held = None
         try:
-            held = open_own(path / "lock", os.O_RDWR)
+            held = open_own(path / "lock", os.O_RDWR | (os.O_CREAT if _has_lost_lock(path) else 0))
             lock(held)
         except OSError:
             if held is not None:
@@ -139,7 +140,7 @@ class Journal:
         return (file.segment.number, file.segment.size)
 
     def is_there(self) -> bool:
-        """Say whether nobody has removed the folder, or the segment that is written to."""
+        """Say whether nobody has removed it, or the segment that is written to."""
         return self.path.exists() if self._file is None else self._file.is_there()
 
     def roll(self) -> None:
@@ -183,7 +184,7 @@ class Journal:
         Returns:
             Segments that are to be deleted, once the place is written down by `write_cursor`.
         """
-        done: list[Path] = []
+        done = []
         while self.segments and self.is_done(self.segments[0], place):
             done.append(self._forget_oldest().path)
         return done
@@ -235,15 +236,24 @@ class Journal:
 
         Args:
             remove: Delete it with all that is in it.
+
+        Raises:
+            OSError: It cannot be deleted, or there is a segment that could not be read.
         """
         if remove:
             # Oldest first: killed in between, a start record must not outlive its span's end.
-            segments = sorted(self.path.glob(f"*{SUFFIX}"))
-            for path in [*segments, self.path / "cursor", self.path / "lock"]:
+            for path in [*_own_segments(self.path), self.path / "cursor", self.path / "lock"]:
                 path.unlink(missing_ok=True)
             if self.path.is_dir():
                 self.path.rmdir()
         self.forget()
+
+
+def _own_segments(path: Path) -> list[Path]:
+    segments = sorted(path.glob(f"*{SUFFIX}"))
+    if not all(is_own_file(segment.lstat()) for segment in segments):
+        raise OSError(errno.EPERM, "a segment is no file of this user", str(path))
+    return segments
 
 
 def journals_in(parent: Path) -> list[Path]:
@@ -253,10 +263,32 @@ def journals_in(parent: Path) -> list[Path]:
         parent: Where to look.
     """
     try:
-        found = [path for path in parent.iterdir() if (path / "lock").exists()]
+        found = [p for p in parent.iterdir() if (p / "lock").exists() or _has_lost_lock(p)]
     except OSError:
         return []
     return sorted((p for p in found if not p.name.startswith(".")), key=_age)
+
+
+def _has_lost_lock(path: Path) -> bool:
+    """Say whether the lock of a process that is gone was removed, as by whoever tidies old files.
+
+    Of a process that lives nothing is lost if it is taken over all the same: it begins anew.
+    """
+    boot, _, rest = path.name.partition("-")
+    process = rest.partition("-")[0]
+    if not process.isdecimal() or (path / "lock").exists() or not any(path.glob(f"*{SUFFIX}")):
+        return False
+    return boot != _BOOT_ID or not _is_running(int(process))
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def _age(path: Path) -> float:

@@ -10,6 +10,7 @@ from typing import Final
 import attrs
 
 from trace_core import semconv
+from trace_core._log import report
 from trace_core._model.parts import Status, StatusCode
 from trace_core._model.span import Span
 from trace_core._spool.batch import Batch, decoded
@@ -19,6 +20,7 @@ from trace_core._spool.segments import Position
 from trace_core._spool.waits import Tries
 
 INTERRUPTED: Final = "the process ended before this did"
+_READ_AT_ONCE: Final = 16
 _ADOPTED_AT_ONCE: Final = 8
 _ADOPTED_IN_ALL: Final = 64  # with those that wait because their place is away
 
@@ -47,7 +49,7 @@ class Orphan:
     def next(self, limit: int, max_bytes: int) -> Batch | None:
         """Return the next spans, at last those that were cut off; ``None`` at the end."""
         damaged = 0
-        while True:
+        for _ in range(_READ_AT_ONCE):
             place, reading = self.journal.read(self._place, limit, max_bytes)
             damaged += reading.damaged
             self._damaged = self._damaged or reading.damaged > 0
@@ -57,6 +59,7 @@ class Orphan:
             spans = self._sort_out(place[0], reading)
             if spans:
                 return Batch(tuple(spans), place, damaged)
+        return Batch((), self._place, damaged)  # others have their turn
 
     def _sort_out(self, number: int, reading: Reading) -> list[Span]:
         """Return the finished spans not delivered before; remember the started ones."""
@@ -104,8 +107,8 @@ class Orphan:
             try:
                 self.journal.release(remove=True)
                 return
-            except OSError:  # something in it is no file of ours: not to be delivered again
-                pass
+            except OSError as error:  # something in it is no file of ours, and stays
+                report(f"removing {self.journal.path}", error)
         try:
             self.journal.set_apart()
         except FileNotFoundError:  # somebody has removed it

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -154,7 +154,7 @@ def read_spans(source: Path, problem: Problem = _raise) -> Iterator[Span]:
 
     Args:
         source: The file or folder.
-        problem: Told of what cannot be read in a folder; raises by default.
+        problem: Told of what cannot be read; raises by default.
 
     Raises:
         ConfigurationError: The source is not there.
@@ -162,13 +162,13 @@ def read_spans(source: Path, problem: Problem = _raise) -> Iterator[Span]:
     if source.is_file() and source.name.startswith("dead."):
         yield from (letter.span for letter in letters_in(source))
     elif source.is_file():
-        yield from _read_lines(source)
+        yield from _read_lines(source, problem)
     elif source.is_dir():
-        for lock in _files_below(source, "lock"):
+        for journal in sorted({segment.parent for segment in _files_below(source, ".seg")}):
             try:
-                yield from spans_waiting(lock.parent, problem)
+                yield from spans_waiting(journal, problem)
             except (OSError, ValueError) as error:
-                problem(lock.parent, error)
+                problem(journal, error)
     else:
         raise ConfigurationError(f"{source} is neither a file of JSON lines nor a spool's folder")
 
@@ -188,28 +188,40 @@ def count_spans(source: Path) -> int | None:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(_BLOCK), b""))
 
 
-def _read_lines(path: Path) -> Iterator[Span]:
+def _read_lines(path: Path, problem: Problem) -> Iterator[Span]:
     with path.open("rb") as file:
-        for line in file:
-            span = _span_or_none(line)
-            if span is not None:
-                yield span
+        yield from _spans_in(path, file, problem)
 
 
-def _span_or_none(line: bytes) -> Span | None:
-    try:
-        return decode(line)
-    except ConfigurationError:  # torn by a crash or a full disk; the next line is whole again
-        return None
+def _spans_in(path: Path, lines: Iterable[bytes], problem: Problem) -> Iterator[Span]:
+    """Read lines, and tell at the end of those that are no spans.
+
+    A last line without an end is passed over: it may be being written.
+    """
+    unreadable, why = 0, ""
+    for number, line in enumerate(lines, 1):
+        try:
+            if line.strip():
+                yield decode(line)
+        except ConfigurationError as error:
+            unreadable += line.endswith(b"\n")
+            why = why or f"the first is line {number}: {error}"
+    if unreadable:
+        problem(path, ConfigurationError(f"{unreadable} line(s) are no spans; {why}"))
 
 
 def follow(
-    path: Path, *, every: float = 0.25, stop: Callable[[], bool] = lambda: False
+    path: Path,
+    problem: Problem = _raise,
+    *,
+    every: float = 0.25,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Span]:
     """Read the spans a file of JSON lines has, then those that are added to it, for ever.
 
     Args:
         path: The file; it need not be there yet, and may be rotated.
+        problem: Told of lines that cannot be read; raises by default.
         every: Seconds between two looks.
         stop: Asked between two looks whether to end.
     """
@@ -222,7 +234,7 @@ def follow(
                 file.seek(offset)
                 *lines, rest = (rest + file.read()).split(b"\n")
                 offset = file.tell()
-            yield from (span for span in map(_span_or_none, lines) if span is not None)
+            yield from _spans_in(path, (line + b"\n" for line in lines), problem)
         if stop():
             return
         time.sleep(every)

@@ -114,11 +114,10 @@ def _encoder(write_text: Callable[[str], str]) -> Callable[[object], str]:
     """
     try:
         encoder = _make_encoder(None, _refuse, write_text, None, ":", ",", False, False, False)
-        known = "".join(encoder(_SAMPLE, 0)) == _SLOW.encode(_SAMPLE)
-    except Exception:
-        known = False
-    if known:
-        return lambda value: "".join(encoder(value, 0))
+        if "".join(encoder(_SAMPLE, 0)) == _SLOW.encode(_SAMPLE):
+            return lambda value: "".join(encoder(value, 0))
+    except Exception:  # noqa: S110  # it is another one: told below
+        pass
     log_once("spool:json", "tracing: this Python's json module is another one: spans take longer")
     return _SLOW.encode
 

@@ -192,5 +192,9 @@ class SpoolWriter:
             self._left_at_exit += own.memory.alone
             self.drop(own.memory.alone, LEFT_AT_EXIT)
             if own.journal is not None:
-                own.journal.release(remove=own.done >= own.tail)
+                try:
+                    own.journal.release(remove=own.done >= own.tail)
+                except OSError as error:
+                    self.disk.tell(error)
+                    own.journal.forget()
             self.own = self._options.new_own()
