@@ -17,6 +17,7 @@ from trace_core import (
     Sink,
     Span,
     Spool,
+    Tracer,
     decode,
     durable,
     from_dict,
@@ -25,9 +26,11 @@ from trace_core import (
     pipeline,
     redact,
     sample,
+    setting,
     tee,
     to_dict,
     truncate,
+    use_parent,
 )
 from trace_core.testing import SinkContract
 
@@ -142,6 +145,13 @@ WRONG = {
     "tee": tee,
     "load_sink": lambda: load_sink(5),  # type: ignore[arg-type]
     "durable": lambda: durable(MemorySink(), sample_rate="half"),  # type: ignore[arg-type]
+    "durable, redacted": lambda: durable(MemorySink(), redacted="no"),  # type: ignore[arg-type]
+    "a path with NUL": lambda: Spool("\0", MemorySink()),
+    "JsonLinesSink, a folder": lambda: JsonLinesSink("."),
+    "redact": lambda: redact(patterns="x"),  # type: ignore[arg-type]
+    "use_parent": lambda: use_parent(1).__enter__(),  # type: ignore[arg-type]
+    "setting": lambda: setting("TRACE_FOO"),
+    "Tracer": lambda: Tracer(MemorySink(), scope="x"),  # type: ignore[arg-type]
     "to_dict": lambda: to_dict("span"),  # type: ignore[arg-type]
     "from_dict": lambda: from_dict("span"),  # type: ignore[arg-type]
 }
@@ -150,5 +160,5 @@ WRONG = {
 @pytest.mark.parametrize("make", WRONG.values(), ids=WRONG)
 def test_a_wrong_argument_is_told_at_once(make: Callable[[], object]) -> None:
     """Not when a span comes: a `ConfigurationError` says what was wanted and what was given."""
-    with pytest.raises(ConfigurationError, match=r"must|want|not a span"):
+    with pytest.raises(ConfigurationError, match=r"must|want|is a|known are|not a span"):
         make()

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trace_core import (
+    Background,
     ConfigurationError,
     Cost,
     Event,
@@ -574,3 +575,12 @@ class TestSpansInGenerators:
         asyncio.run(main())
         request, late = memory.spans
         assert late.parent_id == request.span_id
+
+
+def test_closing_waits_for_a_queue_that_takes_no_more_at_once(memory: MemorySink) -> None:
+    """However many spans are open: none is dropped while there is time."""
+    tracer = Tracer(Background(memory, capacity=2_000))
+    spans = [tracer.start(f"open {number}") for number in range(10_000)]
+    tracer.close(60)
+    assert len(memory.spans) == len(spans)
+    assert {span.attributes["trace.ending"] for span in memory.spans} == {"interrupted"}

@@ -52,9 +52,9 @@ def path(value: object, name: str) -> str | os.PathLike[str]:
     """Return a path.
 
     Raises:
-        ConfigurationError: It is not a text or a path, or it is empty.
+        ConfigurationError: It is not a text or a path, it is empty, or it holds a NUL.
     """
-    if isinstance(value, (str, os.PathLike)) and str(value):
+    if isinstance(value, (str, os.PathLike)) and str(value) and "\0" not in str(value):
         return value
     raise ConfigurationError(f"{name} must be the path of a file or folder, got {value!r:.60}")
 

@@ -173,10 +173,12 @@ def setting(name: str, argument: Any = None, environ: Mapping[str, str] | None =
         environ: Where to look; the process's environment by default.
 
     Raises:
-        ConfigurationError: The variable's value makes no sense.
+        ConfigurationError: The variable's value makes no sense, or there is no such variable.
     """
     if argument is not None:
         return argument
+    if name not in VARIABLES:
+        raise ConfigurationError(f"unknown setting {name!r}; known are {', '.join(VARIABLES)}")
     variable = VARIABLES[name]
     text = (os.environ if environ is None else environ).get(name, "").strip()
     if not text:

@@ -50,6 +50,14 @@ def is_server(uri: str) -> bool:
     return urlsplit(uri).scheme.lower() in _SERVERS
 
 
+def _is_address(uri: str) -> bool:
+    parts = urlsplit(uri)
+    try:
+        return bool(parts.hostname) and parts.port != 0  # reading the port checks it
+    except ValueError:
+        return False
+
+
 def check_uri(uri: str) -> None:
     """Check that traces can be written to a tracking URI.
 
@@ -58,6 +66,10 @@ def check_uri(uri: str) -> None:
     """
     scheme = urlsplit(uri).scheme.lower().partition("+")[0]
     if scheme in _SERVERS:
+        if not _is_address(uri):
+            raise ConfigurationError(
+                f"{without_credentials(uri)!r} is no address of a server; wanted http://HOST:PORT"
+            )
         return
     if scheme not in _DATABASES and not is_databricks(uri):
         raise ConfigurationError(

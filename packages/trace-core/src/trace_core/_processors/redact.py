@@ -60,6 +60,8 @@ class Redactor:
         self._known = known if callable(known) else None
         self._told = () if callable(known) else tuple(_texts(known))
         self._environment = environment
+        if not isinstance(patterns, Mapping):
+            raise ConfigurationError(f"patterns is a mapping by name, got {patterns!r:.60}")
         self._patterns = {name: _compiled(name, pattern) for name, pattern in patterns.items()}
         self._current: tuple[tuple[Iterable[str], ...], Walk] | None = None
 

@@ -62,6 +62,8 @@ def durable(
     """
     if handoff not in ("thread", "caller"):
         raise ConfigurationError(f"handoff={handoff!r}; choose thread or caller")
+    if redacted is not None:
+        arguments.instance(redacted, bool, "redacted")
     if callable(processors):
         raise ConfigurationError("processors is a list, got a single function: processors=[...]")
     wait = setting("TRACE_EXIT_TIMEOUT", exit_timeout, environ)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trace_core import _arguments as arguments
-from trace_core._errors import SinkClosed
+from trace_core._errors import ConfigurationError, SinkClosed
 from trace_core._lifecycle import after_fork, forget_handlers
 from trace_core._log import log_once
 from trace_core._model.json import encode
@@ -44,6 +44,8 @@ class JsonLinesSink(SinkBase):
         if rotate_bytes is not None:
             arguments.count(rotate_bytes, "rotate_bytes")
         self.path = Path(arguments.path(path, "path"))
+        if self.path.is_dir():
+            raise ConfigurationError(f"path must be a file, and {self.path} is a folder")
         self._rotate_bytes = rotate_bytes
         self._keep = arguments.count(keep, "keep")
         self._descriptor: int | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar, Token
+from types import NoneType
 from typing import TypeVar
 
 import attrs
@@ -112,9 +113,11 @@ def use_parent(parent: SpanContext | str | None) -> Generator[None]:
         parent: Its identity, or a W3C ``traceparent`` header; ``None`` starts new traces.
 
     Raises:
-        ConfigurationError: The header cannot be read.
+        ConfigurationError: The header cannot be read, or it is something else.
     """
     context = SpanContext.from_traceparent(parent) if isinstance(parent, str) else parent
+    if not isinstance(context, (SpanContext, NoneType)):
+        raise ConfigurationError(f"wanted a SpanContext or a traceparent, got {parent!r:.60}")
     if context is None:
         with _without_parent():
             yield

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Final
 
+from trace_core import _arguments as arguments
 from trace_core import semconv
 from trace_core._lifecycle import after_fork, at_exit
 from trace_core._log import report
@@ -33,6 +36,10 @@ from trace_core._tracing.freeze import frozen
 from trace_core._tracing.ids import Clock, IdGenerator, RandomIds, SystemClock
 from trace_core._tracing.span import NO_ID, OpenSpan, unrecorded_span
 
+_ENDING_SECONDS: Final = 2.0
+_ENDED_AT_ONCE: Final = 1_000
+_NAP_SECONDS: Final = 0.005
+
 
 class Recorder:
     """Opens spans, makes them current, and hands ended ones to a sink.
@@ -57,7 +64,7 @@ class Recorder:
         self._ids: IdGenerator = ids or RandomIds()
         self._bridges = Bridges(self.sink.bridges if bridges is None else bridges, on_error)
         self._bridged = bool(self._bridges)
-        self.scope = scope or Scope("trace_core")
+        self.scope = arguments.instance(scope or Scope("trace_core"), Scope, "scope")
         """What produces the spans."""
         self.resource: Mapping[str, Value] = _resource(service)
         """Where the spans are produced: service, process, runtime."""
@@ -145,11 +152,25 @@ class Recorder:
         current.set(now)
         return partial(leave, now)
 
-    def end_open_spans(self) -> None:
-        """End every span still open, marked as interrupted: for the exit of a program."""
-        for span in self.open_spans:
+    def end_open_spans(self, timeout: float = _ENDING_SECONDS) -> None:
+        """End every span still open, marked as interrupted: for the exit of a program.
+
+        Args:
+            timeout: Seconds to wait at the most for a queue that takes no more at once.
+        """
+        deadline = time.monotonic() + timeout
+        for number, span in enumerate(self.open_spans, 1):
             span.attributes[semconv.ENDING] = "interrupted"
             span.end()
+            if not number % _ENDED_AT_ONCE:
+                self._await_queue(deadline)
+
+    def _await_queue(self, deadline: float) -> None:
+        while time.monotonic() < deadline:
+            stats = self.sink.stats
+            if stats is None or stats.pending < _ENDED_AT_ONCE:
+                return
+            time.sleep(_NAP_SECONDS)
 
     def _finish(self, span: OpenSpan, error: BaseException | None) -> None:
         """Hand the ended span over. Runs in finalisers too: takes no lock."""

@@ -11,6 +11,7 @@ from trace_core._lifecycle import forget_handlers
 from trace_core._model.parts import Scope, SpanKind
 from trace_core._model.span import check_kind, check_name
 from trace_core._model.values import snapshot, snapshot_mapping
+from trace_core._sinks.base import deadline_after, seconds_left
 from trace_core._tracing.decorator import decorate
 from trace_core._tracing.recorder import Recorder
 from trace_core._tracing.span import OpenSpan
@@ -148,8 +149,9 @@ class Tracer(Recorder):
         Args:
             timeout: Seconds to take at the most.
         """
-        self.end_open_spans()
-        self.sink.close(timeout)
+        deadline = deadline_after(timeout)
+        self.end_open_spans(timeout)
+        self.sink.close(seconds_left(deadline))
         forget_handlers(self)
 
 
