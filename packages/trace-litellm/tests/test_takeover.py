@@ -135,13 +135,15 @@ def check(span: Span, *, degraded: bool = True, streamed: bool = False) -> None:
     inputs: Any = span.inputs
     assert [dict(message) for message in inputs["messages"]] == MESSAGES
     outputs: Any = span.outputs
-    assert outputs["choices"][0]["message"]["content"] == TEXT
+    content = outputs["choices"][0]["message"]["content"]
+    old = degraded and streamed and LITELLM < (1, 65)
+    assert content == TEXT or (old and TEXT.startswith(content))
     assert span.attributes["gen_ai.request.model"] == "gpt-4o-mini"
     assert span.attributes["gen_ai.provider.name"] == "openai"
     assert str(span.attributes["url.full"]).startswith("http://127.0.0.1:")
     assert span.usage is not None
     assert span.cost is not None
-    if not (degraded and streamed and LITELLM < (1, 65)):  # those tell callbacks their own count
+    if not old:  # those tell callbacks their own count, and not always all of a stream
         assert (span.usage.input, span.usage.output) == (PROMPT_TOKENS, COMPLETION_TOKENS)
         assert span.cost.total == pytest.approx(PRICE)
     assert 0 < span.duration_ns < ANY_ANSWER * 1e9
@@ -464,6 +466,19 @@ def test_a_program_that_replaces_the_list(native: Any, litellm: Any, lane: Lane)
     trace_litellm.autolog()
     litellm.completion(GPT, MESSAGES, **openai(lane))
     told(sink, 2)
+
+
+def test_many_callbacks(
+    native: Any, litellm: Any, lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LiteLLM takes no more than 30 into its lists, and a Router brings several."""
+    from litellm.integrations.custom_logger import CustomLogger
+
+    for name in ("success_callback", "failure_callback", "_async_success_callback"):
+        monkeypatch.setattr(litellm, name, [CustomLogger() for _ in range(30)])
+    sink = native(*CHAT)
+    litellm.completion(GPT, MESSAGES, **openai(lane))
+    check(*told(sink))
 
 
 def test_it_is_said_once(

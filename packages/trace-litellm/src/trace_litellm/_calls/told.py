@@ -50,9 +50,10 @@ class ToldCall:
         self.span = open_span(calls.tracer, target, record, request, batch_span, 0)
         self.span.attributes[semconv.DEGRADED] = True
         self.span.complete = partial(_complete, self)
-        age = 0 if again else _details.age_ns(self._start)
-        self.span.start_ns -= age
-        self.span.start_perf_ns -= age
+        if not again:
+            before = max(_details.age_ns(self._start) - self.span.elapsed_ns, 0)
+            self.span.start_ns -= before
+            self.span.start_perf_ns -= before
 
     awaited = False
     """Whether LiteLLM is about to tell the end, on a thread of its own."""

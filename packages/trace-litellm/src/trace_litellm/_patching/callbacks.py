@@ -10,8 +10,17 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
+_LISTS: Final = (
+    "callbacks",
+    "input_callback",
+    "success_callback",
+    "failure_callback",
+    "_async_success_callback",
+    "_async_failure_callback",
+)
+"""LiteLLM copies the first one into the others, but not once there are 30: its Routers add many."""
 _MODULES: Final = ("litellm", "litellm.utils", "litellm.litellm_core_utils.litellm_logging")
-"""LiteLLM copies a callback from ``litellm.callbacks`` into other lists of these modules."""
+"""Where LiteLLM has these lists, and others that it copies callbacks into."""
 
 
 class Listener(Protocol):
@@ -47,7 +56,8 @@ def register(listener: Listener, on_error: Callable[[str, BaseException], None])
     import litellm
 
     callback = _callback(listener, on_error)
-    litellm.callbacks.append(callback)
+    for name in _LISTS:
+        getattr(litellm, name).append(callback)
     return callback
 
 
