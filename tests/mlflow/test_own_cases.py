@@ -27,7 +27,7 @@ class Store:
     def __init__(self, litellm: Any, mlflow: Any, tracing: Any, provider: Provider) -> None:
         self.litellm, self.mlflow, self._tracing = litellm, mlflow, tracing
         self.options = {
-            "model": "openai/gpt-4o-mini",
+            "model": "openai/gpt-4o-mini-2024-07-18",
             "messages": MESSAGES,
             "api_base": provider.openai_base,
             "api_key": "sk-own-case",
@@ -56,12 +56,12 @@ def store(
     import trace_litellm
 
     monkeypatch.setenv("TRACE_MLFLOW_NAMES", "autolog")
-    before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     mlflow.set_experiment("own cases")
     yield Store(litellm, mlflow, trace_litellm.autolog("mlflow"), provider)
     trace_litellm.autolog(disable=True)
-    mlflow.set_tracking_uri(before)
+    mlflow.tracking.fluent._active_experiment_id = None
+    mlflow.set_tracking_uri(None)
 
 
 def _sync(store: Store, **options: Any) -> Any:
@@ -85,7 +85,7 @@ def test_success(store: Store, call: Callable[..., Any]) -> None:
     assert span.inputs["messages"] == MESSAGES
     assert set(span.inputs) == {"messages", "model", "api_base"}  # MLflow's has the messages alone
     assert span.outputs == answer.model_dump()
-    assert span.attributes["model"] == "gpt-4o-mini"
+    assert span.attributes["model"] == "gpt-4o-mini-2024-07-18"
     assert span.attributes["call_type"] == "completion"
     assert span.attributes["cache_hit"] is False  # MLflow's: None
     assert span.attributes["response_cost"] > 0
@@ -120,7 +120,7 @@ def test_streaming(store: Store, call: Callable[..., Any]) -> None:
     assert span.inputs["messages"] == MESSAGES
     assert span.inputs["stream"] is True
     assert span.outputs["choices"][0]["message"]["content"] == ANSWER
-    assert span.attributes["model"] == "gpt-4o-mini"
+    assert span.attributes["model"] == "gpt-4o-mini-2024-07-18"
 
 
 def test_disable(store: Store) -> None:
