@@ -7,6 +7,7 @@ API without; the tools are those of a real MCP server, which the proxy starts.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http
 import json
 import logging
@@ -141,8 +142,9 @@ def hold(url: str, session: Session) -> None:
     seen: list[str] = []
     closed = None
     with connect(where, additional_headers=HEADERS, close_timeout=1) as client:
-        try:
+        with contextlib.suppress(ConnectionClosed):  # refused already: what it said can be read
             client.send(json.dumps(asking(session)))
+        try:
             while session.closed is not None or seen[-1:] != [session.seen[-1]]:
                 seen.append(json.loads(client.recv(60))["type"])
         except ConnectionClosed as error:
