@@ -6,6 +6,7 @@ import base64
 import json
 import logging
 import multiprocessing
+import random
 import subprocess
 import sys
 import threading
@@ -205,12 +206,27 @@ def queue(sink: MlflowSink) -> Iterator[Background]:
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_one_refused_span_costs_no_other(fake, queue, status):
     """The batch is halved until the bad span is alone; all others are stored."""
-    fake.on_spans = lambda names: (status, {}, b"bad value") if "bad" in names else 200
+    refusal = _json(status, {"detail": "bad value"})
+    fake.on_spans = lambda names: refusal if "bad" in names else 200
     for batch in (spans("a", "b", "bad", "c", "d"), spans("e")):
         queue.write(batch)
     assert queue.flush(20)
     assert set(fake.stored) == {"a", "b", "c", "d", "e"}
     assert (queue.stats.delivered, queue.stats.dropped) == (5, 1)
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_proxy_that_refuses_now_and_then_refuses_no_span(fake, queue, status):
+    """A page of HTML is not MLflow's word: whatever it was the answer to is written again."""
+    chance = random.Random(status)
+    page = (status, {"Content-Type": "text/html"}, b"<html>Bad Request</html>")
+    fake.on_spans = lambda names: page if chance.random() < 0.8 else 200
+    for number in range(30):
+        queue.write(spans(str(number)))
+    while queue.stats.delivered < 30:
+        queue.flush(0.1)
+    assert queue.stats.dropped == 0
+    assert set(fake.stored) == {str(number) for number in range(30)}
 
 
 @pytest.mark.slow

@@ -193,7 +193,7 @@ class Client:
             An answer with a 2xx status.
 
         Raises:
-            Rejected: The server refused the body (400, 413, 422).
+            Rejected: The server refused the body (400 and 422 by MLflow itself, 413).
             NotFound: The server has no such path or object.
             RetryLater: The server asked to wait, did not accept our credentials, or redirected.
             Unavailable: The server cannot be reached or cannot answer.
@@ -265,7 +265,7 @@ class Client:
             raise RetryLater(message, _retry_after(answer.headers.get("Retry-After")))
         if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             message += "; in nginx, client_max_body_size sets the limit"
-        if status in _ABOUT_THE_BODY:
+        if status in _ABOUT_THE_BODY and _is_verdict(answer):
             raise Rejected(message)
         raise _OTHER_STATUS.get(status, Unavailable)(message)
 
@@ -275,6 +275,15 @@ _OTHER_STATUS: Final[Mapping[int, type[SinkError]]] = {
     HTTPStatus.INTERNAL_SERVER_ERROR: ServerFailed,
     HTTPStatus.NOT_IMPLEMENTED: NotSupported,
 }
+
+
+def _is_verdict(answer: httpx.Response) -> bool:
+    """Say whether MLflow itself has refused a body, and not a proxy that refuses anything.
+
+    That a body is too large, a proxy may well be the one to say.
+    """
+    too_large = answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    return too_large or _content_type(answer) in (_JSON, _PROTOBUF)
 
 
 def _start_of(answer: httpx.Response, characters: int = _SHOWN_CHARACTERS) -> str:
