@@ -1304,3 +1304,28 @@ def test_live_spans_do_not_wait_for_an_orphan_that_holds_nothing(folder: Path) -
     batch = orphan.next(100, 1 << 20)
     assert batch is not None
     assert batch.spans == ()
+
+
+def test_a_journal_in_a_folder_of_another_user_is_not_delivered(folder: Path) -> None:
+    """Whose files are ours, though the folder is not: somebody has put it there."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a folder to another user")
+    journal = left_behind(folder)
+    os.chown(journal, 12345, 12345)
+    assert journals_in(journal.parent) == []
+
+
+def test_spans_that_vanish_from_the_disk_are_counted_and_told(
+    open_spool: Callable[..., Spool], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody cuts a segment while the sink is away: what was in it is lost, but not silently."""
+    sink = Switch()
+    spool = open_spool(sink, max_memory=500)
+    for index in range(50):
+        spool.write(many(1, start=index))
+    (segment,) = spool.root.rglob("*.seg")
+    os.truncate(segment, 1_000)
+    sink.on = True
+    assert spool.flush(30)
+    assert spool.stats.dropped_by_reason == {"damaged on disk": 50 - len(sink.spans)}
+    assert "are damaged" in caplog.text

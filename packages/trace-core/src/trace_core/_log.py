@@ -15,6 +15,7 @@ logger = logging.getLogger("trace_core")
 
 HOUR: Final = 3600.0
 _MOST_KINDS: Final = 1_000
+_LONGEST: Final = 4_096
 _clock = time.monotonic  # replaced by tests
 _said: dict[str, float] = {}  # when each kind was logged last
 _said_lock = threading.RLock()  # re-entrant: logging may run a finaliser that logs as well
@@ -71,13 +72,17 @@ def _is_due(key: str, every: float) -> bool:
 
 
 def without_secrets(value: object) -> str:
-    """Return a value's text without secrets: exceptions quote requests, URLs and keys.
+    """Return a value's text without secrets, and not more than 4,096 characters of it.
+
+    Exceptions quote requests, URLs and keys.
 
     Args:
         value: The value, such as an exception.
     """
     try:
-        return clean_text(text_of(value))
+        text = text_of(value)
+        short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"
+        return clean_text(short)
     except Exception as error:
         return f"<not shown: looking for secrets in it failed: {type(error).__name__}>"
 

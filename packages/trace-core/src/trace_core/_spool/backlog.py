@@ -68,7 +68,7 @@ class Backlog:
 
     def _remove(self, orphan: Orphan) -> None:
         with self._writer.lock:
-            self._writer.drop(orphan.left, DAMAGED)  # what is left of it cannot be read
+            self._writer.drop_missing(orphan.left)
             orphan.left = 0
         self._orphans.remove(orphan)
 
@@ -98,7 +98,7 @@ class Backlog:
             writer.ledger.delivered(len(outcome.delivered))
             writer.ledger.dropped(len(outcome.refused), REJECTED)
             if not writer.own.waiting:  # all there is has been delivered; the rest is gone
-                writer.drop(writer.waiting, DAMAGED)
+                writer.drop_missing(writer.waiting)
             writer.changed.notify_all()
 
     def count_damage(self, batch: Batch, orphan: Orphan | None) -> None:

@@ -13,7 +13,13 @@ from collections import deque
 from pathlib import Path
 from typing import Final
 
-from trace_core._spool.files import cursor_line, is_own_file, open_own, read_cursor
+from trace_core._spool.files import (
+    cursor_line,
+    is_of_this_user,
+    is_own_file,
+    open_own,
+    read_cursor,
+)
 from trace_core._spool.frames import Reading
 from trace_core._spool.segments import (
     CHUNK_BYTES,
@@ -263,10 +269,14 @@ def journals_in(parent: Path) -> list[Path]:
         parent: Where to look.
     """
     try:
-        found = [p for p in parent.iterdir() if (p / "lock").exists() or _has_lost_lock(p)]
+        found = [p for p in parent.iterdir() if is_of_this_user(p.lstat()) and _is_journal(p)]
     except OSError:
         return []
     return sorted((p for p in found if not p.name.startswith(".")), key=_age)
+
+
+def _is_journal(path: Path) -> bool:
+    return (path / "lock").exists() or _has_lost_lock(path)
 
 
 def _has_lost_lock(path: Path) -> bool:

@@ -9,6 +9,7 @@ import attrs
 
 from trace_core import _arguments as arguments
 from trace_core._delivery.stats import (
+    DAMAGED,
     DISK_FULL,
     LEFT_AT_EXIT,
     REMOVED,
@@ -149,6 +150,14 @@ class SpoolWriter:
             if count:
                 self.drop(count, reason)
                 log_once(f"spool:{reason}", "tracing: %s: the oldest spans are dropped", reason)
+
+    def drop_missing(self, count: int) -> None:
+        """Count spans of this process that are not where they were written, and say so."""
+        if count:
+            self.drop(count, DAMAGED)
+            log_once(
+                "spool:missing", "tracing: %d span(s) in %s are damaged", count, self.disk.folder
+            )
 
     def drop(self, count: int, reason: str) -> None:
         """Count spans of this process that are lost."""
