@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,16 +46,22 @@ class Store:
         return span
 
 
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One for all cases: to make it takes MLflow seconds."""
+    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+
+
 @pytest.fixture
 def store(
-    litellm: Any, provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    litellm: Any, provider: Provider, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Store]:
     import mlflow
 
     import trace_litellm
 
     monkeypatch.setenv("TRACE_MLFLOW_NAMES", "autolog")
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    mlflow.set_tracking_uri(database)
     mlflow.set_experiment("own cases")
     yield Store(litellm, mlflow, trace_litellm.autolog("mlflow"), provider)
     trace_litellm.autolog(disable=True)
@@ -127,8 +132,9 @@ def test_disable(store: Store) -> None:
     """Turned off, calls make no trace."""
     import trace_litellm
 
+    before = len(store.traces())
     _sync(store)
-    assert len(store.traces()) == 1
+    assert len(store.traces()) == before + 1
     trace_litellm.autolog(disable=True)
     _sync(store)
-    assert len(store.traces()) == 1
+    assert len(store.traces()) == before + 1
