@@ -495,7 +495,7 @@ def test_lines_that_are_no_spans_are_told(
     assert main([command, str(path), *to]) == 0
     path.write_bytes(b"\n".join([line, line[:60], newer, b"no JSON", line, b""]))
     assert main([command, str(path), *to]) == 1
-    assert "3 line(s) are no spans; the first is line 2" in capsys.readouterr().err
+    assert "3 line(s) are not valid spans; the first is line 2" in capsys.readouterr().err
 
 
 RUN = "import sys; from trace_core._cli.main import main; sys.exit(main())"

@@ -613,7 +613,7 @@ def test_a_processor_that_returns_no_span_costs_the_content(
     [
         (lambda: redact(known="secret"), "known is a list of secrets"),
         (lambda: redact(known=[b"secret"]), "known is a list of texts, got bytes"),  # type: ignore[list-item]
-        (lambda: redact(patterns={"id": "("}), "'id' is no regular expression"),
+        (lambda: redact(patterns={"id": "("}), "'id' is not a valid regular expression"),
         (lambda: durable(MemorySink(), processors=redact()), "processors is a list"),  # type: ignore[arg-type]
         (lambda: pipeline(redact, "x", sink=MemorySink()), "a function of a span, got 'x'"),  # type: ignore[arg-type]
     ],
@@ -641,5 +641,5 @@ def test_processes_that_share_a_rotated_file_lose_nothing(folder: Path) -> None:
     assert [program.wait() for program in programs] == [0, 0, 0, 0]
     files = list(folder.glob("t.jsonl*"))
     assert len(files) > 5
-    names = {decode(line).name for file in files for line in file.read_bytes().splitlines()}
-    assert len(names) == 800
+    lines = [line for file in files for line in file.read_bytes().splitlines() if line]
+    assert len({decode(line).name for line in lines}) == 800

@@ -1328,4 +1328,4 @@ def test_spans_that_vanish_from_the_disk_are_counted_and_told(
     sink.on = True
     assert spool.flush(30)
     assert spool.stats.dropped_by_reason == {"damaged on disk": 50 - len(sink.spans)}
-    assert "are damaged" in caplog.text
+    assert "are lost: they are missing" in caplog.text

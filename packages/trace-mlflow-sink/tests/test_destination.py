@@ -112,7 +112,7 @@ def test_no_password_in_repr():
         (lambda: MlflowSink(names="x"), "wanted one of otel, autolog"),
         (lambda: MlflowSink(timeout=float("nan")), "more than 0"),
         (lambda: MlflowSink.from_spec("http://x?experimnt=a"), "known are default_uri, experiment"),
-        (lambda: MlflowSink.from_spec("http://x?timeout=soon"), "is no number"),
+        (lambda: MlflowSink.from_spec("http://x?timeout=soon"), "is not a number"),
     ],
 )
 def test_bad_arguments_say_what_to_do(make, expected):

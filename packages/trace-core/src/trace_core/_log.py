@@ -81,8 +81,10 @@ def without_secrets(value: object) -> str:
     """
     try:
         text = text_of(value)
-        short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"
-        return clean_text(short)
+        if len(text) <= _LONGEST:
+            return clean_text(text)
+        begin = text[:_LONGEST].rpartition(" ")[0]  # a secret may lie across the cut
+        return f"{clean_text(begin)}… ({len(text)} characters)"
     except Exception as error:
         return f"<not shown: looking for secrets in it failed: {type(error).__name__}>"
 

@@ -128,7 +128,7 @@ VARIABLES: Final = {
             "TRACE_SPOOL_MAX_BYTES",
             512 * 1024**2,
             "bytes, or a number with K, M or G",
-            "bytes kept on disk per sink and process at the most",
+            "bytes on disk per sink at the most, for all processes together",
             _size,
         ),
         Variable(

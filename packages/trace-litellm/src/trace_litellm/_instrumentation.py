@@ -100,7 +100,7 @@ class Instrumentation:
             self.tracer.on_error(f"looking into {module}", error)
 
     def uninstrument(self) -> None:
-        """Make LiteLLM what it was. A second call does nothing.
+        """Restore LiteLLM's own functions. A second call does nothing.
 
         Streams begun before are still followed to their end, unless LiteLLM's callbacks tell of
         them.

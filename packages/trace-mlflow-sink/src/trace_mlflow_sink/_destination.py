@@ -68,7 +68,7 @@ def check_uri(uri: str) -> None:
     if scheme in _SERVERS:
         if not _is_address(uri):
             raise ConfigurationError(
-                f"{without_credentials(uri)!r} is no address of a server; wanted http://HOST:PORT"
+                f"{without_credentials(uri)!r} is not a server address; wanted http://HOST:PORT"
             )
         return
     if scheme not in _DATABASES and not is_databricks(uri):
@@ -172,8 +172,9 @@ def parse_spec(target: str) -> dict[str, str]:
 class Chooser:
     """Chooses a span's destination.
 
-    An argument wins over what MLflow was set to when the call was made, then ``default_uri``,
-    the environment at that moment and MLflow's default. An experiment's id counts only together
+    Inside an open trace of MLflow's, that trace's store and experiment. Otherwise an argument wins
+    over what MLflow was set to when the call was made; then come ``default_uri``, the environment
+    at that moment and MLflow's default. An experiment's id counts only together
     with the store it belongs to.
 
     Args:

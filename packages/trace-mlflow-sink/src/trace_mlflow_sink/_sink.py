@@ -180,7 +180,7 @@ class MlflowSink(SinkBase):
         try:
             timeout = float(seconds)
         except ValueError:
-            raise ConfigurationError(f"sink mlflow: timeout={seconds!r} is no number") from None
+            raise ConfigurationError(f"sink mlflow: timeout={seconds!r} is not a number") from None
         return cls(timeout=timeout, **options)
 
     @property

@@ -24,7 +24,7 @@ Refusal: TypeAlias = "tuple[Span, str]"
 _REFUSALS_NEEDED: Final = 2
 _FAILURES_NEEDED: Final = 5
 _CHANCE: Final = 1e-6
-"""That a span failed so often by chance, as often as others do: less is no chance."""
+"""Below this probability, the failures of one span are not put down to chance."""
 _FAILING_SECONDS: Final = 60.0
 _SECONDS_BETWEEN_FAILURES: Final = 10.0
 _OUTAGES_BEFORE_SEARCH: Final = 4

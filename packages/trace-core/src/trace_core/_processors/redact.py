@@ -113,5 +113,5 @@ def _compiled(name: str, pattern: str) -> re.Pattern[str]:
         return re.compile(pattern)
     except (re.error, TypeError) as error:
         raise ConfigurationError(
-            f"the pattern {name!r} is no regular expression: {error}"
+            f"the pattern {name!r} is not a valid regular expression: {error}"
         ) from error

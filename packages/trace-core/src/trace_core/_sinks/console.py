@@ -31,7 +31,8 @@ STATUS_COLOURS: Final = {
     StatusCode.ERROR: "red",
 }
 """The colour of a span in a tree, by its status."""
-_ANSI: Final = {"green": "32", "red": "31"}
+_COLOURS: Final = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
+_ANSI: Final = {colour: str(30 + number) for number, colour in enumerate(_COLOURS)}
 
 
 class ConsoleSink(SinkBase):

@@ -147,7 +147,7 @@ class Deliverer:
         name, kind = self._sink.name, type(error).__name__
         log_once(
             f"spool:{name}:{kind}",
-            "tracing: %s cannot write; spans wait in %s and will be tried again: %s: %s",
+            "tracing: %s cannot write; spans are kept in %s and will be retried: %s: %s",
             *(name, self._writer.disk.folder, kind, text_of(error)),
         )
         if orphan is not None:

@@ -1,4 +1,4 @@
-"""A sink's folder in the spool, and when to leave the disk alone that it is on."""
+"""A sink's folder in the spool, and how long its disk is left alone after an error."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class SpoolDisk:
         """Make a journal in the sink's folder, and the folder as needed.
 
         Raises:
-            OSError: The disk does not let us, or a folder belongs to another user.
+            OSError: The file system refused it, or a folder belongs to another user.
         """
         folder = self.folder
         make_folder(self._root)

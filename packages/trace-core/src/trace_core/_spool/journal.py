@@ -78,7 +78,7 @@ class Journal:
             parent: Where: the sink's folder, which exists.
 
         Raises:
-            OSError: The disk does not let us, or files cannot be locked on it.
+            OSError: The file system refused it, or files cannot be locked on it.
         """
         name = f"{_BOOT_ID}-{os.getpid()}-{secrets.token_hex(4)}"
         unfinished = parent / f"{UNFINISHED_PREFIX}{name}"
@@ -258,7 +258,7 @@ class Journal:
 def _own_segments(path: Path) -> list[Path]:
     segments = sorted(path.glob(f"*{SUFFIX}"))
     if not all(is_own_file(segment.lstat()) for segment in segments):
-        raise OSError(errno.EPERM, "a segment is no file of this user", str(path))
+        raise OSError(errno.EPERM, "a segment is not a regular file of this user", str(path))
     return segments
 
 

@@ -30,7 +30,7 @@ def limit_folder(folder: Path, max_bytes: int, adopted: Iterable[Journal] = ()) 
         How many spans were removed.
 
     Raises:
-        OSError: The disk does not let us.
+        OSError: The file system refused it.
     """
     descriptor = open_own(folder / "limit", os.O_RDWR | os.O_CREAT)
     try:

@@ -18,8 +18,8 @@ class Entry:
     Args:
         start: The place behind the span before it.
         end: The place behind it; equal to ``start`` when it is not on disk.
-        span: It.
-        frame: It, as written.
+        span: The span.
+        frame: Its frame, as written to disk.
     """
 
     start: Position

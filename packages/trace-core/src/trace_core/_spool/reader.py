@@ -207,7 +207,7 @@ def _spans_in(path: Path, lines: Iterable[bytes], problem: Problem) -> Iterator[
             unreadable += line.endswith(b"\n")
             why = why or f"the first is line {number}: {error}"
     if unreadable:
-        problem(path, ConfigurationError(f"{unreadable} line(s) are no spans; {why}"))
+        problem(path, ConfigurationError(f"{unreadable} line(s) are not valid spans; {why}"))
 
 
 def follow(

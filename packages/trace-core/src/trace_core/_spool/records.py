@@ -118,7 +118,10 @@ def _encoder(write_text: Callable[[str], str]) -> Callable[[object], str]:
             return lambda value: "".join(encoder(value, 0))
     except Exception:  # noqa: S110  # it is another one: told below
         pass
-    log_once("spool:json", "tracing: this Python's json module is another one: spans take longer")
+    log_once(
+        "spool:json",
+        "tracing: the internals of this Python's json module are not supported: writing is slower",
+    )
     return _SLOW.encode
 
 

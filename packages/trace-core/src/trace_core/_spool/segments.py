@@ -49,7 +49,7 @@ class SegmentFile:
         segment: The segment, whose file is made.
 
     Raises:
-        OSError: The disk does not let us.
+        OSError: The file system refused it.
     """
 
     def __init__(self, segment: Segment) -> None:

@@ -209,7 +209,7 @@ class Spool(WrapperSink):
         if waiting:
             log_once(
                 f"spool:left:{id(self)}",
-                "tracing: %d span(s) wait in %s for the next start, or `trace-core spool drain`",
+                "tracing: %d span(s) wait in %s for the next run, or `trace-core spool drain`",
                 *(waiting, self.folder),
             )
         if lost:

@@ -156,7 +156,10 @@ class SpoolWriter:
         if count:
             self.drop(count, DAMAGED)
             log_once(
-                "spool:missing", "tracing: %d span(s) in %s are damaged", count, self.disk.folder
+                "spool:missing",
+                "tracing: %d span(s) are lost: they are missing from %s, or unreadable",
+                count,
+                self.disk.folder,
             )
 
     def drop(self, count: int, reason: str) -> None:

@@ -90,7 +90,7 @@ def is_secret(name: str) -> bool:
 
 
 def without_secrets(value: Value) -> Value:
-    """Replace credentials in plain data by the names of keys.
+    """Withhold the values in plain data whose keys name a credential.
 
     Args:
         value: Plain data, as `trace_core.snapshot` makes it.
