@@ -86,6 +86,24 @@ def test_inputs_have_no_credentials_and_no_internals() -> None:
     assert set(found) == {"model", "messages", "temperature", "extra_headers", "fallbacks"}
 
 
+def test_tools_on_other_servers_are_recorded_without_their_headers() -> None:
+    """A function's schema stays as it is, whatever its parameters are called."""
+    schema = {"type": "object", "properties": {"api_key": {"type": "string"}}}
+    function = {"type": "function", "function": {"name": "login", "parameters": schema}}
+    remote = {
+        "type": "mcp",
+        "server_url": "https://mcp.example.com",
+        "headers": {"X-Tenant-Id": "tenant", "X-Figma-Token": KEY},
+        "authorization": KEY,
+    }
+    found = _requests.inputs(("model",), ("m",), {"tools": [function, remote]})
+    tools: Any = found["tools"]
+    assert tools[0] == function
+    assert KEY not in str(tools[1])
+    assert tools[1]["headers"] == {"X-Tenant-Id": REDACTED, "X-Figma-Token": REDACTED}
+    assert tools[1]["server_url"] == "https://mcp.example.com"
+
+
 @pytest.fixture
 def remembered(monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[str, ...]]:
     """What the process remembers from now on."""

@@ -195,8 +195,22 @@ def inputs(
                 remember_url(str(value))
         else:
             plain = snapshot(_schema(value) if isinstance(value, type) else value)
-            copied[name] = plain if treatment == "copy" else _clean(name, plain)
+            if treatment == "copy":
+                copied[name] = _tools(plain) if name == "tools" else plain
+            else:
+                copied[name] = _clean(name, plain)
     return copied
+
+
+def _tools(tools: Value) -> Value:
+    """Withhold the credentials of tools on other servers; the others are schemas, with none."""
+    if not isinstance(tools, tuple):
+        return tools
+    return tuple([without_secrets(tool) if _is_remote(tool) else tool for tool in tools])
+
+
+def _is_remote(tool: Value) -> bool:
+    return isinstance(tool, Mapping) and tool.get("type") == "mcp"
 
 
 _schemas: Final[WeakKeyDictionary[type, Any]] = WeakKeyDictionary()
