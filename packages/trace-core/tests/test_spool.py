@@ -1329,3 +1329,24 @@ def test_spans_that_vanish_from_the_disk_are_counted_and_told(
     assert spool.flush(30)
     assert spool.stats.dropped_by_reason == {"damaged on disk": 50 - len(sink.spans)}
     assert "are lost: they are missing" in caplog.text
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_forked_meanwhile_keeps_no_lock(folder: Path) -> None:
+    """It has the file open as well, for as long as it lives; the journal is free all the same."""
+    journal = Journal.create(folder)
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(write)
+        os.read(read, 1)  # until the parent is done
+        os._exit(0)
+    try:
+        journal.release(remove=False)
+        found = Journal.adopt(journal.path)
+        assert found is not None
+        found.release(remove=True)
+    finally:
+        os.close(write)
+        os.waitpid(child, 0)
+        os.close(read)

@@ -225,8 +225,7 @@ class Journal:
 
     def set_apart(self) -> None:
         """Let go of the folder and rename it, so that nobody adopts it again."""
-        target = self.path.with_name(f"{DAMAGED_PREFIX}{self.path.name}")
-        self.path = self.path.rename(target)
+        self.path = self.path.rename(self.path.with_name(f"{DAMAGED_PREFIX}{self.path.name}"))
         self.forget()
 
     def forget(self) -> None:
@@ -252,6 +251,7 @@ class Journal:
                 path.unlink(missing_ok=True)
             if self.path.is_dir():
                 self.path.rmdir()
+        unlock(self._lock)
         self.forget()
 
 
@@ -306,6 +306,12 @@ def _age(path: Path) -> float:
         return path.stat().st_ctime
     except OSError:
         return 0.0
+
+
+def unlock(descriptor: int | None) -> None:
+    """Let go of a lock, also for a child that was forked meanwhile and has the file open, too."""
+    if fcntl is not None and descriptor is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def lock(descriptor: int) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from trace_core._spool.files import open_own
-from trace_core._spool.journal import UNFINISHED_PREFIX, Journal, journals_in, lock
+from trace_core._spool.journal import UNFINISHED_PREFIX, Journal, journals_in, lock, unlock
 from trace_core._spool.segments import count_spans, segments_in
 
 _UNFINISHED_SECONDS: Final = 60.0
@@ -40,6 +40,7 @@ def limit_folder(folder: Path, max_bytes: int, adopted: Iterable[Journal] = ()) 
     else:
         return _remove_oldest(folder, max_bytes, {journal.path: journal for journal in adopted})
     finally:
+        unlock(descriptor)
         os.close(descriptor)
 
 
