@@ -12,8 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trace_core import Span, SpanContext, SpanKind, limit_payloads, redact, redact_pii, truncate
-from trace_core._processors import assignments, payloads, pii, rules
+from trace_core import (
+    Span,
+    SpanContext,
+    SpanKind,
+    Value,
+    limit_payloads,
+    redact,
+    redact_pii,
+    snapshot,
+    truncate,
+)
+from trace_core._processors import assignments, context, payloads, pii, rules, scan
 from trace_core._processors.clean import clean_text
 
 HARMLESS = (Path(__file__).parent / "data" / "harmless.txt").read_text("utf-8").splitlines()
@@ -22,7 +32,7 @@ HARMLESS = (Path(__file__).parent / "data" / "harmless.txt").read_text("utf-8").
 
 def test_there_are_enough_texts() -> None:
     """A short list would prove little."""
-    assert len(set(HARMLESS)) >= 300
+    assert len(set(HARMLESS)) >= 400
 
 
 @pytest.mark.parametrize("text", HARMLESS)
@@ -53,6 +63,32 @@ def test_processors_leave_them_in_spans() -> None:
     span = span_with("\n".join(HARMLESS))
     assert redact()(span) is span
     assert limit_payloads()(span) is span
+
+
+HARMLESS_VALUES: list[Value] = [
+    {"max_tokens": 100, "prompt_cache_key": "user-42-v3", "next_page_token": "CAUQAA1b2c3d4e5f"},
+    {"prompt_tokens": 12, "completion_tokens": 34, "cached_tokens": 5, "tokens": [1, 2, 3]},
+    {"token": "JavaScript2026", "logprob": -0.1, "bytes": [74, 97]},
+    {"tokens": ["Java", "Script2026x"], "token_logprobs": [-0.1, -0.2]},
+    {"token": "a word of the answer", "key": "PROJ-12345", "keys": ["id", "createdAt2"]},
+    {"issue_key": "PROJ-12345", "s3_key": "uploads/2026/file2.pdf", "row_key": "row-000123"},
+    {"event_key": "123e4567-e89b-12d3-a456-426614174000", "sort_key": "created_at_2026"},
+    {"type": "thinking", "signature": "ErcBCkgIARABGAIiQDx7kZ9"},
+    {"properties": {"api_key": {"type": "string", "description": "The key of the API"}}},
+    {"required": ["api_key", "username", "region2"]},
+    {"password": {"type": "string", "minLength": 8}, "token": {"type": "string"}},
+    [{"name": "password", "value": "required"}, {"name": "max_tokens", "value": "4096a"}],
+    [("password", "username2"), ("api_key", "base_url2"), ("x-api-key", "x-request-id-2")],
+    {"secrets": ["db-credentials-v2", "registry-token"], "cookies": "we use two of them"},
+    {"is_secret": True, "password": 1234, "secret": None, "access_key": "Alt+S"},
+]
+
+
+@pytest.mark.parametrize("value", HARMLESS_VALUES, ids=repr)
+def test_harmless_mappings_and_lists_stay(value: Value) -> None:
+    """Names that count, sort or describe, and values that only stand under a weak name."""
+    span = attrs.evolve(span_with("x"), inputs=snapshot(value))
+    assert redact(environment=False)(span) is span
 
 
 SHAPES = [
@@ -88,6 +124,41 @@ SHAPES = [
         ":AA",
         "-us1",
     ),
+    *("\x1b[32m", "\x1b[0;1;", "\\u001b[", "\\e[1m", "a1b2c3", "a1b2c3 ", "key a1b2c3d4 ", "a1/"),
+    *(
+        "my password is a1b2c3 ",
+        "password for ",
+        "password is is is is ",
+        "key provided: ",
+        "key: : ",
+    ),
+    *("identified by ", "identified with a by 'a1b2c3", "password('a1", "('token', 'a1b2c3'), "),
+    *('"name": "API_KEY", "value": "', "name: X_KEY\n  value: a1b2c3\n", "value: ", "key\n - , \n"),
+    *("password: |\n  a1b2c3\n", "secret: >-\n", '["token"] = ', "ENV A_TOKEN a1b2c3 ", "set -x "),
+    *(
+        "curl -u a:a1b2c3 ",
+        " -u ",
+        " -u a:",
+        "mysql -pa1b2c3 ",
+        "mysql ",
+        "sshpass -p ",
+        " -p a1b2c3",
+    ),
+    *(
+        "://a1b2c3d4e5f6g7h8",
+        "://a1b2c3d4e5f6g7h8@",
+        "secret=a1b2c3d4&",
+        ", Signature=a1b2",
+        "密码：a1b2c3",  # noqa: RUF001
+    ),
+    *(
+        "密码",
+        "пароль: ",
+        "mot de passe : ",
+        "Private-Lines: 1\n",
+        "Private-Lines: 1\n" + "a1B2" * 9,
+    ),
+    *("API_KEYS=a1b2c3d4e5f6,", "a1b2c3d4e5f6g7,", "JQQJ99", "sk-a1B2", "key \\\\"),
     *(start for rule in rules.RULES for start in rule.starts),
     *(start + "a1" for rule in rules.RULES for start in rule.starts),
     *(inner.literal for inner in rules.INNER),
@@ -98,6 +169,11 @@ SEARCHED: dict[str, re.Pattern[str]] = {
     **{
         name: getattr(assignments, name)
         for name in ("_ASSIGNMENT", "_OPTION", "_SCHEME", "_CONNECTED", "_CONNECTION", "_COOKIE")
+    },
+    "_COLOUR": scan._COLOUR,
+    **{
+        name: getattr(context, name)
+        for name in ("_AFTER_NAME", "_SETTER", "_USER", "_LEFT", "_REST", "_LISTED")
     },
     "_DATA_URL": payloads._DATA_URL,
     **{name: getattr(pii, name) for name in ("_EMAIL", "_INTERNATIONAL", "_LOCAL", "_CARD")},

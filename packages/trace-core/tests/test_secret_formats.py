@@ -10,10 +10,13 @@ import base64
 import json
 import random
 import re
+import secrets
 import string
+import urllib.parse
 
 import pytest
 
+from trace_core import MemorySink, Tracer, names_credential, pipeline, redact
 from trace_core._processors.clean import clean_text
 from trace_core._processors.rules import INNER, RULES
 
@@ -45,17 +48,23 @@ FORMATS = {
     "aws temporary id": "ASIA{base32:16}",
     "aws session": "IQoJb3JpZ2lu{base64:200}",
     "azure client secret": "{alnum:3}8Q~{alnum:34}",
+    "apify": "apify_api_{alnum:36}",
     "azure openai": "{alnum:52}JQQJ99{alnum:26}",
+    "azure openai, shorter": "{alnum:28}JQQJ99{alnum:38}",
     "bedrock": "ABSK{base64:110}",
     "bitbucket": "ATBB{alnum:32}",
     "braintree": "access_token$production${lower:16}${hex:32}",
     "brave": "BSA{word:27}",
+    "buildkite": "bkua_{hex:40}",
     "cerebras": "csk-{lower:48}",
+    "circleci": "CCIPAT_{alnum:22}_{hex:40}",
     "clojars": "CLOJARS_{lower:60}",
     "cloudflare": "v1.0-{hex:24}-{hex:146}",
     "contentful": "CFPAT-{word:43}",
     "crates.io": "cio{alnum:32}",
     "databricks": "dapi{hex:32}",
+    "daytona": "dtn_{hex:64}",
+    "deno": "ddp_{alnum:36}",
     "digitalocean": "dop_v1_{hex:64}",
     "digitalocean oauth": "doo_v1_{hex:64}",
     "discord": "MTE{alnum:23}.{word:6}.{word:38}",
@@ -69,6 +78,8 @@ FORMATS = {
     "easypost": "EZAK{alnum:54}",
     "elevenlabs": "sk_{hex:48}",
     "facebook": "EAAC{alnum:120}",
+    "figma": "figd_{word:40}",
+    "figma oauth": "figor_{word:40}",
     "firecrawl": "fc-{hex:32}",
     "fireworks": "fw_{alnum:24}",
     "flutterwave": "FLWSECK_TEST-{hex:32}-X",
@@ -103,9 +114,14 @@ FORMATS = {
     "langsmith service": "lsv2_sk_{hex:32}_{hex:10}",
     "launchdarkly": "sdk-" + UUID,
     "linear": "lin_api_{alnum:40}",
+    "litellm": "sk-{word:20}7Q",
+    "litellm, 32 bytes": "sk-{word:40}7a8",
+    "llamacloud": "llx-{alnum:48}",
+    "logfire": "pylf_v1_us_{alnum:43}",
     "mailchimp": "{hex:32}-us12",
     "mailgun": "key-{hex:32}",
     "mapbox": "sk.eyJ{word:80}.{word:22}",
+    "modal": "ak-{alnum:22}",
     "neon": "napi_{lower:64}",
     "netlify": "nfp_{alnum:36}",
     "new relic": "NRAK-{upper:27}",
@@ -118,6 +134,7 @@ FORMATS = {
     "openai": "sk-proj-{word:74}T3BlbkFJ{word:74}",
     "openai, older": "sk-{alnum:20}T3BlbkFJ{alnum:20}",
     "openai service": "sk-svcacct-{word:74}T3BlbkFJ{word:74}",
+    "openai session": "sess-{alnum:40}",
     "openrouter": "sk-or-v1-{hex:64}",
     "openshift": "sha256~{word:42}a",
     "perplexity": "pplx-{alnum:48}",
@@ -130,6 +147,7 @@ FORMATS = {
     "pypi": "pypi-AgEIcHlwaS5vcmc{word:100}",
     "razorpay": "rzp_live_{alnum:14}",
     "readme": "rdme_{lower:70}",
+    "render": "rnd_{alnum:28}",
     "replicate": "r8_{alnum:37}",
     "resend": "re_{alnum:8}_{alnum:24}",
     "rubygems": "rubygems_{hex:48}",
@@ -145,6 +163,7 @@ FORMATS = {
     "slack app": "xapp-1-A{upper:10}-{digit:13}-{hex:64}",
     "slack user": "xoxp-{digit:12}-{digit:12}-{hex:32}",
     "slack webhook": "https://hooks.slack.com/services/T{upper:8}/B{upper:8}/{alnum:24}",
+    "sonarqube": "squ_{hex:40}",
     "sourcegraph": "sgp_{hex:16}_{hex:40}",
     "square": "sq0atp-{word:22}",
     "square token": "EAAA{word:59}a",
@@ -185,6 +204,9 @@ PLACES = {
     "on a line of its own": "before\n{}\nafter",
     "in Chinese": "密钥是{}。",
     "in brackets": "<{}>",
+    "in colour": "see \x1b[32m{}\x1b[0m",
+    "in several colours": "see \x1b[1m\x1b[38;5;208m{}\x1b[m there",
+    "in colour, in JSON": "see \\u001b[1;32m{}\\u001b[0m there",
 }
 
 
@@ -311,3 +333,189 @@ def test_what_has_no_prefix_is_found_by_where_it_stands(name: str) -> None:
     assert "[redacted:" in cleaned
     assert cleaned.startswith("look:\n")
     assert cleaned.endswith("and go on")
+
+
+CHOSEN = "Summer2024" + "!x"
+"""A password that somebody chose: no machine made it."""
+TOLD = {
+    "a key in colour": ['\x1b[1;34m"token"\x1b[0m: \x1b[32m"{token}"\x1b[0m', "API_KEY \x1b[33m{token}"],
+    "prose": [
+        "My password is {chosen} and yours?", "my password is: {chosen}", "the api key is `{token}`",
+        "The password for the database is {chosen}", "Here is my API key {token}, use it",
+        "**Password:** {chosen}", "| password | {chosen} |", "password -> {chosen}",
+    ],
+    "a provider's error": [
+        "Incorrect API key provided: {token}. You can find", "API key {token} is invalid",
+        "Invalid proxy server token passed. Received API Key = {token}, Key Hash (Token) =1",
+        "The API key you provided ({token}) is not valid", "invalid access token: {token}",
+    ],
+    "a pair": [
+        '("x-api-key", "{token}")', "['--token', '{token}']", "define( 'DB_PASSWORD', '{chosen}' );",
+        'monkeypatch.setenv("API_TOKEN", "{token}")', 'os.environ.setdefault("X_KEY", "{token}")',
+    ],
+    "a list": ['"api_keys": ["{token}", "{token}"]', "API_KEYS={token},{token}"],
+    "name and value": [
+        "- name: DB_PASSWORD\n  value: {token}", '- name: X_KEY\n  value: "{token}"',
+        '{{"name": "API_KEY", "value": "{token}"}}', '{{"key":"x-api-key","value":"{token}"}}',
+        '{{\\"name\\": \\"DB_PASSWORD\\",\\n \\"value\\": \\"{chosen}\\"}}',
+    ],
+    "a YAML block": ["password: |\n  {chosen}\n", "password: |\\n  {chosen}\\n", "token: >-\n    {token}\n", "key: 1\nsecret: |-\n {token}"],
+    "a Dockerfile": ["ENV API_TOKEN {token}", "ENV DB_PASSWORD {chosen}", "ARG API_TOKEN={token}"],
+    "a shell": ["setenv X_TOKEN {token}", "set -gx X_TOKEN {token}", 'setx X_API_KEY "{token}"'],
+    "an index": [
+        'os.environ["OPENAI_API_KEY"] = "{token}"', "config['password'] = '{chosen}'",
+        'process.env["OPENAI_KEY"] = "{token}"',
+    ],
+    "a key of a vendor": ["OPENAI_KEY={token}", 'openai_key: "{token}"'],
+    "the user of a URL": ["https://{token}@github.com/a/b.git", "https://{token}:@api.example.com/v1"],
+    "the user of a command": [
+        "curl -u admin:{chosen} https://h", "curl -u {token}: https://h", "http -a me:{chosen} GET h",
+        'curl -X POST --user "admin:{chosen}" https://h',
+    ],
+    "the password of a command": [
+        "mysql -uroot -p{chosen} db", "mysqldump -h db -p'{chosen}' app", "sshpass -p {chosen} ssh a@b",
+        "docker login -u me -p {token} registry", "redis-cli -h x -a {token} ping",
+        "ldapsearch -D cn=x -w {chosen} -b y",
+    ],
+    "AWS": ["AWS4-HMAC-SHA256 Credential=AKIDX/2020/us/s3, SignedHeaders=host, Signature={token}{token}"],
+    "otpauth": ["otpauth://totp/Me:me@example.org?secret={token}&issuer=y"],
+    "XML attributes": [
+        '<add key="ApiKey" value="{token}" />', '<property name="db.password" value="{chosen}"/>',
+        '<entry key="password">{chosen}</entry>',
+    ],
+    "SQL": [
+        "CREATE USER u IDENTIFIED BY '{chosen}'", "CREATE USER u IDENTIFIED BY {token};",
+        "ALTER USER u IDENTIFIED WITH mysql_native_password BY '{chosen}';",
+        "CREATE ROLE x LOGIN PASSWORD '{chosen}'", "SET PASSWORD FOR 'u' = PASSWORD('{chosen}')",
+    ],
+    "Chinese": ["密码：{chosen}", "密码是{chosen}", "密钥: {token}", "口令为 {chosen}，请保管"],  # noqa: RUF001
+    "Japanese": ["パスワード：{chosen}", "パスワードは{chosen}です"],  # noqa: RUF001
+    "other languages": [
+        "Passwort ist da; Kennwort: {chosen}", "Das Passwort lautet: {chosen}", "Passwort: {chosen}",
+        "Mot de passe : {chosen}", "Contraseña: {chosen}", "la contraseña es {chosen}", "Senha: {chosen}",
+        "Пароль: {chosen}", "пароль — {chosen}", "비밀번호: {chosen}", "Hasło: {chosen}", "Şifre: {chosen}",
+        "Wachtwoord: {chosen}", "كلمة المرور: {chosen}", "סיסמה: {chosen}", "Mật khẩu: {chosen}",
+    ],
+    "PuTTY": [
+        "PuTTY-User-Key-File-3: ssh-rsa\nPrivate-Lines: 2\n{token}{token}\n{token}\nPrivate-MAC: 00",
+    ],
+    "numbers in JSON": ['{{"password": 98765432101}}'],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TOLD)
+def test_what_a_text_tells_is_found(kind: str) -> None:
+    """Secrets in sentences, commands, statements and settings, without a format of their own."""
+    for template in TOLD[kind]:
+        text = f"look:\n{template.format(token=TOKEN, chosen=CHOSEN)}\nand go on"
+        cleaned = clean_text(text)
+        assert not any(secret in cleaned for secret in (TOKEN, CHOSEN[:-2], "98765432101")), cleaned
+        assert "[redacted:" in cleaned
+        assert cleaned.startswith("look:\n")
+        assert cleaned.endswith("\nand go on")
+
+
+def test_keys_of_litellm_are_found_and_words_are_not() -> None:
+    """Its virtual keys are `secrets.token_urlsafe(16)`: the last character is one of four."""
+    for _ in range(200):
+        key = f"sk-{secrets.token_urlsafe(16)}"
+        if any(map(str.isdigit, key)):
+            assert key not in clean_text(f"Use the key {key} for the proxy")
+
+
+FILED = {
+    "a token": {"github_token": TOKEN, "hf_token": TOKEN, "token": TOKEN, "csrfToken": TOKEN},
+    "a key": {"access_key": TOKEN, "openai_key": TOKEN, "api_key_2": TOKEN, "signingKey": TOKEN},
+    "Bedrock": {"aws_bearer_token_bedrock": TOKEN, "AWS_BEARER_TOKEN_BEDROCK": TOKEN},
+    "several": {
+        "api_keys": [TOKEN],
+        "passwords": {"db": CHOSEN},
+        "tokens": [TOKEN],
+        "keys": [TOKEN],
+    },
+    "several below": {"secrets": {"prod": {"one": [TOKEN]}}, "hf_tokens": {"a": TOKEN}},
+    "a number": {"password": 9876543210123, "api_key": 1234567890123456},
+    "numbers": {"api_key": [1234567890123456]},
+    "pairs": [("x-api-key", TOKEN), ("Accept", "text/html"), ["DB_PASSWORD", CHOSEN]],
+    "arguments": ["curl", "--api-key", TOKEN, "https://example.com"],
+    "name and value": [
+        {"name": "API_KEY", "value": TOKEN},
+        {"key": "DB_PASSWORD", "value": CHOSEN},
+    ],
+    "a weak name and value": [{"name": "openai_key", "value": TOKEN}],
+    "a suffix": {"SecretString": CHOSEN, "api_key_prod": TOKEN, "client_secret_value": CHOSEN},
+    "another language": {"密码": CHOSEN, "Passwort": CHOSEN, "mot_de_passe": CHOSEN},
+    "a short name": {"pwd": CHOSEN, "db_pass": CHOSEN, "auth": ["me", CHOSEN]},
+}
+
+
+@pytest.mark.parametrize("kind", FILED)
+def test_what_is_filed_under_a_name_is_hidden(kind: str) -> None:
+    """In mappings, lists of names and values, and pairs."""
+    sink = MemorySink()
+    with Tracer(pipeline(redact(environment=False), sink=sink)).span("x", inputs=FILED[kind]):
+        pass
+    inputs = str(sink.spans[0].inputs)
+    for secret in (TOKEN, CHOSEN, "9876543210123", "1234567890123456"):
+        assert secret not in inputs
+    assert "[redacted:by name]" in inputs
+
+
+UNUSUAL = {
+    "SERVICE_API_KEY": "kjhgfdsa-qwertyuiop-zxcvbnmlk",
+    "DB_PASSWORD": "korrekt Pferd Batterie 99",
+    "OPENAI_KEY": "plainkey123456",
+    "APP_PRIVATE_KEY": "-----BEGIN\nabc1def2\nghi3jkl4\n-----END",
+    "SSH_PASSPHRASE": "correct horse battery",
+    "PLAIN_SECRET": "kjhgfdsaqwertyuiop",
+    "API_KEYS": "first1first,second2second",
+    "URL_PASSWORD": "p@ss/w0rd with blanks",
+}
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_unusual_values_of_the_environment_are_known(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """With blanks and line breaks, of letters alone, several in one; also in JSON and in a URL."""
+    value = UNUSUAL[name]
+    monkeypatch.setenv(name, value)
+    for one in value.split(",") if name == "API_KEYS" else [value]:
+        for written in (one, json.dumps(one)[1:-1], urllib.parse.quote(one, safe="")):
+            assert clean_text(f"it said {written}.") == "it said [redacted:known]."
+
+
+PLACEHOLDERS = [
+    *("anything", "ollama", "placeholder", "password", "not-needed", "your-api-key-here"),
+    *("change me in production please", "no key required", "local-development-only", "none"),
+    *("replace-with-your-secret", "/home/me/keys/server.pem", ""),
+]
+
+
+@pytest.mark.parametrize("value", PLACEHOLDERS)
+def test_plain_words_in_the_environment_are_not(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    """A text that holds such a word or a path stays, whatever variable has it as its value."""
+    monkeypatch.setenv("SOME_ODD_KEY", value)
+    text = f"it said {value}, and nothing else"
+    assert clean_text(text) is text
+
+
+NAMES = ["hf_token", "signingKey", "X-Api-Key", "db_password", "OPENAI_KEY", "sas_token", "sig"]
+OTHER_NAMES = [
+    "max_tokens",
+    "maxToken",
+    "cache_key",
+    "primary-key",
+    "key",
+    "keys",
+    "pass",
+    "monkey",
+]
+
+
+def test_names_of_credentials() -> None:
+    """What opens something is a credential's name; what counts or sorts is not."""
+    assert all(map(names_credential, NAMES))
+    assert not any(map(names_credential, OTHER_NAMES))

@@ -31,6 +31,7 @@ from trace_core._model.parts import (
 )
 from trace_core._model.span import Span
 from trace_core._model.values import Value, snapshot
+from trace_core._processors.names import names_credential
 from trace_core._processors.secrets import (
     environment_secrets,
     looks_secret,
@@ -161,6 +162,7 @@ __all__ = [
     "load_sink",
     "log_once",
     "looks_secret",
+    "names_credential",
     "no_fork",
     "own_line",
     "pipeline",

@@ -6,10 +6,12 @@ What follows must look like a value that somebody chose or a machine made.
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterator
 from typing import Final, TypeAlias
+
+from trace_core._processors.names import is_counted, key_word
+from trace_core._processors.values import CODE, DIGIT, HARMLESS, MACHINE_MADE, looks_chosen
 
 Match: TypeAlias = "tuple[int, int, str]"
 """Begin, end and kind of a secret in a text."""
@@ -45,29 +47,48 @@ _COOKIE: Final = re.compile(
     r"cookie2?(?:\\*[\"'])?[ \t]{0,8}[:=][ \t]{0,8}(?:\\*[\"'])?"
     r"(?P<value>[a-z0-9_.\-!#$%&*+^|~]{1,64}=[^\s\"'\\;]{4,}(?:;[ ]?[^\s\"'\\;]{1,4096})*)"
 )
-_LITERALS: Final = ("key", "secret", "token", "pass", "pwd", "auth", "cred", "sig")
+_NAME_ENDS: Final = frozenset(
+    ("key", "ret", "ken", "ass", "ord", "swd", "pwd", "ase", "uth", "ion", "ial", "als", "sig")
+) | {"ure"}
+"""How the names end."""
+_BEFORE_SIGN: Final = 64
+"""Characters before a sign among which a name is looked for."""
 
 
-def assignments(text: str) -> Iterator[Match]:
+def assignments(text: str, folded: str, *, has_digits: bool) -> Iterator[Match]:
     """Find secrets in a text by the names before them.
 
     Args:
         text: The text.
+        folded: The same in lower case.
+        has_digits: Whether there is a digit in it.
 
     Returns:
         Begin, end and kind of each.
     """
-    folded = _folded(text)
-    if ("=" in text or ":" in text) and any(literal in folded for literal in _LITERALS):
+    if _has_assignment(folded):
         yield from _named(_ASSIGNMENT, text, folded)
     if "--" in text:
         yield from _named(_OPTION, text, folded)
-    yield from _headers(folded)
+    if has_digits or "=" in text:  # no credential is without one of them
+        yield from _headers(folded)
     if ";" in text and "=" in text and _CONNECTED.search(folded):
         for found in _CONNECTION.finditer(folded):
             group = "last" if found["last"] is not None else "first"
-            if not _HARMLESS.match(found[group]) and not _CODE.match(found[group]):
+            if not HARMLESS.match(found[group]) and not CODE.match(found[group]):
                 yield (*found.span(group), ASSIGNED)
+
+
+def _has_assignment(folded: str) -> bool:
+    """Return whether a name stands before one of the signs: they are few, and quickly found."""
+    for sign in ("=", ":"):
+        at = folded.find(sign)
+        while at >= 0:
+            name = folded[max(0, at - _BEFORE_SIGN) : at].rstrip(" \t\"'`\\")
+            if name[-3:] in _NAME_ENDS:
+                return True
+            at = folded.find(sign, at + 1)
+    return False
 
 
 def _headers(folded: str) -> Iterator[Match]:
@@ -75,114 +96,59 @@ def _headers(folded: str) -> Iterator[Match]:
         for found in _SCHEME.finditer(folded):
             if _is_credential(found["value"]):
                 yield (*found.span("value"), "bearer")
-    if "cookie" in folded:
+    if "=" in folded and "cookie" in folded:
         for found in _COOKIE.finditer(folded):
             yield (*found.span("value"), "cookie")
 
 
-def _folded(text: str) -> str:
-    """Return the text in lower case, every character at its place."""
-    folded = text.lower()
-    return folded if len(folded) == len(text) else text.replace("\u0130", "I").lower()
-
-
-_TRAILING: Final = ".,:;!?)>]"
+TRAILING: Final = ".,:;!?)>]"
+"""What ends a sentence or an expression, and no value."""
+NAME_BEFORE: Final = 24
+"""Characters before a name that tell what it means."""
 
 
 def _named(pattern: re.Pattern[str], text: str, folded: str) -> Iterator[Match]:
     for found in pattern.finditer(folded):
         name, sign, quote, value = found.groups()
         at, begin = found.start(), found.start(4)
-        if not _is_whole(name, folded[max(0, at - 16) : at], text[at]):
+        if not is_whole(name, text[max(0, at - NAME_BEFORE) : at], text[at]):
             continue
         if quote is None:
-            value = value.rstrip(_TRAILING)
+            value = value.rstrip(TRAILING)
         end = begin + len(value)
-        if _MACHINE_MADE.match(value):
+        if MACHINE_MADE.match(value):
             yield (begin, end, ASSIGNED)
             continue
         equals = folded[begin - 1] == "="
         # NAME=value, as in an environment file
         variable = equals and text[at].isupper()
-        joined = equals or quote is not None or sign == " "
-        if _looks_chosen(name, value, quote is not None, joined, variable):
+        is_json = folded[at + len(name)] in "\"'\\"
+        joined = equals or is_json or quote is not None or sign == " "
+        if looks_chosen(name, value, quote is not None, joined, variable):
             yield (begin, end, ASSIGNED)
 
 
-_KEYS: Final = (
-    *("api", "access", "secret", "private", "account", "subscription", "master", "encryption"),
-    *("signing", "storage", "service", "admin", "auth", "shared", "license", "deploy"),
-    *("functions", "client", "rapidapi"),
-)
-"""What stands before "key" where it opens something: "primary key" and "cache_key" do not."""
-_COUNTED: Final = (
-    *("next", "page", "continuation", "continue", "cursor", "sync", "eos", "bos", "pad", "unk"),
-    *("stop", "mask", "sep", "cls", "max", "min", "num", "special", "start", "end", "first"),
-    *("last", "prompt", "input", "output", "cache", "by", "per", "idempotency", "expected"),
-    *("invalid", "unknown"),
-)
-"""What stands before "token" where it is no credential: pages of a listing, a model's tokens."""
+def is_whole(name: str, before: str, first: str) -> bool:
+    """Return whether a name is a secret's: not the end of another word, not a count.
 
-
-def _is_whole(name: str, before: str, first: str) -> bool:
-    """Return whether a name is a secret's: not the end of another word, not a count."""
+    Args:
+        name: The name that was found.
+        before: What stands before it.
+        first: How it begins, in its own case.
+    """
     if name == "key":
-        return before.endswith(("?", "&", "--")) or before.rstrip("_-. ").endswith(_KEYS)
+        return key_word(before.lower()) == "key"
     if name.startswith("sig"):
         return before.endswith(("?", "&", "-"))  # in a URL; "X-Amz-Signature"
     if name == "token":
-        return not before.rstrip("_- ").endswith(_COUNTED)
+        return not is_counted(before)
     if name in ("pass", "auth", "pwd") and before[-1:].isalpha():
-        return first.isupper()  # dbPass, but not bypass
+        return first.isupper() or before.endswith("require")  # dbPass, but not bypass
     return True
-
-
-_HARMLESS: Final = re.compile(
-    r"(?:your|my[_\-]|the[_\-]|xxx|example|sample|change[_\-]?me|placeholder|redacted|insert|todo"
-    r"|dummy|fixme|not[_\-]|no[_\-]|some[_\-]|arn:|env[:.]|os\.environ|process\.env|vault[:.]|secrets?[:./]|sha\d+[:\-]|https?:)"
-    r"|(?:password|postgres|changeit|required)(?:$|\|)"
-    # a type or an algorithm
-    r"|(?:u?int|float|bytes|n?v?archar|n?v?char|utf|sha|md|base|oauth|openid|argon|bcrypt|aes|rsa"
-    r"|hmac|hs|rs|es|pkcs|p|v|step|line|page|chapter|section|version)[_\-]?\d+[\w\-]{0,8}$"
-    # a path, a date or an amount
-    r"|(?:[~.]{0,2}|[a-z]:)[/\\][a-z0-9_.\-]+(?:[/\\][a-z0-9_.\-]+)*/?$|[\d:.,/\-+tz%$€]+$"
-    # words, perhaps numbered, one of which says that this is a name and no value
-    r"|(?=[a-z0-9_]*(?:pass|token|key|secret|cred|auth|signature))"
-    r"(?:[a-z0-9]{1,12}_){2,}[a-z0-9]{1,12}$"
-    r"|(?=[a-z_\-.]*(?:pass|pwd|token|key|secret|cred|auth|user|name|var|val|arg|param))"
-    r"[a-z]+(?:[_\-.:][a-z]+)*[_\-]?\d{0,2}$"
-)
-_CODE: Final = re.compile(
-    r".*[()\[\]{}<>]|[$%@*&+|]|[a-z_]\w{0,30}\??\.[a-z_]\w*[?&|!=]|.*(?:\*\*\*|\.\.\.|…)"
-)
-_TEMPLATE: Final = re.compile(r"[<{$\[%*(]|.*(?:\$[{(]|%\(|\*\*\*|\.\.\.|…)")
-_DOTTED: Final = re.compile(r"[a-z_]\w{0,30}(?:\??(?:\.|::|->)[a-z_]\w{0,30})+!?$")
-_SYMBOL: Final = re.compile(r".*[!@#%^&*~+=|?$]")
-_DIGIT: Final = re.compile(r".*[0-9]")
-_MACHINE_MADE: Final = re.compile(r"(?=.{10})[a-z]*[0-9]+[a-z]+[0-9][a-z0-9+/=_\-]*$")
-_PHRASE: Final = 16
-"""Letters that are hardly one word."""
-_SHORTEST: Final = 8
-
-
-@functools.lru_cache(maxsize=1_024)
-def _looks_chosen(name: str, value: str, quoted: bool, joined: bool, variable: bool) -> bool:
-    """Return whether what follows a name looks like a secret, not like code or a word."""
-    password = name.startswith(("pass", "pwd"))
-    if not password and len(value) < _SHORTEST:
-        return False
-    if _HARMLESS.match(value) or (_TEMPLATE if quoted else _CODE).match(value):
-        return value.isdigit() and password and joined
-    if _DIGIT.match(value):
-        return quoted or not _DOTTED.match(value)
-    if _SYMBOL.match(value):
-        return joined and not _DOTTED.match(value)
-    phrase = quoted and len(value) >= _PHRASE
-    return password and value.isalpha() and (phrase or variable)
 
 
 def _is_credential(value: str) -> bool:
     """Return whether what follows "Bearer" or "Basic" is one, not the next words of a text."""
     return (value.endswith("=") and "_" not in value) or (
-        _DIGIT.match(value) is not None and not _HARMLESS.match(value)
+        DIGIT.match(value) is not None and not HARMLESS.match(value)
     )

@@ -12,7 +12,12 @@ from typing import Final
 
 from trace_core._processors.assignments import Match
 from trace_core._processors.scan import find
-from trace_core._processors.secrets import MIN_LENGTH, environment_secrets, remembered_secrets
+from trace_core._processors.secrets import (
+    MIN_LENGTH,
+    environment_secrets,
+    remembered_secrets,
+    spellings,
+)
 
 _CACHED_TEXTS: Final = 2_048
 
@@ -32,7 +37,8 @@ class Cleaner:
     def __init__(
         self, known: Iterable[str] = (), patterns: Mapping[str, re.Pattern[str]] | None = None
     ) -> None:
-        long_enough = {secret for secret in known if len(secret) >= MIN_LENGTH}
+        spelled = {one for secret in known for one in spellings(secret)}
+        long_enough = {secret for secret in spelled if len(secret) >= MIN_LENGTH}
         self._known = sorted(long_enough, key=len, reverse=True)  # one may contain another
         self._patterns = dict(patterns or {})
         self._shortest = 1 if patterns else MIN_LENGTH

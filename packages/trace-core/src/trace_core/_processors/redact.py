@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from trace_core._errors import ConfigurationError
 from trace_core._model.span import Span
@@ -14,12 +13,6 @@ from trace_core._processors.secrets import environment_secrets, remembered_secre
 from trace_core._processors.walk import Walk
 
 Known: TypeAlias = "Iterable[str] | Callable[[], Iterable[str]]"
-
-_SECRET_KEY: Final = re.compile(
-    r"(?:apikey|secret|secretkey|secretaccesskey|password|passwd|passphrase|accesstoken|authtoken"
-    r"|refreshtoken|sessiontoken|securitytoken|bearertoken|privatekey|authorization|subscriptionkey"
-    r"|credentials?|cookie)$"
-)
 
 
 def redact(
@@ -33,9 +26,11 @@ def redact(
     It looks at every text of a span, keys of mappings included: names and values of inputs,
     outputs and attributes, events, error texts. It removes provider keys, bearer tokens, JSON web
     tokens, private keys, cookies, credentials and signatures in URLs and connection strings,
-    assignments like ``password=...``, everything under a key such as ``api_key`` or
-    ``authorization``, and the exact values that are known: of environment variables named like
-    secrets, of `remember_secret`, and of ``known``.
+    assignments like ``password=...``, passwords and keys that a sentence, a command, a statement or
+    a list of names and values tells, everything under a key such as ``api_key`` or
+    ``authorization``, what looks like a secret under one such as ``hf_token``, and the exact values
+    that are known: of environment variables named like secrets, of `remember_secret`, and of
+    ``known``.
 
     Args:
         known: More secrets, or a function that returns them, called for every span.
@@ -80,22 +75,9 @@ class Redactor:
         if current is None or current[0] != told:
             known = [secret for some in told for secret in some]
             cleaner = Cleaner(known, self._patterns)
-            walk = Walk(cleaner.change, cached=cleaner.cached, hides=is_secret_key)
+            walk = Walk(cleaner.change, cached=cleaner.cached, by_name=True)
             current = self._current = (told, walk)
         return current[1]
-
-
-_CACHED_KEYS: Final = 4_096
-
-
-@functools.lru_cache(maxsize=_CACHED_KEYS)
-def is_secret_key(key: str) -> bool:
-    """Return whether what is filed under a key is a secret.
-
-    Args:
-        key: A key of a mapping, a header's or attribute's name.
-    """
-    return _SECRET_KEY.search(re.sub(r"[^a-z]", "", key.lower())) is not None
 
 
 def _texts(known: Iterable[str]) -> Iterable[str]:

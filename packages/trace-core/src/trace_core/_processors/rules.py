@@ -48,6 +48,11 @@ def _rule(name: str, starts: str, rest: str) -> Rule:
 
 _ANY: Final = r"[A-Za-z0-9_\-]"
 _HEX: Final = r"[0-9a-fA-F]"
+_URLSAFE: Final = (
+    r"(?=[a-z0-9_\-]{0,42}[A-Z])(?=[A-Z0-9_\-]{0,42}[a-z])"
+    rf"(?:{_ANY}{{21}}[AQgw]|{_ANY}{{42}}[AEIMQUYcgkosw048])(?![A-Za-z0-9_\-])"
+)
+"""What ``secrets.token_urlsafe`` makes of 16 or 32 bytes. The last character has but few bits."""
 
 RULES: Final = (
     # model providers and what surrounds them
@@ -57,6 +62,8 @@ RULES: Final = (
     _rule("helicone", "sk-helicone- pk-helicone-", _ANY + "{20,}"),
     _rule("langfuse", "sk-lf- pk-lf-", r"[0-9a-f\-]{36}"),
     _rule("openai", "sk-", "[A-Za-z0-9]{32,}"),
+    _rule("openai", "sess-", "[A-Za-z0-9]{40}" + _END),
+    _rule("litellm", "sk-", _URLSAFE),
     _rule("google", "AIza", _ANY + "{35,}"),
     _rule("google", "ya29. GOCSPX- AQ.Ab", _ANY + "{20,}"),
     _rule("huggingface", "hf_ api_org_", "[A-Za-z0-9]{30,}"),
@@ -81,6 +88,11 @@ RULES: Final = (
     _rule("runpod", "rpa_", "[A-Z0-9]{30,}"),
     _rule("vercel", "vck_ vcp_", "[A-Za-z0-9]{24,}"),
     _rule("wandb", "wandb_v1_", _ANY + "{40,}"),
+    _rule("logfire", "pylf_v1_us_ pylf_v1_eu_", "[A-Za-z0-9]{40,}"),
+    _rule("llamacloud", "llx-", "[A-Za-z0-9]{40,}"),
+    _rule("apify", "apify_api_", "[A-Za-z0-9]{32,}"),
+    _rule("modal", "as- ak-", "[A-Za-z0-9]{22}" + _END),
+    _rule("daytona", "dtn_", "[0-9a-f]{60,}" + _END),
     _rule("posthog", "phx_", "[A-Za-z0-9]{32,}"),
     _rule("yandex", "AQVN", _ANY + "{35,}"),
     # clouds and infrastructure
@@ -117,6 +129,9 @@ RULES: Final = (
     _rule("1password", "ops_eyJ", "[A-Za-z0-9+/_-]{100,}={0,3}"),
     _rule("age", "AGE-SECRET-KEY-1", "[A-Z0-9]{50,}"),
     _rule("launchdarkly", "sdk- mob-", r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}" + _END),
+    _rule("render", "rnd_", "[A-Za-z0-9]{28,}"),
+    _rule("deno", "ddp_ ddw_", "[A-Za-z0-9]{36}" + _END),
+    _rule("sonarqube", "sqp_ squ_ sqa_", "[0-9a-f]{40}" + _END),
     # code and packages
     _rule("github", "ghp_ gho_ ghu_ ghs_ ghr_", "[A-Za-z0-9]{36,}"),
     _rule("github", "github_pat_", "[A-Za-z0-9_]{50,}"),
@@ -139,6 +154,9 @@ RULES: Final = (
     _rule("readme", "rdme_", "[a-z0-9]{60,}"),
     _rule("linear", "lin_api_ lin_oauth_", "[A-Za-z0-9]{32,}"),
     _rule("infracost", "ico-", "[A-Za-z0-9]{32}" + _END),
+    _rule("buildkite", "bkua_", "[0-9a-f]{40}" + _END),
+    _rule("circleci", "CCIPAT_ CCIPRJ_", "[A-Za-z0-9]{20,24}_[0-9a-f]{40}" + _END),
+    _rule("figma", "figd_ figdr_ figu_ figur_ figo_ figor_ figoh_", _ANY + "{32,}"),
     # messages, money, offices
     _rule(
         "slack",
@@ -192,13 +210,19 @@ class Inner:
 
     Args:
         name: What the replacement says.
-        literal: Every text with such a secret contains this.
+        literal: Every text with such a secret contains this ...
         source: A pattern, whose group ``secret``, where it has one, is what is replaced.
+        random: Whether what is replaced must look as if a machine had made it.
+        short: Whether there may be no word in it that is as long as keys.
+        also: ... and this.
     """
 
     name: str
     literal: str
     source: str
+    random: bool = False
+    short: bool = False
+    also: str = ""
 
 
 _BREAK: Final = r"(?:\s|\\+[nrt]|[\"',+>|])"
@@ -231,12 +255,24 @@ INNER: Final = (
     Inner("stripe", "whsec_", _BEGIN + "whsec_[A-Za-z0-9+/]{24,}={0,2}"),
     Inner(
         "database",
-        "://",
+        "@",
         _DATABASE + r"://(?P<secret>[^\s/:@\"'<>`]{0,64}:" + _NOT_REAL + r"[^\n@\"'<>`:]{1,64}@)"
         r"(?=[A-Za-z0-9_.\-]{1,100}[:/])",
+        short=True,
+        also="://",
     ),
-    Inner("assigned", "</", rf"<{_XML_NAME}>(?P<secret>(?=[^<>]{{0,64}}[0-9])[^<>\s]{{6,}})</"),
-    Inner("assigned", "machine ", r"login\s{1,8}\S{1,100}\s{1,8}password\s{1,8}(?P<secret>\S{4,})"),
+    Inner(
+        "assigned",
+        "</",
+        rf"<{_XML_NAME}>(?P<secret>(?=[^<>]{{0,64}}[0-9])[^<>\s]{{6,}})</",
+        short=True,
+    ),
+    Inner(
+        "assigned",
+        "machine ",
+        r"login\s{1,8}\S{1,100}\s{1,8}password\s{1,8}(?P<secret>\S{4,})",
+        short=True,
+    ),
     Inner(
         "slack",
         "hooks.slack.com/",
@@ -260,8 +296,8 @@ INNER: Final = (
     ),
     Inner(
         "azure",
-        "JQQJ99",
-        _BEGIN + r"[A-Za-z0-9]{40,56}JQQJ99[A-Za-z0-9]{24,40}(?![A-Za-z0-9])",
+        "JQQJ9",
+        _BEGIN + r"[A-Za-z0-9]{20,60}JQQJ9[9D][A-Za-z0-9]{20,48}(?![A-Za-z0-9])",
     ),
     Inner("mailchimp", "-us", _BEGIN + r"[0-9a-f]{32}-us[0-9]{1,2}(?![A-Za-z0-9])"),
     Inner(
@@ -271,16 +307,37 @@ INNER: Final = (
     ),
     Inner("openshift", "sha256~", _BEGIN + r"sha256~[A-Za-z0-9_\-]{43}(?![A-Za-z0-9])"),
     Inner("google", "1//0", _BEGIN + r"1//0[A-Za-z0-9_\-]{40,}"),
-    Inner("asana", "/1", _BEGIN + r"[0-9]/1[0-9]{15}(?:/[0-9]{16})?:[0-9a-f]{32}(?![0-9a-f])"),
+    Inner("asana", "/1", r"/1(?<=[0-9]/1)[0-9]{15}(?:/[0-9]{16})?:[0-9a-f]{32}(?![0-9a-f])"),
     Inner("braintree", "access_token$", r"access_token\$[a-z]{4,12}\$[0-9a-z]{16}\$[0-9a-f]{32}"),
-    Inner("npm registry", "_authToken=", r"_authToken=(?P<secret>[A-Za-z0-9_.+/=\-]{16,})"),
+    Inner(
+        "npm registry",
+        "_authToken=",
+        r"_authToken=(?P<secret>[A-Za-z0-9_.+/=\-]{16,})",
+        short=True,
+    ),
     Inner(
         "url",
-        "://",
-        r"(?<=[A-Za-z0-9+.\-])://(?P<secret>[^\s/:@\"'<>`]{0,64}:"
+        "@",
+        r"://(?<=[A-Za-z0-9+.\-]://)(?P<secret>[A-Za-z0-9_.~%\-]{16,255}:?)@(?=[A-Za-z0-9\[])",
+        random=True,
+        short=True,
+        also="://",
+    ),
+    Inner(
+        "url",
+        "@",
+        r"://(?<=[A-Za-z0-9+.\-]://)(?P<secret>[^\s/:@\"'<>`]{0,64}:"
         r"(?!//)"
         + _NOT_REAL
         + r"[^\s@:\"'<>`]{1,128}@(?:[^\s\"'<>@:/`]{1,64}@)*)(?=[A-Za-z0-9\[_$%{])",
+        short=True,
+        also="://",
+    ),
+    Inner(
+        "private key",
+        "Private-Lines:",
+        rf"Private-Lines: [0-9]{{1,4}}(?P<secret>(?:{_BREAK}{{1,24}}[A-Za-z0-9+/=]{{32,}})+"
+        rf"(?:{_BREAK}{{1,24}}[A-Za-z0-9+/=]{{1,31}}(?={_BREAK}{{1,24}}Private-))?)",
     ),
     Inner(
         "private key",
@@ -290,5 +347,6 @@ INNER: Final = (
         rf"[A-Za-z0-9+/=]{{16,}}(?:{_BREAK}{{1,24}}[A-Za-z0-9+/=]{{32,}})*"
         rf"(?:{_BREAK}{{0,24}}[A-Za-z0-9+/=]{{0,80}}{_BREAK}{{0,24}}[A-Za-z0-9+/=]{{0,8}}"
         rf"{_BREAK}{{0,24}}-----END [A-Z0-9 ]{{0,20}}PRIVATE KEY(?: BLOCK)?-----)?",
+        short=True,
     ),
 )

@@ -1,8 +1,8 @@
 """Finds secrets in a text, in time proportional to its length.
 
-There are four kinds of search, each behind a test that costs next to nothing and that most texts
+There are five kinds of search, each behind a test that costs next to nothing and that most texts
 fail: words that are as long as keys, by how they begin; secrets with something special inside;
-values that follow a name such as ``password=``; cookies.
+values that follow a name such as ``password=``; cookies; words with a digit, by what is before.
 """
 
 from __future__ import annotations
@@ -16,13 +16,23 @@ from itertools import compress
 from typing import Final
 
 from trace_core._processors.assignments import Match, assignments
-from trace_core._processors.rules import INNER, RULES, Rule, pattern
+from trace_core._processors.context import in_context
+from trace_core._processors.rules import INNER, RULES, Inner, Rule, pattern
+from trace_core._processors.values import looks_random
 
 _LETTERS: Final = (string.ascii_letters + string.digits + "_-.").encode()
 _AS_WORDS: Final = bytes(ord("a") if byte in _LETTERS else ord(" ") for byte in range(256))
+_AS_DIGITS: Final = bytes(ord("1") if chr(byte).isdigit() else ord(" ") for byte in range(128)) + (
+    b" " * 128
+)
+_BLANK: Final = ord(" ")
 _LONG_WORD: Final = b"a" * 16
 _ESCAPES: Final = {"n": 1, "r": 1, "t": 1, "u": 5}
 """Characters of an escape such as ``\\n`` that stand directly before what follows."""
+_COLOUR: Final = re.compile(r"(?:\x1b|\\{1,4}(?:u001[bB]|x1[bB]|033|e))\[[0-9;]{0,16}[mK]")
+"""What a terminal takes for a colour."""
+_SHORTEST: Final = 6
+"""Characters of a password."""
 
 
 def _by_start() -> dict[str, tuple[Rule, ...]]:
@@ -40,7 +50,9 @@ def _mark(literal: str) -> str:
 
 
 _RULES: Final = _by_start()
-_INNER_MARKS: Final = tuple(_mark(inner.literal) for inner in INNER)
+_INNER: Final = (INNER, tuple(_mark(inner.literal) for inner in INNER))
+_SHORT: Final = tuple(inner for inner in INNER if inner.short)
+_SHORT_INNER: Final = (_SHORT, tuple(_mark(inner.literal) for inner in _SHORT))
 _ENCODED: Final = re.compile(r"(?:eyJ|eyA|ewo|ewk|ew0)[A-Za-z0-9+/_\-]{20,}")
 _ENCODED_STARTS: Final = ("ey", "ew")
 
@@ -54,23 +66,61 @@ def find(text: str) -> list[Match]:
     Returns:
         Where they are and what they are, in no particular order; they may overlap.
     """
-    found = list(_long_words(text))
-    for inner in compress(INNER, map(text.__contains__, _INNER_MARKS)):
-        if inner.literal not in text:
-            continue
-        source = pattern(inner)
-        group = "secret" if source.groupindex else 0
-        found += [(*match.span(group), inner.name) for match in source.finditer(text)]
+    if "\x1b" in text or "\\" in text:
+        text = _COLOUR.sub(_blank, text)
+    data = text.encode("ascii", "replace")  # characters beyond ASCII become one byte each
+    words, digits = data.translate(_AS_WORDS), data.translate(_AS_DIGITS)
+    found = list(_long_words(text, words))
+    inner_rules, marks = _INNER if _LONG_WORD in words else _SHORT_INNER
+    for inner in compress(inner_rules, map(text.__contains__, marks)):
+        if inner.literal in text and inner.also in text:
+            found += _inside(text, inner)
+    folded = _folded(text)
+    has_digits = b"1" in digits
     if "=" in text or ":" in text or "--" in text or " " in text:
-        found += assignments(text)
+        found += assignments(text, folded, has_digits=has_digits)
+    if has_digits:
+        found += in_context(text, folded, _numbered_words(text, words, digits))
     return found
 
 
-def _long_words(text: str) -> Iterator[Match]:
+def _blank(found: re.Match[str]) -> str:
+    return " " * len(found.group())
+
+
+def _folded(text: str) -> str:
+    """Return the text in lower case, every character at its place."""
+    folded = text.lower()
+    return folded if len(folded) == len(text) else text.replace("\u0130", "I").lower()
+
+
+def _inside(text: str, inner: Inner) -> Iterator[Match]:
+    """Find secrets by something inside them or before them."""
+    source = pattern(inner)
+    group = "secret" if source.groupindex else 0
+    for match in source.finditer(text):
+        if not inner.random or looks_random(match[group]):
+            yield (*match.span(group), inner.name)
+
+
+def _numbered_words(text: str, words: bytes, digits: bytes) -> Iterator[tuple[int, int]]:
+    """Find words with a digit that are as long as passwords."""
+    at = digits.find(b"1")
+    while at >= 0:
+        end = words.find(b" ", at)
+        end = len(text) if end < 0 else end
+        if end - at >= _SHORTEST or (at and words[at - 1] != _BLANK):  # else a short number
+            begin = words.rfind(b" ", 0, at) + 1
+            if end - begin >= _SHORTEST:
+                joined = text[begin] in "._-" or text[begin - 1] in "\\%"
+                yield _start(text, begin, end) if joined else begin, end
+        at = digits.find(b"1", end)
+
+
+def _long_words(text: str, words: bytes) -> Iterator[Match]:
     """Find secrets among the words that are as long as keys."""
-    # Every character a key can have becomes "a", every other a blank: a long word is then a run
-    # of "a" that bytes.find skips to. Characters beyond ASCII become one byte each.
-    words = text.encode("ascii", "replace").translate(_AS_WORDS)
+    # Every character a key can have is "a", every other a blank: a long word is then a run of "a"
+    # that bytes.find skips to.
     begin = words.find(_LONG_WORD)
     while begin >= 0:
         end = words.find(b" ", begin)
@@ -112,7 +162,7 @@ def _is_random(word: str) -> bool:
 
     Most keys have digits. Of the letters of a random one half are capitals; of camelCase few are.
     """
-    return any(map(str.isdigit, word)) or sum(map(str.isupper, word)) > len(word) // 4
+    return any(map(str.isdigit, word)) or sum(map(str.isupper, word)) >= len(word) // 4
 
 
 def _holds_secret(encoded: str) -> bool:

@@ -8,19 +8,44 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Final
+from urllib.parse import quote
+
+from trace_core._processors.names import OTHER_KEY, credential_word
 
 MIN_LENGTH: Final = 8
 """Shorter values are ordinary words too often."""
 MAX_REMEMBERED: Final = 256
 """Each text is searched for every one of them."""
 _LONG: Final = 16  # letters: longer ones are hardly a word
-_NAMES: Final = re.compile(
-    r"(?:^|_)(?:API_?KEY|(?:SECRET|ACCESS|PRIVATE|ACCOUNT|MASTER|SIGNING|ENCRYPTION)_KEY|TOKEN"
-    r"|SECRET|PASSWORD|PASSWD|PASS|CREDENTIALS?)$|_PWD$|^PGPASSWORD$",
-    re.IGNORECASE,
+_NOT_SECRET: Final = frozenset({"auth", "cookie", "sig"})
+"""Last words of variables that name a method, a file or a socket, rather than a secret."""
+_PATH: Final = re.compile(r"(?:~|\.{1,2})?/(?:[\w.\-]+/)+[\w.\-]*$|[A-Za-z]:\\")
+_WORD: Final = re.compile(r"[^\W\d_]+|\d+")
+_PLACEHOLDERS: Final = frozenset(
+    {
+        *("a", "access", "actual", "admin", "and", "any", "anything", "api", "app", "be", "change"),
+        *("changed", "changeit", "changeme", "credential", "credentials", "db", "default", "demo"),
+        *("dev", "development", "docker", "dummy", "empty", "example", "fake", "file", "for"),
+        *("foo", "from", "go", "goes", "here", "hf", "in", "insert", "is", "it", "key", "keys"),
+        *("litellm", "lm", "local", "localhost", "me", "mock", "must", "my", "need", "needed"),
+        *("no", "none", "not", "nothing", "null", "of", "ollama", "only", "openai", "or", "pass"),
+        *("password", "placeholder", "please", "postgres", "private", "prod", "production"),
+        *("provide", "public", "put", "random", "real", "redacted", "replace", "required", "root"),
+        *("sample", "secret", "server", "set", "sk", "some", "something", "staging", "string"),
+        *("enter", "generate", "generated", "long", "paste", "strong", "super", "type", "very"),
+        *("studio", "test", "testing", "the", "this", "to", "todo", "token", "undefined"),
+        *("unused", "use", "used", "user", "value", "vllm", "whatever", "with", "xxx", "you"),
+        "your",
+    }
 )
+"""Words that placeholders are made of."""
+_LEAST_PHRASE: Final = 16
+"""Characters that no harmless text holds by chance, if they are several words in a row."""
+_MOST_LINES: Final = 8
+"""Lines of a secret that are known on their own."""
 
 
 class _Values:
@@ -75,6 +100,8 @@ def remembered_secrets() -> tuple[str, ...]:
 def environment_secrets() -> tuple[str, ...]:
     """Return the values of environment variables that are named like secrets.
 
+    Only values that no harmless text holds: a plain word or a placeholder is not one of them.
+
     A value that was seen once stays: a program may unset the variable before its span is written.
     The result is the same object while nothing was added.
     """
@@ -90,8 +117,49 @@ def environment_secrets() -> tuple[str, ...]:
 
 def _add_environment(environ: Mapping[str, str]) -> None:
     for name, value in list(environ.items()):
-        if _NAMES.search(name) and looks_secret(value):
-            _environment.add(value)
+        word = credential_word(name, plural=True)
+        if word is None or word in _NOT_SECRET or name in ("PWD", "OLDPWD", "pwd"):
+            continue
+        if word in (OTHER_KEY, "credential") and _PATH.match(value):  # of a file with them
+            continue
+        for one in (value.strip(), *_listed(name, value)):
+            if looks_secret(one) or _is_unusual(one):
+                _environment.add(one)
+
+
+def _listed(name: str, value: str) -> list[str]:
+    """Return the values of a variable that holds several: ``API_KEYS=one,two``."""
+    many = name.endswith(("S", "s")) and not name.lower().endswith("pass")
+    return [one for one in re.split(r"[,;\s]+", value) if one != value] if many else []
+
+
+def _is_unusual(value: str) -> bool:
+    """Return whether no harmless text holds a value: several words, and not of a placeholder."""
+    words = [word.lower() for word in _WORD.findall(value)]
+    return len(value) >= _LEAST_PHRASE and len(words) > 1 and not _PLACEHOLDERS.issuperset(words)
+
+
+def spellings(secret: str) -> Iterator[str]:
+    """Yield a secret as it may stand in a text: as it is, in JSON, in a URL, and line by line.
+
+    Args:
+        secret: The secret.
+    """
+    yield secret
+    if secret.isalnum():
+        return
+    import json  # importing trace_core does not need it
+
+    yield json.dumps(secret)[1:-1]
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    yield quote(secret, safe="")
+    if "\n" in secret:
+        lines = filter(_is_distinct, map(str.strip, secret.splitlines()))
+        yield from islice(lines, _MOST_LINES)
+
+
+def _is_distinct(line: str) -> bool:
+    return len(line) >= _LEAST_PHRASE and "-----" not in line and looks_secret(line)
 
 
 def looks_secret(value: object) -> bool:

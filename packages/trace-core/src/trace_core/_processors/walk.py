@@ -13,6 +13,12 @@ import attrs
 from trace_core._model.parts import Event, Status
 from trace_core._model.span import Span
 from trace_core._model.values import Value
+from trace_core._processors.by_name import (
+    concerns,
+    has_names,
+    without_listed,
+    without_secrets,
+)
 from trace_core._processors.look import Look, look_at, look_into
 
 TextChange: TypeAlias = Callable[[str], "str | None"]
@@ -50,17 +56,13 @@ def replaced(span: Span, **fields: Any) -> Span:
     return attrs.evolve(span, **different) if different else span
 
 
-def _never(_key: str) -> bool:
-    return False
-
-
 class Walk:
     """Goes through a span and copies only what changes.
 
     Args:
         change: Takes a text and returns another or ``None``.
         cached: The same with a cache, for short texts.
-        hides: Says of a key whether all texts under it are to be replaced.
+        by_name: Whether what is filed under the names of secrets is hidden, however it looks.
     """
 
     def __init__(
@@ -68,11 +70,11 @@ class Walk:
         change: TextChange,
         *,
         cached: TextChange | None = None,
-        hides: Callable[[str], bool] = _never,
+        by_name: bool = False,
     ) -> None:
         self._change = change
         self._cached = cached or change
-        self._hides = hides
+        self._by_name = by_name
         self._resource: object = None
         self._special = functools.lru_cache(maxsize=_CACHED_KEYS)(self._is_special)
 
@@ -97,14 +99,18 @@ class Walk:
         )
 
     def _is_special(self, keys: tuple[str, ...]) -> bool:
-        """Return whether one of some keys changes or hides what is under it."""
-        return any(self._hides(key) or self._text(key) is not key for key in keys)
+        """Return whether one of some keys changes or may hide what is under it."""
+        if self._by_name and concerns(keys):
+            return True
+        return any(self._text(key) is not key for key in keys)
 
     def _leaves(self, found: Look | None) -> bool:
         """Return whether nothing changes, as is so for most spans; False if in doubt."""
         if found is None or found.longest > LONGEST_CACHED:
             return False
         if any(map(self._special, found.keys)):
+            return False
+        if self._by_name and any(map(has_names, found.tuples)):
             return False
         return all(map(is_, map(self._cached, found.texts), repeat(None)))
 
@@ -137,7 +143,8 @@ class Walk:
 
     def _sequence(self, value: Sequence[Value]) -> Sequence[Value]:
         changed = tuple(map(self.value, value))
-        return value if all(map(is_, changed, value)) else changed
+        same = value if all(map(is_, changed, value)) else changed
+        return without_listed(same) if self._by_name else same
 
     def _mapping(self, value: Mapping[str, Value]) -> Mapping[str, Value]:
         cached, plain = self._cached, PLAIN_TYPES
@@ -152,30 +159,12 @@ class Walk:
                 below = self.value(item)
                 if below is not item:
                     changed[key] = below
-        if self._special(tuple(value)):
-            return dict(self._special_items({**value, **changed}))
-        return {**value, **changed} if changed else value
+        new_items = {**value, **changed} if changed else value
+        return self._special_items(new_items) if self._special(tuple(value)) else new_items
 
-    def _special_items(self, value: Mapping[str, Value]) -> list[tuple[str, Value]]:
-        return [
-            (self._text(key), hidden(item) if self._hides(key) else item)
-            for key, item in value.items()
-        ]
-
-
-_KEPT_SHORT: Final = 4  # "none", "true", "" under such a key tell nothing
-
-
-def hidden(value: Value) -> Value:
-    """Replace every text in a value.
-
-    Args:
-        value: What is under a key that names a secret.
-    """
-    if isinstance(value, str):
-        return value if len(value) <= _KEPT_SHORT else "[redacted:by name]"
-    if isinstance(value, Mapping):
-        return {key: hidden(item) for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        return tuple(map(hidden, value))
-    return value
+    def _special_items(self, value: Mapping[str, Value]) -> Mapping[str, Value]:
+        found = without_secrets(value) if self._by_name else value
+        keys = {key: self._text(key) for key in found}
+        if all(map(is_, keys, keys.values())):
+            return found
+        return {keys[key]: item for key, item in found.items()}

@@ -13,7 +13,13 @@ from itertools import islice
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-from trace_core import Value, environment_secrets, looks_secret, remember_secret
+from trace_core import (
+    Value,
+    environment_secrets,
+    looks_secret,
+    names_credential,
+    remember_secret,
+)
 
 REDACTED: Final = "[REDACTED]"
 
@@ -40,17 +46,6 @@ _PARTS: Final = (
     "web_identity_token",
 )
 """A name with one of these in it is a credential's."""
-_ENDINGS: Final = ("auth", "cookie", "key", "passwd", "pwd", "secret", "sig", "token")
-"""So is a name whose last word is one of these ..."""
-_HARMLESS_ENDINGS: Final = (
-    *("cache_key", "dedup_key", "deduplication_key", "foreign_key", "group_key", "hash_key"),
-    *("idempotency_key", "lookup_key", "partition_key", "primary_key", "public_key"),
-    *("range_key", "routing_key", "sort_key", "unique_key", "map_key", "object_key"),
-    *("bos_token", "cls_token", "continuation_token", "cursor_token", "end_token", "eos_token"),
-    *("mask_token", "max_token", "min_token", "next_token", "page_token", "pad_token"),
-    *("per_token", "sep_token", "start_token", "stop_token", "sync_token", "unk_token"),
-)
-"""... unless it ends in one of these."""
 _QUERIES: Final = frozenset({"extra_query", "query_params", "default_query"})
 """Parameters in which a plain "key" or "code" is a credential, as it is in a URL."""
 _QUERY_NAMES: Final = frozenset({"code", "key", "signature"})
@@ -83,10 +78,7 @@ def is_secret(name: str) -> bool:
         name: Its name, in any case, with ``_`` or ``-``.
     """
     lowered = name.lower().replace("-", "_")
-    if any(part in lowered for part in _PARTS):
-        return True
-    last = lowered.rpartition("_")[2]
-    return last in _ENDINGS and lowered != "key" and not lowered.endswith(_HARMLESS_ENDINGS)
+    return any(part in lowered for part in _PARTS) or names_credential(name)
 
 
 def without_secrets(value: Value) -> Value:

@@ -1,0 +1,174 @@
+"""Hides what mappings and lists hold under a name that says it is secret.
+
+Under ``password`` or ``api_key`` everything is hidden, whatever it looks like. Under weaker names,
+``hf_token``, ``access_key``, ``openai_key``, ``passwords``, only what looks like a secret.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from operator import is_
+from typing import Any, Final
+
+from trace_core._model.values import Value
+from trace_core._processors.names import OTHER_KEY, credential_word
+from trace_core._processors.values import looks_filed, looks_paired, looks_random
+
+_HIDDEN: Final = "[redacted:by name]"
+_ALL: Final = "all"
+"""The kind of a name under which everything is secret."""
+_PASSWORD: Final = "password"  # noqa: S105  # a kind of names
+_STRONG: Final = re.compile(
+    r"(?:apikey|secret|secretkey|secretaccesskey|secret(?:string|binary|value)|passw(?:or[dt]|d)"
+    r"|passphrase|passcode|kennwort|motdepasse|contrasen?a|senha|accesstoken|apitoken|authtoken"
+    r"|refreshtoken|sessiontoken|securitytoken|bearertoken(?:bedrock)?|privatekey|authorization"
+    r"|subscriptionkey|credentials?|cookie)(?P<many>s?)$"
+)
+_BEYOND_ASCII: Final = frozenset(
+    (
+        "密码",
+        "密碼",
+        "口令",
+        "密钥",
+        "密鑰",
+        "パスワード",
+        "비밀번호",
+        "пароль",
+        "hasło",
+        "lösenord",
+    )
+)
+_KEPT_SHORT: Final = 4
+"""Characters: "none", "true", "" under such a key tell nothing."""
+_NAMES: Final = ("name", "key", "header", "field", "variable", "Name", "Key")
+_VALUES: Final = ("value", "Value")
+"""Lists of settings have mappings with one of each."""
+_SCHEMA_TYPES: Final = ("string", "object", "array", "integer", "number", "boolean")
+_SCHEMA: Final = frozenset({"type", "title", "description", "format", "pattern"})
+_MOST_LISTED: Final = 64
+"""Items of a list that may hold names and values by turns."""
+
+
+@functools.lru_cache(maxsize=4_096)
+def filed_under(key: str) -> str | None:
+    """Return what kind of secret is filed under a key.
+
+    Args:
+        key: A key of a mapping, a header's or attribute's name.
+
+    Returns:
+        A kind that `hidden` knows; ``None`` if it is no secret.
+    """
+    if not key.isascii() and key.lower() in _BEYOND_ASCII:
+        return _PASSWORD
+    strong = _STRONG.search(re.sub(r"[^a-z]", "", key.lower()))
+    if strong is not None:
+        return _PASSWORD if strong["many"] else _ALL
+    word = credential_word(key, plural=True)
+    if word is None:
+        return None
+    several = key.endswith(("s", "S")) and not key.lower().endswith("pass")
+    return OTHER_KEY if several else word
+
+
+def concerns(keys: tuple[str, ...]) -> bool:
+    """Return whether a mapping with some keys may hold a secret by name.
+
+    Args:
+        keys: All keys of the mapping.
+    """
+    return any(map(filed_under, keys)) or _named(keys) is not None
+
+
+def has_names(items: tuple[Any, ...]) -> bool:
+    """Return whether a list may hold the name of a secret, and the secret behind it.
+
+    Args:
+        items: The list.
+    """
+    some = items[:_MOST_LISTED]
+    return str in map(type, some) and any(type(one) is str and filed_under(one) for one in some)
+
+
+def _named(keys: tuple[str, ...]) -> tuple[str, str] | None:
+    """Return the keys of a name and of its value."""
+    value = next((key for key in _VALUES if key in keys), None)
+    name = next((key for key in _NAMES if key in keys), None) if value else None
+    return (name, value) if name and value else None
+
+
+def without_secrets(value: Mapping[str, Value]) -> Mapping[str, Value]:
+    """Hide secrets in a mapping; the very same comes back if there are none.
+
+    Args:
+        value: The mapping.
+    """
+    hides = {key: kind for key in value if (kind := filed_under(key)) is not None}
+    if "token" in hides.values() and any("logprob" in key.lower() for key in value):
+        hides = {key: kind for key, kind in hides.items() if kind == _ALL}  # a model's tokens
+    pair = _named(tuple(value))
+    if pair is not None:
+        name = value[pair[0]]
+        kind = filed_under(name) if isinstance(name, str) else None
+        if kind is not None:
+            hides.setdefault(pair[1], _PASSWORD if kind == _ALL else kind)
+    changed = {key: hidden(value[key], kind) for key, kind in hides.items()}
+    if all(changed[key] is value[key] for key in changed):
+        return value
+    return {**value, **changed}
+
+
+def without_listed(items: Sequence[Value]) -> Sequence[Value]:
+    """Hide secrets that stand behind their names in a list: ``("x-api-key", "...")``.
+
+    Args:
+        items: The list; the very same comes back if there are none.
+    """
+    found = [
+        index + 1
+        for index, (name, value) in enumerate(pairwise(items[: _MOST_LISTED + 1]))
+        if isinstance(name, str) and isinstance(value, str)
+        if filed_under(name) is not None and looks_paired(value)
+    ]
+    return tuple(_HIDDEN if i in found else v for i, v in enumerate(items)) if found else items
+
+
+def hidden(value: Value, kind: str) -> Value:
+    """Replace secrets in a value; the very same comes back if there are none.
+
+    Args:
+        value: What is under a key that names a secret.
+        kind: What `filed_under` says of the key.
+    """
+    if isinstance(value, str):
+        return _HIDDEN if value != _HIDDEN and _is_secret(value, kind) else value
+    if isinstance(value, Mapping):
+        return _hidden_below(value, kind)
+    if isinstance(value, (tuple, list)):
+        changed = tuple(hidden(item, kind) for item in value)
+        return value if all(map(is_, changed, value)) else changed
+    number = kind == _ALL and isinstance(value, (int, float)) and not isinstance(value, bool)
+    return _HIDDEN if number and len(str(value)) > _KEPT_SHORT else value
+
+
+def _hidden_below(value: Mapping[str, Value], kind: str) -> Value:
+    """Replace the texts in a mapping: numbers there are times and counts."""
+    schema = value.get("type") in _SCHEMA_TYPES  # of a parameter that is called "api_key"
+    changed = {
+        key: item
+        if isinstance(item, (int, float)) or (schema and key in _SCHEMA)
+        else hidden(item, kind)
+        for key, item in value.items()
+    }
+    return value if all(changed[key] is value[key] for key in changed) else changed
+
+
+def _is_secret(value: str, kind: str) -> bool:
+    if kind == _ALL:
+        return len(value) > _KEPT_SHORT
+    if kind == OTHER_KEY:
+        return looks_random(value)
+    return looks_filed(value, password=kind.startswith("pass") or kind == "pwd")

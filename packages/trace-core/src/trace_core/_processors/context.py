@@ -1,0 +1,297 @@
+"""Finds secrets by what stands before them where no sign of an assignment does.
+
+``My password is ...``, ``Incorrect API key provided: ...``, pairs and lists of names and values,
+YAML blocks, commands, SQL, other languages. Only words with a digit are looked at, and few
+characters before each: prose has few such words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import attrs
+
+from trace_core._processors.assignments import ASSIGNED, NAME_BEFORE, TRAILING, Match, is_whole
+from trace_core._processors.names import OTHER_KEY, key_word
+from trace_core._processors.values import (
+    HARMLESS,
+    LETTER,
+    LONGEST_JUDGED,
+    looks_chosen,
+    looks_paired,
+    looks_random,
+)
+
+_BEFORE: Final = 120
+"""Characters before a value that are looked at."""
+_QUOTE: Final = r"(?:\\*[\"'`]|\*\*)"
+_PASSWORDS: Final = (
+    *("passphrase", "password", "passwort", "passcode", "passwd", "passe", "pass", "pwd"),
+    *("kennwort", "lösenord", "losenord", "wachtwoord", "senha", "contraseña", "contrasena"),
+    *("parola", "heslo", "jelszó", "jelszo", "hasło", "salasana", "adgangskode", "şifre", "sifre"),
+    *("пароля", "пароль", "密码", "密碼", "口令", "パスワード", "暗証番号", "비밀번호", "암호"),
+    *("mật khẩu", "รหัสผ่าน", "كلمة المرور", "كلمة السر", "סיסמה", "סיסמא", "κωδικός", "पासवर्ड"),
+)
+_KEYS: Final = (
+    *("key", "secret", "token", "authorization", "auth", "credential", "signature", "schlüssel"),
+    *("密钥", "密鑰", "秘钥", "令牌", "トークン", "ключ", "токен", "토큰"),
+)
+_SAID: Final = (
+    *("is", "was", "are", "now", "you", "provided", "supplied", "given", "used", "passed"),
+    *("received", "here", "has", "been", "still", "ist", "lautet", "est", "es", "é", "er", "är"),
+    *("jest", "это"),
+)
+"""Words between a name and its value."""
+_BY: Final = "identified"
+"""How the password begins in SQL: ``IDENTIFIED BY '...'``."""
+
+
+_ALL_NAMES: Final = (*_KEYS, *_PASSWORDS)
+
+
+def _hints(ascii_only: bool) -> tuple[str, ...]:
+    """Return how the names begin; each is looked for on its own, which is faster than a pattern."""
+    names = [*_ALL_NAMES, _BY]
+    first = [n for n in names if not any(n != m and n.startswith(m) for m in names)]
+    return tuple(name for name in first if name.isascii() is ascii_only)
+
+
+_HINTS: Final = _hints(True)
+_ALL_HINTS: Final = _HINTS + _hints(False)
+_NAME: Final = (
+    rf"(?P<password>{'|'.join(_PASSWORDS)}|{_BY}(?:[ ]with[ ]\S{{1,40}})?[ ]by(?:[ ]password)?)"
+    rf"|(?P<key>{'|'.join(_KEYS)})"
+)
+_AFTER_NAME: Final = re.compile(
+    rf"(?:{_NAME})s?(?:[_\-]?(?:value|string)|_(?:prod|dev|live))?(?:"
+    # "x-api-key", "...": a pair
+    rf"(?P<pair>{_QUOTE}[ \t]{{0,4}},\s{{0,16}}(?={_QUOTE}))"
+    # name: X_KEY, and on the next line value: ...
+    rf"|(?P<value>{_QUOTE}?(?:\s|,|-|\\+[nrt]){{1,48}}{_QUOTE}?value{_QUOTE}?[ \t]{{0,4}}[:=]"
+    r"[ \t]{0,4})"
+    # ["X_KEY"] = ..., KEY: |, and a line break; 密码:...; <entry key="password">
+    rf"|(?P<sign>{_QUOTE}?\]?[ \t]{{0,16}}"
+    r"(?:=>|:=|[:=\uff1a](?!=)|[是为為は]|(?<=[\"'])>|(?<=[ ])(?:->|[\|\u2013\u2014\u2192](?=[ ])))"
+    r"(?:\*\*)?[ \t]{0,16}"
+    r"\[?(?:[|>][+\-]?[ \t]{0,4}(?:\r?\n|\\+n)[ \t]{1,32})?)"
+    # for the database is: ...
+    r"|(?P<of>(?:[ ](?:for|to|of|für|de|pour|para)[ ][^\n:=\"']{1,40}?)?)"
+    rf"(?P<said>(?:[ ](?:{'|'.join(_SAID)})|[ ]?:){{0,4}})(?:[ \t]{{1,16}}\(?|\((?={_QUOTE}))"
+    rf")(?P<quote>{_QUOTE})?\Z"
+)
+_SETTER: Final = re.compile(
+    r"(?:^|[\s;&|(\"'])(?:env|arg|setenv|setx|set(?:[ ]-[a-z]{1,3}){1,2}|config[ ]set)[ \t]{1,8}"
+    r"[a-z0-9_.\-]{0,64}\Z"
+)
+_USER: Final = re.compile(
+    r"[ ](?:-u|--user|--proxy-user|--auth|--creds?)[ =]?[\"']?(?P<user>[^\s:\"']{1,64}:)?\Z"
+    r"|[ ]-a[ ][\"']?(?P<login>[^\s:\"']{1,64}:)\Z"
+)
+_COMMAND: Final = re.compile(
+    r"(?:(?:mysql|mariadb)[a-z_\-]{0,12}[ ](?:[^\n|;]{0,120}[ ])?-p"
+    r"|(?:sshpass|mongo[a-z]{0,8}|sqlcmd|(?:docker|podman|registry|az)[ ]login|7z)"
+    r"[ ](?:[^\n|;]{0,120}[ ])?-p[ ]?"
+    r"|redis-cli[ ](?:[^\n|;]{0,120}[ ])?-a[ ]?"
+    r"|ldap[a-z]{2,8}[ ](?:[^\n|;]{0,120}[ ])?-w[ ]?)[\"']?\Z"
+)
+_FLAG: Final = re.compile(r"[ ]-[paw][ ]?[\"']?\Z")
+_BETWEEN: Final = " \t\r\n\"'`\\:=>|,-([]*"
+"""What stands between a name and its value, besides words."""
+_NAME_ENDS: Final = frozenset((name + many)[-3:] for many in ("", "s") for name in _ALL_NAMES)
+_SAID_LAST: Final = frozenset((*_SAID, "by"))
+_SUFFIXES: Final = ("value", "tstring", "_prod", "_dev", "_live")
+_LAST: Final = _NAME_ENDS.union(f" {word}"[-3:] for word in _SAID_LAST) | {
+    suffix[-3:] for suffix in _SUFFIXES
+}
+"""How what stands before a value ends. Most words do not, and are done with at once."""
+_OPTION: Final = 16
+"""Characters in which an option such as ``-u`` or ``--proxy-user`` stands before its value."""
+_JOINED: Final = frozenset("+/~!#$%^@")
+_LEFT: Final = re.compile(r"[A-Za-z0-9_.\-+/~!#$%^@]{1,64}\Z")
+_REST: Final = re.compile(r"[^\s\"'`,;}{&\\<>\uff0c\u3002\uff1b\u3001\uff09\u3011\u300d]*")
+"""Characters of a value; the last of these are punctuation of Chinese and Japanese."""
+_QUOTES: Final = ("'", '"', "`", "\\")
+_LISTED: Final = re.compile(r"[\"'\s]{0,8},[\"'\s]{0,16}")
+"""Between two secrets of a list."""
+_HYPHENATED: Final = re.compile(r".*[\-/.]")
+_SIGNATURE: Final = 32
+"""Characters of a signature, at least."""
+_BARE: Final = 16
+"""Characters of a secret that stands directly behind its name, at least."""
+
+
+@attrs.frozen
+class _Word:
+    """A word that may be a secret.
+
+    Args:
+        text: The word, with what belongs to it.
+        before: Some text before it, in lower case.
+        cased: The same in its own case.
+    """
+
+    text: str
+    before: str
+    cased: str
+
+
+def in_context(text: str, folded: str, words: Iterable[tuple[int, int]]) -> Iterator[Match]:
+    """Find secrets by what stands before them.
+
+    Args:
+        text: The text.
+        folded: The same in lower case.
+        words: Begin and end of the words to look at, in order.
+
+    Returns:
+        Begin, end and kind of each.
+    """
+    done = 0
+    for first, last in words:
+        begin = first if text[first - 1 : first] not in _JOINED else _leftmost(text, first)
+        before = folded[max(0, begin - _BEFORE) : begin]
+        more = done and _LISTED.fullmatch(text, done, begin)
+        if first < done or not (more or _may_lead(before)) or not LETTER.search(text, first, last):
+            continue
+        word = text[begin : _stop(text, last, last + LONGEST_JUDGED)]
+        skipped = _skipped(_Word(word, before, text[begin - len(before) : begin]))
+        if skipped is None and more and looks_random(word):
+            skipped = 0
+        if skipped is not None:
+            done = _stop(text, last, len(text))
+            yield begin + skipped, done, ASSIGNED
+
+
+def _may_lead(before: str) -> bool:
+    """Return whether some text may lead to a secret; most of it ends in another word."""
+    name = before.rstrip(_BETWEEN)
+    if "-" in before[-_OPTION:] or not name[-1:].isascii() or name[-2:-1] == "\\":
+        return True
+    if name[-3:] in _LAST and (
+        name[-3:] in _NAME_ENDS
+        or name[name.rfind(" ") + 1 :] in _SAID_LAST
+        or name.endswith(_SUFFIXES)
+    ):
+        return True
+    return before[-2:].rstrip(" ")[-1:] == ":" and (" -" in before or " for " in before)
+
+
+def _leftmost(text: str, begin: int) -> int:
+    """Return where a word begins with the punctuation that belongs to it: ``p@ss-w0rd``."""
+    if text[begin - 3 : begin] == "://":
+        return begin
+    left = _LEFT.search(text, max(0, begin - 64), begin)
+    return begin if left is None else left.start()
+
+
+def _stop(text: str, end: int, most: int) -> int:
+    """Return where a word ends with the punctuation that belongs to it."""
+    found = _REST.match(text, end, most)
+    stop = end if found is None else found.end()
+    if text[stop : stop + 1] in _QUOTES:
+        return stop
+    while stop > 0 and text[stop - 1] in TRAILING:
+        stop -= 1
+    return stop
+
+
+def _skipped(word: _Word) -> int | None:
+    """Return how much of a word is no secret, a flag such as ``-p``; ``None`` if all of it."""
+    before, text = word.before, word.text
+    if "-" not in before:
+        return 0 if _is_named(word) else None
+    if before.endswith("-") and _of_command(before + text[:1].lower(), text[1:]):
+        return 1
+    if _of_command(before, text) or _of_user(before, text):
+        return 0
+    return 0 if _is_named(word) else None
+
+
+def _of_command(before: str, word: str) -> bool:
+    """Return whether a word is the password that a command is given."""
+    return (
+        _FLAG.search(before) is not None
+        and _COMMAND.search(before) is not None
+        and _is_chosen("password", word, quoted=False)
+    )
+
+
+def _of_user(before: str, word: str) -> bool:
+    """Return whether a word is the password of ``curl -u user:password``."""
+    found = _USER.search(before)
+    if found is None:
+        return False
+    return looks_random(word) if found.lastgroup is None else _is_chosen("password", word)
+
+
+def _is_chosen(kind: str, word: str, *, quoted: bool = False, joined: bool = True) -> bool:
+    return looks_chosen(kind, word.lower(), quoted, joined, False)
+
+
+def _is_named(word: _Word) -> bool:
+    """Return whether a word is a secret by a name before it."""
+    # After a word and a blank, only what is no name of a product counts.
+    last = word.before.rstrip(" \"'`(*")[-1:]
+    if last.isalpha() and _HYPHENATED.match(word.text) and not looks_random(word.text):
+        return False
+    hints = _HINTS if word.before.isascii() else _ALL_HINTS
+    for hint in hints:
+        at = word.before.rfind(hint)
+        if at >= 0:
+            found = _AFTER_NAME.match(word.before, at)
+            if found is not None and _means(word, found):
+                return True
+    return False
+
+
+def _means(word: _Word, found: re.Match[str]) -> bool:
+    """Return whether a name and what stands between it and a word make the word a secret."""
+    at = found.start()
+    before = word.cased[max(0, at - NAME_BEFORE) : at]
+    if found["key"] == "signature":
+        return found["sign"] == "=" and before.endswith((",", " ")) and _is_signature(word.text)
+    if HARMLESS.match(word.text.lower()):
+        return False
+    if found["key"] == "key" and key_word(before.lower()) == OTHER_KEY:
+        return looks_random(word.text)
+    name = found["password"] or found["key"]
+    return is_whole(name, before, word.cased[at]) and _is_given(word, found)
+
+
+def _is_signature(word: str) -> bool:
+    return len(word) >= _SIGNATURE and looks_random(word)
+
+
+def _is_given(word: _Word, found: re.Match[str]) -> bool:
+    """Return whether a word is the value of a name, by what stands between them."""
+    if found["pair"] is not None:
+        return looks_paired(word.text)
+    kind = "password" if found["key"] is None else found["key"]
+    quoted = found["quote"] is not None
+    sign = found["sign"] or found["value"]
+    if sign is None:
+        return _is_told(word, found, kind, quoted=quoted)
+    if sign.strip() == "|" and kind != "password":  # a column of names
+        return looks_random(word.text)
+    joined = quoted or "=" in sign or found["value"] is not None
+    return _is_chosen(kind, word.text, quoted=quoted, joined=joined)
+
+
+def _is_told(word: _Word, found: re.Match[str], kind: str, *, quoted: bool) -> bool:
+    """Return whether a sentence, a statement or a command gives a secret away."""
+    said = found["said"] or ""
+    chosen = _is_chosen(kind, word.text, quoted=quoted)
+    if said.endswith(":"):
+        return chosen
+    if said:
+        told = kind == "password" and chosen and not _HYPHENATED.match(word.text)
+        return told or looks_random(word.text)
+    if found["of"]:
+        return False
+    if kind == "password" and (quoted or found["password"].startswith(_BY)):
+        return chosen
+    if _SETTER.search(word.before[: found.start()]):
+        return chosen
+    return len(word.text) >= _BARE and looks_random(word.text)

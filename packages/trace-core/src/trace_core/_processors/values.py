@@ -1,0 +1,109 @@
+"""Decides whether a value is a secret that somebody chose or a machine made, or code or a word."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Final
+
+HARMLESS: Final = re.compile(
+    r"(?:your|my[_\-]|the[_\-]|xxx|example|sample|change[_\-]?me|placeholder|redacted|insert|todo"
+    r"|dummy|fixme|not[_\-]|no[_\-]|some[_\-]|arn:|env[:.]|os\.environ|process\.env|vault[:.]|secrets?[:./]|sha\d+[:\-]|https?:)"
+    r"|(?:password|postgres|changeit|required)(?:$|\|)"
+    # a type or an algorithm
+    r"|(?:u?int|float|bytes|n?v?archar|n?v?char|utf|sha|md|base|oauth|openid|argon|bcrypt|aes|rsa"
+    r"|hmac|hs|rs|es|pkcs|p|v|step|line|page|chapter|section|version)[_\-]?\d+[\w\-]{0,8}$"
+    # an amount
+    r"|\d{1,5}[\-_]?(?:char|byte|bit|digit|letter|caract|zeichen|sec|min|hour|day|month|year)[^\W\d]*$"
+    # a path, a date or a number
+    r"|(?:[~.]{0,2}|[a-z]:)[/\\][a-z0-9_.\-]+(?:[/\\][a-z0-9_.\-]+)*/?$|[\d:.,/\-+tz%$€]+$"
+    # words, perhaps numbered, one of which says that this is a name and no value
+    r"|(?=[a-z0-9_]*(?:pass|token|key|secret|cred|auth|signature))"
+    r"(?:[a-z0-9]{1,12}_){2,}[a-z0-9]{1,12}$"
+    r"|(?=[a-z_\-.]*(?:pass|pwd|token|key|secret|cred|auth|user|name|var|val|arg|param))"
+    r"[a-z]+(?:[_\-.:][a-z]+)*[_\-]?\d{0,2}$"
+)
+CODE: Final = re.compile(
+    r".*[()\[\]{}<>]|[$%@*&+|]|[a-z_]\w{0,30}\??\.[a-z_]\w*[?&|!=]|.*(?:\*\*\*|\.\.\.|…)"
+)
+_TEMPLATE: Final = re.compile(r"[<{$\[%*(]|.*(?:\$[{(]|%\(|\*\*\*|\.\.\.|…)")
+_DOTTED: Final = re.compile(r"[a-z_]\w{0,30}(?:\??(?:\.|::|->)[a-z_]\w{0,30})+!?$")
+_SYMBOL: Final = re.compile(r".*[!@#%^&*~+=|?$]")
+DIGIT: Final = re.compile(r".*[0-9]")
+MACHINE_MADE: Final = re.compile(r"(?=.{10})[a-z]*[0-9]+[a-z]+[0-9][a-z0-9+/=_\-]*$")
+_PHRASE: Final = 16
+"""Letters that are hardly one word."""
+_SHORTEST: Final = 8
+_SHORTEST_PASSWORD: Final = 6
+
+
+@functools.lru_cache(maxsize=1_024)
+def looks_chosen(name: str, value: str, quoted: bool, joined: bool, variable: bool) -> bool:
+    """Return whether what follows a name looks like a secret, not like code or a word."""
+    password = name.startswith(("pass", "pwd"))
+    if not password and len(value) < _SHORTEST:
+        return False
+    if HARMLESS.match(value) or (_TEMPLATE if quoted else CODE).match(value):
+        return value.isdigit() and password and joined
+    if DIGIT.match(value):
+        return quoted or not _DOTTED.match(value)
+    if _SYMBOL.match(value):
+        return joined and not _DOTTED.match(value)
+    phrase = quoted and len(value) >= _PHRASE
+    return password and value.isalpha() and (phrase or variable)
+
+
+_RUN: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+_PIECE: Final = re.compile(r"[A-Za-z0-9]+")
+LETTER: Final = re.compile(r"[A-Za-z]")
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
+_STRANGE: Final = re.compile(r"[^(){}\[\]<>$]*[!#%^*@+~]")
+_LEAST_RANDOM: Final = 10
+LONGEST_JUDGED: Final = 256
+"""Characters of a value that are looked at."""
+
+
+def looks_random(value: str) -> bool:
+    """Return whether a machine made a value: letters and digits change as they do in no name.
+
+    Args:
+        value: The value, in its own case.
+    """
+    piece = max(_PIECE.findall(value[:LONGEST_JUDGED]), key=len, default="")
+    if len(piece) < _LEAST_RANDOM or not DIGIT.match(piece) or not LETTER.search(piece):
+        return False
+    if _UUID.match(value):
+        return False
+    # camelCase has more runs than words in lower case, and random letters in both cases still more
+    share = 4 if piece in (piece.lower(), piece.upper()) else 3
+    return len(_RUN.findall(piece)) * share > len(piece)
+
+
+def looks_filed(value: str, *, password: bool) -> bool:
+    """Return whether a value is a secret that is filed under a name such as ``hf_token``.
+
+    Args:
+        value: The value, in its own case.
+        password: Whether it is one, and so may have been chosen by a person.
+    """
+    folded = value.lower()
+    if len(value) < (_SHORTEST_PASSWORD if password else _SHORTEST) or value.split() != [value]:
+        return False
+    if looks_random(value):
+        return True
+    if HARMLESS.match(folded) or _TEMPLATE.match(folded):
+        return False
+    return DIGIT.match(value) is not None and (password or LETTER.search(value) is not None)
+
+
+def looks_paired(value: str) -> bool:
+    """Return whether what follows a secret's name in a list is the secret, not another name.
+
+    Args:
+        value: The value, in its own case.
+    """
+    if len(value) < _SHORTEST or value.split() != [value] or HARMLESS.match(value.lower()):
+        return False
+    return looks_random(value) or (
+        DIGIT.match(value) is not None and _STRANGE.match(value) is not None
+    )
