@@ -111,7 +111,7 @@ def remembered(monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[str, ...]]
     return _secrets.remembered_secrets
 
 
-KEY = "unprefixed0123456789key"
+KEY = "Unprefixed0123456789key"
 
 
 @pytest.mark.parametrize(
@@ -122,6 +122,7 @@ KEY = "unprefixed0123456789key"
         {"api_base": f"https://host/v1?key={KEY}"}, {"client": SimpleNamespace(api_key=KEY)},
         {"base_url": f"https://user:{KEY}@host/v1"}, {"api_key": [KEY]},
         {"extra_headers": {"Authorization": f"Bearer {KEY}"}}, {"headers": {"x-api-key": KEY}},
+        {"extra_headers": {"X-Figma": KEY}},
     ],
     ids=str,
 )  # fmt: skip

@@ -68,6 +68,7 @@ _OPEN_HEADERS: Final = frozenset(
     }
 )
 _NUMBERS: Final = (bool, int, float)
+_RANDOM_CHARACTERS: Final = 20
 
 
 @functools.lru_cache(maxsize=4_096)
@@ -115,10 +116,17 @@ def _clean(name: str, value: Value) -> Value:
 
 
 def _header(name: str, value: Value) -> Value:
-    """Withhold a header; only what is named like a credential is removed elsewhere, too."""
+    """Withhold a header; what is named or looks like a credential is removed elsewhere as well."""
     if name.lower() in _OPEN_HEADERS:
         return value
-    return withheld(value) if is_secret(name) else REDACTED
+    return withheld(value) if is_secret(name) or _is_random(value) else REDACTED
+
+
+def _is_random(value: Value) -> bool:
+    """Say whether a value is as long and mixed as keys are, and no name, UUID or hash is."""
+    if not isinstance(value, str) or len(value) < _RANDOM_CHARACTERS or value.split() != [value]:
+        return False
+    return all(any(map(kind, value)) for kind in (str.isdigit, str.islower, str.isupper))
 
 
 def withheld(value: object) -> str:
