@@ -361,6 +361,7 @@ TOLD = {
     ],
     "a YAML block": ["password: |\n  {chosen}\n", "password: |\\n  {chosen}\\n", "token: >-\n    {token}\n", "key: 1\nsecret: |-\n {token}"],
     "a Dockerfile": ["ENV API_TOKEN {token}", "ENV DB_PASSWORD {chosen}", "ARG API_TOKEN={token}"],
+    "settings of Redis": ["requirepass {token}"],
     "a shell": ["setenv X_TOKEN {token}", "set -gx X_TOKEN {token}", 'setx X_API_KEY "{token}"'],
     "an index": [
         'os.environ["OPENAI_API_KEY"] = "{token}"', "config['password'] = '{chosen}'",

@@ -65,7 +65,7 @@ _NAME: Final = (
     rf"|(?P<key>{'|'.join(_KEYS)})"
 )
 _AFTER_NAME: Final = re.compile(
-    rf"(?:{_NAME})s?(?:[_\-]?(?:value|string)|_(?:prod|dev|live))?(?:"
+    rf"(?:{_NAME})(?P<many>s?)(?:[_\-]?(?:value|string)|_(?:prod|dev|live))?(?:"
     # "x-api-key", "...": a pair
     rf"(?P<pair>{_QUOTE}[ \t]{{0,4}},\s{{0,16}}(?={_QUOTE}))"
     # name: X_KEY, and on the next line value: ...
@@ -275,6 +275,8 @@ def _is_given(word: _Word, found: re.Match[str]) -> bool:
         return _is_told(word, found, kind, quoted=quoted)
     if sign.strip() == "|" and kind != "password":  # a column of names
         return looks_random(word.text)
+    if found["many"] or "[" in sign:  # of names, or of counts
+        return looks_paired(word.text)
     joined = quoted or "=" in sign or found["value"] is not None
     return _is_chosen(kind, word.text, quoted=quoted, joined=joined)
 
@@ -288,10 +290,12 @@ def _is_told(word: _Word, found: re.Match[str], kind: str, *, quoted: bool) -> b
     if said:
         told = kind == "password" and chosen and not _HYPHENATED.match(word.text)
         return told or looks_random(word.text)
-    if found["of"]:
+    before = word.before[: found.start()]
+    a_verb = found["password"] == "pass" and not before.endswith("require")  # noqa: S105
+    if found["of"] or a_verb:  # "pass 'x=1' to it"; but requirepass is a setting of Redis
         return False
     if kind == "password" and (quoted or found["password"].startswith(_BY)):
         return chosen
-    if _SETTER.search(word.before[: found.start()]):
+    if _SETTER.search(before):
         return chosen
     return len(word.text) >= _BARE and looks_random(word.text)

@@ -58,7 +58,7 @@ _PIECE: Final = re.compile(r"[A-Za-z0-9]+")
 LETTER: Final = re.compile(r"[A-Za-z]")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
 _STRANGE: Final = re.compile(r"[^(){}\[\]<>$]*[!#%^*@+~]")
-_LEAST_RANDOM: Final = 10
+_LEAST_RANDOM: Final = 12
 LONGEST_JUDGED: Final = 256
 """Characters of a value that are looked at."""
 
