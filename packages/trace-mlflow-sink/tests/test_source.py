@@ -91,6 +91,7 @@ def run_program(uri: str, repository: Path) -> dict[str, Any]:
     return {trace.info.tags["mlflow.traceName"]: trace.info for trace in traces}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", ["database", "server"])
 def test_ours_say_what_mlflows_say(
     store: str, repository: Path, database_uri: str, request: pytest.FixtureRequest
