@@ -144,13 +144,15 @@ def reported_usage(stream: Any) -> dict[str, Value]:
     inner = getattr(stream, "completion_stream", None)  # text completions wrap chat ones
     chunks = getattr(stream, "chunks", None) or getattr(inner, "chunks", None) or ()
     merged: Value = None
+    kept = False
     for chunk in chunks:
+        kept = kept or not isinstance(chunk, (bytes, str))  # else the provider's own events
         fields = getattr(chunk, "__dict__", None) or {}
         extra = getattr(chunk, "__pydantic_extra__", None) or {}
         usage = fields.get("usage") or extra.get("usage")
         if usage is not None:
             merged = merge_usage(merged, snapshot(usage))
-    result: dict[str, Value] = {"keeps_chunks": bool(chunks)}
+    result: dict[str, Value] = {"keeps_chunks": kept}
     return result if merged is None else {**result, "usage": merged}
 
 
