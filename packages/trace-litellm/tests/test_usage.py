@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trace_core import TokenUsage, UsageSource, semconv, snapshot
+from trace_litellm._reading.hidden_params import reported_usage
 from trace_litellm._reading.tokens import estimated_usage
 from trace_litellm._reading.usage import completed_usage, usage_of
 
@@ -155,3 +157,9 @@ def test_counting_makes_no_request_and_counts_the_rest(parts: list[Any]) -> None
     assert found.output == 2
     assert found.input is not None
     assert found.input - 250 * images >= 3
+
+
+def test_bytes_that_are_kept_are_no_chunks() -> None:
+    """LiteLLM keeps the events of Anthropic's own API as they came: the usage is in them."""
+    assert reported_usage(SimpleNamespace(chunks=[b"event: x"])) == {"keeps_chunks": False}
+    assert reported_usage(SimpleNamespace(chunks=[SimpleNamespace()])) == {"keeps_chunks": True}
