@@ -132,17 +132,17 @@ class SpoolWriter:
             *(journal.path, left, lost),
         )
 
+    def _duplicate(self) -> int | None:
+        with self.lock:
+            journal = self.own.journal
+            return journal.duplicate() if journal is not None else None
+
     # Counting; the lock is held
 
     @property
     def waiting(self) -> int:
         """Spans of this process that are neither delivered nor dropped nor set aside."""
         return self.written - self.resolved - self._orphans.left_of_own
-
-    def _duplicate(self) -> int | None:
-        with self.lock:
-            journal = self.own.journal
-            return journal.duplicate() if journal is not None else None
 
     def count_lost(self, memory: int, disk: int) -> None:
         """Count spans that the limits have cost, as `Own.shrink` returns them, and say so."""
