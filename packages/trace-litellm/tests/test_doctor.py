@@ -21,8 +21,8 @@ def test_the_doctor_says_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """A release that must not be traced is named, before anything of it is imported."""
 
     def imported() -> None:
-        raise AssertionError("looked into a trojan")
+        raise AssertionError("looked into a compromised release")
 
     monkeypatch.setattr(_doctor, "version", lambda name: "1.82.8")
     monkeypatch.setattr(_doctor, "find_targets", imported)
-    assert "trojaned" in _doctor.report()
+    assert "compromised" in _doctor.report()

@@ -162,15 +162,15 @@ def test_a_wrong_sink_is_told(spec: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["1.82.7", "1.82.8", "1.107.0"])
-def test_trojaned_releases_are_refused(
+def test_compromised_releases_are_refused(
     version: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """On a trojaned LiteLLM nothing is touched, and the warning says why."""
+    """On a compromised LiteLLM nothing is touched, and the warning says why."""
     monkeypatch.setattr(_instrumentation, "_litellm_version", lambda: version)
     with caplog.at_level(logging.WARNING):
         on = trace_litellm.instrument(Tracer(MemorySink()))
     assert not on.active
-    assert "trojaned" in caplog.text
+    assert "compromised" in caplog.text
 
 
 def test_imports_are_lazy() -> None:

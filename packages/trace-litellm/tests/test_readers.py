@@ -21,7 +21,7 @@ from trace_litellm._reading.credentials import (
     REDACTED,
     is_secret,
     remember_settings,
-    without_secrets,
+    withhold_credentials,
 )
 from trace_litellm._reading.endpoints import FAMILIES
 from trace_litellm._reading.errors import Failure, category
@@ -186,7 +186,7 @@ def test_settings_are_remembered_when_a_call_fails(
 )
 def test_removing_secrets_is_total(value: Any) -> None:
     """Any plain data goes in and plain data comes out."""
-    json.dumps(without_secrets(snapshot(value)), default=str)
+    json.dumps(withhold_credentials(snapshot(value)), default=str)
 
 
 @pytest.mark.parametrize(

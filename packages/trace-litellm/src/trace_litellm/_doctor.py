@@ -18,7 +18,7 @@ def report() -> str:
     """
     installed = version("litellm")
     try:
-        check_version(installed)  # before the first import: one may be a trojan
+        check_version(installed)  # before the first import: one may be compromised
     except UnsupportedLiteLLM as error:
         return f"cannot be traced: {error}"
     findings = find_targets()

@@ -19,7 +19,7 @@ from trace_litellm._patching.preflight import (
     UnsupportedLiteLLM,
     check_version,
     find_targets,
-    trojan_on_path,
+    malware_on_path,
 )
 from trace_litellm._patching.targets import LATE, Target
 
@@ -54,7 +54,7 @@ class Instrumentation:
         """
         try:
             check_version(_litellm_version())
-            _check_no_trojan()
+            _check_no_malware()
             with self._lock:
                 self._patch()
                 self._watch.start()
@@ -142,10 +142,12 @@ class Instrumentation:
         self.tracer.end_open_spans()
 
 
-def _check_no_trojan() -> None:
-    left_behind = trojan_on_path()
+def _check_no_malware() -> None:
+    left_behind = malware_on_path()
     if left_behind:
-        raise UnsupportedLiteLLM(f"{left_behind} was left behind by a trojaned LiteLLM: remove it")
+        raise UnsupportedLiteLLM(
+            f"{left_behind} was left behind by a compromised LiteLLM: remove it"
+        )
 
 
 def _litellm_version() -> str:

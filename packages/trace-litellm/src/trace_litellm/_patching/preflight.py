@@ -19,7 +19,7 @@ from trace_litellm._patching.targets import LATE, TARGETS, UNAMBIGUOUS, Shape, T
 
 OLDEST: Final = (1, 53, 9)
 """The oldest release that was tried."""
-TROJANED: Final = frozenset({"1.82.7", "1.82.8", "1.107.0"})
+COMPROMISED: Final = frozenset({"1.82.7", "1.82.8", "1.107.0"})
 """Uploads that steal credentials. 1.82.7 and 1.82.8: 2026-03-24, MAL-2026-2144."""
 _MOST_WRAPPERS: Final = 16
 _BY_POSITION: Final = (
@@ -67,11 +67,11 @@ def check_version(version: str) -> None:
         version: The installed release.
 
     Raises:
-        UnsupportedLiteLLM: It is trojaned, or older than any that was tried.
+        UnsupportedLiteLLM: It is compromised, or older than any that was tried.
     """
-    if version in TROJANED:
+    if version in COMPROMISED:
         raise UnsupportedLiteLLM(
-            f"LiteLLM {version} is a trojaned upload that steals credentials: uninstall it, "
+            f"LiteLLM {version} is a compromised upload that steals credentials: uninstall it, "
             "treat every secret this machine could read as stolen, and install another release"
         )
     if _numbers(version) < OLDEST:
@@ -233,8 +233,8 @@ def _parameters(target: Target, functions: Sequence[FunctionType]) -> tuple[tupl
     return (), target.shape is Shape.CLIENT
 
 
-def trojan_on_path() -> str | None:
-    """Return where the file that the trojaned releases left behind lies, if it does."""
+def malware_on_path() -> str | None:
+    """Return where the file that the compromised releases left behind lies, if it does."""
     spec = importlib.util.find_spec("litellm")
     if spec is None or not spec.submodule_search_locations:
         return None

@@ -21,7 +21,7 @@ from trace_core import (
     remember_secret,
 )
 
-REDACTED: Final = "[REDACTED]"
+REDACTED: Final = "[redacted:by name]"
 
 _PARTS: Final = (
     "access_key",
@@ -82,20 +82,20 @@ def is_secret(name: str) -> bool:
     return any(part in lowered for part in _PARTS) or names_credential(name)
 
 
-def without_secrets(value: Value) -> Value:
+def withhold_credentials(value: Value) -> Value:
     """Withhold the values in plain data whose keys name a credential.
 
     Args:
         value: Plain data, as `trace_core.snapshot` makes it.
 
     Returns:
-        The same with ``[REDACTED]`` where a key names a credential, and for all headers that are
-        not known to be harmless.
+        The same with ``[redacted:by name]`` where a key names a credential, and for all headers
+        that are not known to be harmless.
     """
     if isinstance(value, Mapping):
         return {name: _clean(name, item) for name, item in value.items()}
     if isinstance(value, tuple):
-        return tuple(without_secrets(item) for item in value)
+        return tuple(withhold_credentials(item) for item in value)
     return value
 
 
@@ -112,7 +112,7 @@ def _clean(name: str, value: Value) -> Value:
                 item: withheld(v) if item.lower() in _QUERY_NAMES else _clean(item, v)
                 for item, v in value.items()
             }
-    return without_secrets(value)
+    return withhold_credentials(value)
 
 
 def _header(name: str, value: Value) -> Value:

@@ -16,7 +16,7 @@ from trace_litellm._reading.credentials import (
     remember_client,
     remember_url,
     withheld,
-    without_secrets,
+    withhold_credentials,
 )
 from trace_litellm._reading.privacy import hides_keys
 from trace_litellm._reading.responses import MODEL_ID
@@ -206,7 +206,7 @@ def _tools(tools: Value) -> Value:
     """Withhold the credentials of tools on other servers; the others are schemas, with none."""
     if not isinstance(tools, tuple):
         return tools
-    return tuple([without_secrets(tool) if _is_remote(tool) else tool for tool in tools])
+    return tuple([withhold_credentials(tool) if _is_remote(tool) else tool for tool in tools])
 
 
 def _is_remote(tool: Value) -> bool:
@@ -289,7 +289,7 @@ def _metadata(metadata: Mapping[str, Any]) -> dict[str, Value]:
             served and name in _PROXY_BOOKKEEPING
         )
         if known is not None:
-            attributes[known] = without_secrets(snapshot(value))
+            attributes[known] = withhold_credentials(snapshot(value))
         elif not left_out and not name.startswith(_PROXY_PREFIXES):
             attributes[semconv.METADATA_PREFIX + name] = _clean(name, snapshot(value))
     info = metadata.get("model_info")
@@ -319,7 +319,7 @@ def remote_parent(kwargs: Mapping[str, Any]) -> SpanContext | None:
 
 
 def _clean(name: str, value: Value) -> Value:
-    copied = without_secrets({name: value})
+    copied = withhold_credentials({name: value})
     return copied[name] if isinstance(copied, Mapping) else None
 
 
