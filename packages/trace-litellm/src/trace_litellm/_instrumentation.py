@@ -145,9 +145,7 @@ class Instrumentation:
 def _check_no_malware() -> None:
     left_behind = malware_on_path()
     if left_behind:
-        raise UnsupportedLiteLLM(
-            f"{left_behind} was left behind by a compromised LiteLLM: remove it"
-        )
+        raise UnsupportedLiteLLM(f"{left_behind} is left from a compromised LiteLLM: remove it")
 
 
 def _litellm_version() -> str:
