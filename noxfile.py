@@ -427,6 +427,17 @@ def others(session: nox.Session) -> None:
     _pytest(session, "tests/others")
 
 
+@nox.session(python=[COMPAT_PYTHON])
+def docs(session: nox.Session) -> None:
+    """Build the documentation site into site/, and check its links: ``-- serve`` shows it.
+
+    The API pages are read from the sources, which are not imported.
+    """
+    session.install(*nox.project.dependency_groups(GROUPS, "docs"))
+    session.env["NO_MKDOCS_2_WARNING"] = "1"
+    session.run("mkdocs", *(session.posargs or ("build", "--strict", "--quiet")))
+
+
 @nox.session(python=[COMPAT_PYTHON], requires=["build"])
 def bench(session: nox.Session) -> None:
     """Measure ours beside its peers, into docs/explanation/performance.md: ``-- --quick``."""
@@ -475,6 +486,7 @@ nox.options.sessions = [
     "build",
     "lint",
     "types",
+    f"docs-{COMPAT_PYTHON}",
     *(f"tests-{python}" for python in EDGES),
     *(f"compat-{COMPAT_PYTHON}({version})" for version in COMPAT["litellm-default"]),
 ]
