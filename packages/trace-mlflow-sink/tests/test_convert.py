@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from support.mlflow_spans import agent_span, chat_span, failed_span
 from trace_core import Cost, Event, Scope, SpanKind, TokenUsage, UsageSource, semconv
+from trace_core.otlp import write_structured
 from trace_mlflow_sink._mapping import autolog_names, convert, names, tags
-from trace_mlflow_sink._server import old
 
 hostile_text = st.text(st.characters(codec=None, exclude_categories=()))
 values = st.recursive(
@@ -189,7 +189,7 @@ def test_values_come_back_exactly():
 
 def test_older_servers_get_structures():
     """MLflow 3.6 and 3.7 want structured values."""
-    request = convert.to_request([chat_span()], old.write_nested)
+    request = convert.to_request([chat_span()], write_structured)
     attributes = request.resource_spans[0].scope_spans[0].spans[0].attributes
     pairs = {pair.key: pair.value for pair in attributes}
     assert pairs["mlflow.spanInputs"].HasField("kvlist_value")
@@ -222,7 +222,7 @@ def test_no_value_breaks_the_conversion(name, attributes, content, number, time_
         start_ns=time_ns,
         events=(Event(name, time_ns, attributes),),
     )
-    for write_value in (convert.write_flat, old.write_nested):
+    for write_value in (convert.write_flat, write_structured):
         request = convert.to_request([span], write_value)
         assert request.SerializeToString()
         assert "\0" not in request.resource_spans[0].scope_spans[0].spans[0].name

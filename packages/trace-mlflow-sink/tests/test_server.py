@@ -539,7 +539,9 @@ def test_a_span_too_large_for_the_server_is_set_aside(
 
 def test_a_server_that_is_away_is_a_reason_to_try_again():
     """The message names the address; nothing is rejected."""
-    with pytest.raises(SinkError, match=r"cannot reach MLflow at http://127.0.0.1:1") as failure:
+    with pytest.raises(
+        SinkError, match=r"cannot reach an MLflow server at http://127.0.0.1:1"
+    ) as failure:
         MlflowSink("http://127.0.0.1:1", "LiteLLM", timeout=1).write(spans("a"))
     assert not isinstance(failure.value, (Rejected, RetryLater))
 

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from trace_core import Rejected, SinkError, Span, after_fork, no_fork, semconv
+from trace_core.otlp import without_credentials
 from trace_mlflow_sink import _destination as destination
 from trace_mlflow_sink._mapping import convert, names, tags, trace_info
 from trace_mlflow_sink._server import old
@@ -90,7 +91,7 @@ class DatabaseWriter:
         try:
             self._write(self._open(), where, spans)
         except (MlflowException, OperationalError) as error:
-            name = destination.without_credentials(self._uri)
+            name = without_credentials(self._uri)
             message = f"{name}: {_first_line(error)}{_advice(str(error))}"
             if getattr(error, "error_code", None) in BAD_INPUT:
                 raise Rejected(message) from error
@@ -196,10 +197,10 @@ def mlflow_span(span: Span, proto: OtlpSpan) -> MlflowSpan:
     from mlflow.entities import Span as MlflowSpan
 
     made: Any = MlflowSpan
-    service = span.resource.get(semconv.SERVICE_NAME)
+    named = span.resource.get(semconv.SERVICE_NAME) is not None
     more = {}
-    if service is not None and "resource" in signature(made.from_otel_proto).parameters:
-        more["resource"] = convert.resource(service)
+    if named and "resource" in signature(made.from_otel_proto).parameters:
+        more["resource"] = convert.resource(span)
     result: MlflowSpan = made.from_otel_proto(proto, **more)
     return result
 

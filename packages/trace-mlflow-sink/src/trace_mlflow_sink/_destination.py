@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import attrs
 
 from trace_core import ConfigurationError, Span, Value
+from trace_core.otlp import without_credentials
 from trace_mlflow_sink._mapping import names
 
 DEFAULT_DATABASE: Final = "sqlite:///mlflow.db"
@@ -93,14 +94,6 @@ def _is_installed(module: str) -> bool:
 def is_databricks(uri: str) -> bool:
     """Return whether a URI is ``databricks``, perhaps with a profile after ``://``."""
     return uri == _DATABRICKS or uri.startswith(f"{_DATABRICKS}://")
-
-
-def without_credentials(uri: str) -> str:
-    """Return a URI without user name and password, for logs and spans."""
-    parts = urlsplit(uri)
-    if "@" not in parts.netloc:
-        return uri
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def current_folder() -> Path:

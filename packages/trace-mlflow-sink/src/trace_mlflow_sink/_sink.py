@@ -23,6 +23,7 @@ from trace_core import (
     after_fork,
     setting,
 )
+from trace_core.otlp import without_credentials
 from trace_mlflow_sink import _destination as destination
 from trace_mlflow_sink._bridge import span_processors
 from trace_mlflow_sink._bridge.bridge import MlflowBridge
@@ -193,7 +194,7 @@ class MlflowSink(SinkBase):
     def spool_key(self) -> str:
         """The specification from which `load_sink` makes this sink, without a password."""
         chooser = self._chooser
-        uri = destination.without_credentials(chooser.choose_uri())
+        uri = without_credentials(chooser.choose_uri())
         options = {
             "default_uri": uri if chooser.uri is None else None,
             "experiment": chooser.experiment,
@@ -207,7 +208,7 @@ class MlflowSink(SinkBase):
 
     def __repr__(self) -> str:
         uri = self._chooser.uri
-        shown = None if uri is None else destination.without_credentials(uri)
+        shown = None if uri is None else without_credentials(uri)
         return f"MlflowSink(tracking_uri={shown!r}, experiment={self._chooser.experiment!r})"
 
     def _renew_lock(self) -> None:

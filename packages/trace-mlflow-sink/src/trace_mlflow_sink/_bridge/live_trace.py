@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from trace_core import Span, Value, after_fork, semconv
+from trace_core.otlp import LONGEST_NAME
 from trace_mlflow_sink._bridge.mlflow_api import SAMPLED, MlflowApi
 from trace_mlflow_sink._mapping import chat_view, convert, names, sanitize, tags, trace_info
 
@@ -164,7 +165,7 @@ def _readable(api: MlflowApi, span: Span, trace_id: str) -> Any:
         )
 
     return ReadableSpan(
-        name=sanitize.shorten(span.name, convert.LONGEST_NAME),
+        name=sanitize.shorten(span.name, LONGEST_NAME),
         context=context(span.span_id),
         parent=context(span.parent_id) if span.parent_id else None,
         start_time=span.start_ns,

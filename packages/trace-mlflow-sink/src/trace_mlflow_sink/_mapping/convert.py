@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
-from opentelemetry.proto.trace.v1.trace_pb2 import Status as OtlpStatus
 
 from trace_core import (
     Cost,
@@ -21,16 +19,13 @@ from trace_core import (
     TokenUsage,
     UsageSource,
     Value,
+    otlp,
     semconv,
 )
 from trace_mlflow_sink._mapping import chat_view, names, sanitize, tags
 
 LONGEST_SESSION: Final = 250
-LONGEST_NAME: Final = 4_000
 LONGEST_DIMENSION: Final = 250
-LONGEST_DESCRIPTION: Final = 10_000
-_INT64: Final = range(-(2**63), 2**63)
-_UINT64_MAX: Final = 2**64 - 1
 
 _TYPES: Final = {
     SpanKind.LLM: "LLM",
@@ -61,10 +56,6 @@ _ELSEWHERE: Final = frozenset({semconv.TAGS, semconv.TRACE_NAME})
 _IDS: Final = frozenset({semconv.SESSION_ID, semconv.CONVERSATION_ID})
 
 
-WriteValue: TypeAlias = Callable[[AnyValue, str, Value], None]
-"""Writes the value of an attribute, which has a name, into a message."""
-
-
 def write_flat(proto: AnyValue, key: str, value: Value) -> None:
     """Write a number as it is and everything else as JSON text, which MLflow reads back exactly.
 
@@ -77,45 +68,43 @@ def write_flat(proto: AnyValue, key: str, value: Value) -> None:
     """
     if key == names.SPAN_TYPE:
         proto.string_value = str(value)
-    elif not write_number(proto, value):
+    elif not otlp.write_number(proto, value):
         proto.string_value = sanitize.json_text(value)
 
 
 def to_request(
-    spans: Iterable[Span], write_value: WriteValue = write_flat
+    spans: Iterable[Span], write_value: otlp.WriteValue = write_flat
 ) -> ExportTraceServiceRequest:
     """Write spans as one OTLP request.
-
-    Each message is filled in place, because protobuf copies a message that is put into another.
 
     Args:
         spans: Finished spans, of any traces.
         write_value: Writes the value of an attribute.
     """
-    request = ExportTraceServiceRequest()
-    by_service: dict[Value, ScopeSpans] = {}
-    for span in spans:
-        service = span.resource.get(semconv.SERVICE_NAME)
-        group = by_service.get(service)
-        if group is None:
-            new = request.resource_spans.add(resource=resource(service))
-            group = by_service[service] = new.scope_spans.add()
-        _fill(group.spans.add(), span, write_value)
-    return request
+
+    def fill(proto: OtlpSpan, span: Span) -> None:
+        otlp.fill_span(proto, span, _view(span), write_value, _write_plain)
+
+    return otlp.to_request(spans, fill, _resource_of, None, otlp.write_structured)
 
 
-def spans_of(request: ExportTraceServiceRequest) -> list[OtlpSpan]:
-    """Return the spans of a request."""
-    groups = [group for by_service in request.resource_spans for group in by_service.scope_spans]
-    return [span for group in groups for span in group.spans]
-
-
-def resource(service: Value) -> Resource:
-    """Write the resource. MLflow makes a trace tag of each attribute, so there is one at most."""
+def _resource_of(span: Span) -> Mapping[str, Value]:
+    """Return a resource. MLflow makes a trace tag of each attribute, so there is one at most."""
+    service = span.resource.get(semconv.SERVICE_NAME)
     if service is None:
-        return Resource()
-    name = AnyValue(string_value=sanitize.shorten(service, tags.LONGEST_VALUE))
-    return Resource(attributes=[KeyValue(key=semconv.SERVICE_NAME, value=name)])
+        return {}
+    return {semconv.SERVICE_NAME: sanitize.shorten(service, tags.LONGEST_VALUE)}
+
+
+def resource(span: Span) -> Resource:
+    """Write the resource of a span.
+
+    Args:
+        span: A finished span.
+    """
+    found = Resource()
+    otlp.fill_attributes(found.attributes, _resource_of(span), otlp.write_structured)
+    return found
 
 
 def to_proto(span: Span) -> OtlpSpan:
@@ -125,31 +114,18 @@ def to_proto(span: Span) -> OtlpSpan:
         span: A finished span.
     """
     proto = OtlpSpan()
-    _fill(proto, span, write_flat)
+    otlp.fill_span(proto, span, _view(span), write_flat, _write_plain)
     return proto
 
 
-def _fill(proto: OtlpSpan, span: Span, write_value: WriteValue) -> None:
-    proto.trace_id = bytes.fromhex(span.trace_id)
-    proto.span_id = bytes.fromhex(span.span_id)
-    proto.parent_span_id = bytes.fromhex(span.parent_id or "")
-    proto.name = sanitize.shorten(span.name, LONGEST_NAME)
-    proto.start_time_unix_nano = _nanoseconds(span.start_ns)
-    proto.end_time_unix_nano = _nanoseconds(span.end_ns)
-    for key, value in mlflow_attributes(span).items():
-        if value is not None:  # there is no way to write None that MLflow reads as None
-            write_value(proto.attributes.add(key=sanitize.clean_text(key)).value, key, value)
-    for event in events(span):
-        _fill_event(proto.events.add(), event)
-    if span.status.code is StatusCode.ERROR:
-        proto.status.code = OtlpStatus.STATUS_CODE_ERROR
-        proto.status.message = sanitize.shorten(span.status.description or "", LONGEST_DESCRIPTION)
-    else:
-        proto.status.code = OtlpStatus.STATUS_CODE_OK
-
-
-def _nanoseconds(value: int) -> int:
-    return min(max(value, 0), _UINT64_MAX)
+def _view(span: Span) -> otlp.SpanView:
+    failed = span.status.code is StatusCode.ERROR
+    return otlp.SpanView(
+        name=span.name,
+        attributes=mlflow_attributes(span),
+        events=events(span),
+        status=StatusCode.ERROR if failed else StatusCode.OK,
+    )
 
 
 def events(span: Span) -> tuple[Event, ...]:
@@ -173,14 +149,6 @@ def _chunk(event: Event) -> Event:
     name = names.CHUNK_EVENT.format(told.get(semconv.CHUNK_INDEX))
     value = sanitize.json_text(told.get(semconv.CHUNK_VALUE))
     return Event(name, event.time_ns, {names.CHUNK_VALUE: value})
-
-
-def _fill_event(proto: OtlpSpan.Event, event: Event) -> None:
-    proto.name = sanitize.shorten(event.name, LONGEST_NAME)
-    proto.time_unix_nano = _nanoseconds(event.time_ns)
-    for key, value in event.attributes.items():
-        if value is not None:
-            _write_plain(proto.attributes.add(key=sanitize.clean_text(key)).value, value)
 
 
 def mlflow_attributes(span: Span) -> dict[str, Value]:
@@ -317,24 +285,9 @@ def _of_trace(root: Span) -> dict[str, Value]:
     return found
 
 
-def _write_plain(proto: AnyValue, value: Value) -> None:
+def _write_plain(proto: AnyValue, key: str, value: Value) -> None:
     """Write an event's value: text as it is, structures as JSON text."""
     if isinstance(value, str):
         proto.string_value = sanitize.clean_text(value)
     else:
-        write_flat(proto, "", value)
-
-
-def write_number(proto: AnyValue, value: Value) -> bool:
-    """Write a value if it is a number that protobuf can hold; tell whether it is."""
-    if isinstance(value, (str, tuple, Mapping)) or value is None:
-        return False
-    if isinstance(value, bool):
-        proto.bool_value = value
-    elif isinstance(value, int) and value in _INT64:
-        proto.int_value = value
-    elif isinstance(value, float) and _is_finite(value):
-        proto.double_value = value
-    else:
-        return False
-    return True
+        write_flat(proto, key, value)

@@ -6,13 +6,12 @@ import configparser
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import attrs
 
-if TYPE_CHECKING:
-    import ssl
+from trace_core.otlp import trusting
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 
@@ -69,16 +68,7 @@ def tls_options(environ: Mapping[str, str]) -> dict[str, Any]:
     if environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in _TRUE:
         options["verify"] = False
     elif environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH"):
-        options["verify"] = _trusting(Path(environ["MLFLOW_TRACKING_SERVER_CERT_PATH"]))
+        options["verify"] = trusting(environ["MLFLOW_TRACKING_SERVER_CERT_PATH"])
     if environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH"):
         options["cert"] = environ["MLFLOW_TRACKING_CLIENT_CERT_PATH"]
     return options
-
-
-def _trusting(authorities: Path) -> ssl.SSLContext:
-    """Trust the authorities in a file or folder, and no others."""
-    import ssl
-
-    if authorities.is_dir():
-        return ssl.create_default_context(capath=str(authorities))
-    return ssl.create_default_context(cafile=str(authorities))

@@ -12,11 +12,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
-from trace_core import Rejected, SinkError, Span, StatusCode, Value, to_json
+from trace_core import Rejected, SinkError, Span, StatusCode, to_json
+from trace_core.otlp import (
+    LONGEST_DESCRIPTION,
+    LONGEST_NAME,
+    ServerFailed,
+    WriteValue,
+    write_structured,
+)
 from trace_mlflow_sink._mapping import convert, names, sanitize, trace_info
-from trace_mlflow_sink._server.client import ServerFailed
 from trace_mlflow_sink._server.traces import Traces
 
 _OLDEST: Final = (3, 2)
@@ -41,9 +46,9 @@ class OldFormat:
     nested: bool = False
 
     @property
-    def write_value(self) -> convert.WriteValue:
+    def write_value(self) -> WriteValue:
         """Writes the value of an attribute."""
-        return write_nested if self.nested else convert.write_flat
+        return write_structured if self.nested else convert.write_flat
 
     def write(
         self,
@@ -191,12 +196,12 @@ def to_stored(span: Span) -> dict[str, Any]:
     values = convert.mlflow_attributes(span)
     values[names.TRACE_REQUEST_ID] = trace_info.mlflow_id(span.trace_id)
     failed = span.status.code is StatusCode.ERROR
-    message = sanitize.shorten(span.status.description or "", convert.LONGEST_DESCRIPTION)
+    message = sanitize.shorten(span.status.description or "", LONGEST_DESCRIPTION)
     return {
         "trace_id": _base64(span.trace_id),
         "span_id": _base64(span.span_id),
         "parent_span_id": _base64(span.parent_id or ""),
-        "name": sanitize.shorten(span.name, convert.LONGEST_NAME),
+        "name": sanitize.shorten(span.name, LONGEST_NAME),
         "start_time_unix_nano": span.start_ns,
         "end_time_unix_nano": span.end_ns,
         "events": [
@@ -221,28 +226,6 @@ def to_stored(span: Span) -> dict[str, Any]:
 
 def _base64(digits: str) -> str:
     return base64.b64encode(bytes.fromhex(digits)).decode()
-
-
-def write_nested(proto: AnyValue, _key: str, value: Value) -> None:
-    """Write mappings and sequences as such and text as it is, for MLflow 3.6 and 3.7.
-
-    Args:
-        proto: Where to write.
-        value: The value of an attribute.
-    """
-    if convert.write_number(proto, value):
-        return
-    if isinstance(value, Mapping):
-        proto.kvlist_value.SetInParent()
-        for key, item in value.items():
-            clean = sanitize.clean_text(key)
-            write_nested(proto.kvlist_value.values.add(key=clean).value, clean, item)
-    elif isinstance(value, (list, tuple)):
-        proto.array_value.SetInParent()
-        for item in value:
-            write_nested(proto.array_value.values.add(), "", item)
-    elif value is not None:
-        proto.string_value = sanitize.clean_text(value)
 
 
 def recount_in_database(

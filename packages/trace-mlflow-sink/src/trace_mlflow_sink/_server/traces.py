@@ -8,9 +8,10 @@ from typing import Any, Final
 import attrs
 
 from trace_core import Rejected, Span, log_once
+from trace_core.otlp import NotFound, NotSupported
 from trace_mlflow_sink import _destination as destination
 from trace_mlflow_sink._mapping import names, tags, trace_info
-from trace_mlflow_sink._server.client import Client, NotFound, NotSupported
+from trace_mlflow_sink._server.client import Client
 
 _INFO: Final = ("trace", "trace_info")
 _TRACES: Final = "/api/3.0/mlflow/traces"

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from trace_core import Rejected, RetryLater, SinkError, Span
+from trace_core.otlp import NotFound, NotSupported, spans_of
 from trace_mlflow_sink import _destination as destination
 from trace_mlflow_sink._mapping import convert, trace_info
 from trace_mlflow_sink._server import old
-from trace_mlflow_sink._server.client import Client, ExperimentGone, NotFound, NotSupported
+from trace_mlflow_sink._server.client import Client, ExperimentGone
 from trace_mlflow_sink._server.traces import Traces
 
 _VERSION_SECONDS: Final = 600.0
@@ -89,8 +90,8 @@ class ServerWriter:
         def send(batch: Sequence[Span]) -> None:
             request = convert.to_request(batch, write_value)
             to = {**headers, "x-mlflow-experiment-id": experiment}
-            self._client.send_spans(request.SerializeToString(), to)
-            self._sizes.add(convert.spans_of(request))
+            self._client.store_spans(request.SerializeToString(), to)
+            self._sizes.add(spans_of(request))
 
         if self._old is not None:
             self._old.write(traces, spans, send)
