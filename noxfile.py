@@ -427,6 +427,32 @@ def others(session: nox.Session) -> None:
     _pytest(session, "tests/others")
 
 
+def _release(session: nox.Session, script: str, *arguments: str) -> None:
+    session.install(*nox.project.dependency_groups(GROUPS, "release"))
+    session.env["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    session.run("python", str(ROOT / "release" / f"{script}.py"), *arguments)
+
+
+@nox.session(python=[COMPAT_PYTHON])
+def release(session: nox.Session) -> None:
+    """Prepare the release of a package, and commit nothing: ``-- trace-core minor``."""
+    _release(session, "prepare", *session.posargs)
+
+
+@nox.session(python=[COMPAT_PYTHON])
+def release_dry(session: nox.Session) -> None:
+    """Rehearse releases, up to an index on loopback: ``-- trace-core minor``; without, of all."""
+    rehearsals = [session.posargs] if session.posargs else [[p.name] for p in PACKAGES]
+    for arguments in rehearsals:
+        _release(session, "rehearse", *arguments)
+
+
+@nox.session(python=[COMPAT_PYTHON])
+def release_notes(session: nox.Session) -> None:
+    """Check that a tag, the version and the changelog agree: ``-- TAG FILE`` writes the notes."""
+    _release(session, "notes", *session.posargs)
+
+
 @nox.session(python=[COMPAT_PYTHON])
 def docs(session: nox.Session) -> None:
     """Build the documentation site into site/, and check its links: ``-- serve`` shows it.

@@ -1,0 +1,140 @@
+"""What `nox -s release` does to the files of a checkout, and what it refuses."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("tomllib", reason="releases are made with Python 3.11 or newer")
+pytest.importorskip("packaging")
+pytest.importorskip("towncrier")
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module", autouse=True)
+def scripts():
+    """The scripts of release/, which are no package."""
+    sys.path.insert(0, str(ROOT / "release"))
+    yield
+    sys.path.remove(str(ROOT / "release"))
+
+
+def module(name: str):
+    return importlib.import_module(name)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout in which trace-core and trace-nats are released, and nothing has changed since."""
+    for path in ROOT.glob("packages/*/pyproject.toml"):
+        folder = tmp_path / "packages" / path.parent.name
+        folder.mkdir(parents=True)
+        for name in ("pyproject.toml", "CHANGELOG.md"):
+            shutil.copy(path.parent / name, folder / name)
+    for name in ("trace-core", "trace-nats"):
+        package = packages(tmp_path)[name]
+        if not package.is_released:
+            prepare(tmp_path, name, None)
+    return tmp_path
+
+
+def packages(root: Path):
+    return module("packages").find_packages(root)
+
+
+def prepare(root: Path, name: str, part: str | None):
+    return module("prepare").prepare(name, part, packages(root))
+
+
+def changed(root: Path, name: str, text: str = "A thing.") -> None:
+    """Note a change that users see."""
+    folder = root / "packages" / name / "changes"
+    folder.mkdir(exist_ok=True)
+    (folder / "+thing.added.md").write_text(text)
+
+
+def test_a_release_takes_the_fragments_into_the_changelog(checkout):
+    """The version goes up, its heading comes first, and the fragments are gone."""
+    package = packages(checkout)["trace-nats"]
+    before = package.version
+    changed(checkout, "trace-nats", "Sends spans twice as fast.")
+    prepare(checkout, "trace-nats", "patch")
+    assert package.version.release == (*before.release[:2], before.release[2] + 1)
+    assert package.headings[0][0] == str(package.version)
+    assert package.is_released
+    assert package.notes(package.version) == "### Added\n\n- Sends spans twice as fast.\n"
+    assert not package.fragments
+    tag = module("packages").tag_of(package)
+    assert module("packages").package_of(tag, packages(checkout)) == package
+
+
+def test_siblings_follow_a_version_that_they_would_refuse(checkout):
+    """A minor release of trace-core raises the range in each sibling; a released one says so."""
+    changed(checkout, "trace-core")
+    core = prepare(checkout, "trace-core", "minor")
+    series = f"trace-core>={core.version.major}.{core.version.minor},"
+    for name in ("trace-litellm", "trace-mlflow-sink", "trace-nats"):
+        assert series in (checkout / "packages" / name / "pyproject.toml").read_text()
+    (note,) = packages(checkout)["trace-nats"].fragments
+    assert note.read_text().startswith("Requires trace-core")
+
+
+def test_siblings_stay_with_a_version_that_they_take(checkout):
+    """A patch release of trace-core changes no sibling."""
+    changed(checkout, "trace-core")
+    before = {p.name: p.pyproject.read_text() for p in packages(checkout).values()}
+    prepare(checkout, "trace-core", "patch")
+    after = {p.name: p.pyproject.read_text() for p in packages(checkout).values()}
+    assert {name for name in after if after[name] != before[name]} == {"trace-core"}
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "complaint"),
+    [
+        ("trace-nats", "minor", "no fragment"),
+        ("trace-nats", None, "major|minor|patch"),
+        ("trace-knot", "minor", "there are trace-core"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(checkout, name, part, complaint):
+    """Nothing to release, no word of which version, no such package: a clear error, no change."""
+    before = {p: p.read_text() for p in checkout.rglob("*.*") if p.is_file()}
+    with pytest.raises(module("packages").ReleaseError) as caught:
+        prepare(checkout, name, part)
+    assert complaint in str(caught.value)
+    assert before == {p: p.read_text() for p in checkout.rglob("*.*") if p.is_file()}
+
+
+@pytest.mark.parametrize("tag", ["trace-core", "trace-core-v9.9.9", "core-v0.1.0", "v0.1.0"])
+def test_a_tag_that_fits_nothing_is_refused(checkout, tag):
+    """A tag is the name of a package and the version that both of its files say."""
+    with pytest.raises(module("packages").ReleaseError):
+        module("packages").package_of(tag, packages(checkout))
+
+
+def test_siblings_admit_each_other_as_they_are():
+    """No package requires a version of a sibling that this checkout does not have."""
+    here = packages(ROOT)
+    requirement = pytest.importorskip("packaging.requirements").Requirement
+    refused = [
+        f"{package.name} requires {text}, here is {sibling.version}"
+        for package in here.values()
+        for sibling in here.values()
+        for text in package.requirements_on(sibling.name)
+        if sibling.version not in requirement(text).specifier
+    ]
+    assert not refused, refused
+
+
+def test_fragments_are_of_a_kind_that_changelogs_have():
+    """Each fragment is called NAME.KIND.md, with a kind of release/towncrier.toml."""
+    tomllib = module("tomllib")
+    config = tomllib.loads((ROOT / "release" / "towncrier.toml").read_text())["tool"]["towncrier"]
+    kinds = {kind["directory"] for kind in config["type"]}
+    found = [path for package in packages(ROOT).values() for path in package.fragments]
+    assert [path for path in found if path.suffixes[-2][1:] not in kinds] == []
