@@ -643,3 +643,14 @@ def test_processes_that_share_a_rotated_file_lose_nothing(folder: Path) -> None:
     assert len(files) > 5
     lines = [line for file in files for line in file.read_bytes().splitlines() if line]
     assert len({decode(line).name for line in lines}) == 800
+
+
+def test_a_sink_knows_the_first_one_of_its_chain(tmp_path):
+    """Whose flush is a flush of all, however deep it is."""
+    memory, other = MemorySink(), MemorySink()
+    assert memory.outermost is memory
+    whole = Background(tee(pipeline(sink=memory), other))
+    assert memory.outermost is whole
+    assert other.outermost is whole
+    assert whole.outermost is whole
+    whole.close()

@@ -161,7 +161,10 @@ class MlflowSink(SinkBase):
         self._renew_lock()
         after_fork(self._renew_lock)
         self._bridge = MlflowBridge(
-            self._chooser, self._experiment_id, notes_source=bool(setting("TRACE_MLFLOW_SOURCE"))
+            self._chooser,
+            self._experiment_id,
+            flush=self._flush_all,
+            notes_source=bool(setting("TRACE_MLFLOW_SOURCE")),
         )
         self.bridges: tuple[Bridge, ...] = (self._bridge,)
 
@@ -223,7 +226,12 @@ class MlflowSink(SinkBase):
         """
         with self._lock:
             self._write(spans)
+        self._bridge.delivery.stored(spans)
         self._bridge.remove_ended()
+
+    def _flush_all(self) -> bool:
+        """Deliver what is waiting in front of this sink, for a program that asks for its trace."""
+        return self.outermost.flush(self.exit_timeout)
 
     def _write(self, spans: Sequence[Span]) -> None:
         wanted = [self._prepared(span) for span in spans if _is_wanted(span)]

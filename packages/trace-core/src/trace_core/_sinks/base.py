@@ -117,6 +117,17 @@ class SinkBase(ABC):
         return 5.0
 
     @property
+    def outermost(self) -> SinkBase:
+        """The first sink of the chain that this one is in: a flush of that one is a flush of all.
+
+        The sink itself if none is in front of it.
+        """
+        sink: SinkBase = self
+        while (owner := sink._owner() if sink._owner is not None else None) is not None:
+            sink = owner
+        return sink
+
+    @property
     def stats(self) -> Stats | None:
         """What became of the spans written so far; ``None`` if the sink does not count."""
         return None

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from weakref import WeakSet
 
-from trace_core import Value, after_fork, log_once
+from trace_core import Value, log_once
+from trace_mlflow_sink._bridge.wrapped_methods import WrappedMethods
 
 _MODULE: Final = "litellm.integrations.mlflow"
 """LiteLLM's module with the class that ``mlflow.litellm.autolog()`` records with."""
@@ -25,13 +24,7 @@ class AutologGuard:
 
     def __init__(self) -> None:
         self._recorded: dict[Value, None] = {}  # LiteLLM's ids of our last calls, oldest first
-        self._users: WeakSet[object] = WeakSet()
-        self._wrapped: dict[str, tuple[Any, Callable[..., None]]] = {}
-        self._renew_lock()
-        after_fork(self._renew_lock)
-
-    def _renew_lock(self) -> None:
-        self._lock = threading.Lock()
+        self._methods: WrappedMethods[object] = WrappedMethods(_METHODS, self._skipping)
 
     def record(self, user: object, call_id: Value) -> None:
         """Leave a call out of MLflow's own record.
@@ -42,20 +35,11 @@ class AutologGuard:
         """
         if call_id is None or _MODULE not in sys.modules:
             return
-        if not self._wrapped or user not in self._users:
-            self._add(user)
+        if user not in self._methods.users:
+            self._methods.add(user, sys.modules[_MODULE].MlflowLogger)
         self._recorded[call_id] = None
         while len(self._recorded) > _MOST_CALLS:
             self._recorded.pop(next(iter(self._recorded), None), None)
-
-    def _add(self, user: object) -> None:
-        with self._lock:
-            self._users.add(user)
-            logger = sys.modules[_MODULE].MlflowLogger
-            for name in _METHODS if not self._wrapped else ():
-                original = getattr(logger, name)
-                self._wrapped[name] = (original, self._skipping(original))
-                setattr(logger, name, self._wrapped[name][1])
 
     def release(self, user: object) -> None:
         """Unregister a user; restore MLflow's logger if it was the last one.
@@ -65,15 +49,7 @@ class AutologGuard:
         Args:
             user: A user; unknown ones are ignored.
         """
-        with self._lock:
-            self._users.discard(user)
-            if self._users or not self._wrapped:
-                return
-            logger = sys.modules[_MODULE].MlflowLogger
-            for name, (original, wrapper) in self._wrapped.items():
-                if getattr(logger, name) is wrapper:
-                    setattr(logger, name, original)
-            self._wrapped.clear()
+        if self._methods.release(user):
             self._recorded.clear()
 
     def _skipping(self, original: Callable[..., None]) -> Callable[..., None]:

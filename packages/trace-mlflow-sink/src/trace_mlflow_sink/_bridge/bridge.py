@@ -10,7 +10,7 @@ from typing import Any
 
 from trace_core import OpenSpan, Span, SpanContext, Value
 from trace_mlflow_sink import _destination as destination
-from trace_mlflow_sink._bridge import autolog_guard, call_context
+from trace_mlflow_sink._bridge import autolog_guard, call_context, delivery_guard
 from trace_mlflow_sink._bridge.live_trace import OurTraces, inject
 from trace_mlflow_sink._bridge.mlflow_api import SAMPLED, Importer, MlflowApi, guarded
 from trace_mlflow_sink._bridge.source import source
@@ -28,6 +28,7 @@ class MlflowBridge:
         chooser: Chooses the sink's destinations. If the sink writes to another store than MLflow
             does, spans do not nest, because both stores would lack half of each trace.
         experiment_id: Returns the id of the sink's own experiment, if it is known by now.
+        flush: Delivers what is waiting, for a few seconds; returns whether nothing is left.
         notes_source: Whether traces say what program made them.
     """
 
@@ -36,6 +37,7 @@ class MlflowBridge:
         chooser: destination.Chooser,
         experiment_id: Callable[[], str | None] = lambda: None,
         *,
+        flush: Callable[[], bool] = lambda: True,
         notes_source: bool = True,
     ) -> None:
         self._chooser = chooser
@@ -45,10 +47,13 @@ class MlflowBridge:
         self._same_store: tuple[str | None, bool] | None = None
         self.traces = OurTraces()
         """The traces of ours that MLflow knows of."""
+        self.delivery = delivery_guard.Delivery(flush)
+        """The spans that are on their way to the store."""
 
     def close(self) -> None:
-        """Stop interfering with ``mlflow.litellm.autolog()``; the next call starts that again."""
+        """Restore what is wrapped of MLflow's and LiteLLM's; the next call wraps it again."""
         autolog_guard.guard.release(self)
+        delivery_guard.guard.release(self.delivery)
 
     def _nests(self, api: MlflowApi) -> bool:
         if self._chooser.uri is None:
@@ -144,6 +149,8 @@ class MlflowBridge:
         api = self._mlflow()
         if api is None or not self._nests(api):
             return
+        self.delivery.ended(span)
+        delivery_guard.guard.add(self.delivery, api.client)
         otel_trace_id = int(span.trace_id, 16)
         if otel_trace_id not in self.traces:
             if api.live_trace(otel_trace_id) is not None:

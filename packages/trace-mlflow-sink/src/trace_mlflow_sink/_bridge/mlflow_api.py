@@ -69,6 +69,7 @@ class MlflowApi:
         self.is_tracking_uri_set: Callable[[], bool] = is_tracking_uri_set
         self.autologging_config: Any = get_autologging_config
         self.otel: Any = otel
+        self.client: Any = getattr(sys.modules.get("mlflow.tracing.client"), "TracingClient", None)
         self.manager: Any = InMemoryTraceManager.get_instance
         self.no_span: Any = otel.INVALID_SPAN
         self.mirror: Any = _mirror_class(otel)
