@@ -88,6 +88,20 @@ def _with_source(root: Span) -> Span:
     return attrs.evolve(root, attributes={**root.attributes, _names.SOURCE: found})
 
 
+def _by_destination(
+    chooser: destination.Chooser, spans: Sequence[Span]
+) -> Mapping[destination.Destination, list[Span]]:
+    """Group spans by destination; a trace goes to that of its root, if the root is here."""
+    of_trace: dict[str, destination.Destination] = {}
+    for span in sorted(spans, key=lambda span: span.parent_id is not None):
+        if span.trace_id not in of_trace:
+            of_trace[span.trace_id] = chooser.choose(span)
+    groups: dict[destination.Destination, list[Span]] = {}
+    for span in spans:
+        groups.setdefault(of_trace[span.trace_id], []).append(span)
+    return groups
+
+
 class Unwritable(SinkError):
     """A tracking URI is of a kind that no spans can be written to."""
 
@@ -236,7 +250,7 @@ class MlflowSink(SinkBase):
     def _write(self, spans: Sequence[Span]) -> None:
         wanted = [self._prepared(span) for span in spans if _is_wanted(span)]
         failures: list[Exception] = []
-        for where, group in self._by_destination(wanted).items():
+        for where, group in _by_destination(self._chooser, wanted).items():
             try:
                 self._write_to(where, group)
             except Exception as error:  # the other destinations need not wait for this one
@@ -277,19 +291,6 @@ class MlflowSink(SinkBase):
             return chooser.experiment_id
         writer = self._writers.get(chooser.choose_uri())
         return writer.experiment_id(chooser.experiment) if writer is not None else None
-
-    def _by_destination(
-        self, spans: Sequence[Span]
-    ) -> Mapping[destination.Destination, list[Span]]:
-        """Group spans by destination; a trace goes to that of its root, if the root is here."""
-        of_trace: dict[str, destination.Destination] = {}
-        for span in sorted(spans, key=lambda span: span.parent_id is not None):
-            if span.trace_id not in of_trace:
-                of_trace[span.trace_id] = self._chooser.choose(span)
-        groups: dict[destination.Destination, list[Span]] = {}
-        for span in spans:
-            groups.setdefault(of_trace[span.trace_id], []).append(span)
-        return groups
 
     def _writer(self, where: destination.Destination) -> _Writer:
         writer = self._writers.get(where.uri)
