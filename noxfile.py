@@ -467,7 +467,8 @@ def docs(session: nox.Session) -> None:
 @nox.session(python=[COMPAT_PYTHON], requires=["build"])
 def bench(session: nox.Session) -> None:
     """Measure ours beside its peers, into docs/explanation/performance.md: ``-- --quick``."""
-    _install(session, "test", extra="[mlflow]")
+    proxy, otel = f"[proxy]=={MAIN_LITELLM}", ("opentelemetry-exporter-otlp",)
+    _install(session, "test", extra="[mlflow]", litellm=proxy, more=otel)
     _settle(session)
     _find_valgrind(session)
     results = Path(session.create_tmp()) / "results.json"

@@ -3,16 +3,21 @@
     python bench/backlog.py [spans]
 
 A spool gathers spans of 2 KB while its sink is away. Then the sink is back and takes all at once,
-while the program goes on writing 20 spans a second. ``live`` is how long those took to arrive.
+while the program goes on writing 20 spans a second. Prints JSON: ``first_s`` and ``per_second``
+of the spans that waited, ``live`` seconds of the others, CPU seconds from the sink's return to the
+last span, and MiB before, while they waited, and at the end.
 """
 
 from __future__ import annotations
 
+import json
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+
+from footprint import resident
 
 from trace_core import Span, SpanContext, SpanKind, Spool
 
@@ -47,22 +52,26 @@ class Returning:
 def main() -> None:
     """Measure and print."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 50_000
-    sink = Returning()
+    sink, before = Returning(), resident()
     with tempfile.TemporaryDirectory() as folder:
         spool = Spool(folder, sink, key="bench")
         for begin in range(0, count, 50):
             spool.write(spans(begin, 50))
         time.sleep(AWAY_SECONDS)
+        waiting, cpu = resident(), time.process_time()
         sink.back, back, written = True, time.monotonic(), count
         while spool.stats.pending:
             spool.write(spans(written, 1, str(time.monotonic())))
             written += 1
             time.sleep(LIVE_SECONDS)
+        cpu = time.process_time() - cpu
         spool.close()
     first, last = sink.times[0], sink.times[-1]
-    print(f"{count} spans waited; the first arrived {first - back:.1f} s after the sink was back,")
-    print(f"then {len(sink.times) / (last - first):,.0f} a second")
-    print(f"live: median {statistics.median(sink.live):.2f} s, longest {max(sink.live):.2f} s")
+    found = {"spans": count, "first_s": first - back, "cpu_s": cpu}
+    found |= {"per_second": len(sink.times) / (last - first)}
+    found |= {"live_s": statistics.median(sink.live), "live_longest_s": max(sink.live)}
+    found |= {"mib": before, "waiting_mib": waiting, "end_mib": resident()}
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,9 @@ from statistics import median
 from typing import Any
 from xml.sax.saxutils import escape
 
+from report_programs import programs, proxies
+from table import table
+
 Results = dict[str, Any]
 HEAD = """# Performance
 
@@ -50,12 +53,6 @@ METHOD = """## How it is measured
 `python bench/caller.py --case "completion, 2 KB"`. What must not get slower unnoticed is guarded
 by counts of instructions, which need no clock: see `bench/instructions.py`.
 """
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """Make a table in Markdown, all columns but the first aligned to the right."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n\n"
 
 
 def _cases(calls: Results) -> list[str]:
@@ -172,6 +169,10 @@ def page(results: Results) -> str:
         text += _memory(memory, results.get("pending"))
     if growth := results.get("growth"):
         text += _delivery(growth, results["throughput"])
+    if proxy := results.get("proxy"):
+        text += proxies(proxy)
+    if program := results.get("program"):
+        text += programs(program)
     return text + METHOD
 
 

@@ -24,7 +24,11 @@ from report import page, plot
 from tracers import TRACERS
 
 HERE = Path(__file__).parent
-PARTS = ("calls", "instructions", "footprint", "delivery")
+PARTS = ("calls", "instructions", "footprint", "delivery", "proxy", "program")
+SLOW_PARTS = {"instructions", "proxy", "program"}
+"""Left out when quick."""
+OURS = "trace_litellm"
+TWO_WORKERS = "8, 2 KB"
 PARTLY = ("trace_litellm, empty hooks", "trace_litellm, in memory")
 """Ours without all that belongs to it, which the table of calls explains it by."""
 SIMULATED = ("completion, 2 KB", "completion, 50 KB", "completion, 1 MB image")
@@ -123,6 +127,14 @@ def footprints(pythons: dict[str, Path], repeats: int, calls: int) -> tuple[Resu
     return imports, memory
 
 
+def add_footprints(results: Results, pythons: dict[str, Path], *, quick: bool) -> None:
+    """Measure import, memory and an open span, and add them to what is known."""
+    imports, memory = footprints(pythons, 1 if quick else 5, 0 if quick else 10_000)
+    results.setdefault("imports", {}).update(imports)
+    results.setdefault("memory", {}).update(memory if quick else {**memory, **lasting(100_000)})
+    results["pending"] = ask(Path(sys.executable), "footprint.py", "pending")
+
+
 def memory_after(python: Path, tracer: str, calls: int) -> Any:
     """Measure the memory of so many calls."""
     number = ("--calls", str(calls))
@@ -133,7 +145,7 @@ def lasting(calls: int) -> Results:
     """Measure the memory of many calls, with our tracing and without any."""
     return {
         f"{tracer}, for long": memory_after(Path(sys.executable), tracer, calls)
-        for tracer in ("nobody", "trace_litellm")
+        for tracer in ("nobody", OURS)
     }
 
 
@@ -163,6 +175,14 @@ def instructions(pythons: dict[str, Path]) -> Results:
     return {"instructions": found, "chunk": chunk}
 
 
+def add_instructions(results: Results, pythons: dict[str, Path]) -> None:
+    """Count instructions, and add them to what is known."""
+    counted = instructions(pythons)
+    for case, by_tracer in counted.get("instructions", {}).items():
+        results.setdefault("instructions", {}).setdefault(case, {}).update(by_tracer)
+    results["chunk"] = counted.get("chunk")
+
+
 def deliveries(quick: bool) -> tuple[Results, Results]:
     """Measure how fast our spans are delivered, and whether that depends on how many there are."""
     here = Path(sys.executable)
@@ -183,6 +203,33 @@ def deliveries(quick: bool) -> tuple[Results, Results]:
     return growth, through
 
 
+def proxies() -> Results:
+    """Measure LiteLLM's proxy, in all settings with one worker and in one with two."""
+    here = Path(sys.executable)
+    found = ask(here, "proxy.py", limit=7_200) or {}
+    two = ("--workers", "2", "--setting", TWO_WORKERS)
+    both = ask(here, "proxy.py", *two, limit=1_800) or {}
+    return found | {f"{setting}, two workers": one for setting, one in both.items()}
+
+
+def programs() -> Results:
+    """Measure what a whole program feels of our tracing: event loop, memory, start and exit."""
+    here = Path(sys.executable)
+    loops = {tracer: ask(here, "event_loop.py", "--tracer", tracer) for tracer in ("nobody", OURS)}
+    long = {
+        tracer: ask(here, "memory.py", "calls", "--tracer", tracer, limit=1_800)
+        for tracer in ("nobody", OURS)
+    }
+    outage = ask(here, "memory.py", "outage", "--seconds", "600", limit=1_800)
+    short = ask(here, "short_program.py", limit=3_600)
+    backlog = ask(here, "backlog.py", limit=600)
+    return {"loops": loops, "long": long, "outage": outage, "short": short, "backlog": backlog}
+
+
+WHOLE = {"proxy": proxies, "program": programs}
+"""The parts that measure whole programs, none of which depends on what the others found."""
+
+
 def main() -> None:
     """Measure, and write table and plot."""
     from cases import cases
@@ -201,7 +248,7 @@ def main() -> None:
     parser.add_argument("--image", type=Path, help="SVG to write")
     options = parser.parse_args()
     quick = options.quick
-    parts = options.part or (set(PARTS) - {"instructions"} if quick else PARTS)
+    parts = options.part or (set(PARTS) - SLOW_PARTS if quick else PARTS)
     tracers = options.tracer or list(TRACERS)
     pythons = {one: environment(one, options.venvs.resolve(), options.litellm) for one in tracers}
     results: Results = {}
@@ -215,17 +262,13 @@ def main() -> None:
         for tracer, by_case in new.items():
             results.setdefault("calls", {}).setdefault(tracer, {}).update(by_case)
     if "instructions" in parts:
-        counted = instructions(pythons)
-        for case, by_tracer in counted.get("instructions", {}).items():
-            results.setdefault("instructions", {}).setdefault(case, {}).update(by_tracer)
-        results["chunk"] = counted.get("chunk")
+        add_instructions(results, pythons)
     if "footprint" in parts:
-        imports, memory = footprints(pythons, 1 if quick else 5, 0 if quick else 10_000)
-        results.setdefault("imports", {}).update(imports)
-        results.setdefault("memory", {}).update(memory if quick else {**memory, **lasting(100_000)})
-        results["pending"] = ask(Path(sys.executable), "footprint.py", "pending")
+        add_footprints(results, pythons, quick=quick)
     if "delivery" in parts:
         results["growth"], results["throughput"] = deliveries(quick)
+    for part in WHOLE.keys() & set(parts):
+        results[part] = WHOLE[part]()
     results["litellm"], results["when"] = options.litellm, time.strftime("%Y-%m")
     results["python"] = sys.version.split()[0]
     options.results.write_text(json.dumps(results, indent=1))
