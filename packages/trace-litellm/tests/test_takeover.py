@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import importlib
 import inspect
@@ -380,6 +381,33 @@ def test_a_batch(native: Any, litellm: Any, lane: Lane) -> None:
         check(call)
 
 
+def test_a_batch_and_a_router_that_do_not_fit(
+    litellm: Any, monkeypatch: pytest.MonkeyPatch, lane: Lane
+) -> None:
+    """Each call that they make has its span; inside a span of the program's it is the child."""
+    litellm.Router()  # imports what there is of it
+    for target in TARGETS:
+        module, _, path = target.places[0].partition(":")
+        owner, _, name = path.partition(".")
+        cls = getattr(sys.modules.get(module), owner, None) if name else None
+        if target.family == "router" and inspect.isfunction(vars(cls or object).get(name)):
+            monkeypatch.setattr(cls, name, functools.partialmethod(vars(cls)[name]))
+    replace(monkeypatch, "batch_completion", Native)
+    sink = MemorySink()
+    with trace_litellm.instrument(Tracer(sink)) as on:
+        routed = {"model": GPT, **openai(lane)}
+        router = litellm.Router([{"model_name": "group", "litellm_params": routed}])
+        with on.tracer.span("mine") as mine:
+            router.completion("group", MESSAGES)
+        asyncio.run(router.acompletion("group", MESSAGES))
+        litellm.batch_completion(GPT, [MESSAGES, MESSAGES], **openai(lane))
+    calls = [span for span in sink.spans if span.name != "mine"]
+    assert len(calls) == 4
+    for call in calls:
+        check(call, degraded=False)
+    assert [call.parent_id for call in calls] == [mine.span_id, None, None, None]
+
+
 def test_a_call_that_is_made_again(native: Any, litellm: Any, lane: Lane) -> None:
     """A span for each try that LiteLLM tells of; the last one has the answer."""
     lane.script(Scenario(status=500, fail_times=1))
@@ -487,12 +515,13 @@ def test_it_is_said_once(
     """Which functions, and what is lost."""
     monkeypatch.setattr("trace_core._log._said", {})
     with caplog.at_level(logging.WARNING):
-        native(*CHAT, "batch_completion")
+        native(*CHAT, "batch_completion", "moderation")
         trace_litellm.autolog()
     [line] = [r.getMessage() for r in caplog.records if "cannot patch" in r.getMessage()]
     assert "traced by LiteLLM's callbacks" in line
     assert "answers: acompletion, completion" in line
-    assert "not traced: batch_completion" in line
+    assert "only the calls that they make: batch_completion;" in line
+    assert "not traced: moderation" in line
 
 
 def test_the_command_says_it(

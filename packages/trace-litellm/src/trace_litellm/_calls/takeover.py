@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from trace_core import after_fork
+from trace_core import SpanKind, after_fork
 from trace_litellm._calls.call import OpenCalls
 from trace_litellm._calls.nesting import BRIDGES, enclosing_call, is_chosen_by_us
 from trace_litellm._calls.told import ToldCall
@@ -45,16 +45,24 @@ def describe_misfits(targets: Iterable[Target]) -> str:
         targets: The functions.
     """
     taken: set[str] = set()
+    around: set[str] = set()
     lost: set[str] = set()
     for target in targets:
-        (taken if can_take_over(target) else lost).update(target.call_types)
+        kind = taken if can_take_over(target) else around if _is_around_calls(target) else lost
+        kind.update(target.call_types)
     parts = {
         "traced by LiteLLM's callbacks, without chunks, child calls and unfinished answers": taken,
+        "without a span of their own, only the calls that they make": around,
         "not traced": lost,
     }
     return "; ".join(
         f"{what}: {', '.join(sorted(names))}" for what, names in parts.items() if names
     )
+
+
+def _is_around_calls(target: Target) -> bool:
+    """Return whether a target, such as a Router's methods, does nothing but make other calls."""
+    return target.parent and (target.shape is Shape.PLAIN or target.kind is SpanKind.CHAIN)
 
 
 class Takeover:
