@@ -15,14 +15,16 @@ from typing import get_origin
 
 import pytest
 
-PACKAGES = ("trace_core", "trace_litellm", "trace_mlflow_sink", "trace_nats")
+PACKAGES = ("trace_core", "trace_litellm", "trace_mlflow_sink", "trace_nats", "trace_otlp_sink")
 OPTIONAL_OF_CORE = {"google", "httpx", "opentelemetry", "rich"}
 """What the extras of trace-core install; imported only where it may be missing."""
+SIBLINGS = {name: {*PACKAGES} - {name, "trace_core"} for name in PACKAGES}
 FORBIDDEN = {
-    "trace_core": {"trace_litellm", "trace_mlflow_sink", "trace_nats", "litellm", "mlflow"},
-    "trace_litellm": {"trace_mlflow_sink", "trace_nats"},
-    "trace_mlflow_sink": {"trace_litellm", "trace_nats", "litellm"},
-    "trace_nats": {"trace_litellm", "trace_mlflow_sink", "litellm", "mlflow"},
+    "trace_core": {*SIBLINGS["trace_core"], "litellm", "mlflow"},
+    "trace_litellm": SIBLINGS["trace_litellm"],
+    "trace_mlflow_sink": {*SIBLINGS["trace_mlflow_sink"], "litellm"},
+    "trace_nats": {*SIBLINGS["trace_nats"], "litellm", "mlflow"},
+    "trace_otlp_sink": {*SIBLINGS["trace_otlp_sink"], "litellm", "mlflow"},
 }
 MEDIAN, P90, MAXIMUM = 8, 20, 40
 """Code lines of half of the functions, of nine in ten, of every one; at the most."""

@@ -22,7 +22,11 @@ from trace_core._sinks.files import JsonLinesSink
 from trace_core._sinks.memory import MemorySink
 
 GROUP: Final = "trace_core.sinks"
-_PACKAGES: Final = {"mlflow": "trace-mlflow-sink", "nats": "trace-nats"}
+_PACKAGES: Final = {
+    "mlflow": "trace-mlflow-sink",
+    "nats": "trace-nats",
+    "otlp": "trace-otlp-sink",
+}
 """Sinks of ours that are not in this package, and what to install for them."""
 
 

@@ -45,10 +45,30 @@ USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
 USAGE_CACHE_READ_INPUT_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
 USAGE_CACHE_CREATION_INPUT_TOKENS: Final = "gen_ai.usage.cache_creation.input_tokens"
 USAGE_REASONING_OUTPUT_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
+USAGE_TOTAL_TOKENS: Final = "trace.usage.total_tokens"
+USAGE_AUDIO_INPUT_TOKENS: Final = "trace.usage.audio.input_tokens"
+USAGE_AUDIO_OUTPUT_TOKENS: Final = "trace.usage.audio.output_tokens"
+USAGE_SOURCE: Final = "trace.usage.source"
+"""``estimated`` where the counts are not the provider's."""
 USAGE_INPUT_SOURCE: Final = "trace.usage.input_source"
 """Where the input tokens come from, where that differs from the output tokens: ``provider``,
 ``estimated`` or ``missing``."""
 USAGE_OUTPUT_SOURCE: Final = "trace.usage.output_source"
+
+# What was said, as JSON
+INPUT_MESSAGES: Final = "gen_ai.input.messages"
+OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
+SYSTEM_INSTRUCTIONS: Final = "gen_ai.system_instructions"
+TOOL_DEFINITIONS: Final = "gen_ai.tool.definitions"
+TOOL_CALL_ARGUMENTS: Final = "gen_ai.tool.call.arguments"
+TOOL_CALL_RESULT: Final = "gen_ai.tool.call.result"
+RETRIEVAL_QUERY_TEXT: Final = "gen_ai.retrieval.query.text"
+RETRIEVAL_DOCUMENTS: Final = "gen_ai.retrieval.documents"
+
+# Of OpenAI's API alone
+OPENAI_REQUEST_SERVICE_TIER: Final = "openai.request.service_tier"
+OPENAI_RESPONSE_SERVICE_TIER: Final = "openai.response.service_tier"
+OPENAI_RESPONSE_SYSTEM_FINGERPRINT: Final = "openai.response.system_fingerprint"
 
 # Agents and tools
 AGENT_ID: Final = "gen_ai.agent.id"
@@ -80,6 +100,8 @@ HTTP_RESPONSE_STATUS_CODE: Final = "http.response.status_code"
 
 # Errors
 ERROR_TYPE: Final = "error.type"
+ERROR_TYPE_OTHER: Final = "_OTHER"
+"""The type of an error of which none is known."""
 EXCEPTION_EVENT: Final = "exception"
 EXCEPTION_TYPE: Final = "exception.type"
 EXCEPTION_MESSAGE: Final = "exception.message"
@@ -91,6 +113,18 @@ USER_ID: Final = "user.id"
 SERVICE_NAME: Final = "service.name"
 
 # Ours
+KIND: Final = "trace.kind"
+"""The kind of a span, where a format has no field for it."""
+INPUTS: Final = "trace.inputs"
+"""What went in that no other attribute holds, as JSON."""
+OUTPUTS: Final = "trace.outputs"
+"""What came out that no other attribute holds, as JSON."""
+COST_INPUT: Final = "trace.cost.input"
+"""In USD, as are the other three."""
+COST_OUTPUT: Final = "trace.cost.output"
+COST_TOTAL: Final = "trace.cost.total"
+COST_SAVED: Final = "trace.cost.saved"
+"""What a cache hit would have cost."""
 TAGS: Final = "trace.tags"
 """A list of labels, or a mapping of label to value."""
 TRACE_NAME: Final = "trace.name"
@@ -132,14 +166,16 @@ SHORT_NAMES: Final = {
 
 CONTENT_ATTRIBUTES: Final = frozenset(
     {
-        "gen_ai.input.messages",
-        "gen_ai.output.messages",
-        "gen_ai.system_instructions",
-        "gen_ai.tool.definitions",
-        "gen_ai.tool.call.arguments",
-        "gen_ai.tool.call.result",
-        "gen_ai.retrieval.documents",
-        "gen_ai.retrieval.query.text",
+        INPUT_MESSAGES,
+        OUTPUT_MESSAGES,
+        SYSTEM_INSTRUCTIONS,
+        TOOL_DEFINITIONS,
+        TOOL_CALL_ARGUMENTS,
+        TOOL_CALL_RESULT,
+        RETRIEVAL_DOCUMENTS,
+        RETRIEVAL_QUERY_TEXT,
+        INPUTS,
+        OUTPUTS,
         EXCEPTION_MESSAGE,
         EXCEPTION_STACKTRACE,
         REQUEST_STOP_SEQUENCES,

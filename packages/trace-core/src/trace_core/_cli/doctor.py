@@ -25,6 +25,7 @@ _PACKAGES: Final = (
     "trace-litellm",
     "trace-mlflow-sink",
     "trace-nats",
+    "trace-otlp-sink",
     "litellm",
     "mlflow",
 )

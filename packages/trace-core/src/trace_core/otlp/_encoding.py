@@ -119,7 +119,7 @@ def fill_span(
     proto.name = shorten(view.name, LONGEST_NAME)
     proto.kind = view.kind
     proto.start_time_unix_nano = _nanoseconds(span.start_ns)
-    proto.end_time_unix_nano = _nanoseconds(span.end_ns)
+    proto.end_time_unix_nano = _nanoseconds(max(span.start_ns, span.end_ns))
     fill_attributes(proto.attributes, view.attributes, write_value)
     for event in view.events:
         written = proto.events.add()

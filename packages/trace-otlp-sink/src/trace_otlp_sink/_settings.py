@@ -1,0 +1,264 @@
+"""Where spans go and how: arguments, then OpenTelemetry's environment variables."""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+
+import attrs
+
+from trace_core import ConfigurationError, remember_secret
+from trace_core.otlp import without_credentials
+
+DEFAULT_ENDPOINT: Final = "http://localhost:4318"
+TRACES_PATH: Final = "/v1/traces"
+_GENERAL: Final = "OTEL_EXPORTER_OTLP_"
+_TRACES: Final = "OTEL_EXPORTER_OTLP_TRACES_"
+_CAPTURE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+_RESOURCE: Final = "OTEL_RESOURCE_ATTRIBUTES"
+_PROTOCOL: Final = "http/protobuf"
+_COMPRESSIONS: Final = ("gzip", "none")
+_DEFAULT_TIMEOUT: Final = 10.0
+_LONGEST_TIMEOUT: Final = 86_400.0
+_YES: Final = frozenset({"1", "true", "yes", "on", "span_only", "span_and_event"})
+_NO: Final = frozenset({"0", "false", "no", "off", "no_content", "event_only"})
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_OPTIONS: Final = frozenset({"compression", "content", "dialect", "exact", "service", "timeout"})
+
+Environment = Mapping[str, str]
+
+
+def variable(name: str, environ: Environment) -> tuple[str, str]:
+    """Return a setting of the exporter for traces, else that for all signals, and its variable.
+
+    Args:
+        name: What follows ``OTEL_EXPORTER_OTLP_``, such as ``HEADERS``.
+        environ: The environment.
+    """
+    for prefix in (_TRACES, _GENERAL):
+        value = environ.get(f"{prefix}{name}", "").strip()
+        if value:
+            return value, f"{prefix}{name}"
+    return "", ""
+
+
+@attrs.frozen
+class Endpoint:
+    """The address that spans are sent to.
+
+    Args:
+        url: All of it, without user name and password.
+        login: User name and password that were in it.
+        exact: Whether the path is none that `of_base` would make.
+    """
+
+    url: str
+    login: tuple[str, str] | None = attrs.field(default=None, repr=False)
+    exact: bool = False
+
+    @classmethod
+    def find(cls, given: str | None, environ: Environment, *, exact: bool = False) -> Endpoint:
+        """Return the address that was given, else that of the environment, else the default.
+
+        Args:
+            given: The argument.
+            environ: The environment.
+            exact: Whether to send to just this address, instead of to ``/v1/traces`` below it.
+
+        Raises:
+            ConfigurationError: It is no address of a server.
+        """
+        if given:
+            return cls._of(given, "the endpoint", exact=exact)
+        for_traces = environ.get(f"{_TRACES}ENDPOINT", "").strip()
+        if for_traces:
+            return cls._of(for_traces, f"{_TRACES}ENDPOINT", exact=True)
+        general = environ.get(f"{_GENERAL}ENDPOINT", "").strip()
+        return cls._of(general or DEFAULT_ENDPOINT, f"{_GENERAL}ENDPOINT", exact=False)
+
+    @classmethod
+    def _of(cls, address: str, where: str, *, exact: bool) -> Endpoint:
+        public = without_credentials(address)
+        parts = urlsplit(address)
+        if parts.scheme not in ("http", "https") or not _has_host(address):
+            raise ConfigurationError(f"{where} is {public!r}; wanted http://HOST:PORT")
+        login = None
+        if parts.username is not None:
+            login = (unquote(parts.username), unquote(parts.password or ""))
+        base = public.rstrip("/")
+        made = base if base.endswith(TRACES_PATH) else f"{base}{TRACES_PATH}"
+        if not exact:
+            return cls(made, login)
+        return cls(public, login, exact=public != made)
+
+
+def _has_host(address: str) -> bool:
+    parts = urlsplit(address)
+    try:
+        return bool(parts.hostname) and parts.port != 0  # reading the port checks it
+    except ValueError:
+        return False
+
+
+def headers(environ: Environment) -> dict[str, str]:
+    """Return the headers that the environment names; their values are remembered as secrets.
+
+    Args:
+        environ: The environment.
+
+    Raises:
+        ConfigurationError: The variable is not of the form ``name=value,name=value``. Its text is
+            not in the message.
+    """
+    text, name = variable("HEADERS", environ)
+    return checked_headers(dict(_pairs(text, name)), name)
+
+
+def checked_headers(found: Mapping[str, str], where: str) -> dict[str, str]:
+    """Return headers that HTTP can send; their values are remembered as secrets.
+
+    Args:
+        found: The headers.
+        where: What messages call them. Their values are in no message.
+
+    Raises:
+        ConfigurationError: A name or a value has characters that no header may have.
+    """
+    for name, value in found.items():
+        if not _HEADER_NAME.fullmatch(name) or _CONTROL.search(value):
+            raise ConfigurationError(f"{where}: {name!r} is no header, or its value has controls")
+        remember_secret(value)
+    return dict(found)
+
+
+def _pairs(text: str, name: str) -> list[tuple[str, str]]:
+    """Parse a list such as ``a=1,b=2``, whose names and values are percent-encoded."""
+    pairs = []
+    for number, item in enumerate(part for part in text.split(",") if part.strip()):
+        key, equals, value = item.partition("=")
+        key = unquote(key).strip()
+        if not equals or not key:
+            raise ConfigurationError(
+                f"{name}: item {number + 1} is not of the form NAME=VALUE; separate items by "
+                "commas, and write a comma inside a value as %2C"
+            )
+        pairs.append((key, unquote(value).strip()))
+    return pairs
+
+
+def basic_authentication(login: tuple[str, str]) -> str:
+    """Return the header ``Authorization`` for a user name and a password."""
+    return f"Basic {base64.b64encode(':'.join(login).encode()).decode()}"
+
+
+def check_protocol(environ: Environment) -> None:
+    """Check that the environment does not ask for another protocol.
+
+    Raises:
+        ConfigurationError: It asks for gRPC or JSON.
+    """
+    wanted, name = variable("PROTOCOL", environ)
+    if wanted not in ("", _PROTOCOL):
+        raise ConfigurationError(
+            f"{name}={wanted!r}: the sink otlp speaks {_PROTOCOL} alone; set {name}={_PROTOCOL} "
+            "and the endpoint to the port for HTTP, which is 4318 with most collectors"
+        )
+
+
+def compression(given: str | None, environ: Environment) -> bool:
+    """Return whether to compress requests with gzip.
+
+    Raises:
+        ConfigurationError: Another method is wanted.
+    """
+    text, name = variable("COMPRESSION", environ)
+    wanted = (given or text or "none").lower()
+    if wanted not in _COMPRESSIONS:
+        where = "compression" if given else name
+        raise ConfigurationError(f"{where}={wanted!r}; choose {' or '.join(_COMPRESSIONS)}")
+    return wanted == "gzip"
+
+
+def timeout(given: float | str | None, environ: Environment) -> float:
+    """Return the seconds that an answer may take.
+
+    OpenTelemetry's specification counts its variables in milliseconds, its SDK for Python in
+    seconds. As in that SDK, these are seconds; 1,000 and more can only be milliseconds.
+
+    Raises:
+        ConfigurationError: It is no number above 0.
+    """
+    text, name = variable("TIMEOUT", environ)
+    wanted = given if given is not None else text or _DEFAULT_TIMEOUT
+    where = "timeout" if given is not None else name
+    try:
+        seconds = float(wanted)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= _LONGEST_TIMEOUT:
+        raise ConfigurationError(f"{where}={wanted!r}; wanted seconds, more than 0")
+    return seconds / 1_000 if given is None and seconds >= 1_000 else seconds  # noqa: PLR2004
+
+
+def resource(environ: Environment) -> dict[str, str]:
+    """Return the attributes of the resource that the environment names.
+
+    Raises:
+        ConfigurationError: The variable is not of the form ``name=value,name=value``.
+    """
+    found = dict(_pairs(environ.get(_RESOURCE, ""), _RESOURCE))
+    service = environ.get("OTEL_SERVICE_NAME", "").strip()
+    return {**found, **({"service.name": service} if service else {})}
+
+
+def content(given: bool | str | None, environ: Environment) -> bool:
+    """Return whether to send what was said.
+
+    Raises:
+        ConfigurationError: It is neither yes nor no.
+    """
+    if isinstance(given, bool):
+        return given
+    text = (given or environ.get(_CAPTURE, "")).strip().lower()
+    if text and text not in _YES | _NO:
+        where = "content" if given else _CAPTURE
+        raise ConfigurationError(f"{where}={text!r}; choose true or false")
+    return text not in _NO
+
+
+def parse_spec(target: str) -> dict[str, str]:
+    """Parse what follows ``otlp:`` in a sink's specification.
+
+    Args:
+        target: Such as ``http://127.0.0.1:4318?dialect=openinference``, or an empty text.
+
+    Raises:
+        ConfigurationError: An option is not known.
+    """
+    url, _, query = target.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    unknown = sorted(set(options) - _OPTIONS)
+    if unknown:
+        raise ConfigurationError(
+            f"sink otlp: unknown option {unknown[0]!r}; known are {', '.join(sorted(_OPTIONS))}"
+        )
+    return {**options, **({"endpoint": url} if url else {})}
+
+
+def write_spec(endpoint: Endpoint, options: Mapping[str, str | None]) -> str:
+    """Write the specification of a sink, without user name and password.
+
+    Args:
+        endpoint: Where it sends spans.
+        options: Further options; those that are ``None`` are left out.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    if endpoint.exact:
+        given["exact"] = "true"
+    query = urlencode(given)
+    return f"otlp:{endpoint.url}?{query}" if query else f"otlp:{endpoint.url}"
