@@ -31,7 +31,7 @@ from trace_core import (
 from trace_core._cli import doctor
 from trace_core._cli.main import main
 from trace_core._cli.replay import replay
-from trace_core._cli.stats import percentile
+from trace_core._cli.tally import percentile
 from trace_core._sinks.console import tree_lines
 from trace_core._spool import frames
 from trace_core._spool.deadletters import DeadLetters
@@ -72,7 +72,7 @@ def test_show_draws_trees(file: Path, capsys: pytest.CaptureFixture[str]) -> Non
         "├─ ✓ chat sample-model",
         "└─ ✗ execute_tool sample",
     ]
-    assert "8→1 tokens  $0.300000" in lines[2]
+    assert "8→1 tokens  $0.30" in lines[2]
     assert lines[3].endswith("no such tool")
 
 
@@ -125,7 +125,7 @@ def test_stats(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Calls of models are counted with latency, tokens and cost; other spans are not calls."""
     assert main(["stats", str(file), "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
-    assert (row["group"], row["count"], row["errors"]) == ("sample-model", 1, 0)
+    assert (row["model"], row["count"], row["errors"]) == ("sample-model", 1, 0)
     assert (row["input_tokens"], row["cost_usd"], row["saved_usd"]) == (8, 0.3, None)
     assert main(["stats", str(file), "--by", "status"]) == 0
     assert capsys.readouterr().out.splitlines()[1].startswith("OK")

@@ -148,7 +148,7 @@ def test_console_lines(make_span: Callable[..., Span]) -> None:
         ]
     )
     first, second = stream.getvalue().splitlines()
-    assert first == "✓ chat test  500 ms  1→2 tokens  $0.001000"
+    assert first == "✓ chat test  500 ms  1→2 tokens  $0.0010"
     assert second == "✗ chat test  2.00 s  ~1→2 tokens  cache hit  first"
 
 
@@ -285,7 +285,7 @@ def builtin_sinks() -> dict[str, EntryPoint]:
     [
         ("", "no sink named"),
         ("nosuch", "unknown sink 'nosuch'.*console"),
-        ("console:target", "takes no target"),
+        ("console:target", "wanted 'console' or 'console:tree'"),
         ("mlflow", "pip install trace-mlflow-sink"),
         ("nats:nats://127.0.0.1:4222", "pip install trace-nats"),
         ("jsonl:a,,nosuch:b", "unknown sink"),

@@ -70,7 +70,10 @@ if TYPE_CHECKING:  # imported on first use, so that importing this costs a progr
     from trace_core._sinks.console import ConsoleSink, TreeSink
     from trace_core._sinks.default import durable
     from trace_core._sinks.files import JsonLinesSink
+    from trace_core._sources.base import Selection, SourceBase, Unreadable, Wanted, newest
+    from trace_core._sources.configuration import default_source, load_source
     from trace_core._spool.spool import Spool
+    from trace_core._suggest import did_you_mean
 
 _LAZY = {
     **dict.fromkeys(("decode", "encode", "from_dict", "to_dict", "to_json"), "_model.json"),
@@ -88,6 +91,9 @@ _LAZY = {
     "Spool": "_spool.spool",
     **dict.fromkeys(("ConsoleSink", "TreeSink"), "_sinks.console"),
     "JsonLinesSink": "_sinks.files",
+    **dict.fromkeys(("Selection", "SourceBase", "Unreadable", "Wanted", "newest"), "_sources.base"),
+    **dict.fromkeys(("default_source", "load_source"), "_sources.configuration"),
+    "did_you_mean": "_suggest",
 }
 
 
@@ -124,11 +130,13 @@ __all__ = [
     "Retry",
     "RetryLater",
     "Scope",
+    "Selection",
     "Sink",
     "SinkBase",
     "SinkClosed",
     "SinkError",
     "SinkLike",
+    "SourceBase",
     "Span",
     "SpanContext",
     "SpanKind",
@@ -141,8 +149,10 @@ __all__ = [
     "TraceError",
     "Tracer",
     "TreeSink",
+    "Unreadable",
     "UsageSource",
     "Value",
+    "Wanted",
     "after_fork",
     "as_sink",
     "at_exit",
@@ -150,6 +160,8 @@ __all__ = [
     "capture_context",
     "current_context",
     "decode",
+    "default_source",
+    "did_you_mean",
     "disabled_by_environment",
     "drop_content",
     "durable",
@@ -160,9 +172,11 @@ __all__ = [
     "hide_frames",
     "limit_payloads",
     "load_sink",
+    "load_source",
     "log_once",
     "looks_secret",
     "names_credential",
+    "newest",
     "no_fork",
     "own_line",
     "pipeline",

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final, cast
 
 from trace_core import _arguments as arguments
 from trace_core._errors import ConfigurationError
+from trace_core._log import without_secrets
 from trace_core._settings import setting
 from trace_core._sinks.base import SinkBase, SinkLike, as_sink
 from trace_core._sinks.compose import tee
 from trace_core._sinks.console import ConsoleSink, TreeSink
 from trace_core._sinks.files import JsonLinesSink
 from trace_core._sinks.memory import MemorySink
+from trace_core._suggest import close_to, did_you_mean
 
 GROUP: Final = "trace_core.sinks"
 _PACKAGES: Final = {
@@ -28,6 +30,12 @@ _PACKAGES: Final = {
     "otlp": "trace-otlp-sink",
 }
 """Sinks of ours that are not in this package, and what to install for them."""
+_SCHEMES: Final = {
+    "mlflow": ("http", "https", "sqlite", "postgresql", "mysql", "mssql"),
+    "nats": ("nats", "tls"),
+}
+"""Whose addresses begin how: for those who forget the name in front."""
+_CONSOLE: Final = ("tree",)
 
 
 def jsonl_sink(target: str) -> SinkBase:
@@ -43,7 +51,9 @@ def console_sink(target: str) -> SinkBase:
     """
     if target == "tree":
         return _live_tree() or TreeSink()
-    _wants_nothing("console", target)
+    if target:
+        hint = did_you_mean(target, _CONSOLE)
+        raise ConfigurationError(f"wanted 'console' or 'console:tree'{hint}")
     return ConsoleSink()
 
 
@@ -97,11 +107,46 @@ def load_sink(spec: str) -> SinkBase:
         ConfigurationError: A name is not known, cannot be imported, or refuses its target.
     """
     arguments.instance(spec, str, "the specification of a sink")
-    specs = [part.strip() for part in spec.split(",") if part.strip()]
+    specs = split_specs(spec)
     if not specs:
         raise ConfigurationError(f"no sink named in {spec!r}; known are {', '.join(sink_names())}")
     sinks = [_load_one(one) for one in specs]
     return sinks[0] if len(sinks) == 1 else tee(*sinks)
+
+
+def split_specs(text: str) -> list[str]:
+    """Return the specifications in a text that may name several, separated by commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def suggestion(spec: str, known: Iterable[str]) -> str:
+    """Return what somebody may have meant by a specification, as the end of a message.
+
+    Args:
+        spec: What was written.
+        known: The names that could have been.
+
+    Returns:
+        Such as ``; did you mean 'mlflow'?``; nothing if there is no telling.
+    """
+    name, colon, target = spec.partition(":")
+    if colon and target.startswith("//"):
+        return _did_you_mean(_for_address(name, spec))
+    if not colon and ("/" in spec or "." in spec):
+        return _did_you_mean(f"jsonl:{spec}")
+    close = close_to(name.lower(), known)
+    return _did_you_mean(f"{close}{colon}{target}") if close else ""
+
+
+def _for_address(scheme: str, spec: str) -> str:
+    for name, schemes in _SCHEMES.items():
+        if scheme.partition("+")[0] in schemes:
+            return f"{name}:{spec}"
+    return f"{next(iter(_SCHEMES))}:{spec}"
+
+
+def _did_you_mean(spec: str) -> str:
+    return f"; did you mean {without_secrets(spec)!r}?"
 
 
 def _load_one(spec: str) -> SinkBase:
@@ -114,7 +159,10 @@ def _load_one(spec: str) -> SinkBase:
                 f"sink {name!r} is not installed: pip install {_PACKAGES[name]}; "
                 f"installed are {installed}"
             )
-        raise ConfigurationError(f"unknown sink {name!r}; installed are {installed}")
+        raise ConfigurationError(
+            f"unknown sink {name!r}{suggestion(spec, {*_known(), *_PACKAGES})}; "
+            f"installed are {installed}"
+        )
     try:
         factory = cast("Callable[[str], SinkLike]", point.load())
     except (ImportError, AttributeError) as error:

@@ -4,7 +4,7 @@ The program takes this process's place, with ``_bootstrap`` on its ``PYTHONPATH`
 ``sitecustomize`` there waits until the program imports LiteLLM and calls `autolog` then. The
 Pythons it starts inherit that, such as the workers of a server.
 
-``trace-litellm doctor``: say whether the installed LiteLLM can be traced.
+The other commands are those of `trace_core.cli`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final, NoReturn
 
-from trace_core import ConfigurationError, load_sink
+from trace_core import ConfigurationError, cli, load_sink
 
 BOOTSTRAP: Final = Path(__file__).parent / "_bootstrap"
 """What is put on the program's ``PYTHONPATH``."""
@@ -48,15 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code, where the program does not take this process's place.
     """
     options = _parser().parse_args(arguments)
-    call: Callable[[argparse.Namespace], int] = options.call
-    return call(options)
-
-
-def _doctor(_options: argparse.Namespace) -> int:
-    from trace_litellm._doctor import report
-
-    sys.stdout.write(f"{report()}\n")
-    return 0
+    return cli.run(options, "trace-litellm")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -78,7 +70,8 @@ def _run(options: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="trace-litellm",
-        description="Trace every LLM call that a program makes through LiteLLM.",
+        description="Trace every LLM call that a program makes through LiteLLM, and look at the "
+        "traces.",
     )
     parser.add_argument(
         "--version", action="version", version=f"trace-litellm {version('trace-litellm')}"
@@ -91,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    run.set_defaults(parser=run, call=_run)
+    run.set_defaults(parser=run, run=_run)
     run.add_argument(
         "--sink",
         metavar="SPEC",
@@ -105,13 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "command", nargs=argparse.REMAINDER, metavar="-- PROGRAM ...", help="what to run"
     )
-    doctor = commands.add_parser(
-        "doctor",
-        help="say whether the installed LiteLLM can be traced, and how",
-        description="Say how many of LiteLLM's functions can be traced, and which only by its "
-        "callbacks. 'trace-core doctor' says the same and more.",
-    )
-    doctor.set_defaults(call=_doctor)
+    cli.add_commands(commands)
     return parser
 
 

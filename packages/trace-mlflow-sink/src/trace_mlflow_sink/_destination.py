@@ -96,6 +96,23 @@ def is_databricks(uri: str) -> bool:
     return uri == _DATABRICKS or uri.startswith(f"{_DATABRICKS}://")
 
 
+def sqlite_path(uri: str) -> Path | None:
+    """Return the file of a SQLite database; ``None`` if it is in none."""
+    if not uri.startswith(_SQLITE):
+        return None
+    path = unquote(uri[len(_SQLITE) :]).partition("?")[0]
+    return Path(path) if path and path != ":memory:" else None
+
+
+def shown(uri: str) -> str:
+    """Return a URI for people: without credentials, a SQLite file by its path alone."""
+    path = sqlite_path(uri)
+    if path is None:
+        return without_credentials(uri)
+    folder = current_folder()
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+
+
 def current_folder() -> Path:
     """Return the current folder; the root folder if the current one was deleted."""
     try:

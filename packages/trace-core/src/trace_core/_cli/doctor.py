@@ -31,6 +31,10 @@ _PACKAGES: Final = (
 )
 
 
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+
+
 def run(options: argparse.Namespace) -> int:
     """Print what is installed, configured, waiting and lost."""
     findings = _findings(Problems())

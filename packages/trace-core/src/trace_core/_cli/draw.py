@@ -1,18 +1,27 @@
-"""What the commands print: lines, JSON, tables and trees of traces."""
+"""What the commands print: lines, JSON, and traces as trees."""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
+from trace_core._cli import tables
 from trace_core._log import without_secrets
-from trace_core._model.json import to_dict
 from trace_core._model.span import Span
-from trace_core._sinks.console import by_trace, coloured, print_to, printable, tree_lines
+from trace_core._sinks.console import (
+    coloured,
+    duration_text,
+    print_to,
+    printable,
+    summary,
+    tree_lines,
+)
+from trace_core._view.details import details, totals, waits
+
+program = "trace-core"
+"""What the command is called that prints, in its complaints."""
 
 
 def say(text: str) -> None:
@@ -31,7 +40,14 @@ def say_json(value: object) -> None:
 
 def complain(text: str) -> None:
     """Print a line on standard error, escaped and without secrets."""
-    print_to(sys.stderr, f"trace-core: {printable(without_secrets(text))}\n")
+    print_to(sys.stderr, f"{program}: {printable(without_secrets(text))}\n")
+
+
+def note(text: str) -> None:
+    """Print a remark on standard error, faintly where there are colours."""
+    shown = printable(without_secrets(text))
+    faint = sys.stderr.isatty() and tables.paints()
+    print_to(sys.stderr, f"\x1b[2m{shown}\x1b[0m\n" if faint else f"{shown}\n")
 
 
 class Problems:
@@ -40,61 +56,63 @@ class Problems:
     def __init__(self) -> None:
         self.found = False
         """Whether there were any."""
+        self._told: set[str] = set()
 
-    def __call__(self, place: Path, error: Exception) -> None:
+    def __call__(self, place: Path | str, error: Exception) -> None:
         """Tell of a problem.
 
         Args:
-            place: The file or folder.
+            place: The file, folder or store.
             error: What is wrong with it.
         """
         self.found = True
-        complain(f"cannot read {place}: {type(error).__name__}: {error}")
+        text = f"cannot read {place}: {type(error).__name__}: {error}"
+        if text not in self._told:  # what is read twice, as for the newest traces, is told once
+            self._told.add(text)
+            complain(text)
 
 
 def draw_traces(
-    spans: Iterable[Span], *, as_json: bool, trace: str | None = None, last: int = 20
+    traces: Sequence[Sequence[Span]],
+    *,
+    verbose: int = 0,
+    url: Callable[[str], str | None] = lambda _trace_id: None,
 ) -> None:
     """Print traces as trees.
 
     Args:
-        spans: Their spans.
-        as_json: Print the spans by trace id as JSON instead.
-        trace: Print only traces whose id begins with this.
-        last: Print only the last so many.
+        traces: The spans of each.
+        verbose: 1 for messages and parameters too, 2 for long messages in full.
+        url: Returns where a trace can be looked at, if anywhere.
     """
-    traces = {key: found for key, found in by_trace(spans).items() if key.startswith(trace or "")}
-    chosen = dict(list(traces.items())[-last:] if last > 0 else [])
-    if as_json:
-        say_json({key: [to_dict(span) for span in found] for key, found in chosen.items()})
-        return
-    paint = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    for key, found in chosen.items():
-        say(f"trace {key}")
-        for line, span in tree_lines(found):
-            say("  " + (coloured(line, span) if paint else line))
-    if not chosen:
+    for spans in traces:
+        _draw(spans, verbose, url(spans[0].trace_id))
+    if not traces:
         say("no traces found")
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Return rows as a table for people.
+def _draw(spans: Sequence[Span], verbose: int, url: str | None) -> None:
+    room, paint, pauses = tables.width(), tables.paints(), waits(spans)
+    say(tables.fit(f"trace {spans[0].trace_id}  {totals(spans)}", room))
+    if verbose and url:
+        say(f"  {printable(url)}")
 
-    Args:
-        rows: At least one mapping, all with the same keys.
-    """
-    cells = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join(_line(row, widths) for row in cells)
+    def describe(span: Span) -> str:
+        pause = pauses.get(span.span_id)
+        after = f"  after a wait of {duration_text(pause)}" if pause else ""
+        return summary(span) + after
+
+    for drawn, span in tree_lines(spans, describe):
+        line = tables.fit(f"  {drawn}", room)
+        say(coloured(line, span) if paint else line)
+        if verbose:
+            before = _below(drawn, describe(span))
+            inner = None if room is None else room - len(before)
+            for told in details(span, inner, whole=verbose > 1):
+                say(f"{before}{told}")
 
 
-def _line(row: list[str], widths: list[int]) -> str:
-    first, *rest = zip(row, widths, strict=True)
-    cells = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]
-    return "  ".join(cells).rstrip()
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.4g}" if isinstance(value, float) else printable(str(value))
+def _below(line: str, text: str) -> str:
+    """Return what stands before the lines that are about the span in a line of a tree."""
+    indent = line.removesuffix(text)
+    return "      " + indent.replace("├─", "│ ").replace("└─", "  ")

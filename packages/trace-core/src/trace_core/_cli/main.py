@@ -8,15 +8,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from trace_core._cli import doctor, replay, show, spool, stats
+from trace_core._cli import diff, doctor, draw, replay, show, spool, stats
 from trace_core._cli.draw import complain
+from trace_core._cli.filters import add_filters, period
+from trace_core._cli.sources import add_source
 from trace_core._errors import TraceError
+from trace_core._sources.base import Unreadable
 
-_DEFAULT_FILE: Final = Path("traces.jsonl")
+_BROKEN: Final = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command.
+    """Run the command ``trace-core``.
 
     Args:
         arguments: What follows the command's name; of this process by default.
@@ -25,43 +28,110 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 if all went well, 1 if spans could not be read or delivered, 2 for a
         mistake in the arguments or settings.
     """
-    options = _parser().parse_args(arguments)
+    parser = argparse.ArgumentParser(
+        prog="trace-core",
+        description="Look at recorded spans, count them, deliver them again, find what is wrong.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_commands(commands)
+    again = _command(commands, "replay", replay.run, "write recorded spans into a sink")
+    add_source(again)
+    again.add_argument("--to", required=True, metavar="SINK", help="a sink, as in TRACE_SINKS")
+    _add_timeout(again, "seconds to try again while the sink takes no span")
+    return run(parser.parse_args(arguments), "trace-core")
+
+
+def run(options: argparse.Namespace, program: str) -> int:
+    """Run a command that `add_commands` added.
+
+    Args:
+        options: What its parser made of the arguments.
+        program: What the program is called, for complaints.
+
+    Returns:
+        The exit status.
+    """
+    draw.program = program
     try:
         status = int(options.run(options))
         sys.stdout.flush()
     except TraceError as error:
         complain(str(error))
-        return 2
+        return 1 if isinstance(error, Unreadable) else 2
     except (KeyboardInterrupt, BrokenPipeError):
-        return 130
+        return _BROKEN
     except OSError as error:  # of the source, or of what it is printed to
         complain(str(error))
         return 1
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="trace-core", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    drawn = _command(commands, "show", show.show, "draw traces as trees")
-    _add_source(drawn)
-    drawn.add_argument("--trace", help="only traces whose id begins with this")
-    drawn.add_argument("--last", type=int, default=20, help="traces to draw (default: 20)")
-    tail = _command(commands, "tail", show.tail, "print spans, one a line")
-    _add_source(tail)
+def add_commands(commands: Any) -> None:
+    """Add the commands that look at spans, and those that look after them.
+
+    Args:
+        commands: What ``ArgumentParser.add_subparsers`` returned.
+    """
+    drawn = _reader(commands, "show", show.show, "draw the newest traces as trees")
+    drawn.add_argument("--trace", metavar="ID", help="only traces whose id begins with this")
+    _add_last(drawn, "traces")
+    drawn.add_argument(
+        "-v", "--verbose", action="count", default=0,
+        help="with messages, parameters, time to the first chunk, session; -vv for long messages",
+    )  # fmt: skip
+    tail = _reader(commands, "tail", show.tail, "print the newest spans, one a line")
     tail.add_argument("-f", "--follow", action="store_true", help="wait for more spans")
-    figures = _command(commands, "stats", stats.run, "count calls, latency, tokens and cost")
-    _add_source(figures)
-    figures.add_argument("--by", choices=stats.GROUPS, default="model", help="what to group by")
-    again = _command(commands, "replay", replay.run, "write recorded spans into a sink")
-    _add_source(again)
-    again.add_argument("--to", required=True, metavar="SINK", help="a sink, as in TRACE_SINKS")
-    _add_timeout(again, "seconds to try again while the sink takes no span")
-    _command(commands, "doctor", doctor.run, "print what is installed, configured, waiting, lost")
+    _add_last(tail, "spans, 0 for all,")
+    figures = _reader(commands, "stats", stats.run, "add up calls, latency, tokens and cost")
+    figures.add_argument(
+        "--by", metavar="GROUPS", type=stats.groups, default=("model",),
+        help=f"{', '.join(stats.GROUPS)}; several with commas: day,model (default: model)",
+    )  # fmt: skip
+    _add_diff(commands)
+    examined = _command(
+        commands, "doctor", doctor.run, "check what is installed, set, reachable, waiting, lost"
+    )
+    doctor.add_options(examined)
     about = "list, show, deliver and remove what waits on disk"
     group = commands.add_parser("spool", help=about, description=about)
     _add_spool_commands(group.add_subparsers(required=True, metavar="COMMAND"))
+
+
+def _reader(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], about: str
+) -> argparse.ArgumentParser:
+    """Add a command that reads spans and can be told which."""
+    parser = _command(commands, name, run, about)
+    add_source(parser, several=name == "diff")
+    parser.add_argument("--csv", action="store_true", help="print CSV")
+    add_filters(parser)
     return parser
+
+
+def _add_diff(commands: Any) -> None:
+    about = "compare two runs, or two periods of one source, by model"
+    parser = _reader(commands, "diff", diff.run, about)
+    for side in ("before", "after"):
+        parser.add_argument(
+            f"--{side}", metavar="DAYS", type=period,
+            help="a day, or two with .. between: 2026-11-01..2026-11-07",
+        )  # fmt: skip
+
+
+def _add_last(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "-n", "--last", metavar="N", type=_natural, default=20, help=f"{what} to show (default: 20)"
+    )
+
+
+def _natural(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of things")
+    return number
 
 
 def _add_spool_commands(commands: Any) -> None:
@@ -85,16 +155,6 @@ def _command(
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
     return parser
-
-
-def _add_source(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "source",
-        nargs="?",
-        type=Path,
-        default=_DEFAULT_FILE,
-        help="a file of JSON lines or dead letters, or a spool's folder (default: traces.jsonl)",
-    )
 
 
 def _add_folder(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:

@@ -12,13 +12,15 @@ import attrs
 
 from trace_core._cli.draw import Problems, complain, say, say_json
 from trace_core._cli.progress import Tell, progress
+from trace_core._cli.sources import source_of
 from trace_core._configuration import load_sink
 from trace_core._delivery.retry import BatchWriter, Retry
 from trace_core._errors import SinkError
 from trace_core._log import text_of
 from trace_core._model.span import Span
 from trace_core._sinks.base import Sink, seconds_left
-from trace_core._spool.reader import count_spans, read_spans
+from trace_core._sources.files import FileSource
+from trace_core._spool.reader import count_spans
 
 _BATCH: Final = 100
 _RETRY: Final = Retry(first=0.5, longest=5.0)
@@ -41,10 +43,12 @@ class Result:
 
 def run(options: argparse.Namespace) -> int:
     """Write spans into a sink; the exit status is 1 unless it took all of them."""
-    problems, sink = Problems(), load_sink(options.to)
-    total = count_spans(options.source)
+    problems = Problems()
+    source = source_of(options, problems)
+    sink = load_sink(options.to)
+    total = count_spans(source.path) if isinstance(source, FileSource) else None
     with progress("replaying", total, shown=not options.json) as tell:
-        result = replay(read_spans(options.source, problems), sink, options.timeout, tell)
+        result = replay(source.spans(), sink, options.timeout, tell)
     if options.json:
         say_json(attrs.asdict(result))
     else:

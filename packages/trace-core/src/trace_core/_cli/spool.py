@@ -5,21 +5,25 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
-from trace_core._cli.draw import Problems, complain, draw_traces, say, say_json, table
+from trace_core._cli.draw import Problems, complain, draw_traces, say, say_json
 from trace_core._cli.progress import progress
+from trace_core._cli.tables import say_table
 from trace_core._configuration import load_sink
 from trace_core._errors import ConfigurationError
 from trace_core._log import without_secrets
 from trace_core._model.json import to_dict
 from trace_core._settings import setting
-from trace_core._sinks.console import printable, summary
+from trace_core._sinks.console import by_trace, printable, summary
 from trace_core._spool.deadletters import DeadLetter, DeadLetters
 from trace_core._spool.folders import default_spool_dir
 from trace_core._spool.reader import Folder, collect_garbage, drain, folders_in, read_spans
+
+_SHOWN: Final = 20
+"""Traces that are drawn."""
 
 
 def _root(options: argparse.Namespace) -> Path:
@@ -32,8 +36,12 @@ def ls(options: argparse.Namespace) -> int:
     rows = [_row(folder) for folder in folders_in(root, problems)]
     if options.json:
         say_json(rows)
+    elif rows:
+        cells = [{key: str(value) for key, value in row.items() if key != "path"} for row in rows]
+        say_table(cells)
+        say(f"in {printable(str(root))}")
     else:
-        say(table(rows) if rows else f"nothing in {printable(str(root))}")
+        say(f"nothing in {printable(str(root))}")
     return int(problems.found)
 
 
@@ -48,8 +56,11 @@ def show(options: argparse.Namespace) -> int:
     if options.dead:
         _show_dead(list(_dead_letters(root, problems)), as_json=options.json)
     else:
-        spans = read_spans(root, problems) if root.is_dir() else ()
-        draw_traces(spans, as_json=options.json)
+        traces = by_trace(read_spans(root, problems) if root.is_dir() else ())
+        if options.json:
+            say_json({key: [to_dict(span) for span in found] for key, found in traces.items()})
+        else:
+            draw_traces([*traces.values()][-_SHOWN:])
     return int(problems.found)
 
 

@@ -1,95 +1,111 @@
-"""``trace-core stats``: how many calls, how slow, how many tokens, how expensive, by group."""
+"""``stats``: how many calls, how slow, how many tokens, how expensive, by group and in total."""
 
 from __future__ import annotations
 
 import argparse
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from trace_core import semconv
-from trace_core._cli.draw import Problems, say, say_json, table
-from trace_core._model.parts import SpanKind, StatusCode
+from trace_core._cli.draw import Problems, say, say_json
+from trace_core._cli.filters import filter_of
+from trace_core._cli.sources import source_of
+from trace_core._cli.tables import say_csv, say_table
+from trace_core._cli.tally import UNKNOWN, Tally, is_call
 from trace_core._model.span import Span
-from trace_core._spool.reader import read_spans
+from trace_core._suggest import did_you_mean
+from trace_core._view import units
 
-GROUPS: Final = ("model", "provider", "status", "name", "kind")
-"""What `statistics` can group by."""
+_ATTRIBUTES: Final = {
+    "model": semconv.REQUEST_MODEL,
+    "provider": semconv.PROVIDER_NAME,
+    "session": semconv.SESSION_ID,
+    "user": semconv.USER_ID,
+    "error": semconv.ERROR_TYPE,
+}
+GROUPS: Final = ("day", "hour", *_ATTRIBUTES, "status", "name", "kind")
+"""What can be grouped by."""
+_IN_TIME: Final = ("day", "hour")
+Counts = dict[tuple[str, ...], Tally]
+
+
+def groups(text: str) -> tuple[str, ...]:
+    """Read what to group by.
+
+    Args:
+        text: Names out of `GROUPS`, separated by commas.
+
+    Raises:
+        argparse.ArgumentTypeError: One is not known.
+    """
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in names or (text,):
+        if name not in GROUPS:
+            raise argparse.ArgumentTypeError(
+                f"cannot group by {name!r}{did_you_mean(name, GROUPS)}; choose of "
+                f"{', '.join(GROUPS)}, several with commas between"
+            )
+    return tuple(dict.fromkeys(names))
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a row of figures for each group of calls."""
-    problems = Problems()
-    rows = statistics(read_spans(options.source, problems), options.by)
-    if options.json:
-        say_json(rows)
+    """Print a row of figures for each group of calls, and their total."""
+    problems, wanted = Problems(), filter_of(options)
+    spans = source_of(options, problems).spans(wanted.selection)
+    counts = count(filter(wanted.accepts, spans), options.by)
+    if options.json or options.csv:
+        rows = [{**dict(zip(options.by, key, strict=True)), **t.figures()}
+                for key, t in counts.items()]  # fmt: skip
+        (say_json if options.json else say_csv)(rows)
+    elif counts:
+        _say(counts, options.by)
     else:
-        say(table(rows) if rows else "no calls of models found")
+        say("no calls of models found")
     return int(problems.found)
 
 
-def percentile(values: Sequence[float], share: float) -> float | None:
-    """Return the smallest value that is at least as large as a share of all.
-
-    Args:
-        values: The values, in any order.
-        share: From 0 to 1.
-    """
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
-
-
-def statistics(spans: Iterable[Span], group: str = "model") -> list[dict[str, Any]]:
-    """Summarise the spans that are calls of models.
+def count(spans: Iterable[Span], by: Sequence[str]) -> Counts:
+    """Add up the spans that are calls of models.
 
     Args:
         spans: The spans; those of agents, chains and tools are left out.
-        group: One of `GROUPS`.
+        by: Out of `GROUPS`.
 
     Returns:
-        A row per group, the most frequent first.
+        The sums by group: in the order of time if that is grouped by, else the largest first.
     """
-    groups: dict[str, list[Span]] = defaultdict(list)
-    for span in spans:
-        if span.kind not in (SpanKind.AGENT, SpanKind.CHAIN, SpanKind.TOOL, SpanKind.INTERNAL):
-            groups[_group_of(span, group)].append(span)
-    rows = [_row(name, found) for name, found in groups.items()]
-    return sorted(rows, key=lambda row: -row["count"])
+    found: defaultdict[tuple[str, ...], Tally] = defaultdict(Tally)
+    for span in filter(is_call, spans):
+        found[tuple(_group(span, name) for name in by)].add(span)
+    times = [i for i, name in enumerate(by) if name in _IN_TIME]
+
+    def order(item: tuple[tuple[str, ...], Tally]) -> Any:
+        return [item[0][i] for i in times], -item[1].count
+
+    return dict(sorted(found.items(), key=order))
 
 
-def _group_of(span: Span, group: str) -> str:
-    attribute = {"model": semconv.REQUEST_MODEL, "provider": semconv.PROVIDER_NAME}.get(group)
-    if attribute is not None:
-        return str(span.attributes.get(attribute, "-"))
-    found = {"status": span.status.code.value, "name": span.name, "kind": span.kind.value}
-    return found[group]
+def _group(span: Span, name: str) -> str:
+    if name in _ATTRIBUTES:
+        return str(span.attributes.get(_ATTRIBUTES[name], UNKNOWN))
+    if name in _IN_TIME:
+        moment = units.local(span.start_ns)
+        return moment.strftime("%Y-%m-%d" if name == "day" else "%Y-%m-%d %H:00")
+    return {"status": span.status.code.value, "name": span.name, "kind": span.kind.value}[name]
 
 
-def _row(name: str, spans: list[Span]) -> dict[str, Any]:
-    seconds = [span.duration_ns / 1e9 for span in spans]
-    first = [
-        value
-        for span in spans
-        if isinstance(value := span.attributes.get(semconv.RESPONSE_TIME_TO_FIRST_CHUNK), float)
+def _say(counts: Counts, by: Sequence[str]) -> None:
+    whole = Tally()
+    for tally in counts.values():
+        whole.merge(tally)
+    decimals = units.decimals_for([whole.cost or 0.0, whole.saved or 0.0])
+    rows = [
+        {**dict(zip(by, key, strict=True)), **tally.cells(decimals)}
+        for key, tally in counts.items()
     ]
-    return {
-        "group": name,
-        "count": len(spans),
-        "errors": sum(span.status.code is StatusCode.ERROR for span in spans),
-        "cache_hits": sum(bool(span.attributes.get(semconv.CACHE_HIT)) for span in spans),
-        "p50_s": percentile(seconds, 0.50),
-        "p95_s": percentile(seconds, 0.95),
-        "p99_s": percentile(seconds, 0.99),
-        "first_chunk_p50_s": percentile(first, 0.50),
-        "input_tokens": _total(s.usage.input if s.usage else None for s in spans),
-        "output_tokens": _total(s.usage.output if s.usage else None for s in spans),
-        "cost_usd": _total(s.cost.total if s.cost else None for s in spans),
-        "saved_usd": _total(s.cost.saved if s.cost else None for s in spans),
-    }
-
-
-def _total(values: Iterable[float | None]) -> float | None:
-    """Add up what is known; nothing known is None, not 0."""
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
+    blank = dict.fromkeys(by[1:], " ")
+    total = {by[0]: "total", **blank, **whole.cells(decimals)}
+    say_table(rows, names=len(by), total=total if len(rows) > 1 else None)
+    if whole.unpriced:
+        say(f"the cost of {whole.unpriced:,} of these calls is not known")

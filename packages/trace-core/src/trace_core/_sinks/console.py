@@ -16,6 +16,7 @@ from trace_core._lifecycle import after_fork
 from trace_core._model.parts import StatusCode
 from trace_core._model.span import Span
 from trace_core._sinks.base import SinkBase
+from trace_core._view import units
 
 _MAX_TRACES: Final = 1_000
 _MAX_INDENT: Final = 40
@@ -106,8 +107,7 @@ def summary(span: Span) -> str:
 
 def duration_text(nanoseconds: int) -> str:
     """Write a duration for people: ``640 ms`` or ``3.20 s``."""
-    seconds = nanoseconds / 1e9
-    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.0f} ms"
+    return units.seconds(nanoseconds / 1e9)
 
 
 def _usage_and_cost(span: Span) -> list[str]:
@@ -117,7 +117,7 @@ def _usage_and_cost(span: Span) -> list[str]:
         estimated = "~" if usage.source == "estimated" else ""
         parts.append(f"{estimated}{usage.input}→{usage.output} tokens")
     if cost is not None and cost.total is not None:
-        parts.append(f"${cost.total:.6f}")
+        parts.append(units.money(cost.total))
     if span.attributes.get(semconv.CACHE_HIT):
         parts.append("cache hit")
     return parts

@@ -215,6 +215,7 @@ def follow(
     problem: Problem = _raise,
     *,
     every: float = 0.25,
+    offset: int = 0,
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Span]:
     """Read the spans a file of JSON lines has, then those that are added to it, for ever.
@@ -223,9 +224,10 @@ def follow(
         path: The file; it need not be there yet, and may be rotated.
         problem: Told of lines that cannot be read; raises by default.
         every: Seconds between two looks.
+        offset: Where to begin, in bytes.
         stop: Asked between two looks whether to end.
     """
-    offset, rest = 0, b""
+    rest = b""
     while True:
         if path.exists():
             if path.stat().st_size < offset:  # rotated
