@@ -157,7 +157,7 @@ def test_the_experiment_is_explained(place: str) -> None:
 def test_trouble_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that is away, a file that is no database, a database that is not there."""
     away = load_source(f"mlflow:http://127.0.0.1:{free_port()}")
-    with pytest.raises(Unreadable, match="cannot reach MLflow"):
+    with pytest.raises(Unreadable, match="cannot reach"):
         list(away.spans())
     (tmp_path / "mlflow.db").write_bytes(b"no database, but long enough to look like one" * 100)
     with pytest.raises(Unreadable, match="not a database"):
