@@ -133,12 +133,23 @@ def test_instrument_wants_a_tracer() -> None:
 
 
 def test_environment_turns_it_off(monkeypatch: pytest.MonkeyPatch, litellm: Any) -> None:
-    """``TRACE_DISABLED=1`` wins."""
+    """``TRACE_DISABLED=1`` wins, and the program that uses the tracer does not notice."""
     monkeypatch.setenv("TRACE_DISABLED", "1")
     sink = MemorySink()
-    assert trace_litellm.autolog(sink) is None
-    call(litellm)
+    tracing = trace_litellm.autolog(sink)
+    assert not tracing.active
+    with tracing, tracing.tracer.span("agent", inputs="why") as span:
+        call(litellm)
+        span.set(outputs="so")
+    assert tracing.tracer.trace(len)("four") == 4
+    assert tracing.flush(1)
     assert not sink.spans
+    assert trace_litellm.autolog() is tracing
+    assert trace_litellm.autolog(disable=True) is None
+    monkeypatch.delenv("TRACE_DISABLED")
+    with trace_litellm.autolog(sink):
+        call(litellm)
+    assert len(sink.spans) == 1
 
 
 def test_environment_names_the_sink(

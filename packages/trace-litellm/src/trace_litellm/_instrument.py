@@ -5,10 +5,12 @@ What tracing takes is imported when it is turned on, so that importing us costs 
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import logging
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, overload
 
 import trace_core
 from trace_core import (
@@ -18,6 +20,7 @@ from trace_core import (
     MemorySink,
     Sink,
     SinkLike,
+    Span,
     Tracer,
     at_exit,
     forget_handlers,
@@ -73,6 +76,12 @@ def instrument(tracer: Tracer) -> Instrumentation:
         return _current
 
 
+@overload
+def autolog(
+    sink: SinkLike | str | None = None, *, disable: Literal[False] = False
+) -> Instrumentation: ...
+@overload
+def autolog(sink: SinkLike | str | None = None, *, disable: bool) -> Instrumentation | None: ...
 def autolog(sink: SinkLike | str | None = None, *, disable: bool = False) -> Instrumentation | None:
     """Trace every call made through LiteLLM. One line, everything by default.
 
@@ -91,15 +100,20 @@ def autolog(sink: SinkLike | str | None = None, *, disable: bool = False) -> Ins
         disable: Turn tracing off again, deliver what is waiting and close the sink.
 
     Returns:
-        What is now in force; ``None`` when tracing is off.
+        What is now in force; ``None`` with ``disable=True``. Where ``TRACE_DISABLED`` turns tracing
+        off, the result is not `Instrumentation.active`, and spans of its tracer go nowhere, so that
+        the program need not know.
 
     Raises:
         ConfigurationError: The sink or an environment variable makes no sense.
     """
     with _lock:
-        if disable or trace_core.disabled_by_environment():
+        if disable:
             _stop()
             return None
+        if trace_core.disabled_by_environment():
+            _stop()
+            return _inactive()
         if _current is not None and _current.active and _is_the_same(sink):
             return instrument(_current.tracer)
         chosen = _choose(sink)
@@ -121,6 +135,18 @@ def _start(chosen: SinkLike, requested: SinkLike | str | None) -> Instrumentatio
     _owned, _requested = not given, requested
     at_exit(instrumentation.end_open_spans)
     return instrumentation
+
+
+@functools.cache
+def _inactive() -> Instrumentation:
+    """Return what a program gets that has turned tracing off from outside."""
+    from trace_litellm._instrumentation import Instrumentation
+
+    return Instrumentation(Tracer(_forget, redacted=False))
+
+
+def _forget(spans: Sequence[Span]) -> None:
+    """Be the sink of a tracer whose spans go nowhere."""
 
 
 def _stop() -> None:
