@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import nox
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent
 DIST = ROOT / "dist"
@@ -241,13 +242,14 @@ def _changelog_trouble(package: Path) -> str | None:
 
 @nox.session(python=OLDEST, requires=["build"])
 def types(session: nox.Session) -> None:
-    """Check types, by mypy --strict and by pyright."""
+    """Check types, by mypy --strict and by pyright, and that wrong uses of ours fail to check."""
     _install(session, "types", "nats", extra="[mlflow]")
     for package in PACKAGES:
         session.run("mypy", "--strict", str(package / "src"))
+    session.run("mypy", "--strict", "typing_tests")
     python = str(Path(session.bin, "python"))
     sources = [str(package / "src") for package in PACKAGES]
-    session.run("pyright", "--pythonpath", python, *sources)
+    session.run("pyright", "--pythonpath", python, *sources, "typing_tests/right.py")
 
 
 TWO_AT_A_TIME = ("--numprocesses=2", "--dist=loadfile")
@@ -276,6 +278,73 @@ def unit(session: nox.Session) -> None:
     _install(session, "test", "compat", "nats", extra="[mlflow]", litellm=f"=={NEWEST_LITELLM}")
     options = [*TWO_AT_A_TIME, "-m", "not server and not slow"]
     _pytest(session, "packages", options=options)
+
+
+MODULES = "protobuf=google,opentelemetry-proto=opentelemetry,nats-py=nats"
+"""What distributions are imported as, where that is not their own name."""
+ONLY_INSTALLED = "|".join(package.name for package in PACKAGES)
+"""Siblings: extras bring them along, and their entry points are what is used."""
+COPYLEFT = "GPL;GNU;AGPL;Affero;SSPL;Business Source;Commons Clause;Proprietary"
+"""Licences that those who depend on us might not be allowed to depend on."""
+
+
+@nox.session(python=[COMPAT_PYTHON], requires=["build"])
+def guards(session: nox.Session) -> None:
+    """Check that imports are declared, licences free, and the public API as it was released."""
+    _install(session, "guards", "nats", extra="[mlflow]")
+    for package in PACKAGES:
+        names = (
+            f"--package-module-name-map={MODULES}",
+            f"--per-rule-ignores=DEP002={ONLY_INSTALLED}",
+        )
+        with session.chdir(package):
+            session.run("deptry", "src", *names, "--no-ansi")
+        _check_api(session, package)
+    how = ("--from=mixed", "--partial-match", f"--fail-on={COPYLEFT}")
+    session.run("pip-licenses", *how, silent=True)
+
+
+def _check_api(session: nox.Session, package: Path) -> None:
+    """Compare the public API of a package with that of its last release, if it has one."""
+    listed = ("git", "tag", "--list", "--sort=-v:refname", f"{package.name}-v*")
+    tags = str(session.run(*listed, external=True, silent=True)).split()
+    if not tags:
+        session.log(f"{package.name} has not been released: there is no API to compare with")
+        return
+    module = package.name.replace("-", "_")
+    where = (f"--search={package / 'src'}", f"--against={tags[0]}")
+    session.run("griffe", "check", module, *where, success_codes=[0, 1])
+
+
+def _declared() -> list[Requirement]:
+    """What the packages and their extras require of others; LiteLLM has a session of its own."""
+    projects = [
+        nox.project.load_toml(package / "pyproject.toml")["project"] for package in PACKAGES
+    ]
+    texts = [text for project in projects for text in project["dependencies"]]
+    for project in projects:
+        texts += [t for extra in project.get("optional-dependencies", {}).values() for t in extra]
+    ours = {package.name for package in PACKAGES} | {"litellm"}
+    return [found for text in texts if (found := Requirement(text)).name not in ours]
+
+
+@nox.session(python=[OLDEST], requires=["build"])
+def oldest(session: nox.Session) -> None:
+    """Test with the oldest releases of what the packages say they work with."""
+    folder = Path(session.create_tmp()).resolve()
+    wanted, found = folder / "wanted.in", folder / "found.txt"
+    names = {requirement.name for requirement in _declared()}
+    wanted.write_text("\n".join(sorted(map(str, _declared()))))
+    how = ("--quiet", "--resolution=lowest-direct", "--no-annotate", "--no-header")
+    where = (f"--python={session.virtualenv.location}", f"--output-file={found}")
+    session.run("uv", "pip", "compile", *how, *where, str(wanted), external=True)
+    pins = [pin for pin in found.read_text().splitlines() if pin.split("==")[0] in names]
+    session.log(", ".join(pins))
+    chosen = [package for package in PACKAGES if package.name != "trace-litellm"]
+    wheels = [str(_wheel(package)) for package in chosen]
+    session.install(*wheels, *pins, *nox.project.dependency_groups(GROUPS, "test", "nats"))
+    tests = [f"packages/{package.name}/tests" for package in chosen]
+    _pytest(session, *tests, options=[*TWO_AT_A_TIME, "-m", "not server and not slow"])
 
 
 @nox.session(python=EDGES, requires=["build"])
@@ -602,6 +671,7 @@ nox.options.sessions = [
     "lint",
     "types",
     f"docs-{COMPAT_PYTHON}",
+    f"guards-{COMPAT_PYTHON}",
     *(f"tests-{python}" for python in EDGES),
     *(f"compat-{COMPAT_PYTHON}({version})" for version in COMPAT["litellm-default"]),
 ]
