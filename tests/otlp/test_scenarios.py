@@ -24,7 +24,8 @@ pytestmark = pytest.mark.slow
 RUNNABLE = [case for case in CASES if case.runnable]
 RENAMED = {"type", "role", "finish_reason", "finishReason", "stop_reason", "index", "status"}
 """Fields whose words are those of OpenTelemetry, or that an order of messages says."""
-OWN = {names.SPAN_TYPE, names.MESSAGE_FORMAT, names.LLM_COST, names.CHAT_TOKEN_USAGE}
+TRACE_NAME = f"{names.TAG_PREFIX}{names.TAG_TRACE_NAME}"
+OWN = {names.SPAN_TYPE, names.MESSAGE_FORMAT, names.LLM_COST, names.CHAT_TOKEN_USAGE, TRACE_NAME}
 """Fields of MLflow's with values that it makes itself; cost and tokens are compared apart."""
 
 
@@ -62,7 +63,7 @@ def test_a_collector_gets_all_that_mlflow_gets(
             stored = got[span.span_id]
             assert stored.parent_id == (span.parent_id or "")
             assert [event[0] for event in stored.events] == [event.name for event in span.events]
-            assert missing(span, stored.attributes) == [], dialect
+            assert missing(span, {**stored.resource, **stored.attributes}) == [], dialect
             assert KEY not in json.dumps(stored.attributes)
     assert collector.faults == []
 

@@ -9,11 +9,14 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
 from trace_core import ConfigurationError, Span, SpanKind, Value, drop_content, semconv
 from trace_core.otlp import SpanView
-from trace_otlp_sink._dialects import common, conversation, genai
+from trace_otlp_sink._dialects import common, conversation, genai, openinference
 from trace_otlp_sink._dialects.common import Attribute
 
 _Describe: TypeAlias = Callable[[Span, conversation.Conversation], dict[str, Value]]
-_DIALECTS: Final[Mapping[str, _Describe]] = {"genai": genai.attributes}
+_DIALECTS: Final[Mapping[str, _Describe]] = {
+    "genai": genai.attributes,
+    "openinference": openinference.attributes,
+}
 DIALECTS: Final = tuple(_DIALECTS)
 """The names of the dialects."""
 _without_content: Final = drop_content()
