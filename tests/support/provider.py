@@ -26,7 +26,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, cast
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 if TYPE_CHECKING:
@@ -73,7 +73,10 @@ class Usage:
     """Token counts to report; cached and reasoning tokens are part of the other two.
 
     ``cost`` is what OpenRouter and its like add in USD; ``audio`` is what of prompt and completion
-    is audio, as OpenAI tells it.
+    is audio; ``created`` and ``created_hour`` are what of the prompt Anthropic put into its cache,
+    for five minutes and an hour. ``sparse`` leaves out details that are 0. ``told`` is how a stream
+    tells it: at its end, also in every chunk before, the prompt first and the rest at the end, or
+    at the end and then zeros.
     """
 
     prompt: int = PROMPT_TOKENS
@@ -82,6 +85,10 @@ class Usage:
     reasoning: int | None = None
     cost: float | None = None
     audio: tuple[int, int] | None = None
+    created: int = 0
+    created_hour: int = 0
+    sparse: bool = False
+    told: Literal["last", "every", "sides", "zeros"] = "last"
 
     @property
     def total(self) -> int:
@@ -295,10 +302,32 @@ def _openai_usage(call: _Call) -> JSON | None:
         "prompt_tokens": usage.prompt,
         "completion_tokens": usage.completion,
         "total_tokens": usage.total,
-        "prompt_tokens_details": {"cached_tokens": usage.cached} | heard,
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning} | said,
+        **_details(usage, "prompt_tokens_details", {"cached_tokens": usage.cached} | heard),
+        **_details(
+            usage, "completion_tokens_details", {"reasoning_tokens": usage.reasoning} | said
+        ),
         **({} if usage.cost is None else {"cost": usage.cost}),
     }
+
+
+def _details(usage: Usage, name: str, details: JSON) -> JSON:
+    told = {key: count for key, count in details.items() if count or not usage.sparse}
+    return {name: told} if told else {}
+
+
+def _early_usage(usage: JSON) -> JSON:
+    """Tell what is known before the answer is there: the prompt."""
+    prompt = {key: value for key, value in usage.items() if key.startswith("prompt")}
+    return prompt | {"completion_tokens": 0, "total_tokens": usage["prompt_tokens"]}
+
+
+def _late_usages(told: str, usage: JSON) -> list[JSON]:
+    """Tell the rest at the end."""
+    zeros = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    if told == "sides":
+        answer = {key: value for key, value in usage.items() if not key.startswith("prompt")}
+        return [answer | {"prompt_tokens": 0, "total_tokens": usage["completion_tokens"]}]
+    return [usage, zeros] if told == "zeros" else [usage]
 
 
 def _openai_envelope(call: _Call, prefix: str, kind: str, **fields: Any) -> JSON:
@@ -334,11 +363,12 @@ def _chat_tool(tool: ToolCall) -> JSON:
 
 
 def _chat_frames(call: _Call) -> Iterator[_Frame]:
+    early = _usage_of_chunks(call)
+
     def chunk(choice: int, delta: JSON, phase: _Phase, finish: str | None = None) -> _Frame:
         choices = [{"index": choice, "delta": delta, "finish_reason": finish}]
-        return _sse(
-            _openai_envelope(call, "chatcmpl-", "chat.completion.chunk", choices=choices), phase
-        )
+        made = _openai_envelope(call, "chatcmpl-", "chat.completion.chunk", choices=choices)
+        return _sse(_with_usage(made, early), phase)
 
     for choice in call.choices():
         yield chunk(choice, {"role": "assistant", "content": ""}, _Phase.OPEN)
@@ -368,9 +398,22 @@ def _chat_deltas(call: _Call) -> Iterator[tuple[JSON, _Phase]]:
 def _openai_tail(call: _Call, prefix: str, kind: str) -> Iterator[_Frame]:
     """End a stream; usage comes in a chunk without choices, and only if it was asked for."""
     usage = _openai_usage(call)
-    if usage and (call.body.get("stream_options") or {}).get("include_usage"):
-        yield _sse(_openai_envelope(call, prefix, kind, choices=[], usage=usage), _Phase.CLOSE)
+    if usage and call.usage and _asks_for_usage(call):
+        for told in _late_usages(call.usage.told, usage):
+            yield _sse(_openai_envelope(call, prefix, kind, choices=[], usage=told), _Phase.CLOSE)
     yield _Frame(b"data: [DONE]\n\n", _Phase.CLOSE)
+
+
+def _asks_for_usage(call: _Call) -> bool:
+    return bool((call.body.get("stream_options") or {}).get("include_usage"))
+
+
+def _usage_of_chunks(call: _Call) -> JSON | None:
+    """Return what every chunk before the end tells."""
+    usage = _openai_usage(call)
+    if usage is None or call.usage is None or not _asks_for_usage(call):
+        return None
+    return _early_usage(usage) if call.usage.told in ("every", "sides") else None
 
 
 def _text_choice(text: str, choice: int, finish: str | None = None) -> JSON:
@@ -614,12 +657,28 @@ _ANTHROPIC_STOP: Final = {
 def _anthropic_usage(call: _Call) -> JSON:
     """Count as Anthropic does: its input tokens leave out those read from the cache."""
     usage = call.usage or Usage(prompt=0, completion=0)
+    created = usage.created + usage.created_hour
     return {
-        "input_tokens": usage.prompt - usage.cached,
-        "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": usage.cached,
+        "input_tokens": usage.prompt - usage.cached - created,
+        **({} if usage.sparse and not created else {"cache_creation_input_tokens": created}),
+        **({} if usage.sparse and not usage.cached else {"cache_read_input_tokens": usage.cached}),
+        **({"cache_creation": _created(usage)} if usage.created_hour else {}),
         "output_tokens": usage.completion,
     }
+
+
+def _created(usage: Usage) -> JSON:
+    times = {"5m": usage.created, "1h": usage.created_hour}
+    return {f"ephemeral_{time}_input_tokens": count for time, count in times.items()}
+
+
+def _anthropic_late(call: _Call) -> JSON:
+    """Tell in the last event what older models do (the answer alone), proxies, or newer ones."""
+    usage, told = _anthropic_usage(call), call.usage.told if call.usage else "last"
+    answer = {"output_tokens": usage["output_tokens"]}
+    if told == "zeros":
+        return {key: 0 for key, count in usage.items() if isinstance(count, int)} | answer
+    return answer if told == "sides" else usage
 
 
 def _anthropic_blocks(call: _Call) -> Iterator[tuple[JSON, Sequence[tuple[str, str]]]]:
@@ -661,7 +720,7 @@ def _anthropic_frames(call: _Call) -> Iterator[_Frame]:
         yield from _anthropic_block_frames(index, block, deltas)
     stop = _ANTHROPIC_STOP.get(call.finish_reason, call.finish_reason)
     delta = {"stop_reason": stop, "stop_sequence": None}
-    yield _event("message_delta", {"delta": delta, "usage": usage}, _Phase.CLOSE)
+    yield _event("message_delta", {"delta": delta, "usage": _anthropic_late(call)}, _Phase.CLOSE)
     yield _event("message_stop", {}, _Phase.CLOSE)
 
 
@@ -699,18 +758,28 @@ _GEMINI_STOP: Final = {"length": "MAX_TOKENS", "content_filter": "SAFETY"}
 
 def _gemini_body(call: _Call, *, usage: bool, **candidates: Any) -> JSON:
     body = candidates | {"modelVersion": call.model, "responseId": call.id("gemini-")}
-    if not usage or call.usage is None:
-        return body
     counts = call.usage
-    thoughts = counts.reasoning or 0
-    metadata = {
-        "promptTokenCount": counts.prompt,
-        "candidatesTokenCount": counts.completion - thoughts,
-        "totalTokenCount": counts.total,
-    }
+    if counts is None or not (usage or counts.told in ("every", "sides")):
+        return body
+    thoughts = (counts.reasoning or 0) if usage else 0
+    metadata: JSON = {"promptTokenCount": counts.prompt, **_gemini_prompt(counts)}
+    if usage:
+        metadata["candidatesTokenCount"] = counts.completion - thoughts
+    elif counts.told == "every":
+        metadata["candidatesTokenCount"] = 1
+    metadata["totalTokenCount"] = counts.total if usage else counts.prompt
     metadata |= {"thoughtsTokenCount": thoughts} if thoughts else {}
-    metadata |= {"cachedContentTokenCount": counts.cached} if counts.cached else {}
     return body | {"usageMetadata": metadata}
+
+
+def _gemini_prompt(usage: Usage) -> JSON:
+    """Tell of what the prompt was made."""
+    found: JSON = {"cachedContentTokenCount": usage.cached} if usage.cached else {}
+    if usage.audio:
+        kinds = {"AUDIO": usage.audio[0], "TEXT": usage.prompt - usage.audio[0]}
+        details = [{"modality": kind, "tokenCount": count} for kind, count in kinds.items()]
+        found["promptTokensDetails"] = details
+    return found
 
 
 def _gemini_candidate(parts: Sequence[JSON], choice: int, finish: str | None = None) -> JSON:
