@@ -200,7 +200,8 @@ def _strangers(wheel: Path, module: str) -> list[str]:
         module: Name of the package it holds.
     """
     names = zipfile.ZipFile(wheel).namelist()
-    code = re.compile(rf"{module}/(\w+/)*\w+\.py|{module}/py\.typed")
+    page = r"trace_core/_report/assets/\w+\.(css|html|js)"
+    code = re.compile(rf"{module}/(\w+/)*\w+\.py|{module}/py\.typed|{page}")
     about = re.compile(
         r"[\w.-]+\.dist-info/(METADATA|WHEEL|RECORD|entry_points\.txt|licenses/LICENSE)"
     )
@@ -280,7 +281,9 @@ def unit(session: nox.Session) -> None:
     _pytest(session, "packages", options=options)
 
 
-MODULES = "protobuf=google,opentelemetry-proto=opentelemetry,nats-py=nats"
+MODULES = (
+    "protobuf=google,opentelemetry-proto=opentelemetry,nats-py=nats,vl-convert-python=vl_convert"
+)
 """What distributions are imported as, where that is not their own name."""
 ONLY_INSTALLED = "|".join(package.name for package in PACKAGES)
 """Siblings: extras bring them along, and their entry points are what is used."""

@@ -16,7 +16,7 @@ from typing import get_origin
 import pytest
 
 PACKAGES = ("trace_core", "trace_litellm", "trace_mlflow_sink", "trace_nats", "trace_otlp_sink")
-OPTIONAL_OF_CORE = {"google", "httpx", "opentelemetry", "rich"}
+OPTIONAL_OF_CORE = {"google", "httpx", "opentelemetry", "rich", "vl_convert"}
 """What the extras of trace-core install; imported only where it may be missing."""
 SIBLINGS = {name: {*PACKAGES} - {name, "trace_core"} for name in PACKAGES}
 FORBIDDEN = {
@@ -30,7 +30,7 @@ MEDIAN, P90, MAXIMUM = 8, 20, 40
 """Code lines of half of the functions, of nine in ten, of every one; at the most."""
 MODULE_LINES, CLASS_LINES = 400, 200
 """All lines of a module and of a class, at the most."""
-CODE_LINES = {"trace_core": 10_400, "trace_litellm": 4300, "trace_mlflow_sink": 3250}
+CODE_LINES = {"trace_core": 11_050, "trace_litellm": 4300, "trace_mlflow_sink": 3250}
 """Code lines of a package, at the most. A new feature may raise its package's number."""
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from trace_core._cli import diff, doctor, draw, replay, show, spool, stats
+from trace_core._cli import diff, doctor, draw, replay, report, show, spool, stats
 from trace_core._cli.draw import complain
 from trace_core._cli.filters import add_filters, period
 from trace_core._cli.sources import add_source
@@ -88,6 +88,10 @@ def add_commands(commands: Any) -> None:
         help=f"{', '.join(stats.GROUPS)}; several with commas: day,model (default: model)",
     )  # fmt: skip
     _add_diff(commands)
+    page = _command(commands, "report", report.run, "write a page of HTML about the calls")
+    add_source(page)
+    report.add_options(page)
+    add_filters(page)
     examined = _command(
         commands, "doctor", doctor.run, "check what is installed, set, reachable, waiting, lost"
     )
