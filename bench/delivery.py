@@ -1,7 +1,8 @@
 """How fast finished spans of 2 KB get where they are stored, and whether that stays so.
 
     python bench/delivery.py growth --spans 10000         through redaction and spool
-    python bench/delivery.py throughput --to jsonl        or spool, mlflow-sqlite, mlflow-server
+    python bench/delivery.py throughput --to jsonl        or spool, mlflow-sqlite,
+                                                          mlflow-server, otlp, otlp-gzip
 
 Each prints JSON: CPU and wall time of a span in microseconds, from its hand-off to the
 acknowledgement of its delivery.
@@ -12,9 +13,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,7 +53,7 @@ def deliver(sink: Any, count: int, limit: float) -> dict[str, Any]:
 
     Batches are handed over no faster than they are taken, so that none is dropped.
     """
-    sink.write([span(-1)])
+    sink.write([span(count)])
     sink.flush(limit)
     cpu, wall = time.process_time(), time.perf_counter()
     for first in range(0, count, BATCH):
@@ -69,6 +72,20 @@ def deliver(sink: Any, count: int, limit: float) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
+def collector() -> Iterator[str]:
+    """Run an OpenTelemetry collector in a process of its own."""
+    program = Path(__file__).parents[1] / "tests" / "support" / "collector.py"
+    with subprocess.Popen(
+        [sys.executable, str(program)], stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        try:
+            yield running.stdout.readline().strip()
+        finally:
+            running.kill()
+
+
+@contextlib.contextmanager
 def target(name: str, folder: Path) -> Iterator[Sink]:
     """Make the sink that is measured."""
     if name == "jsonl":
@@ -77,6 +94,14 @@ def target(name: str, folder: Path) -> Iterator[Sink]:
         yield durable(Discard(), spool_dir=str(folder), environ={})
     elif name == "mlflow-sqlite":
         yield named(f"mlflow:sqlite:///{folder}/mlflow.db?experiment=bench")
+    elif name.startswith("otlp"):
+        with collector() as url:
+            options = "compression=gzip" if name == "otlp-gzip" else "dialect=genai"
+            yield durable(named(f"otlp:{url}?{options}"), spool_dir=str(folder), environ={})
+            with urllib.request.urlopen(url) as answer:
+                found = json.load(answer)
+            assert not found["faults"], found["faults"]
+            print(f"the collector has {found['different']} spans", file=sys.stderr)
     else:
         sys.path.append(str(Path(__file__).parents[1] / "tests"))
         from support.mlflow_server import MlflowServer
@@ -85,7 +110,7 @@ def target(name: str, folder: Path) -> Iterator[Sink]:
             yield named(f"mlflow:{server.url}?experiment=bench")
 
 
-TARGETS = ("jsonl", "spool", "mlflow-sqlite", "mlflow-server")
+TARGETS = ("jsonl", "spool", "mlflow-sqlite", "mlflow-server", "otlp", "otlp-gzip")
 
 
 def main() -> None:

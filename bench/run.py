@@ -194,7 +194,8 @@ def deliveries(quick: bool) -> tuple[Results, Results]:
             for _ in range(1 if size > 10_000 else 3)
         ]
         growth[str(size)] = middle([one for one in rounds if one])
-    targets = ("jsonl", "spool") if quick else ("jsonl", "spool", "mlflow-sqlite", "mlflow-server")
+    more = ("mlflow-sqlite", "mlflow-server", "otlp")
+    targets = ("jsonl", "spool", *(() if quick else more))
     spans = {"mlflow-sqlite": "2000", "mlflow-server": "2000"}
     through = {
         to: ask(here, "delivery.py", "throughput", "--to", to, "--spans", spans.get(to, "20000"))

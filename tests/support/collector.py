@@ -1,9 +1,14 @@
-"""An OpenTelemetry collector on loopback that checks what it is sent, and answers as told."""
+"""An OpenTelemetry collector on loopback that checks what it is sent, and answers as told.
+
+Run: collector.py [PORT], for one in a process of its own. It prints its address; a GET returns how
+many spans it has, how many different ones, and what it objected to, as JSON.
+"""
 
 from __future__ import annotations
 
 import gzip
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -108,7 +113,12 @@ class Collector:
 
             def do_POST(self) -> None:  # the name the base class looks for
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                code, headers, content = collector.take(self.path, dict(self.headers), body)
+                self._answer(*collector.take(self.path, dict(self.headers), body))
+
+            def do_GET(self) -> None:
+                self._answer(200, {"Content-Type": "application/json"}, collector.report())
+
+            def _answer(self, code: int, headers: Mapping[str, str], content: bytes) -> None:
                 self.send_response(code)
                 for key, value in {**headers, "Content-Length": str(len(content))}.items():
                     self.send_header(key, value)
@@ -144,6 +154,13 @@ class Collector:
         """Wait until something is so, looking after each request."""
         with self.came:
             return bool(self.came.wait_for(reached, seconds))
+
+    def report(self) -> bytes:
+        """Say how many spans there are, how many different ones, and what was wrong."""
+        with self.came:
+            ids = {(span.trace_id, span.span_id) for span in self.spans}
+            found = {"spans": len(self.spans), "different": len(ids), "faults": self.faults[:10]}
+        return json.dumps(found).encode()
 
     def take(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         request = Request(path, headers, len(body))
@@ -247,3 +264,14 @@ def _plain(value: AnyValue, where: str, faults: list[str]) -> Any:
         faults.append(f"{where} is {kind}")
         return None
     return getattr(value, kind)
+
+
+def main() -> None:
+    """Serve until killed, and say on which address."""
+    collector = Collector(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
+    print(collector.url, flush=True)
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
