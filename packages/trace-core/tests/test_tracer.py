@@ -404,6 +404,9 @@ class Foreign:
         self.stack.append(span.context)
         return lambda: self.stack.remove(span.context)
 
+    def follows(self, span: OpenSpan) -> bool:
+        return not span.name.startswith("unfollowed")
+
     def ended(self, span: Span) -> None:
         self.told.append(span.name)
 
@@ -432,6 +435,16 @@ def test_spans_nest_in_another_system_and_it_in_ours(memory: MemorySink) -> None
     assert foreign.told == ["in theirs", "in ours", "ours"]
 
 
+def test_a_bridge_gets_finished_spans_that_it_asks_for(memory: MemorySink) -> None:
+    """One that it does not follow is not made for it, which would take the caller's time."""
+    foreign = Foreign()
+    tracer = Tracer(memory, bridges=[foreign])
+    with tracer.span("followed"), tracer.span("unfollowed"):
+        pass
+    assert foreign.told == ["followed"]
+    assert {span.name for span in memory.spans} == {"followed", "unfollowed"}
+
+
 def test_a_broken_bridge_costs_the_nesting_alone(
     memory: MemorySink, troubles: list[tuple[str, BaseException]]
 ) -> None:
@@ -445,6 +458,9 @@ def test_a_broken_bridge_costs_the_nesting_alone(
             raise OSError
 
         def enter(self, span: OpenSpan) -> Callable[[], None]:
+            raise OSError
+
+        def follows(self, span: OpenSpan) -> bool:
             raise OSError
 
         def ended(self, span: Span) -> None:

@@ -9,6 +9,7 @@ from trace_core._model.parts import SpanContext
 from trace_core._model.span import Span
 from trace_core._model.values import Value
 from trace_core._tracing.context import Current
+from trace_core._tracing.freeze import frozen
 from trace_core._tracing.span import OpenSpan
 
 
@@ -31,8 +32,15 @@ class Bridge(Protocol):
         """Make our span the other system's current one; the result undoes it."""
         ...
 
+    def follows(self, span: OpenSpan) -> bool:
+        """Take notice of the end of a span of ours; return whether `ended` is to get it, finished.
+
+        Making a finished span takes the caller's time.
+        """
+        ...
+
     def ended(self, span: Span) -> None:
-        """Take notice of a finished span of ours."""
+        """Take notice of a finished span of ours that `follows` asked for."""
         ...
 
 
@@ -114,15 +122,16 @@ class Bridges:
             except Exception as error:
                 self._on_error("leaving another tracer's context", error)
 
-    def ended(self, span: Span) -> None:
+    def ended(self, span: OpenSpan) -> None:
         """Tell the other systems of a span that has ended.
 
         Args:
-            span: The span, without the work that can wait.
+            span: The span; they get it without the work that can wait.
         """
         for bridge in self._bridges:
             try:
-                bridge.ended(span)
+                if bridge.follows(span):
+                    bridge.ended(frozen(span))
             except Exception as error:
                 self._on_error("telling another tracer of a span", error)
 

@@ -32,7 +32,6 @@ from trace_core._tracing.context import (
     not_stale,
     suppressed,
 )
-from trace_core._tracing.freeze import frozen
 from trace_core._tracing.ids import Clock, IdGenerator, RandomIds, SystemClock
 from trace_core._tracing.span import NO_ID, OpenSpan, unrecorded_span
 
@@ -180,7 +179,7 @@ class Recorder:
             if error is not None or span.before_end is not None:
                 _fill_in(span, error, self.on_error)
             if self._bridged:
-                self._bridges.ended(frozen(span))
+                self._bridges.ended(span)
             self._write_later(span)
         except Exception as trouble:
             self.on_error("ending a span", trouble)

@@ -6,6 +6,8 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from enum import Enum, auto
+from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Final, TypeAlias
 
@@ -30,6 +32,7 @@ def hide_frames(*prefixes: str) -> None:
     """
     global _hidden  # noqa: PLW0603  # the same for all tracers
     _hidden = (*_hidden, *(prefix for prefix in prefixes if prefix not in _hidden))
+    _kind_of.cache_clear()
 
 
 def places_of(error: BaseException, called_from: Sequence[Place] = ()) -> list[Place]:
@@ -41,9 +44,11 @@ def places_of(error: BaseException, called_from: Sequence[Place] = ()) -> list[P
             the work was asked for, if that was on another thread or task.
     """
     frames = list(traceback.walk_tb(error.__traceback__))
-    seen = [(f, (f.f_code, line)) for f, line in frames if not _is_hidden(f)]
+    seen = [
+        (f, (f.f_code, line)) for f, line in frames if not f.f_code.co_filename.startswith(_hidden)
+    ]
     places = [place for _, place in seen]
-    if not seen or _is_own(seen[0][0]):
+    if not seen or _is_own(seen[0][0].f_code.co_filename):
         return places
     above, complete = _above(frames[0][0].f_back, _package(seen[0][0]))
     return [*(above if complete or not called_from else called_from), *places]
@@ -63,10 +68,14 @@ def _above(frame: FrameType | None, package: str) -> tuple[list[Place], bool]:
     """
     places: list[Place] = []
     callers = 0
-    while frame is not None and len(places) < _MOST and not _is_scheduler(frame):
-        if not _is_hidden(frame):
-            places.append((frame.f_code, frame.f_lineno))
-            if _is_own(frame):
+    while frame is not None and len(places) < _MOST:
+        code = frame.f_code
+        kind = _kind_of(code.co_filename, frame.f_globals.get("__name__"))
+        if kind is _Kind.SCHEDULER:
+            break
+        if kind is not _Kind.HIDDEN:
+            places.append((code, frame.f_lineno))
+            if kind is _Kind.OWN:
                 return places[::-1], True
             if not callers and _package(frame) != package:
                 callers = len(places)
@@ -74,23 +83,27 @@ def _above(frame: FrameType | None, package: str) -> tuple[list[Place], bool]:
     return places[:callers][::-1], False
 
 
-def _is_hidden(frame: FrameType) -> bool:
-    return frame.f_code.co_filename.startswith(_hidden)
+class _Kind(Enum):
+    """What a frame is: the user's own is neither installed nor of the standard library."""
+
+    SCHEDULER = auto()
+    HIDDEN = auto()
+    OWN = auto()
+    INSTALLED = auto()
 
 
-def _is_own(frame: FrameType) -> bool:
-    """Return whether code is the user's: neither installed nor of the standard library."""
-    file = frame.f_code.co_filename
+@lru_cache(2_048)  # a proxy looks at the same few frames for each of its requests
+def _kind_of(file: str, module: object) -> _Kind:
+    if str(module).startswith(_SCHEDULERS):
+        return _Kind.SCHEDULER
+    if file.startswith(_hidden):
+        return _Kind.HIDDEN
+    return _Kind.OWN if _is_own(file) else _Kind.INSTALLED
+
+
+def _is_own(file: str) -> bool:
     return not (file.startswith((_LIBRARY, "<frozen ")) or any(part in file for part in _INSTALLED))
 
 
-def _is_scheduler(frame: FrameType) -> bool:
-    return _module(frame).startswith(_SCHEDULERS)
-
-
 def _package(frame: FrameType) -> str:
-    return _module(frame).partition(".")[0]
-
-
-def _module(frame: FrameType) -> str:
-    return str(frame.f_globals.get("__name__"))
+    return str(frame.f_globals.get("__name__")).partition(".")[0]

@@ -67,16 +67,11 @@ class CallHooks:
         return hook
 
     def _async_hook(self, found: Found) -> Hook:
-        async def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             call = self.begin(found, args, kwargs)
-            if call is None:
-                return await original(*args, **kwargs)
-            try:
-                result = await original(*args, **kwargs)
-            except BaseException as error:
-                call.failed(error)
-                raise
-            return call.returned(result)
+            if call is None:  # without a coroutine of ours around LiteLLM's: most calls in a proxy
+                return original(*args, **kwargs)
+            return _followed(call, original, args, kwargs)
 
         return hook
 
@@ -146,6 +141,17 @@ class CallHooks:
             self.takeover.follow(logging)
         except Exception as error:
             self.calls.on_error("following a call", error)
+
+
+async def _followed(
+    call: Call | Delegation, original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    try:
+        result = await original(*args, **kwargs)
+    except BaseException as error:
+        call.failed(error)
+        raise
+    return call.returned(result)
 
 
 def _delegated(call: Call | None, enclosing: Enclosing, target: Target) -> Delegation | None:

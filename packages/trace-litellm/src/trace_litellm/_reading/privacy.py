@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from trace_core import Value
@@ -32,6 +32,7 @@ _SHOWN: Final = frozenset(
 )
 """Parameters whose text is recorded of any call: it says how to answer, not what was asked."""
 _NUMBERS: Final = (bool, int, float)
+_NO_HEADERS: Final[Mapping[str, Any]] = {}
 
 
 def hides(kwargs: Mapping[str, Any]) -> tuple[bool, bool]:
@@ -46,32 +47,30 @@ def hides(kwargs: Mapping[str, Any]) -> tuple[bool, bool]:
         return hidden, hidden
     if kwargs.get("no-log") is True and not getattr(litellm, "global_disable_no_log_param", False):
         return True, True
-    metadata = [one for one in _metadata(kwargs) if isinstance(one, Mapping)]
+    given = kwargs.get("litellm_metadata"), kwargs.get("metadata")
+    metadata = [one for one in given if one is not None and isinstance(one, Mapping)]
     if _turned_off(litellm, kwargs, metadata):
         return True, True
-    if not metadata:
-        return False, False
-    return (
-        any(_is_true(one.get("mask_input")) for one in metadata),
-        any(_is_true(one.get("mask_output")) for one in metadata),
-    )
-
-
-def _metadata(kwargs: Mapping[str, Any]) -> Iterator[Any]:
-    yield kwargs.get("litellm_metadata")
-    yield kwargs.get("metadata")
+    inputs = outputs = False
+    for one in metadata:
+        inputs |= _is_true(one.get("mask_input"))
+        outputs |= _is_true(one.get("mask_output"))
+    return inputs, outputs
 
 
 def _turned_off(litellm: Any, kwargs: Mapping[str, Any], metadata: list[Mapping[str, Any]]) -> bool:
     """Weigh header, parameter and setting as LiteLLM does: the nearer to the call, the heavier."""
-    headers = next((one["headers"] for one in metadata if one.get("headers")), None)
-    headers = headers if isinstance(headers, Mapping) else {}
+    headers: Any = _NO_HEADERS
+    for one in metadata:
+        if told := one.get("headers"):
+            headers = told if isinstance(told, Mapping) else _NO_HEADERS
+            break
     if headers.get(_DISABLE):
         return False
     for source in (kwargs, *metadata):
         if source.get(_TURN_OFF) is not None:
             return _is_true(source[_TURN_OFF])
-    if any(headers.get(name) for name in _ENABLE):
+    if headers.get(_ENABLE[0]) or headers.get(_ENABLE[1]):
         return True
     return getattr(litellm, _TURN_OFF, False) is True
 

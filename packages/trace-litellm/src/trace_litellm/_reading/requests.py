@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Any, Final, Literal, TypeAlias
 from weakref import WeakKeyDictionary
@@ -281,21 +282,40 @@ def _metadata(metadata: Mapping[str, Any]) -> dict[str, Value]:
     attributes: dict[str, Value] = {}
     routed, served = "model_group" in metadata, "user_api_key" in metadata
     hidden = "user_api_key" if served and hides_keys() else None
+    added = _added_names(routed=routed, served=served)  # a proxy adds dozens
     for name, value in metadata.items():
-        if value is None or not isinstance(name, str) or (hidden and name.startswith(hidden)):
+        if value is None or name in added or not isinstance(name, str):
+            continue
+        if hidden and name.startswith(hidden):
             continue
         known = _METADATA_NAMES.get(name) or _ROUTER_NAMES.get(name)
-        left_out = (routed and name in _ROUTER_BOOKKEEPING) or (
-            served and name in _PROXY_BOOKKEEPING
-        )
         if known is not None:
-            attributes[known] = withhold_credentials(snapshot(value))
-        elif not left_out and not name.startswith(_PROXY_PREFIXES):
+            atom = type(value) in _ATOMS
+            attributes[known] = value if atom else withhold_credentials(snapshot(value))
+        elif not name.startswith(_PROXY_PREFIXES):
             attributes[semconv.METADATA_PREFIX + name] = _clean(name, snapshot(value))
+        elif len(_prefixed) < _MAX_TREATMENTS:
+            _prefixed.add(name)
+            _added_names.cache_clear()
     info = metadata.get("model_info")
     if routed and isinstance(info, Mapping) and info.get("id") is not None:
         attributes[MODEL_ID] = snapshot(info["id"])
     return attributes
+
+
+_prefixed: Final[set[str]] = set()
+"""Names seen that begin with one of `_PROXY_PREFIXES`."""
+
+
+@lru_cache(4)
+def _added_names(*, routed: bool, served: bool) -> frozenset[str]:
+    """Return the names of what LiteLLM adds to metadata and nobody reads."""
+    names = frozenset(_prefixed.copy())
+    if routed:
+        names |= _ROUTER_BOOKKEEPING
+    if served:
+        names |= _PROXY_BOOKKEEPING
+    return names - _METADATA_NAMES.keys() - _ROUTER_NAMES.keys()
 
 
 def remote_parent(kwargs: Mapping[str, Any]) -> SpanContext | None:

@@ -56,9 +56,11 @@ class MlflowBridge:
         delivery_guard.guard.release(self.delivery)
 
     def _nests(self, api: MlflowApi) -> bool:
+        return self._chooser.uri is None or self._is_same_store(api.tracking_uri())
+
+    def _is_same_store(self, theirs: str | None) -> bool:
         if self._chooser.uri is None:
             return True
-        theirs = api.tracking_uri()
         if self._same_store is None or self._same_store[0] != theirs:
             absolute = self._chooser.absolute
             same = absolute(theirs or destination.DEFAULT_DATABASE) == absolute(self._chooser.uri)
@@ -82,22 +84,23 @@ class MlflowBridge:
     def attributes(self) -> Mapping[str, Value]:
         """Return the destination of a call made now, and what MLflow is set to besides."""
         api = self._mlflow()
-        found = self._chooser.at_call(None if api is None else _tracking_uri(api))
+        uri = None if api is None else _tracking_uri(api)
+        found = self._chooser.at_call(uri)
         if self.notes_source:
             if source.known is not None:
                 found[names.SOURCE] = source.known
             else:
                 source.look()
         if api is not None:
-            self._add_settings(api, found)
+            self._add_settings(api, uri, found)
         self._chooser.add_experiment(found)
         return found
 
     @guarded(None)
-    def _add_settings(self, api: MlflowApi, found: dict[str, Value]) -> None:
+    def _add_settings(self, api: MlflowApi, uri: str | None, found: dict[str, Value]) -> None:
         current = api.current()
         call_context.add_context(api, current, found)
-        if self._nests(api) and not call_context.add_live_trace(api, current, found):
+        if self._is_same_store(uri) and not call_context.add_live_trace(api, current, found):
             call_context.add_experiment(api, found)
 
     @guarded(_nothing)
@@ -139,6 +142,23 @@ class MlflowBridge:
         experiment = self._experiment_id() or found.get(names.EXPERIMENT_ID)
         self.traces.register(api, otel_trace_id, None if experiment is None else str(experiment))
 
+    @guarded(default=False)
+    def follows(self, span: OpenSpan) -> bool:
+        """Return whether MLflow has the trace of a span that has ended, open or registered.
+
+        Args:
+            span: Our span.
+        """
+        api = self._mlflow()
+        if api is None or not self._nests(api):
+            return False
+        self.delivery.ended(span)
+        delivery_guard.guard.add(self.delivery, api.client)
+        if span.parent_id is None:
+            api.tracing_fluent._set_last_active_trace_id(f"tr-{span.trace_id}")  # noqa: SLF001
+        otel_trace_id = int(span.trace_id, 16)
+        return otel_trace_id in self.traces or api.live_trace(otel_trace_id) is not None
+
     @guarded(None)
     def ended(self, span: Span) -> None:
         """Put a finished span into MLflow's open trace, or end a registered trace of ours.
@@ -147,18 +167,12 @@ class MlflowBridge:
             span: A finished span of ours.
         """
         api = self._mlflow()
-        if api is None or not self._nests(api):
+        if api is None:
             return
-        self.delivery.ended(span)
-        delivery_guard.guard.add(self.delivery, api.client)
-        otel_trace_id = int(span.trace_id, 16)
-        if otel_trace_id not in self.traces:
-            if api.live_trace(otel_trace_id) is not None:
-                inject(api, span)
+        if int(span.trace_id, 16) not in self.traces:
+            inject(api, span)
         elif span.parent_id is None:
             self.traces.end(api, span)
-        if span.parent_id is None:
-            api.tracing_fluent._set_last_active_trace_id(f"tr-{span.trace_id}")  # noqa: SLF001
 
     @guarded(None)
     def remove_ended(self) -> None:

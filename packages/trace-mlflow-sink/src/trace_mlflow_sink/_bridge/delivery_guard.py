@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from trace_core import Span, after_fork, log_once
+from trace_core import OpenSpan, Span, after_fork, log_once
 from trace_mlflow_sink._bridge.wrapped_methods import WrappedMethods
 
 _METHODS: Final = ("log_assessment", "set_trace_tag", "get_trace")
@@ -37,7 +37,7 @@ class Delivery:
         self._pending: dict[str, str] = {}  # by span its trace, the oldest first
         self._stored = threading.Condition()
 
-    def ended(self, span: Span) -> None:
+    def ended(self, span: Span | OpenSpan) -> None:
         """Note a span that has ended, on the caller's thread: no lock is taken."""
         pending = self._pending
         pending[span.span_id] = span.trace_id
