@@ -112,6 +112,16 @@ def balanced(spool: Spool) -> bool:
     return stats.accepted == stats.delivered + stats.pending + stats.dropped and stats.pending >= 0
 
 
+def test_a_program_that_has_nothing_to_write_yet_hears_nothing(
+    open_spool: Callable[..., Spool], memory: MemorySink, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Looking into a folder that the first span will make is no failure."""
+    spool = open_spool(memory)
+    spool._writer.keep_to_limit(())  # as its thread does from the start
+    assert not spool.folder.exists()
+    assert [record.getMessage() for record in caplog.records] == []
+
+
 def test_spans_pass_through_in_order(open_spool: Callable[..., Spool], memory: MemorySink) -> None:
     """With everything well, spans arrive in order and nothing stays on disk."""
     spool = open_spool(memory)
