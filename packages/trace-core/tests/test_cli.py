@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -202,20 +204,92 @@ def test_dead_letters_are_shown_and_collected(
     assert "too ugly" not in capsys.readouterr().out.replace("removed", "")
 
 
+def examined(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, dict[str, Any]]:
+    """The exit status of doctor, and what it says by what it is about."""
+    status = main(["doctor", "--json", *options])
+    found = json.loads(capsys.readouterr().out)
+    about = {f["about"]: (f["state"], f["text"]) for f in found["findings"]}
+    return status, {**found, **about}
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other package has anything to say."""
+    for name in list(os.environ):
+        if name.startswith("TRACE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setattr(
+        doctor,
+        "entry_points",
+        lambda **names: () if names["group"] == doctor.DOCTOR_GROUP else entry_points(**names),
+    )
+    monkeypatch.setattr(doctor, "default_spec", lambda: "jsonl:traces.jsonl")
+
+
 def test_doctor(
-    spool: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    alone: None,
+    spool: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """It says what is installed, what is configured, wrongly too, and what waits."""
+    """It says what is installed, what is set, wrongly too, where spans go, and what waits."""
+    monkeypatch.chdir(folder)
+    status, found = examined(capsys)
+    assert status == 0
+    assert found["installed"]["trace-core"]
+    state, text = found["sink jsonl:traces.jsonl, by default"]
+    assert state == "ok"
+    assert "will be made by the first span" in text
     monkeypatch.setenv("TRACE_SPOOL_DIR", str(spool))
     monkeypatch.setenv("TRACE_CAPTURE", "some")
-    assert main(["doctor", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["installed"]["trace-core"]
-    assert found["sinks"]["jsonl"] == "ok"
+    monkeypatch.setenv("TRACE_SMAPLE_RATE", "0.1")
+    monkeypatch.setenv("TRACE_PARENT_COMPANY", "theirs")
+    monkeypatch.setenv("TRACE_SINKS", "")
+    status, found = examined(capsys)
+    assert status == 1
     assert list(found["waiting"].values()) == [3]
-    assert "choose full or metadata" in found["environment"]["TRACE_CAPTURE"]
-    assert main(["doctor"]) == 0
-    assert "trace-core:" in capsys.readouterr().out
+    assert found["TRACE_CAPTURE"][0] == "problem"
+    assert "choose full or metadata" in found["TRACE_CAPTURE"][1]
+    assert found["TRACE_SMAPLE_RATE"][1].endswith("did you mean TRACE_SAMPLE_RATE?")
+    assert found["TRACE_PARENT_COMPANY"][0] == found["TRACE_SINKS"][0] == "note"
+    waits = found[f"spool for jsonl:{folder}/drained.jsonl"]
+    assert waits == ("note", "3 spans wait; run 'trace-core spool drain' to deliver them now")
+    assert main(["doctor"]) == 1
+    printed = capsys.readouterr().out
+    assert "trace-core " in printed
+    assert "✗ TRACE_CAPTURE" in printed
+
+
+def test_the_doctor_writes_and_reads_back(
+    alone: None, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """If asked to; a sink that cannot be read again is written to."""
+    monkeypatch.setenv("TRACE_SINKS", f"jsonl:{folder}/x.jsonl,memory")
+    status, found = examined(capsys, "--write")
+    assert status == 0
+    assert "written and read back" in found[f"sink jsonl:{folder}/x.jsonl"][1]
+    assert "cannot be read back from here" in found["sink memory"][1]
+    assert decode((folder / "x.jsonl").read_bytes()).name == "doctor"
+
+
+@pytest.mark.parametrize("sinks", ["jsonl:{}/a file/x.jsonl", "jsonl:{}", "nosuch"])
+def test_the_doctor_finds_what_cannot_be_stored(
+    alone: None,
+    folder: Path,
+    sinks: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A sink and a spool where nothing can be written, and a sink that does not exist."""
+    (folder / "a file").write_text("in the way")
+    spec = sinks.format(folder)
+    monkeypatch.setenv("TRACE_SINKS", spec)
+    monkeypatch.setenv("TRACE_SPOOL_DIR", str(folder / "a file" / "spool"))
+    status, found = examined(capsys, "--write")
+    assert status == 1
+    assert found[f"sink {spec}"][0] == "problem"
+    assert "is a file and no folder" in found["spool"][1]
 
 
 def fine() -> str:
@@ -225,7 +299,7 @@ def fine() -> str:
 def test_the_doctor_asks_other_packages(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What a package says of its own state is shown; one that fails is no reason to fail."""
+    """What a package says of its own state is shown; one that fails is told, and no crash."""
     monkeypatch.setitem(sys.modules, "asked", sys.modules[__name__])
     points = [
         EntryPoint("well", "asked:fine", doctor.DOCTOR_GROUP),
@@ -236,10 +310,11 @@ def test_the_doctor_asks_other_packages(
         return points if group == doctor.DOCTOR_GROUP else entry_points(group=group, **names)
 
     monkeypatch.setattr(doctor, "entry_points", known)
-    assert main(["doctor", "--json"]) == 0
-    checks = json.loads(capsys.readouterr().out)["checks"]
-    assert checks["well"] == "fine"
-    assert checks["ill"].startswith("failed: AttributeError")
+    monkeypatch.setattr(doctor, "default_spec", lambda: "memory")
+    status, found = examined(capsys)
+    assert status == 1
+    assert found["well"] == ("ok", "fine")
+    assert found["ill"][1].startswith("AttributeError")
 
 
 def test_mistakes_are_explained(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -463,8 +538,9 @@ def test_one_unreadable_folder_costs_itself(
         assert main(["spool", *arguments]) == 1
         assert f"cannot read {spool / '0-bad'}: UnicodeDecodeError" in capsys.readouterr().err
     monkeypatch.setattr(doctor, "sink_names", list)
+    monkeypatch.setattr(doctor, "default_spec", lambda: "memory")
     monkeypatch.setattr(doctor, "entry_points", lambda group: [])
-    assert main(["doctor"]) == 0
+    assert main(["doctor"]) == 1
     assert (folder / "drained.jsonl").read_bytes().count(b"\n") == 3
 
 

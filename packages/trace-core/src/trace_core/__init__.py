@@ -55,6 +55,7 @@ from trace_core._tracing.tracer import SpanScope, Tracer
 
 if TYPE_CHECKING:  # imported on first use, so that importing this costs a program little
     from trace_core._configuration import (
+        default_spec,
         disabled_by_environment,
         load_sink,
         sink_from_environment,
@@ -80,7 +81,13 @@ _LAZY = {
     **dict.fromkeys(("Processor", "pipeline", "tee", "without_content"), "_sinks.compose"),
     "durable": "_sinks.default",
     **dict.fromkeys(
-        ("disabled_by_environment", "load_sink", "sink_from_environment", "sink_names"),
+        (
+            "default_spec",
+            "disabled_by_environment",
+            "load_sink",
+            "sink_from_environment",
+            "sink_names",
+        ),
         "_configuration",
     ),
     **dict.fromkeys(("drop_content", "truncate"), "_processors.limits"),
@@ -161,6 +168,7 @@ __all__ = [
     "current_context",
     "decode",
     "default_source",
+    "default_spec",
     "did_you_mean",
     "disabled_by_environment",
     "drop_content",

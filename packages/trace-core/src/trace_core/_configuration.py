@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from typing import Final, cast
 
 from trace_core import _arguments as arguments
@@ -171,6 +172,15 @@ def _load_one(spec: str) -> SinkBase:
         return as_sink(factory(target))
     except (TypeError, ValueError) as error:  # ConfigurationError is a ValueError
         raise ConfigurationError(f"sink {name!r} refuses {target!r}: {error}") from error
+
+
+def default_spec() -> str:
+    """Return the specification of the sink that is used where none is named.
+
+    That is MLflow where its sink and MLflow itself are installed, else a file in this folder.
+    """
+    has_store = find_spec("mlflow") is not None
+    return "mlflow" if has_store and "mlflow" in _known() else "jsonl:traces.jsonl"
 
 
 def sink_from_environment(environ: Mapping[str, str] = os.environ) -> SinkBase | None:

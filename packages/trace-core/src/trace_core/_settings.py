@@ -14,9 +14,12 @@ from typing import Any, Final
 import attrs
 
 from trace_core._errors import ConfigurationError
+from trace_core._suggest import close_to
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
+_PREFIX: Final = "TRACE_"
+_ALIKE: Final = 0.8
 CAPTURES: Final = ("full", "metadata")
 
 
@@ -89,6 +92,7 @@ VARIABLES: Final = {
     variable.name: variable
     for variable in (
         Variable("TRACE_DISABLED", False, _YES_NO, "turns all tracing off", _boolean),
+        Variable("TRACE_QUIET", False, _YES_NO, "says nothing when tracing begins", _boolean),
         Variable(
             "TRACE_SINKS", "", "names of sinks, as `load_sink` takes them", "where spans go", str
         ),
@@ -162,6 +166,16 @@ VARIABLES: Final = {
     )
 }
 """By name: all variables, in the order the documentation lists them."""
+
+
+def unknown_settings(environ: Mapping[str, str] = os.environ) -> dict[str, str | None]:
+    """Return the names that look like settings of ours and are none, each with what may be meant.
+
+    Args:
+        environ: Where to look.
+    """
+    names = (name for name in environ if name.startswith(_PREFIX) and name not in VARIABLES)
+    return {name: close_to(name, VARIABLES, _ALIKE) for name in sorted(names)}
 
 
 def setting(name: str, argument: Any = None, environ: Mapping[str, str] | None = None) -> Any:

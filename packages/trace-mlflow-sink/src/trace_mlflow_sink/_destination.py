@@ -240,7 +240,17 @@ class Chooser:
             span: The span.
             environ: The environment, for spans without the attributes that `at_call` returned.
         """
-        attributes = span.attributes
+        return self.choose_for(span.attributes, environ)
+
+    def choose_for(
+        self, attributes: Mapping[str, Value], environ: Mapping[str, str] = os.environ
+    ) -> Destination:
+        """Return where a span with these attributes goes.
+
+        Args:
+            attributes: The span's.
+            environ: The environment, for what they do not say.
+        """
         default = self._default(environ)
         noted = _text(attributes.get(names.TRACKING_URI))
         there = restore_password(noted, self.uri or default) if noted else default

@@ -16,7 +16,6 @@ from trace_core import (
     Bridge,
     ConfigurationError,
     Rejected,
-    SinkBase,
     SinkError,
     Span,
     Value,
@@ -32,6 +31,7 @@ from trace_mlflow_sink._database import DatabaseWriter
 from trace_mlflow_sink._databricks import DatabricksWriter
 from trace_mlflow_sink._mapping import autolog_names, chat_view
 from trace_mlflow_sink._mapping import names as _names
+from trace_mlflow_sink._place import PlacedSink
 from trace_mlflow_sink._server.writer import ServerWriter
 
 _NAMES: Final = ("otel", "autolog")
@@ -118,7 +118,7 @@ def _create_writer(uri: str, timeout: float, folder: Path) -> _Writer:
     return DatabaseWriter(uri, folder)
 
 
-class MlflowSink(SinkBase):
+class MlflowSink(PlacedSink):
     """Writes finished spans into MLflow Tracing. Thread-safe; meant to run behind a queue.
 
     Creating one does no I/O and does not import MLflow. What no argument says is decided for
@@ -162,7 +162,7 @@ class MlflowSink(SinkBase):
         self._names = setting("TRACE_MLFLOW_NAMES", names)
         if self._names not in _NAMES:
             raise ConfigurationError(f"names={names!r}; wanted one of {', '.join(_NAMES)}")
-        self._timeout = timeout
+        super().__init__(timeout)
         self._chooser = destination.Chooser(
             tracking_uri,
             experiment,
@@ -200,6 +200,9 @@ class MlflowSink(SinkBase):
         except ValueError:
             raise ConfigurationError(f"sink mlflow: timeout={seconds!r} is not a number") from None
         return cls(timeout=timeout, **options)
+
+    def _now(self) -> destination.Destination:
+        return self._chooser.choose_for(self._bridge.attributes())
 
     @property
     def exit_timeout(self) -> float:
@@ -275,14 +278,18 @@ class MlflowSink(SinkBase):
         another one since its last refusal. A destination that refuses everything has an outage,
         whatever others accept meanwhile.
         """
+        writer = self._writer(where)
         try:
-            self._writer(where).write(where, spans)
+            writer.write(where, spans)
         except Rejected as refusal:
             if len(spans) == 1 and where.uri not in self._accepting:
                 raise SinkError(str(refusal)) from refusal
             self._accepting.discard(where.uri)
             raise
         self._accepting.add(where.uri)
+        number = where.experiment_id or writer.experiment_id(where.experiment or "")
+        if number is not None and destination.is_server(where.uri):
+            self._stored.add(where.uri, number, spans)
 
     def _experiment_id(self) -> str | None:
         """Return the id of the experiment given as an argument, if it is known by now."""

@@ -1,22 +1,29 @@
-"""``trace-core doctor``: what is installed, configured, waiting and lost."""
+"""``doctor``: whether spans can be made and stored, what is set wrongly, what waits and is lost."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import platform
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
+
 from trace_core._cli.draw import Problems, say, say_json
-from trace_core._configuration import GROUP, sink_names
-from trace_core._errors import ConfigurationError
+from trace_core._cli.probe import probe
+from trace_core._cli.tables import paints
+from trace_core._configuration import GROUP, default_spec, load_sink, sink_names, split_specs
+from trace_core._errors import ConfigurationError, TraceError
 from trace_core._log import without_secrets
-from trace_core._settings import VARIABLES, setting
+from trace_core._settings import VARIABLES, setting, unknown_settings
 from trace_core._sinks.console import printable
+from trace_core._sinks.files import first_existing
 from trace_core._spool.folders import default_spool_dir
-from trace_core._spool.reader import folders_in
+from trace_core._spool.reader import Folder, folders_in
 
 DOCTOR_GROUP: Final = "trace_core.doctor"
 """Entry points of other packages: functions that return a line about the package's state."""
@@ -28,51 +35,60 @@ _PACKAGES: Final = (
     "trace-otlp-sink",
     "litellm",
     "mlflow",
+    "rich",
 )
+_MARKS: Final = {"ok": ("✓", "32"), "note": ("•", "33"), "problem": ("✗", "31")}
+_ADVICE: Final = "run 'trace-core spool drain' to deliver them now"
+
+
+@attrs.frozen
+class Finding:
+    """One thing that was looked at.
+
+    Args:
+        state: ``ok``, ``note`` or ``problem``.
+        about: What it is about.
+        text: What was found, and what to do.
+    """
+
+    state: str
+    about: str
+    text: str
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
+    """Add the options.
+
+    Args:
+        parser: The command's.
+    """
+    parser.add_argument("--write", action="store_true", help="write a trace and read it back")
+    parser.add_argument("--offline", action="store_true", help="connect to nothing")
+    parser.add_argument(
+        "--timeout", type=float, default=5.0, help="seconds a sink may take (default: 5)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what is installed, configured, waiting and lost."""
-    findings = _findings(Problems())
+    """Print what was found; the exit status is 1 if anything is wrong."""
+    findings: list[Finding] = []
+    paint = paints()
+    if not options.json:
+        say(" · ".join(f"{name} {found}" for name, found in _installed().items() if found))
+    for finding in _findings(options):
+        findings.append(finding)
+        if not options.json:  # at once: a sink that is away takes its time
+            mark, colour = _MARKS[finding.state]
+            shown = f"\x1b[{colour}m{mark}\x1b[0m" if paint else mark
+            say(f"{shown} {printable(f'{finding.about}: {finding.text}')}")
     if options.json:
-        say_json(findings)
-        return 0
-    for name, value in findings.items():
-        if not isinstance(value, dict):
-            say(f"{name}: {printable(str(value))}")
-            continue
-        say(f"{name}:")
-        for key, item in value.items():
-            say(printable(f"  {key}: {item if item is not None else 'no'}"))
-    return 0
+        rows = [attrs.asdict(finding) for finding in findings]
+        say_json({"installed": _installed(), "findings": rows, **_state()})
+    return int(any(finding.state == "problem" for finding in findings))
 
 
-def _findings(problems: Problems) -> dict[str, Any]:
-    root = Path(_checked("TRACE_SPOOL_DIR") or default_spool_dir())
-    folders = folders_in(root, problems)
-    return {
-        "python": platform.python_version(),
-        "installed": {name: _version(name) for name in _PACKAGES},
-        "sinks": {name: _loads(name) for name in sink_names()},
-        "checks": {p.name: _check(p) for p in entry_points(group=DOCTOR_GROUP)},
-        "environment": {name: _checked(name) for name in VARIABLES if name in os.environ},
-        "spool": str(root),
-        "waiting": {folder.key: folder.waiting for folder in folders},
-        "refused": {folder.key: folder.dead for folder in folders if folder.dead},
-        "damaged": {folder.key: folder.damaged for folder in folders if folder.damaged},
-    }
-
-
-def _check(point: EntryPoint) -> str:
-    """Ask a package about itself; a failure of that is an answer too."""
-    try:
-        return without_secrets(point.load()())
-    except Exception as error:
-        return without_secrets(f"failed: {type(error).__name__}: {error}")
+def _installed() -> dict[str, str | None]:
+    return {"Python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
 
 
 def _version(name: str) -> str | None:
@@ -82,19 +98,132 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _loads(name: str) -> str:
+def _state() -> dict[str, Any]:
+    root = _spool_root()
+    folders = folders_in(root, lambda _place, _error: None)
+    return {
+        "environment": {name: _value(name) for name in VARIABLES if name in os.environ},
+        "spool": str(root),
+        "waiting": {folder.key: folder.waiting for folder in folders},
+        "refused": {folder.key: folder.dead for folder in folders if folder.dead},
+        "damaged": {folder.key: folder.damaged for folder in folders if folder.damaged},
+    }
+
+
+def _findings(options: argparse.Namespace) -> Iterator[Finding]:
+    yield from _settings()
+    for point in entry_points(group=DOCTOR_GROUP):
+        yield _guarded(point.name, partial(_ask, point))
+    yield from (f for name in sink_names() if (f := _import(name)) is not None)
+    yield from _sinks(options)
+    yield from _spool()
+
+
+def _ask(point: EntryPoint) -> str:
+    return str(point.load()())
+
+
+def _guarded(about: str, look: Callable[[], str]) -> Finding:
+    """Look at something; that it cannot be looked at is an answer too."""
+    try:
+        return Finding("ok", about, without_secrets(look()))
+    except TraceError as error:
+        return Finding("problem", about, without_secrets(error))
+    except Exception as error:
+        return Finding("problem", about, without_secrets(f"{type(error).__name__}: {error}"))
+
+
+def _settings() -> Iterator[Finding]:
+    for name in VARIABLES:
+        if name not in os.environ:
+            continue
+        if not os.environ[name].strip():
+            yield Finding("note", name, "is set and empty, which is as if it were not set")
+            continue
+        try:
+            setting(name)
+        except ConfigurationError as error:
+            yield Finding("problem", name, without_secrets(error))
+        else:
+            yield Finding("ok", name, str(_value(name)))
+    for name, meant in unknown_settings().items():
+        if meant is None:
+            yield Finding("note", name, "is no setting of ours; if it is meant to be: see Settings")
+        else:
+            yield Finding("problem", name, f"is no setting; did you mean {meant}?")
+
+
+def _value(name: str) -> Any:
+    try:
+        found = setting(name)
+    except ConfigurationError as error:
+        return without_secrets(error)
+    # such as a password in the address of a sink
+    return without_secrets(found) if isinstance(found, (str, Path)) else found
+
+
+def _import(name: str) -> Finding | None:
     (point, *_) = entry_points(group=GROUP, name=name)
     try:
         point.load()
     except (ImportError, AttributeError) as error:
-        return without_secrets(f"cannot be imported: {error}")
-    return "ok"
+        return Finding("problem", f"sink {name}", without_secrets(f"cannot be imported: {error}"))
+    return None
 
 
-def _checked(name: str) -> Any:
+def _sinks(options: argparse.Namespace) -> Iterator[Finding]:
+    if _value("TRACE_DISABLED") is True:
+        yield Finding("note", "tracing", "is turned off by TRACE_DISABLED")
+    named = os.environ.get("TRACE_SINKS", "").strip()
+    for spec in split_specs(named) or [default_spec()]:
+        about = f"sink {without_secrets(spec)}" + ("" if named else ", by default")
+        yield _guarded(about, partial(_sink, spec, options))
+
+
+def _sink(spec: str, options: argparse.Namespace) -> str:
+    sink = load_sink(spec)
     try:
-        found = setting(name)
-    except ConfigurationError as error:
-        return without_secrets(f"wrong: {error}")
-    # such as a password in the address of a sink
-    return without_secrets(found) if isinstance(found, str) else found
+        parts = [f"spans go to {sink.place}"]
+        if not options.offline:
+            parts += filter(None, [sink.check(options.timeout)])
+        if options.write:
+            parts.append(probe(sink, spec, options.timeout))
+        if sink.viewing:
+            parts.append(f"look at them by: {sink.viewing}")
+        return "; ".join(parts)
+    finally:
+        sink.close(options.timeout)
+
+
+def _spool_root() -> Path:
+    try:
+        return Path(setting("TRACE_SPOOL_DIR") or default_spool_dir())
+    except ConfigurationError:
+        return default_spool_dir()
+
+
+def _spool() -> Iterator[Finding]:
+    root = _spool_root()
+    yield _guarded("spool", lambda: _writable(root))
+    problems = Problems()
+    for folder in folders_in(root, problems):
+        yield from _folder(folder)
+    if problems.found:
+        yield Finding("problem", "spool", "a part of it cannot be read, as said above")
+
+
+def _writable(root: Path) -> str:
+    if not os.access(first_existing(root), os.W_OK):
+        raise PermissionError(f"{root} cannot be written: spans would be kept in memory only")
+    return f"undelivered spans are kept in {root}"
+
+
+def _folder(folder: Folder) -> Iterator[Finding]:
+    key = f"spool for {without_secrets(folder.key)}"
+    if folder.waiting:
+        advice = "a program that runs delivers them" if folder.alive else _ADVICE
+        yield Finding("note", key, f"{folder.waiting} spans wait; {advice}")
+    if folder.dead:
+        yield Finding("problem", key, f"{folder.dead} spans were refused; 'spool show --dead' why")
+    if folder.damaged:
+        yield Finding("problem", key, f"{folder.damaged} files are damaged, in {folder.path}")

@@ -102,6 +102,38 @@ class SinkBase(ABC):
         return type(self).__name__
 
     @property
+    def place(self) -> str:
+        """Where spans go, for people and without secrets: a file, or a server and what of it."""
+        return self.name
+
+    @property
+    def viewing(self) -> str | None:
+        """How to look at what is stored, for people: a command or an address, if there is one."""
+        return None
+
+    def trace_url(self, trace_id: str | None = None, /) -> str | None:
+        """Return where a trace can be looked at in a browser, if anywhere.
+
+        Args:
+            trace_id: A trace that is delivered; by default the last one.
+        """
+        return None
+
+    def check(self, timeout: float = 5.0, /) -> str | None:
+        """Look whether spans could be stored now, changing nothing, for ``doctor``.
+
+        Args:
+            timeout: Seconds it may take.
+
+        Returns:
+            What was found, in a few words; ``None`` if there is nothing to look at.
+
+        Raises:
+            Exception: Why spans could not be stored.
+        """
+        return None
+
+    @property
     def spool_key(self) -> str:
         """Names the sink's destination, without secrets.
 

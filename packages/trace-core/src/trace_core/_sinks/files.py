@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,21 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+
+
+def first_existing(path: Path) -> Path:
+    """Return a path if it is there, else the nearest folder above it that is.
+
+    Args:
+        path: The path.
+
+    Raises:
+        NotADirectoryError: A file is where a folder would have to be.
+    """
+    place = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
+    if place != path.absolute() and not place.is_dir():
+        raise NotADirectoryError(f"{place} is a file and no folder")
+    return place
 
 
 class JsonLinesSink(SinkBase):
@@ -52,6 +68,27 @@ class JsonLinesSink(SinkBase):
         self._closed = False
         self._lock = threading.Lock()
         after_fork(self._renew_lock)
+
+    @property
+    def place(self) -> str:
+        """The file."""
+        return str(self.path)
+
+    @property
+    def viewing(self) -> str | None:
+        """The command that draws what is in the file."""
+        return f"trace-core show {shlex.quote(str(self.path))}"
+
+    def check(self, timeout: float = 5.0, /) -> str | None:
+        """Look whether the file can be written.
+
+        Raises:
+            OSError: It cannot.
+        """
+        place = first_existing(self.path)
+        if not os.access(place, os.W_OK):
+            raise PermissionError(f"{place} cannot be written")
+        return None if self.path.exists() else "the file will be made by the first span"
 
     @property
     def spool_key(self) -> str:

@@ -70,6 +70,24 @@ class WrapperSink(SinkBase):
             sink._owner = weakref.ref(self)  # noqa: SLF001  # same package
 
     @property
+    def place(self) -> str:
+        """The places of the sinks behind this one."""
+        return ", ".join(sink.place for sink in self._behind)
+
+    @property
+    def viewing(self) -> str | None:
+        """How to look at what the first sink behind this one stores that can say so."""
+        return next(filter(None, (sink.viewing for sink in self._behind)), None)
+
+    def trace_url(self, trace_id: str | None = None, /) -> str | None:
+        """Return what the first sink behind this one says that knows it."""
+        return next(filter(None, (sink.trace_url(trace_id) for sink in self._behind)), None)
+
+    def check(self, timeout: float = 5.0, /) -> str | None:
+        """Check the sinks behind this one."""
+        return "; ".join(filter(None, (sink.check(timeout) for sink in self._behind))) or None
+
+    @property
     def spool_key(self) -> str:
         """The keys of the sinks behind this one."""
         return ",".join(sink.spool_key for sink in self._behind)
