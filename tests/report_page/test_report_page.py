@@ -195,7 +195,7 @@ def test_hostile_content_is_shown_as_text(recording: Recording, browser: Browser
     assert ids == len(HOSTILE) + 1
     for number in range(ids):
         run(browser, "document.querySelectorAll('#list button.link')[arguments[0]].click()", number)
-        assert browser.finds("dialog[open] .bar-row")
+        assert browser.finds("dialog[open] .bar-row"), number
         run(
             browser,
             "document.querySelectorAll('.bar-row').forEach(row => { row.click(); document.querySelectorAll('dialog details').forEach(box => { box.open = true; }); })",
@@ -293,6 +293,17 @@ def test_traces_are_searched_and_filtered(recording: Recording, browser: Browser
     assert run(browser, search, "search", "") == "2 traces"
     assert run(browser, search, "kind", "failed") == "1 of 2 traces"
     assert run(browser, search, "kind", "unpriced") == "1 of 2 traces"
+
+
+def test_filters_leave_whole_traces(recording: Recording, browser: Browser) -> None:
+    """Only calls that pass are counted; a trace that has one is there with all its spans."""
+    recording.agent()
+    recording.call("other")
+    browser.open(recording.write("--model", "gpt-good"))
+    text = browser.read("only models gpt-good", "in 1 trace", "$0.25")
+    assert "RateLimitError" not in text
+    assert browser.click("weather agent", wait=10)
+    assert browser.finds(".bar-row:nth-of-type(4)")
 
 
 def test_models_are_hidden_in_the_charts(recording: Recording, browser: Browser) -> None:

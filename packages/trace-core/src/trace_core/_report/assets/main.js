@@ -85,7 +85,7 @@ function drawAbout() {
 
 function watchTrace() {
   const dialog = byId("trace");
-  dialog.addEventListener("close", () => { if (location.hash.includes("trace=")) closeTrace(); });
+  dialog.addEventListener("close", forgetTrace);
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
   addEventListener("hashchange", showTrace);
   showTrace();

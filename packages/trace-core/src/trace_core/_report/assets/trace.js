@@ -40,7 +40,7 @@ function ordered(found) {
 
 /** Show the trace that the address names, or none. */
 async function showTrace() {
-  const wanted = new URLSearchParams(location.hash.slice(1)), row = places.get(wanted.get("trace"));
+  const address = location.hash, wanted = new URLSearchParams(address.slice(1)), row = places.get(wanted.get("trace"));
   const dialog = byId("trace");
   if (!row) {
     if (dialog.open) dialog.close();
@@ -49,7 +49,10 @@ async function showTrace() {
   let found;
   try {
     found = (await unpack(row.pack[0]))[row.pack[1]];
+    if (location.hash !== address) return;  // another one was asked for meanwhile
+    shownAddress = address;
   } catch (error) {
+    shownAddress = address;
     dialog.replaceChildren(dialogHead(row, []), el("p.note", {}, `This trace cannot be opened in this browser: ${error.message}`));
     if (!dialog.open) dialog.showModal();
     return;
@@ -69,7 +72,10 @@ const NO_MESSAGES = "The messages of this trace were left out to keep the page s
 const firstOfInterest = (tree) => (tree.find(([span]) => known(span.inputs) || known(span.outputs)) ?? tree[0])[0];
 
 const openTrace = (trace, span) => { location.hash = new URLSearchParams(span ? {trace, span} : {trace}); };
-const closeTrace = () => history.pushState(null, "", location.pathname + location.search);
+
+let shownAddress = "";
+/** Once the dialog is closed the address names no trace, unless another one was asked for already. */
+const forgetTrace = () => location.hash === shownAddress && history.pushState(null, "", location.pathname + location.search);
 
 function dialogHead(row, found) {
   const close = el("button", {type: "button", "aria-label": "Close", onclick: () => byId("trace").close()}, "Close ✕");
