@@ -112,9 +112,14 @@ def run(browser: Browser, script: str, *values: Any) -> Any:
 def await_charts(browser: Browser, number: int) -> None:
     """Wait until so many charts are drawn."""
     assert browser.finds("svg.marks")
+    await_value(browser, "return document.querySelectorAll('svg.marks').length", number)
+
+
+def await_value(browser: Browser, script: str, wanted: object) -> None:
+    """Wait until a script in the page returns a value."""
     deadline = time.monotonic() + 60
-    while run(browser, "return document.querySelectorAll('svg.marks').length") != number:
-        assert time.monotonic() < deadline
+    while (found := run(browser, script)) != wanted:
+        assert time.monotonic() < deadline, found
         time.sleep(0.1)
 
 
@@ -273,12 +278,12 @@ def test_the_keyboard_is_enough(recording: Recording, browser: Browser) -> None:
     press_key(browser, "ENTER")
     assert browser.finds('.bar-row[aria-current="true"]')
     press_key(browser, "ARROW_DOWN", "ARROW_DOWN")
+    await_value(browser, "return document.querySelector('.detail h2').innerText", "chat gpt-good")
     assert run(browser, "return document.activeElement.innerText").startswith("LLM\nchat gpt-good")
-    assert "gpt-good" in run(browser, "return document.querySelector('.detail h2').innerText")
     press_key(browser, "ESCAPE")
-    assert run(browser, "return document.querySelector('dialog').open") is False
+    await_value(browser, "return document.querySelector('dialog').open", wanted=False)
     assert run(browser, "return document.activeElement.innerText") == "weather agent"
-    assert run(browser, "return location.hash") == ""
+    await_value(browser, "return location.hash", "")
 
 
 def test_traces_are_searched_and_filtered(recording: Recording, browser: Browser) -> None:
@@ -315,10 +320,7 @@ def test_models_are_hidden_in_the_charts(recording: Recording, browser: Browser)
     bars = "return document.querySelectorAll('#chart-cost .mark-rect path').length"
     assert run(browser, bars) == 2
     assert browser.click("two", wait=10)
-    deadline = time.monotonic() + 30
-    while run(browser, bars) != 1:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    await_value(browser, bars, 1)
     assert browser.finds('#legend button[aria-pressed="false"]')
     assert complaints(browser) == []
 
