@@ -478,6 +478,22 @@ def _install_newest(session: nox.Session) -> None:
 
 
 @nox.session(python=[COMPAT_PYTHON], requires=["build"])
+def phoenix(session: nox.Session) -> None:
+    """Send traces to a real Phoenix, and read them back by its API and in its page."""
+    _install(session, "test", "browser")
+    _find_browser(session)
+    folder = session.cache_dir.absolute() / "phoenix" / COMPAT["phoenix"]
+    python = str(folder / "bin" / "python")
+    quiet = ("--quiet", "--python")
+    if not Path(python).exists():
+        session.run("uv", "venv", *quiet, COMPAT_PYTHON, str(folder), external=True)
+    wanted = f"arize-phoenix=={COMPAT['phoenix']}"
+    session.run("uv", "pip", "install", *quiet, python, wanted, external=True)
+    session.env["TRACE_PHOENIX"] = str(folder / "bin" / "phoenix")
+    _pytest(session, "tests/phoenix")
+
+
+@nox.session(python=[COMPAT_PYTHON], requires=["build"])
 def migration(session: nox.Session) -> None:
     """Run one program under each tracer of LiteLLM, and rewrite the table in the guide."""
     _install(session, "test", "migration", extra="[mlflow]")
