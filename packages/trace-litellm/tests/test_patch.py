@@ -15,7 +15,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from trace_litellm._patching import patch
-from trace_litellm._patching.patch import Swap, swap, swap_all
+from trace_litellm._patching.patch import Swap, own_code, swap, swap_all
 
 
 def make_function() -> types.FunctionType:
@@ -197,15 +197,53 @@ def test_an_interrupt_leaves_nothing_swapped(monkeypatch: pytest.MonkeyPatch) ->
     code = first.__code__
     real = patch.swap
 
-    def interrupted(function: Any, hook: Any) -> Swap:
+    def interrupted(function: Any, hook: Any, **more: Any) -> Swap:
         if function is second:
             raise KeyboardInterrupt
-        return real(function, hook)
+        return real(function, hook, **more)
 
     monkeypatch.setattr(patch, "swap", interrupted)
     with pytest.raises(KeyboardInterrupt):
         swap_all({first: counting()[1], second: counting()[1]})
     assert first.__code__ is code
+
+
+@pytest.mark.parametrize("first_out", ["inner", "outer"])
+@pytest.mark.parametrize("first_in", ["inner", "outer"])
+def test_an_inner_hook_is_inside_whichever_came_first(first_in: str, first_out: str) -> None:
+    """It is called by the others, can answer for the function, and goes in any order."""
+    function = make_function()
+    code, attributes = function.__code__, dict(vars(function))
+    seen, hook = counting()
+    made: dict[str, Swap] = {}
+    for name in sorted(("inner", "outer"), key=lambda name: name != first_in):
+        answer = (lambda *_: 42) if name == "inner" else hook
+        made[name] = swap(function, answer, inner=name == "inner")
+    assert own_code(function) is code
+    assert function(3, z=1) == 42
+    assert seen == [((3,), {"z": 1})]
+    made.pop(first_out).remove()
+    assert function(3, z=1) == (8 if first_out == "inner" else 42)
+    for left in made.values():
+        assert left.installed
+        left.remove()
+    assert function.__code__ is code
+    assert vars(function) == attributes
+
+
+def test_inner_hooks_of_coroutine_functions() -> None:
+    """They are awaited by the outer ones."""
+    function = make_coroutine_function()
+    seen, hook = counting()
+
+    async def answer(*_: Any) -> int:
+        await asyncio.sleep(0)
+        return 42
+
+    swap(function, hook)
+    swap(function, answer, inner=True)
+    assert asyncio.run(function(3)) == 42
+    assert len(seen) == 1
 
 
 @pytest.mark.parametrize("thing", [print, "text", functools.partial(print)])

@@ -5,14 +5,13 @@ from __future__ import annotations
 import gc
 import json
 import re
-import traceback
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import trace_litellm
+from support.comparable import comparable
 from support.provider import Provider
 from support.scenarios import ANY, CASES, GPT, KEY, MESSAGES, Case, Expect, World
 from trace_core import MemorySink, Span, StatusCode, Tracer, encode
@@ -122,51 +121,6 @@ def callback_owners(litellm: Any) -> list[str]:
     lists = [value for name, value in vars(litellm).items() if "callback" in name]
     found = [one for value in lists if isinstance(value, list) for one in value]
     return [getattr(one, "__module__", None) or type(one).__module__ for one in found]
-
-
-def comparable(seen: Any) -> Any:
-    """Make what a caller saw comparable: without ids, times and what counts requests."""
-    if isinstance(seen, BaseException):
-        return [described(error) for error in chain_of(seen)]
-    if isinstance(seen, (list, tuple)):
-        return [comparable(one) for one in seen]
-    if hasattr(seen, "model_dump"):
-        return type(seen), scrub(json.dumps(seen.model_dump(), default=str, sort_keys=True))
-    if isinstance(seen, dict):
-        return scrub(json.dumps(seen, default=str, sort_keys=True))
-    return seen
-
-
-def chain_of(error: BaseException | None) -> list[BaseException]:
-    """Follow an exception to those it was raised from, or while handling."""
-    found: list[BaseException] = []
-    while error is not None and error not in found:
-        found.append(error)
-        error = error.__cause__ or error.__context__
-    return found
-
-
-def described(error: BaseException) -> Any:
-    """Tell an exception: its kind, its text, what it says besides, and where it came through."""
-    frames = [
-        (Path(frame.filename).name, frame.name)
-        for frame in traceback.extract_tb(error.__traceback__)
-        if "trace_litellm" not in frame.filename
-    ]
-    kept = ("status_code", "code", "param", "llm_provider", "model", "num_retries", "max_retries")
-    told = {name: getattr(error, name, None) for name in kept}
-    return type(error), scrub(str(error)), told, error.__suppress_context__, frames
-
-
-def scrub(text: str) -> str:
-    text = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}", "UUID", text)
-    text = re.sub(
-        r"((?:cmpl|chatcmpl|modr|resp|msg|req|run|rerank|gemini)[-_])[A-Za-z0-9_=-]+", r"\1ID", text
-    )
-    text = re.sub(r"[0-9a-f]{32}", "BOUNDARY", text)
-    text = re.sub(r"-(plain|trace)", "-LANE", text)
-    text = re.sub(r"\d+\.\d+(e-?\d+)?", "F", text)
-    return re.sub(r"\d{3,}", "N", text)
 
 
 def wire(w: World) -> list[Any]:

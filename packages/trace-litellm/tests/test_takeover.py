@@ -545,10 +545,10 @@ def test_a_swap_that_fails(litellm: Any, monkeypatch: pytest.MonkeyPatch, lane: 
     closure = inspect.unwrap(litellm.embedding, stop=lambda f: "original_function" in
                              getattr(getattr(f, "__code__", None), "co_freevars", ()))  # fmt: skip
 
-    def swap(function: Any, hook: Any) -> Any:
+    def swap(function: Any, hook: Any, **more: Any) -> Any:
         if function in (closure, litellm.embedding):
             raise ValueError("no such code")
-        return real(function, hook)
+        return real(function, hook, **more)
 
     monkeypatch.setattr(patch, "swap", swap)
     sink = MemorySink()

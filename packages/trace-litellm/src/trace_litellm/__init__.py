@@ -1,24 +1,48 @@
 """Trace every LLM call made through LiteLLM with one line: ``trace_litellm.autolog()``."""
 
 from importlib import import_module as _import_module
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING
 
-from trace_litellm._instrument import autolog, instrument
-
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # imported on first use: pytest loads our plug-in for tests that need none of it
+    from trace_litellm._instrument import autolog, instrument
     from trace_litellm._instrumentation import Instrumentation
     from trace_litellm._patching.preflight import UnsupportedLiteLLM
+    from trace_litellm._replay.block import Replay, replay
+    from trace_litellm._replay.errors import NotRecorded
+    from trace_litellm._replay.record import record
 
-_LAZY = {"Instrumentation": "_instrumentation", "UnsupportedLiteLLM": "_patching.preflight"}
+_LAZY = {
+    "Instrumentation": "_instrumentation",
+    "NotRecorded": "_replay.errors",
+    "Replay": "_replay.block",
+    "UnsupportedLiteLLM": "_patching.preflight",
+    "autolog": "_instrument",
+    "instrument": "_instrument",
+    "record": "_replay.record",
+    "replay": "_replay.block",
+}
 
-__all__ = ["Instrumentation", "UnsupportedLiteLLM", "autolog", "instrument"]
+__all__ = [
+    "Instrumentation",
+    "NotRecorded",
+    "Replay",
+    "UnsupportedLiteLLM",
+    "autolog",
+    "instrument",
+    "record",
+    "replay",
+]
 
 
 def __getattr__(name: str) -> object:
-    """Import what a program that only turns tracing on has no name for."""
+    """Import what is asked for."""
     if name == "__version__":
-        return _version("trace-litellm")
-    if name in _LAZY:
-        return getattr(_import_module(f"trace_litellm.{_LAZY[name]}"), name)
-    raise AttributeError(f"module 'trace_litellm' has no attribute {name!r}")
+        from importlib.metadata import version
+
+        found: object = version("trace-litellm")
+    elif name in _LAZY:
+        found = getattr(_import_module(f"trace_litellm.{_LAZY[name]}"), name)
+    else:
+        raise AttributeError(f"module 'trace_litellm' has no attribute {name!r}")
+    globals()[name] = found
+    return found

@@ -9,7 +9,8 @@ import functools
 import importlib.util
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, overload
 
 import trace_core
@@ -163,6 +164,55 @@ def _stop() -> None:
         stopped.tracer.close(stopped.tracer.sink.exit_timeout)
     elif was_active:
         stopped.tracer.flush()
+
+
+@contextmanager
+def traced_by(sink: Sink) -> Generator[Instrumentation]:
+    """Have a sink get the spans of a block besides whatever gets them else.
+
+    Args:
+        sink: The sink; secrets are removed before.
+
+    Yields:
+        What is in force in the block.
+
+    Raises:
+        ConfigurationError: LiteLLM cannot be traced, or an environment variable makes no sense.
+    """
+    global _current, _owned, _requested  # LiteLLM is global as well
+    with _lock:
+        before = _current, _owned, _requested
+        outer = _current if _current is not None and _current.active else None
+        tracer = Tracer(sink) if outer is None else _beside(outer.tracer, sink)
+        if outer is not None:
+            outer.uninstrument()
+        _current, _owned, _requested = None, False, None
+        inner = instrument(tracer)
+    try:
+        if not inner.active:
+            raise ConfigurationError("LiteLLM cannot be traced, so nothing can be recorded")
+        yield inner
+    finally:
+        inner.flush()
+        with _lock:
+            inner.uninstrument()
+            if _current is inner:
+                _current, _owned, _requested = before
+                if outer is not None:
+                    outer.patch()
+
+
+def _beside(tracer: Tracer, sink: Sink) -> Tracer:
+    """Return a tracer for another sink that hands its spans on to the first one's as well."""
+    recording, others = Tracer(sink).sink, tracer.sink  # each removes secrets as it was told to
+
+    def write(spans: Sequence[Span]) -> None:
+        try:
+            recording.write(spans)
+        finally:
+            others.write(spans)
+
+    return Tracer(write, bridges=others.bridges, redacted=False, on_error=tracer.on_error)
 
 
 def _choose(sink: SinkLike | str | None) -> SinkLike:

@@ -180,12 +180,13 @@ class Call(Delegation):
 
     def _enter(self) -> None:
         self._deactivate = self.calls.tracer.activate(self.span)
-        enclosing = Enclosing(self.id, self.record.family, self.record.parent)
+        enclosing = self._enclosing = Enclosing(self.id, self.record.family, self.record.parent)
         self._token = enclosing_call.set(enclosing)
 
     def _leave(self) -> None:
         try:
             enclosing_call.reset(self._token)
+            self.record.replayed |= self._enclosing.replayed
             self._deactivate()
         except Exception as error:
             self.calls.on_error("leaving a call", error)
@@ -243,7 +244,6 @@ class Call(Delegation):
         parameters = self.record.parameters
         return Call(self.calls, self._target, parameters, {}, above=self, attempt_of=self)
 
-    # Endings.
     def failed(self, error: BaseException) -> None:
         """End the span for an exception on its way to the caller. Never raises."""
         self._leave()
@@ -262,7 +262,7 @@ class Call(Delegation):
         try:
             if is_stream(result):
                 return _follow(self, result)
-            self.record.hidden = hidden_params(result)
+            self.record.answer, self.record.hidden = type(result), hidden_params(result)
             self.span.outputs = FAMILIES[self.record.family].copy(result)
         except Exception as error:
             self.calls.on_error(f"reading a {type(result).__name__}", error)

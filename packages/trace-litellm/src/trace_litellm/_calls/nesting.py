@@ -45,6 +45,8 @@ class Enclosing:
     id: str
     family: str
     parent: bool
+    replayed: bool = False
+    """Whether it was answered from a recording."""
 
 
 enclosing_call: ContextVar[Enclosing | None] = ContextVar("trace_litellm_enclosing", default=None)

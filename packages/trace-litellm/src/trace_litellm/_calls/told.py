@@ -77,6 +77,7 @@ class ToldCall:
         record, span = self.record, self.span
         self.answer = None
         try:
+            record.answer = type(response)
             record.hidden = _details.answer_params(details, response, record.family)
             span.outputs = FAMILIES[record.family].copy(response)
             self._read_request(details)

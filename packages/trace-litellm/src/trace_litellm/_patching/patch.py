@@ -7,6 +7,7 @@ import f``, partials, closures, class attributes. ``inspect.signature`` stays, a
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Mapping
 from types import CodeType, FunctionType
 from typing import Any, Final, TypeAlias
@@ -43,60 +44,92 @@ _ITERATE: Final = f"""
 
 
 class _Gate:
-    """What a trampoline calls. Turned off where the code cannot be put back."""
+    """What a trampoline calls: the hooks of a function, one inside the other.
 
-    __slots__ = ("__weakref__", "hook")
+    Args:
+        before: The function's own code.
+        signed: Whether we gave it a ``__signature__``.
+    """
 
-    def __init__(self, hook: Hook) -> None:
-        self.hook = hook
+    __slots__ = ("__weakref__", "after", "before", "hook", "layers", "signed")
+
+    def __init__(self, before: CodeType, *, signed: bool) -> None:
+        self.before = before
+        self.signed = signed
+        self.after = before
+        self.hook = _call_through
+        self.layers: tuple[Swap, ...] = ()
+
+    def put(self, layers: tuple[Swap, ...]) -> None:
+        """Call these hooks from now on, the first one outermost."""
+        hook = layers[-1].hook if layers else _call_through
+        for layer in layers[-2::-1]:
+            hook = _around(layer.hook, hook)
+        self.layers, self.hook = layers, hook
 
 
 def _call_through(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
     return original(*args, **kwargs)
 
 
+def _around(outer: Hook, inner: Hook) -> Hook:
+    def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        def below(*args: Any, **kwargs: Any) -> Any:
+            return inner(original, args, kwargs)
+
+        return outer(below, args, kwargs)
+
+    return hook
+
+
 @attrs.frozen(eq=False)
 class Swap:
-    """One function with other code in it.
+    """One hook of a function that has other code in it.
 
     Args:
         function: The function.
-        before: Its own code.
-        after: The trampoline.
-        gate: Between trampoline and hook.
-        signed: Whether we gave it a ``__signature__``.
+        hook: What it calls.
+        inner: Whether its place is inside the hooks that are not.
+        gate: Between trampoline and hooks.
     """
 
     function: FunctionType
-    before: CodeType
-    after: CodeType
+    hook: Hook
+    inner: bool
     gate: _Gate
-    signed: bool
 
     @property
     def installed(self) -> bool:
-        """Whether the function still runs our trampoline."""
-        return self.function.__code__ is self.after
+        """Whether the function still runs our trampoline, and that this hook."""
+        return self in self.gate.layers and self.function.__code__ is self.gate.after
 
     def remove(self) -> None:
-        """Put the function's own code back.
+        """Take the hook out; put the function's own code back after the last one.
 
         Another tool may have put code on top of ours; then ours stays below it and calls
         straight through.
         """
-        self.gate.hook = _call_through
-        if self.installed:
-            self.function.__code__ = self.before  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
-            if self.signed:
-                del self.function.__signature__  # type: ignore[attr-defined]
+        with _lock:
+            gate, function = self.gate, self.function
+            gate.put(tuple(layer for layer in gate.layers if layer is not self))
+            if not gate.layers and function.__code__ is gate.after:
+                function.__code__ = gate.before  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+                if gate.signed:
+                    del function.__signature__  # type: ignore[attr-defined]
 
 
-def swap(function: FunctionType, hook: Hook) -> Swap:
+_lock: Final = threading.Lock()
+
+
+def swap(function: FunctionType, hook: Hook, *, inner: bool = False) -> Swap:
     """Make a function call a hook instead of its own code.
+
+    A function may have several hooks. The latest is the outermost.
 
     Args:
         function: A plain function, coroutine function or async generator function.
         hook: What to call.
+        inner: Put it inside the hooks that are not inner, whichever came first.
 
     Returns:
         The swap, to remove it with.
@@ -105,23 +138,45 @@ def swap(function: FunctionType, hook: Hook) -> Swap:
         TypeError: The function is of another kind.
     """
     _refuse_others(function)
-    before = function.__code__
-    gate = _Gate(hook)
-    after = _trampoline(function, gate, _copy(function))
+    with _lock:
+        gate = _gate_of(function.__code__) or _install(function)
+        one = Swap(function, hook, inner, gate)
+        outside = [layer for layer in gate.layers if inner and not layer.inner]
+        inside = [layer for layer in gate.layers if layer not in outside]
+        gate.put((*outside, one, *inside))
+    return one
+
+
+def _gate_of(code: CodeType) -> _Gate | None:
+    return next((one for one in code.co_consts if type(one) is _Gate), None)
+
+
+def own_code(function: FunctionType) -> CodeType:
+    """Return the code of a function as it is without our hooks."""
+    code = function.__code__
+    while (gate := _gate_of(code)) is not None:
+        code = gate.before
+    return code
+
+
+def _install(function: FunctionType) -> _Gate:
     signed = not hasattr(function, "__wrapped__") and not hasattr(function, "__signature__")
+    gate = _Gate(function.__code__, signed=signed)
+    gate.after = _trampoline(function, gate, _copy(function))
     if signed:  # the trampoline takes anything; what it stands for does not
         function.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
-    function.__code__ = after
-    return Swap(function, before, after, gate, signed)
+    function.__code__ = gate.after
+    return gate
 
 
 def swap_all(
-    hooks: Mapping[FunctionType, Hook],
+    hooks: Mapping[FunctionType, Hook], *, inner: bool = False
 ) -> tuple[tuple[Swap, ...], dict[FunctionType, Exception]]:
     """Swap several functions. One that cannot be stays as it is.
 
     Args:
         hooks: A hook for each function.
+        inner: Put them inside the hooks that are not inner, whichever came first.
 
     Returns:
         The swaps, and why the others failed.
@@ -131,7 +186,7 @@ def swap_all(
     try:
         for function, hook in hooks.items():
             try:
-                done.append(swap(function, hook))
+                done.append(swap(function, hook, inner=inner))
             except Exception as error:
                 failed[function] = error
     except BaseException:  # such as Ctrl-C: all or nothing

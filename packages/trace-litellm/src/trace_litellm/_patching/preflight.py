@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import attrs
 
+from trace_litellm._patching.patch import own_code
 from trace_litellm._patching.targets import LATE, TARGETS, UNAMBIGUOUS, Shape, Target
 
 OLDEST: Final = (1, 53, 9)
@@ -178,7 +179,7 @@ def _has_shape(function: FunctionType, shape: Shape, place: str) -> bool:
     if is_client or shape is Shape.CLIENT:
         return is_client and shape in (Shape.CLIENT, Shape.EITHER)
     module_name, _, path = place.partition(":")
-    code = function.__code__
+    code = own_code(function)
     return (
         code.co_name == path.rpartition(".")[2]
         and function.__module__ == module_name
@@ -189,7 +190,7 @@ def _has_shape(function: FunctionType, shape: Shape, place: str) -> bool:
 
 def is_client_closure(function: FunctionType) -> bool:
     """Return whether a function is what LiteLLM's ``@client`` decorator makes."""
-    code = function.__code__
+    code = own_code(function)
     if code.co_name not in ("wrapper", "wrapper_async"):
         return False
     if "original_function" not in code.co_freevars or not _takes_anything(function):
@@ -208,14 +209,14 @@ def _names_below(code: Any) -> set[str]:
 def _is_dispatch(function: FunctionType) -> bool:
     """Return whether a function is one of the public dispatchers of 1.104 and later."""
     return (
-        function.__code__.co_filename.endswith("dispatch.py")
+        own_code(function).co_filename.endswith("dispatch.py")
         and hasattr(function, "__wrapped__")
         and _takes_anything(function)
     )
 
 
 def _takes_anything(function: FunctionType) -> bool:
-    flags = function.__code__.co_flags
+    flags = own_code(function).co_flags
     return bool(flags & inspect.CO_VARARGS) and bool(flags & inspect.CO_VARKEYWORDS)
 
 

@@ -66,6 +66,11 @@ def _attributes(record: CallRecord, outputs: Value, *, failed: bool) -> dict[str
         attributes[semconv.RESPONSE_MODEL] = answering
     if record.watch is not None:
         attributes.update(record.watch.statistics())
+    if record.answer is not None:
+        answer = record.answer
+        attributes[_responses.ANSWER_CLASS] = f"{answer.__module__}.{answer.__qualname__}"
+    if record.replayed:
+        attributes[semconv.REPLAYED] = True
     if record.requests:
         attributes[_responses.REQUESTS] = record.requests
     if record.resent:
@@ -141,7 +146,7 @@ def _cost(record: CallRecord, span: OpenSpan, attributes: Mapping[str, Value]) -
         answered=_text(attributes.get(semconv.RESPONSE_MODEL)),
         provider=_text(attributes.get(_responses.PROVIDER)),
         reported=float(reported) if isinstance(reported, (int, float)) else None,
-        cache_hit=_is_cache_hit(record),
+        cache_hit=record.replayed or _is_cache_hit(record),
         prices=prices,
         usage=words if usage is not None and usage.source is UsageSource.PROVIDER else None,
         tier=_service_tier(parameters, words, span.outputs),

@@ -55,6 +55,9 @@ _STATUSES: Final = {
     503: "unavailable",
 }
 _FIRST_SERVER_ERROR: Final = 500
+ERROR_MODEL: Final = "litellm.error.model"
+"""The model as LiteLLM's exception names it; some functions leave the provider out."""
+ERROR_PROVIDER: Final = "litellm.error.provider"
 _REPORTED: Final = {
     "authentication_error": "authentication",
     "invalid_prompt": "invalid_request",
@@ -151,7 +154,12 @@ def error_attributes(error: BaseException) -> dict[str, Value]:
     Args:
         error: What the call raised.
     """
-    return {
+    attributes: dict[str, Value] = {
         semconv.ERROR_CATEGORY: category(error),
         semconv.HTTP_RESPONSE_STATUS_CODE: _status(error),
     }
+    for name, field in ((ERROR_MODEL, "model"), (ERROR_PROVIDER, "llm_provider")):
+        value = getattr(error, field, None)
+        if type(value) is str:
+            attributes[name] = value
+    return attributes

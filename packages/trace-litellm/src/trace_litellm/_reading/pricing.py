@@ -29,7 +29,7 @@ class Priced:
             as the provider answered.
         provider: LiteLLM's name of the provider.
         reported: The cost that LiteLLM or the provider reported.
-        cache_hit: Whether the answer came from LiteLLM's cache, and so cost nothing.
+        cache_hit: Whether the answer came from LiteLLM's cache or a recording, and so cost nothing.
         prices: The user's own prices, of the call or of the deployment.
         usage: The usage in the provider's own words; some prices depend on details of it.
         tier: The service tier, which some providers price apart.
@@ -58,7 +58,7 @@ def cost_of(usage: TokenUsage | None, priced: Priced) -> Cost | None:
         priced: What else the price depends on.
 
     Returns:
-        The cost, 0 with ``saved`` for a cache hit; ``None`` where no price is known.
+        The cost, 0 with ``saved`` for an answer that was kept; ``None`` where no price is known.
     """
     total = priced.reported
     if total is None or (total == 0 and not _is_free(usage, priced, *priced.models)):

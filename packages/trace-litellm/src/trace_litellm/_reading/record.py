@@ -37,6 +37,8 @@ class CallRecord:
         hides_outputs: Whether LiteLLM must not log the answer.
         requests: The number of requests that LiteLLM made.
         resent: Events of the requests that a provider's SDK sent again.
+        answer: The class of a whole answer.
+        replayed: Whether the answer comes from a recording, and so costs nothing.
     """
 
     call_id: str
@@ -53,3 +55,5 @@ class CallRecord:
     hides_outputs: bool = False
     requests: int = 0
     resent: tuple[Event, ...] = ()
+    answer: type | None = None
+    replayed: bool = False

@@ -21,6 +21,8 @@ REQUESTS: Final = "litellm.requests"
 """Number of requests that LiteLLM made for this call, without the retries of a provider's SDK."""
 SDK_RETRIES: Final = "litellm.sdk_retries"
 """Number of retries by the OpenAI SDK itself: ``max_retries``."""
+ANSWER_CLASS: Final = "litellm.response_class"
+"""The class of a whole answer, to make it again: ``litellm.types.utils.ModelResponse``."""
 SDK_RETRY_EVENT: Final = "litellm.sdk_retry"
 _PROVIDERS: Final = {
     "azure": "azure.ai.openai",

@@ -1,0 +1,1 @@
+"""Answering LiteLLM's calls from recorded spans."""
