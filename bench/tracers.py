@@ -44,11 +44,11 @@ def nobody() -> Switch:
     return Switch(lambda: None, lambda: None)
 
 
-def _ours(sink: Any, *, redacted: bool) -> Switch:
+def _ours(sink: Any, *, redacted: bool, bridges: Any = None) -> Switch:
     import trace_litellm
     from trace_core import Tracer
 
-    tracer = Tracer(sink, redacted=redacted)
+    tracer = Tracer(sink, redacted=redacted, bridges=bridges)
     on: list[Any] = []
     return Switch(
         lambda: on.append(trace_litellm.instrument(tracer)),
@@ -88,6 +88,20 @@ def in_memory() -> Switch:
     from trace_core import Background
 
     return _ours(Background(Discard()), redacted=False)
+
+
+def bridged() -> Switch:
+    """The same with the bridge to OpenTelemetry, in a program that does not use it."""
+    from trace_core import Background, OpenTelemetryBridge
+
+    return _ours(Background(Discard()), redacted=False, bridges=[OpenTelemetryBridge()])
+
+
+def bridged_in_use() -> Switch:
+    """The same in a program that uses OpenTelemetry: a span of its own is current."""
+    switch = bridged()
+    entered = _provider().get_tracer("program").start_as_current_span("request")
+    return Switch(lambda: (entered.__enter__(), switch.on()), switch.off, switch.flush)
 
 
 def durable() -> Switch:
@@ -244,6 +258,8 @@ TRACERS: dict[str, Entry] = {
     "nobody": Entry(nobody, module="litellm"),
     "trace_litellm, empty hooks": Entry(empty_hooks),
     "trace_litellm, in memory": Entry(in_memory),
+    "trace_litellm, OpenTelemetry not imported": Entry(bridged),
+    "trace_litellm, OpenTelemetry in use": Entry(bridged_in_use),
     "trace_litellm": Entry(durable),
     "OpenInference": Entry(
         openinference,

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from trace_core import (
     Background,
+    Bridge,
     ConfigurationError,
     Cost,
     Event,
@@ -387,7 +388,7 @@ def test_scopes_and_resource(memory: MemorySink, monkeypatch: pytest.MonkeyPatch
     assert isinstance(memory.spans[0].resource["process.pid"], int)
 
 
-class Foreign:
+class Foreign(Bridge):
     """Another tracing system: a stack of its spans, and a bridge to it."""
 
     def __init__(self) -> None:
@@ -450,7 +451,7 @@ def test_a_broken_bridge_costs_the_nesting_alone(
 ) -> None:
     """A bridge whose every method raises is reported; spans are recorded and nest in each other."""
 
-    class Raising:
+    class Raising(Bridge):
         def parent(self) -> SpanContext | None:
             raise OSError
 

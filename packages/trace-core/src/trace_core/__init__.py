@@ -75,6 +75,7 @@ if TYPE_CHECKING:  # imported on first use, so that importing this costs a progr
     from trace_core._sources.configuration import default_source, load_source
     from trace_core._spool.spool import Spool
     from trace_core._suggest import did_you_mean
+    from trace_core._tracing.opentelemetry import OpenTelemetryBridge
 
 _LAZY = {
     **dict.fromkeys(("decode", "encode", "from_dict", "to_dict", "to_json"), "_model.json"),
@@ -101,6 +102,7 @@ _LAZY = {
     **dict.fromkeys(("Selection", "SourceBase", "Unreadable", "Wanted", "newest"), "_sources.base"),
     **dict.fromkeys(("default_source", "load_source"), "_sources.configuration"),
     "did_you_mean": "_suggest",
+    "OpenTelemetryBridge": "_tracing.opentelemetry",
 }
 
 
@@ -130,6 +132,7 @@ __all__ = [
     "JsonLinesSink",
     "MemorySink",
     "OpenSpan",
+    "OpenTelemetryBridge",
     "Outcome",
     "Place",
     "Processor",

@@ -74,6 +74,10 @@ def _count(text: str) -> int:
     return value
 
 
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, text.split(","))))
+
+
 _UNITS: Final = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 
@@ -155,6 +159,34 @@ VARIABLES: Final = {
             _YES_NO,
             "says in MLflow which program, user and git commit a trace is of",
             _boolean,
+        ),
+        Variable(
+            "TRACE_MLFLOW_JOIN_OTEL",
+            False,
+            _YES_NO,
+            "keeps OpenTelemetry's trace ids and parents in MLflow, if its spans are there too",
+            _boolean,
+        ),
+        Variable(
+            "TRACE_OTEL_BRIDGE",
+            True,
+            _YES_NO,
+            "nests spans and OpenTelemetry's in each other, with `autolog`",
+            _boolean,
+        ),
+        Variable(
+            "TRACE_OTEL_UNSAMPLED",
+            False,
+            _YES_NO,
+            "records calls below OpenTelemetry spans that are not sampled",
+            _boolean,
+        ),
+        Variable(
+            "TRACE_OTEL_BAGGAGE",
+            (),
+            "names, separated by commas; `app.*` for all that begin so, `*` for all",
+            "OpenTelemetry baggage that becomes attributes",
+            _words,
         ),
         Variable(
             "TRACE_EXIT_TIMEOUT",

@@ -154,6 +154,12 @@ CHUNK_INDEX: Final = "trace.stream.chunk.index"
 """From 0."""
 CHUNK_VALUE: Final = "trace.stream.chunk.value"
 """The whole chunk."""
+LOCAL_ROOT: Final = "trace.local_root"
+"""Id of the topmost span of ours around a span, itself included, if that one's parent is in
+another tracing system, which stores its spans elsewhere."""
+LOCAL_PARENT: Final = "trace.local_parent"
+"""Id of the span of ours around a span, if that one's parent is in such a system and lies inside
+ours."""
 ENDING: Final = "trace.ending"
 """Set on a span that nobody ended: abandoned (garbage-collected) or interrupted (exit)."""
 

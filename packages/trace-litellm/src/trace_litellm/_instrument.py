@@ -131,7 +131,10 @@ def _is_the_same(sink: SinkLike | str | None) -> bool:
 def _start(chosen: SinkLike, requested: SinkLike | str | None) -> Instrumentation:
     global _owned, _requested  # LiteLLM is global as well
     given = isinstance(chosen, (Background, MemorySink))
-    tracer = Tracer(chosen if given else trace_core.durable(chosen))
+    sink = trace_core.as_sink(chosen) if given else trace_core.durable(chosen)
+    from trace_litellm._otel import bridges_for
+
+    tracer = Tracer(sink, bridges=bridges_for(sink))
     instrumentation = instrument(tracer)
     _owned, _requested = not given, requested
     at_exit(instrumentation.end_open_spans)

@@ -241,6 +241,7 @@ class MlflowSink(PlacedSink):
             Rejected: MLflow refused the batch, because of at least one span.
             SinkError: Nothing is known to be stored; try again later.
         """
+        spans = self._bridge.localized(spans)
         with self._lock:
             self._write(spans)
         self._bridge.delivery.stored(spans)

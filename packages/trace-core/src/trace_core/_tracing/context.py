@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from contextvars import ContextVar, Token
+from contextvars import Context, ContextVar, Token, copy_context
 from types import NoneType
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import attrs
 
@@ -16,6 +16,8 @@ from trace_core._model.parts import SpanContext
 from trace_core._model.values import Value, snapshot, snapshot_mapping
 
 T = TypeVar("T")
+Seen: TypeAlias = tuple[SpanContext | None, ...]
+"""The current spans of other tracing systems, by the order of a tracer's bridges."""
 
 
 @attrs.define(eq=False)  # not frozen: that would take three times as long to make
@@ -26,8 +28,11 @@ class Current:
         trace_id: Its trace.
         span_id: Its own id.
         outer: What was current before.
-        foreign: The other tracing systems' current span ids when it became current. A later
-            difference means that the other system's span lies inside ours.
+        foreign: The other tracing systems' current spans when it became current, one for each
+            bridge. A later difference means that the other system's span lies inside ours.
+        made_in: For a parent that the program has set: the context it was set in, which says the
+            same. Only while it is current, because it keeps more than ids.
+        root: Our topmost span around it, if that is below a span which is stored elsewhere.
         stale: Whether it was left while another span was current, or in another context. It may
             be current somewhere still, but must not be anybody's parent.
     """
@@ -35,8 +40,15 @@ class Current:
     trace_id: str
     span_id: str
     outer: Current | None = None
-    foreign: tuple[str | None, ...] = ()
+    foreign: Seen = ()
+    made_in: Context | None = None
+    root: Value = None
     stale: bool = False
+
+    @property
+    def context(self) -> SpanContext | None:
+        """Its identity; ``None`` where the program has said that there is no parent."""
+        return SpanContext(self.trace_id, self.span_id) if self.span_id else None
 
 
 current: ContextVar[Current | None] = ContextVar("trace_core_current", default=None)
@@ -102,12 +114,15 @@ def put_back(variable: ContextVar[T], token: Token[T]) -> bool:
 def current_context() -> SpanContext | None:
     """Return the identity of the current span, or ``None`` outside of any."""
     now = not_stale(current.get())
-    return SpanContext(now.trace_id, now.span_id) if now is not None else None
+    return now.context if now is not None else None
 
 
 @contextmanager
 def use_parent(parent: SpanContext | str | None) -> Generator[None]:
     """Make a span of another thread, process or service the parent of what happens inside.
+
+    It goes before the current spans of other tracing systems, such as OpenTelemetry's, and their
+    traces that go on inside. A span of theirs that begins a trace inside is a parent again.
 
     Args:
         parent: Its identity, or a W3C ``traceparent`` header; ``None`` starts new traces.
@@ -118,25 +133,14 @@ def use_parent(parent: SpanContext | str | None) -> Generator[None]:
     context = SpanContext.from_traceparent(parent) if isinstance(parent, str) else parent
     if not isinstance(context, (SpanContext, NoneType)):
         raise ConfigurationError(f"wanted a SpanContext or a traceparent, got {parent!r:.60}")
-    if context is None:
-        with _without_parent():
-            yield
-        return
-    now = Current(context.trace_id, context.span_id, not_stale(current.get()))
+    ids = (context.trace_id, context.span_id) if context is not None else ("", "")
+    now = Current(*ids, not_stale(current.get()), made_in=copy_context())
     current.set(now)
     try:
         yield
     finally:
         leave(now)
-
-
-@contextmanager
-def _without_parent() -> Generator[None]:
-    token = current.set(None)
-    try:
-        yield
-    finally:
-        put_back(current, token)
+        now.made_in = None
 
 
 @contextmanager

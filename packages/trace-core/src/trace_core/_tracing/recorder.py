@@ -62,7 +62,8 @@ class Recorder:
         self.clock: Clock = clock or SystemClock()
         self._ids: IdGenerator = ids or RandomIds()
         self._bridges = Bridges(self.sink.bridges if bridges is None else bridges, on_error)
-        self._bridged = bool(self._bridges)
+        self._bridged = self._bridges.awake
+        self._may_wake = not self._bridged and bool(self._bridges)
         self.scope = arguments.instance(scope or Scope("trace_core"), Scope, "scope")
         """What produces the spans."""
         self.resource: Mapping[str, Value] = _resource(service)
@@ -110,12 +111,18 @@ class Recorder:
             now: Current | SpanContext | None
             here, above = current.get(), inherited.get()
             now = here = not_stale(here) if here is not None and here.stale else here
-            if self._bridged or above:
-                now = self._bridges.innermost(here)
-                attributes = {**(above or {}), **self._bridges.attributes(), **attributes}
             ids = self._ids
             span_id = ids.span_id()
-            if now is None:
+            if self._bridged or above or (self._may_wake and self._wake()):
+                now, bridge = self._bridges.innermost(here)
+                if bridge is not None and not self._bridges.is_sampled(bridge):
+                    return unrecorded_span(name, kind)
+                attributes = {**(above or {}), **self._bridges.attributes(), **attributes}
+                if bridge is not None and bridge.separate:
+                    attributes |= _below_separate(here, span_id)
+            if here is not None and now is here and here.root is not None:
+                attributes[semconv.LOCAL_ROOT] = here.root
+            if now is None or not now.span_id:
                 span = OpenSpan(self, ids.trace_id(), span_id, None, name, kind, inputs, attributes)
             else:
                 span = OpenSpan(
@@ -132,6 +139,17 @@ class Recorder:
                 self.on_error("recording the start of a span", error)
         return span
 
+    def _wake(self) -> bool:
+        """Find out whether the program has imported by now what a bridge waits for."""
+        self._bridged = self._bridges.awake
+        self._may_wake = not self._bridged
+        return self._bridged
+
+    def parent_here(self) -> SpanContext | None:
+        """Return the parent of a span that is opened here: ours, or another tracing system's."""
+        now, _ = self._bridges.innermost(not_stale(current.get()))
+        return now.context if isinstance(now, Current) else now
+
     def activate(self, span: OpenSpan) -> Callable[[], None]:
         """Make a span current in this thread or task.
 
@@ -144,6 +162,7 @@ class Recorder:
         if span.span_id == NO_ID:
             return nothing
         now = Current(span.trace_id, span.span_id, not_stale(current.get()))
+        now.root = span.attributes.get(semconv.LOCAL_ROOT)
         if self._bridged:
             now.foreign, leave_bridges = self._bridges.enter(span)
             current.set(now)
@@ -202,6 +221,13 @@ def _fill_in(
     except Exception as trouble:
         span.status = Status(StatusCode.ERROR, class_name(type(error)))
         on_error("describing an exception", trouble)
+
+
+def _below_separate(here: Current | None, span_id: str) -> dict[str, Value]:
+    """Return what a span below one that is stored elsewhere says of those of ours around it."""
+    if here is None or here.root is None:
+        return {semconv.LOCAL_ROOT: span_id}
+    return {semconv.LOCAL_ROOT: here.root, semconv.LOCAL_PARENT: here.span_id}
 
 
 def _leave_both(now: Current, leave_bridges: Callable[[], None]) -> None:

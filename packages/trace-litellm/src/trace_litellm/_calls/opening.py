@@ -11,7 +11,6 @@ from trace_core import (
     SpanKind,
     Tracer,
     Value,
-    current_context,
     semconv,
     use_parent,
 )
@@ -60,15 +59,17 @@ def open_span(
     inputs = without_content(record.parameters) if record.hides_inputs else record.parameters
     if above is None and PROXY_REQUEST not in kwargs:
         return tracer.open(name, kind, inputs, attributes)
-    parent = _parent(above, kwargs)
+    parent = _parent(tracer, above, kwargs)
     if parent is None:
         return tracer.open(name, kind, inputs, attributes)
     with use_parent(parent):
         return tracer.open(name, kind, inputs, attributes)
 
 
-def _parent(above: OpenSpan | None, kwargs: Mapping[str, Any]) -> SpanContext | None:
+def _parent(
+    tracer: Tracer, above: OpenSpan | None, kwargs: Mapping[str, Any]
+) -> SpanContext | None:
     """Return the parent where it is not the current span."""
     if above is not None:  # without an enclosing call this is a thread of LiteLLM's own
         return above.context if enclosing_call.get() is None else None
-    return _requests.remote_parent(kwargs) if current_context() is None else None
+    return _requests.remote_parent(kwargs) if tracer.parent_here() is None else None

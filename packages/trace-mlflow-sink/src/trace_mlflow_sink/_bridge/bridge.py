@@ -5,23 +5,24 @@ All methods but `MlflowBridge.remove_ended` run on the caller's thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from trace_core import OpenSpan, Span, SpanContext, Value
+from trace_core import Bridge, OpenSpan, Span, SpanContext, Value, setting
 from trace_mlflow_sink import _destination as destination
 from trace_mlflow_sink._bridge import autolog_guard, call_context, delivery_guard
 from trace_mlflow_sink._bridge.live_trace import OurTraces, inject
 from trace_mlflow_sink._bridge.mlflow_api import SAMPLED, Importer, MlflowApi, guarded
 from trace_mlflow_sink._bridge.source import source
 from trace_mlflow_sink._mapping import names
+from trace_mlflow_sink._mapping.local_trace import localized, trace_id_of
 
 
 def _nothing() -> None:
     return
 
 
-class MlflowBridge:
+class MlflowBridge(Bridge):
     """Connects a `trace_core.Tracer` with MLflow's tracing in the same process.
 
     Args:
@@ -43,6 +44,7 @@ class MlflowBridge:
         self._chooser = chooser
         self.notes_source = notes_source
         self._experiment_id = experiment_id
+        self._joins_otel = bool(setting("TRACE_MLFLOW_JOIN_OTEL"))
         self._mlflow = Importer()
         self._same_store: tuple[str | None, bool] | None = None
         self.traces = OurTraces()
@@ -54,6 +56,18 @@ class MlflowBridge:
         """Restore what is wrapped of MLflow's and LiteLLM's; the next call wraps it again."""
         autolog_guard.guard.release(self)
         delivery_guard.guard.release(self.delivery)
+
+    def _trace_id(self, span: OpenSpan) -> str:
+        """Return the trace that a span lies in at MLflow."""
+        return span.trace_id if self._joins_otel else trace_id_of(span.trace_id, span.attributes)
+
+    def localized(self, spans: Sequence[Span]) -> Sequence[Span]:
+        """Return spans with the traces and parents that they have at MLflow.
+
+        Args:
+            spans: Finished spans.
+        """
+        return spans if self._joins_otel else [localized(span) for span in spans]
 
     def _nests(self, api: MlflowApi) -> bool:
         return self._chooser.uri is None or self._is_same_store(api.tracking_uri())
@@ -119,8 +133,8 @@ class MlflowBridge:
         autolog_guard.guard.record(self, span.attributes.get(names.LITELLM_CALL_ID))
         otel = api.otel
         ours = otel.SpanContext(
-            int(span.context.trace_id, 16),
-            int(span.context.span_id, 16),
+            int(self._trace_id(span), 16),
+            int(span.span_id, 16),
             is_remote=True,
             trace_flags=otel.TraceFlags(SAMPLED),
         )
@@ -152,11 +166,12 @@ class MlflowBridge:
         api = self._mlflow()
         if api is None or not self._nests(api):
             return False
-        self.delivery.ended(span)
+        trace_id = self._trace_id(span)
+        self.delivery.ended(span.span_id, trace_id)
         delivery_guard.guard.add(self.delivery, api.client)
-        if span.parent_id is None:
-            api.tracing_fluent._set_last_active_trace_id(f"tr-{span.trace_id}")  # noqa: SLF001
-        otel_trace_id = int(span.trace_id, 16)
+        if span.parent_id is None or trace_id.endswith(span.span_id):  # the trace's root at MLflow
+            api.tracing_fluent._set_last_active_trace_id(f"tr-{trace_id}")  # noqa: SLF001
+        otel_trace_id = int(trace_id, 16)
         return otel_trace_id in self.traces or api.live_trace(otel_trace_id) is not None
 
     @guarded(None)
@@ -169,6 +184,7 @@ class MlflowBridge:
         api = self._mlflow()
         if api is None:
             return
+        (span,) = self.localized((span,))
         if int(span.trace_id, 16) not in self.traces:
             inject(api, span)
         elif span.parent_id is None:

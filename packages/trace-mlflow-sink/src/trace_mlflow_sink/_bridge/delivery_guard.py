@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from trace_core import OpenSpan, Span, after_fork, log_once
+from trace_core import Span, after_fork, log_once
 from trace_mlflow_sink._bridge.wrapped_methods import WrappedMethods
 
 _METHODS: Final = ("log_assessment", "set_trace_tag", "get_trace")
@@ -37,10 +37,15 @@ class Delivery:
         self._pending: dict[str, str] = {}  # by span its trace, the oldest first
         self._stored = threading.Condition()
 
-    def ended(self, span: Span | OpenSpan) -> None:
-        """Note a span that has ended, on the caller's thread: no lock is taken."""
+    def ended(self, span_id: str, trace_id: str) -> None:
+        """Note a span that has ended, on the caller's thread: no lock is taken.
+
+        Args:
+            span_id: The span.
+            trace_id: The trace it lies in at MLflow.
+        """
         pending = self._pending
-        pending[span.span_id] = span.trace_id
+        pending[span_id] = trace_id
         if len(pending) > _MOST_SPANS:
             for span_id in list(pending)[: _MOST_SPANS // 4]:
                 pending.pop(span_id, None)

@@ -94,6 +94,9 @@ def _mirror_class(otel: Any) -> Any:
     class Mirror(otel.NonRecordingSpan):  # type: ignore[misc]  # its base is known at run time only
         """Calls a function when MLflow starts a span below it, which needs its trace."""
 
+        stands_for_ours = True
+        """For the OpenTelemetry bridge, where MLflow shares its context."""
+
         def __init__(self, context: Any, needed: Callable[[int], None]) -> None:
             super().__init__(context)
             self._needed: Callable[[int], None] | None = needed
