@@ -198,7 +198,7 @@ def test_nobody_waits_for_other_traces():
     client = type("Client", (Client,), {})
     delivery = Delivery(lambda: pytest.fail("flushed"))
     guard.add(delivery, client)
-    delivery.ended(chat_span())
+    delivery.ended("a" * 16, "b" * 32)
     assert client().log_assessment("tr-" + "0" * 32, "a") == ("tr-" + "0" * 32, "a")
     assert client().log_assessment(trace_id=None, assessment="a") == (None, "a")
 
@@ -213,7 +213,7 @@ def test_a_flush_that_raises_costs_the_wait_alone():
 
     delivery, span = Delivery(fail), chat_span()
     guard.add(delivery, client)
-    delivery.ended(span)
+    delivery.ended(span.span_id, span.trace_id)
     assert client().log_assessment(f"tr-{span.trace_id}", "a") == (f"tr-{span.trace_id}", "a")
 
 
@@ -224,7 +224,7 @@ def test_a_close_ends_the_wait_and_restores_the_client():
     delivery, span = Delivery(lambda: pytest.fail("flushed")), chat_span()
     guard.add(delivery, client)
     assert "log_assessment" in vars(client)
-    delivery.ended(span)
+    delivery.ended(span.span_id, span.trace_id)
     waiting = threading.Thread(target=client().log_assessment, args=(f"tr-{span.trace_id}", "a"))
     waiting.start()
     guard.release(delivery)
@@ -237,6 +237,6 @@ def test_no_more_is_remembered_than_there_is_room_for():
     delivery = Delivery(lambda: True)
     spans = [chat_span() for _ in range(_MOST_SPANS + 10)]
     for span in spans:
-        delivery.ended(span)
+        delivery.ended(span.span_id, span.trace_id)
     assert len(delivery._pending) <= _MOST_SPANS
     assert spans[-1].span_id in delivery._pending

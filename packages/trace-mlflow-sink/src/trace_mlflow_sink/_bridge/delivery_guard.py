@@ -47,8 +47,8 @@ class Delivery:
         pending = self._pending
         pending[span_id] = trace_id
         if len(pending) > _MOST_SPANS:
-            for span_id in list(pending)[: _MOST_SPANS // 4]:
-                pending.pop(span_id, None)
+            for oldest in list(pending)[: _MOST_SPANS // 4]:
+                pending.pop(oldest, None)
 
     def stored(self, spans: Iterable[Span]) -> None:
         """Note spans that are stored, or are not meant to be."""
