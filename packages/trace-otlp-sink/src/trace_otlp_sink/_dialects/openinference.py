@@ -73,9 +73,10 @@ def _tags(tags: Value) -> tuple[str, ...] | None:
 
 
 def _usage(span: Span) -> _Found:
-    usage, cost, found = span.usage, span.cost, dict[str, Value]()
+    usage, cost = span.usage, span.cost
+    found: _Found = {}
     if usage is not None:
-        found = {
+        found |= {
             names.LLM_TOKEN_COUNT_PROMPT: usage.input,
             names.LLM_TOKEN_COUNT_COMPLETION: usage.output,
             names.LLM_TOKEN_COUNT_TOTAL: usage.total,
