@@ -27,7 +27,8 @@ from trace_otlp_sink import OtlpSink
 PROGRAM = os.environ.get("TRACE_PHOENIX")
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs Phoenix: run `nox -s phoenix`")
 PROJECT = "trips"
-SECONDS = 120.0
+SECONDS = 600.0
+"""Its first start, on a busy machine, takes minutes: it compiles itself."""
 QUERY = """{ projects { edges { node { name spans(first: 100) { edges { node {
   name spanId parentId spanKind statusCode tokenCountTotal tokenCountPrompt tokenCountCompletion
   costSummary { total { cost } } } } } } } } }"""

@@ -402,6 +402,16 @@ def test_without_content():
     assert (found[semconv.REQUEST_MODEL], found["trace.cost.total"]) == ("m", 1.0)
 
 
+def test_values_are_of_opentelemetrys_types():
+    """Lists of one type stay lists, also empty ones; what is nested or mixed is JSON text."""
+    given = {"a": (), "b": ("x",), "c": (1, 2), "d": (1, "x"), "e": {"k": (1,)}, "f": 10**30}
+    found = to_attributes(call(attributes={**given, "g": float("nan"), "h": (1, 0.5), "i": None}))
+    assert {key: found.get(key) for key in "abcdefghi"} == {
+        "a": (), "b": ("x",), "c": (1, 2), "d": '[1,"x"]', "e": '{"k":[1]}', "f": str(10**30),
+        "g": "nan", "h": "[1,0.5]", "i": None,
+    }  # fmt: skip
+
+
 def test_private_notes_of_other_sinks_are_left_out():
     """What the MLflow sink notes for itself."""
     assert "trace.mlflow.run_id" not in to_attributes(call(attributes={"trace.mlflow.run_id": "r"}))

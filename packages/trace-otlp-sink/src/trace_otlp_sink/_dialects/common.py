@@ -38,7 +38,8 @@ def to_attribute(value: Value) -> Attribute | None:
         return clean_text(value)
     if isinstance(value, (int, float)):
         return value if _fits(value) else _digits(value)
-    return _array(value) or json_text(value)
+    items = _array(value)
+    return json_text(value) if items is None else items
 
 
 def _fits(value: float) -> bool:
@@ -54,12 +55,13 @@ def _digits(value: float) -> str:
 
 def _array(value: Value) -> tuple[str, ...] | tuple[float, ...] | None:
     """Return a sequence of texts, or of numbers of one type; ``None`` if it is none."""
-    items = value if isinstance(value, tuple) else ()
-    texts = tuple(clean_text(item) for item in items if isinstance(item, str))
-    numbers = tuple(n for n in items if type(n) in _NUMBERS and _fits(n))  # type: ignore[arg-type]
-    if len(texts) == len(items):
+    if not isinstance(value, tuple):
+        return None
+    texts = tuple(clean_text(item) for item in value if isinstance(item, str))
+    numbers = tuple(n for n in value if type(n) in _NUMBERS and _fits(n))  # type: ignore[arg-type]
+    if len(texts) == len(value):
         return texts
-    if len(numbers) == len(items) and len(set(map(type, numbers))) == 1:
+    if len(numbers) == len(value) and len(set(map(type, numbers))) == 1:
         return numbers  # type: ignore[return-value]
     return None
 
