@@ -168,7 +168,15 @@ SEARCHED: dict[str, re.Pattern[str]] = {
     **{f"{inner.name} {inner.literal}": rules.pattern(inner) for inner in rules.INNER},
     **{
         name: getattr(assignments, name)
-        for name in ("_ASSIGNMENT", "_OPTION", "_SCHEME", "_CONNECTED", "_CONNECTION", "_COOKIE")
+        for name in (
+            "_ASSIGNMENT",
+            "_OPTION",
+            "_SCHEME",
+            "_CONNECTED",
+            "_FIRST_SETTING",
+            "_LAST_SETTING",
+            "_COOKIE",
+        )
     },
     "_COLOUR": scan._COLOUR,
     **{

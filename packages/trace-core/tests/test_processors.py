@@ -368,6 +368,46 @@ def test_personal_data() -> None:
     assert "4111 1111 1111 1111" in str(only_mail)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("icon@2x.png", "logo@3x.min.svg", "react@18.2.0-rc.next", "user@1000.service"),
+        *("git@github.com:org/repo.git", "git@gitlab.com:group/sub/repo", "git@host.org:repo.git"),
+        *("ssh://git@github.com/org/repo.git", "https://deploy@example.com/x", "user@host"),
+        *("ssh root@server.example.com", "ssh -i ~/.ssh/id -p 22 deploy@host.example.com uptime"),
+        *("scp a.txt deploy@host.example.com:", "rsync -avz ./x deploy@host.example.com:y/"),
+        *("ISBN 978-3-16-148410-0", "ISBN: 0-306-40615-2", "Order 555-123-4567", "id 415-555-2671"),
+        *("1700000000000", "1700000000000000000", "20260101120000", "2026-01-01 12:00:00.123456"),
+        *("100 200 3000", "12 345 6789", "192.168.100.200", "+0.123456789", "1e+10", "+10000000"),
+        *("a@b.T", "@app.route", "10.1234/5678-9012", "4111 1111 1111 1112", "1234567890123456"),
+        *("123e4567-e89b-12d3-a456-426614174000", "tracking no. 123-456-7890", "x = y @ z.T"),
+    ],
+)
+def test_what_only_looks_personal_stays(text: str) -> None:
+    """Files, versions, machines, numbers of orders and books, times and tables."""
+    span = fields_with(text)
+    assert redact_pii()(span) is span
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("mailto:bob@x.org?subject=1", "mailto:[redacted:e-mail]?subject=1"),
+        ("<joe@x.de>, joe@163.com;", "<[redacted:e-mail]>, [redacted:e-mail];"),
+        ("with ssh, mail joe@x.de", "with ssh, mail [redacted:e-mail]"),
+        ("joe@x.com:8080 joe@x.com.", "[redacted:e-mail]:8080 [redacted:e-mail]."),
+        ("(555)123-4567 or 212.555.1234", "[redacted:phone] or [redacted:phone]"),
+        ("phone: 555 123 4567", "phone: [redacted:phone]"),
+        ("order by phone 123-456-7890", "order by phone [redacted:phone]"),
+        ("3782 822463 10005 4222222222222", "[redacted:card] [redacted:card]"),
+        ("5555-5555-5555-4444,6011111111111117", "[redacted:card],[redacted:card]"),
+    ],
+)
+def test_what_is_personal_goes(text: str, cleaned: str) -> None:
+    """In the forms that people write."""
+    assert redact_pii()(fields_with(text)).status.description == cleaned
+
+
 def test_sampling(make_span: Callable[..., Span]) -> None:
     """The share is about right, decided by the trace, and errors and slow spans are kept."""
     keep = sample(0.25, keep_slower_than=10)

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final, TypeAlias
+from typing import Final
 
+from trace_core._processors.budget import Budget, Match
 from trace_core._processors.names import is_counted, key_word
 from trace_core._processors.values import CODE, DIGIT, HARMLESS, MACHINE_MADE, looks_chosen
 
-Match: TypeAlias = "tuple[int, int, str]"
-"""Begin, end and kind of a secret in a text."""
 ASSIGNED: Final = "assigned"
 
 # All patterns but the last few are for text in lower case.
 _NAME: Final = (
-    r"key|secret|token|pass(?:w(?:or)?d|phrase)?|passwd|pwd|auth(?:orization)?|credentials?"
-    r"|sig(?:nature)?"
+    r"(?<=[a-z?&\-_. ])key|secret|token|pass(?:w(?:or)?d|phrase)?|passwd|pwd"
+    r"|auth(?:orization)?|credentials?|sig(?:nature)?"
 )
 _VALUE: Final = r"(?P<quote>\\*[\"'`])?(?P<value>[^\s\"'`,;}{&\\]{6,})"
 _ASSIGNMENT: Final = re.compile(
@@ -38,10 +37,11 @@ _SETTING: Final = (
     r"[ ]?=[ ]?"
 )
 _CHOSEN: Final = r"(?![ =]|[a-z]{1,12}\.)[^;\n\r\"'\\]{4,128}?"
-_CONNECTION: Final = re.compile(
-    rf"(?:(?<=;)|(?<=;[ ])){_SETTING}(?P<last>{_CHOSEN})[ ]?(?=;|$|[\n\r\"'])"
-    rf"|(?:^|(?<=[\n\"'])){_SETTING}(?P<first>{_CHOSEN})(?=;[ ]?[a-z ]{{2,24}}=)",
-    re.MULTILINE,
+_LAST_SETTING: Final = re.compile(
+    rf";[ ]?{_SETTING}(?P<value>{_CHOSEN})[ ]?(?=;|$|[\n\r\"'])", re.MULTILINE
+)
+_FIRST_SETTING: Final = re.compile(
+    rf"[\n\"']{_SETTING}(?P<value>{_CHOSEN})(?=;[ ]?[a-z ]{{2,24}}=)"
 )
 _COOKIE: Final = re.compile(
     r"cookie2?(?:\\*[\"'])?[ \t]{0,8}[:=][ \t]{0,8}(?:\\*[\"'])?"
@@ -53,9 +53,11 @@ _NAME_ENDS: Final = frozenset(
 """How the names end."""
 _BEFORE_SIGN: Final = 64
 """Characters before a sign among which a name is looked for."""
+_MOST_SIGNS: Final = 256
+"""Signs that are looked at before the names are searched for: of many, some are an assignment."""
 
 
-def assignments(text: str, folded: str, *, has_digits: bool) -> Iterator[Match]:
+def assignments(text: str, folded: str, *, has_digits: bool) -> list[Match]:
     """Find secrets in a text by the names before them.
 
     Args:
@@ -66,39 +68,50 @@ def assignments(text: str, folded: str, *, has_digits: bool) -> Iterator[Match]:
     Returns:
         Begin, end and kind of each.
     """
+    found: list[Match] = []
     if _has_assignment(folded):
-        yield from _named(_ASSIGNMENT, text, folded)
+        found += _named(_ASSIGNMENT, text, folded)
     if "--" in text:
-        yield from _named(_OPTION, text, folded)
+        found += _named(_OPTION, text, folded)
     if has_digits or "=" in text:  # no credential is without one of them
-        yield from _headers(folded)
+        found += _headers(folded)
     if ";" in text and "=" in text and _CONNECTED.search(folded):
-        for found in _CONNECTION.finditer(folded):
-            group = "last" if found["last"] is not None else "first"
-            if not HARMLESS.match(found[group]) and not CODE.match(found[group]):
-                yield (*found.span(group), ASSIGNED)
+        found += _connections(folded)
+    return found
 
 
 def _has_assignment(folded: str) -> bool:
     """Return whether a name stands before one of the signs: they are few, and quickly found."""
     for sign in ("=", ":"):
-        at = folded.find(sign)
+        at, left = folded.find(sign), _MOST_SIGNS
         while at >= 0:
             name = folded[max(0, at - _BEFORE_SIGN) : at].rstrip(" \t\"'`\\")
-            if name[-3:] in _NAME_ENDS:
+            if name[-3:] in _NAME_ENDS or not left:
                 return True
-            at = folded.find(sign, at + 1)
+            at, left = folded.find(sign, at + 1), left - 1
     return False
 
 
 def _headers(folded: str) -> Iterator[Match]:
     if "bearer" in folded or "basic" in folded:
-        for found in _SCHEME.finditer(folded):
+        budget = Budget()
+        for found in budget.candidates(_SCHEME, folded, "value"):
             if _is_credential(found["value"]):
                 yield (*found.span("value"), "bearer")
+        yield from budget.withheld
     if "=" in folded and "cookie" in folded:
         for found in _COOKIE.finditer(folded):
             yield (*found.span("value"), "cookie")
+
+
+def _connections(folded: str) -> Iterator[Match]:
+    for pattern in (_FIRST_SETTING, _LAST_SETTING):
+        budget = Budget()
+        # What is before the text is like the begin of a line.
+        for found in budget.candidates(pattern, f"\n{folded}", "value"):
+            if not HARMLESS.match(found["value"]) and not CODE.match(found["value"]):
+                yield (found.start("value") - 1, found.end("value") - 1, ASSIGNED)
+        yield from ((max(0, begin - 1), end, kind) for begin, end, kind in budget.withheld)
 
 
 TRAILING: Final = ".,:;!?)>]"
@@ -108,24 +121,32 @@ NAME_BEFORE: Final = 24
 
 
 def _named(pattern: re.Pattern[str], text: str, folded: str) -> Iterator[Match]:
-    for found in pattern.finditer(folded):
-        name, sign, quote, value = found.groups()
-        at, begin = found.start(), found.start(4)
-        if not is_whole(name, text[max(0, at - NAME_BEFORE) : at], text[at]):
-            continue
-        if quote is None:
-            value = value.rstrip(TRAILING)
-        end = begin + len(value)
-        if MACHINE_MADE.match(value):
-            yield (begin, end, ASSIGNED)
-            continue
-        equals = folded[begin - 1] == "="
-        # NAME=value, as in an environment file
-        variable = equals and text[at].isupper()
-        is_json = folded[at + len(name)] in "\"'\\"
-        joined = equals or is_json or quote is not None or sign == " "
-        if looks_chosen(name, value, quote is not None, joined, variable):
-            yield (begin, end, ASSIGNED)
+    budget = Budget()
+    for found in budget.candidates(pattern, folded, "value", _may_be_chosen):
+        yield from _judged(found, text, folded)
+    yield from budget.withheld
+
+
+def _may_be_chosen(found: re.Match[str]) -> bool:
+    return not found["value"].isalpha() or found["name"].startswith("p")
+
+
+def _judged(found: re.Match[str], text: str, folded: str) -> Iterator[Match]:
+    """Yield what follows a name, if it is a secret."""
+    name, sign, quote, value = found.groups()
+    at, begin = found.start(), found.start("value")
+    if not is_whole(name, text[max(0, at - NAME_BEFORE) : at], text[at]):
+        return
+    if quote is None:
+        value = value.rstrip(TRAILING)
+    end = begin + len(value)
+    equals = folded[begin - 1] == "="
+    # NAME=value, as in an environment file
+    variable = equals and text[at].isupper()
+    is_json = folded[at + len(name)] in "\"'\\"
+    joined = equals or is_json or quote is not None or sign == " "
+    if MACHINE_MADE.match(value) or looks_chosen(name, value, quote is not None, joined, variable):
+        yield (begin, end, ASSIGNED)
 
 
 def is_whole(name: str, before: str, first: str) -> bool:

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from operator import is_
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from trace_core._model.values import Value
 from trace_core._processors.names import OTHER_KEY, credential_word
-from trace_core._processors.values import looks_filed, looks_paired, looks_random
+from trace_core._processors.values import DIGIT, looks_filed, looks_paired, looks_random
 
+Filed: TypeAlias = "Callable[[str], str | None]"
+"""Returns what kind of secret is filed under a name."""
 _HIDDEN: Final = "[redacted:by name]"
 _ALL: Final = "all"
 """The kind of a name under which everything is secret."""
+UNJUDGED: Final = "unjudged"
+"""The kind of a name among too many of them: what has a digit is secret."""
 _PASSWORD: Final = "password"  # noqa: S105  # a kind of names
 _STRONG: Final = re.compile(
     r"(?:apikey|secret|secretkey|secretaccesskey|secret(?:string|binary|value)|passw(?:or[dt]|d)"
@@ -41,6 +45,15 @@ _BEYOND_ASCII: Final = frozenset(
         "lösenord",
     )
 )
+_PART: Final = re.compile(
+    "key|token|secret|pass|pwd|auth|cred|cookie|sig|kennwort|contras|senha|"
+    + "|".join(_BEYOND_ASCII),
+    re.IGNORECASE,
+)
+may_be_name: Final = _PART.search
+"""Says quickly whether a text may be the name of a secret."""
+_DIGITS: Final = str.maketrans("123456789", "000000000")
+"""Names that differ by a number are looked up as one."""
 _KEPT_SHORT: Final = 4
 """Characters: "none", "true", "" under such a key tell nothing."""
 _NAMES: Final = ("name", "key", "header", "field", "variable", "Name", "Key")
@@ -48,11 +61,12 @@ _VALUES: Final = ("value", "Value")
 """Lists of settings have mappings with one of each."""
 _SCHEMA_TYPES: Final = ("string", "object", "array", "integer", "number", "boolean")
 _SCHEMA: Final = frozenset({"type", "title", "description", "format", "pattern"})
+_MOST_HIDDEN: Final = 1_000
+"""Items of a container under a strong name that are looked at; of a larger one nothing is kept."""
 _MOST_LISTED: Final = 64
 """Items of a list that may hold names and values by turns."""
 
 
-@functools.lru_cache(maxsize=4_096)
 def filed_under(key: str) -> str | None:
     """Return what kind of secret is filed under a key.
 
@@ -62,6 +76,13 @@ def filed_under(key: str) -> str | None:
     Returns:
         A kind that `hidden` knows; ``None`` if it is no secret.
     """
+    return _filed_under(key.translate(_DIGITS))
+
+
+@functools.lru_cache(maxsize=4_096)
+def _filed_under(key: str) -> str | None:
+    if may_be_name(key) is None:
+        return None
     if not key.isascii() and key.lower() in _BEYOND_ASCII:
         return _PASSWORD
     strong = _STRONG.search(re.sub(r"[^a-z]", "", key.lower()))
@@ -80,7 +101,7 @@ def concerns(keys: tuple[str, ...]) -> bool:
     Args:
         keys: All keys of the mapping.
     """
-    return any(map(filed_under, keys)) or _named(keys) is not None
+    return any(map(filed_under, keys)) or named_pair(keys) is not None
 
 
 def has_names(items: tuple[Any, ...]) -> bool:
@@ -93,26 +114,31 @@ def has_names(items: tuple[Any, ...]) -> bool:
     return str in map(type, some) and any(type(one) is str and filed_under(one) for one in some)
 
 
-def _named(keys: tuple[str, ...]) -> tuple[str, str] | None:
-    """Return the keys of a name and of its value."""
+def named_pair(keys: tuple[str, ...]) -> tuple[str, str] | None:
+    """Return the keys of a name and of its value.
+
+    Args:
+        keys: All keys of a mapping.
+    """
     value = next((key for key in _VALUES if key in keys), None)
     name = next((key for key in _NAMES if key in keys), None) if value else None
     return (name, value) if name and value else None
 
 
-def without_secrets(value: Mapping[str, Value]) -> Mapping[str, Value]:
+def without_secrets(value: Mapping[str, Value], filed: Filed = filed_under) -> Mapping[str, Value]:
     """Hide secrets in a mapping; the very same comes back if there are none.
 
     Args:
         value: The mapping.
+        filed: Returns what kind of secret is filed under a name.
     """
-    hides = {key: kind for key in value if (kind := filed_under(key)) is not None}
+    hides = {key: kind for key in value if (kind := filed(key)) is not None}
     if "token" in hides.values() and any("logprob" in key.lower() for key in value):
         hides = {key: kind for key, kind in hides.items() if kind == _ALL}  # a model's tokens
-    pair = _named(tuple(value))
+    pair = named_pair(tuple(value))
     if pair is not None:
         name = value[pair[0]]
-        kind = filed_under(name) if isinstance(name, str) else None
+        kind = filed(name) if isinstance(name, str) else None
         if kind is not None:
             hides.setdefault(pair[1], _PASSWORD if kind == _ALL else kind)
     changed = {key: hidden(value[key], kind) for key, kind in hides.items()}
@@ -121,17 +147,19 @@ def without_secrets(value: Mapping[str, Value]) -> Mapping[str, Value]:
     return {**value, **changed}
 
 
-def without_listed(items: Sequence[Value]) -> Sequence[Value]:
+def without_listed(items: Sequence[Value], filed: Filed = filed_under) -> Sequence[Value]:
     """Hide secrets that stand behind their names in a list: ``("x-api-key", "...")``.
 
     Args:
         items: The list; the very same comes back if there are none.
+        filed: Returns what kind of secret is filed under a name.
     """
     found = [
         index + 1
         for index, (name, value) in enumerate(pairwise(items[: _MOST_LISTED + 1]))
         if isinstance(name, str) and isinstance(value, str)
-        if filed_under(name) is not None and looks_paired(value)
+        if (kind := filed(name)) is not None
+        and (DIGIT.match(value) if kind == UNJUDGED else looks_paired(value))
     ]
     return tuple(_HIDDEN if i in found else v for i, v in enumerate(items)) if found else items
 
@@ -145,6 +173,8 @@ def hidden(value: Value, kind: str) -> Value:
     """
     if isinstance(value, str):
         return _HIDDEN if value != _HIDDEN and _is_secret(value, kind) else value
+    if kind == _ALL and isinstance(value, (Mapping, tuple, list)) and len(value) > _MOST_HIDDEN:
+        return _HIDDEN
     if isinstance(value, Mapping):
         return _hidden_below(value, kind)
     if isinstance(value, (tuple, list)):
@@ -171,4 +201,6 @@ def _is_secret(value: str, kind: str) -> bool:
         return len(value) > _KEPT_SHORT
     if kind == OTHER_KEY:
         return looks_random(value)
+    if kind == UNJUDGED:
+        return DIGIT.match(value) is not None
     return looks_filed(value, password=kind.startswith("pass") or kind == "pwd")

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from trace_core._processors.assignments import Match
+from trace_core._processors.budget import Match
+from trace_core._processors.many import BETWEEN, spread
 from trace_core._processors.scan import find
 from trace_core._processors.secrets import (
     MIN_LENGTH,
@@ -20,6 +21,8 @@ from trace_core._processors.secrets import (
 )
 
 _CACHED_TEXTS: Final = 2_048
+_LONGEST_JOINED: Final = 4_096
+"""Characters of a text that is searched together with others."""
 
 
 class Cleaner:
@@ -62,6 +65,36 @@ class Cleaner:
         if found:
             cleaned = _replaced(cleaned, found)
         return None if cleaned is text else cleaned
+
+    @property
+    def joins(self) -> bool:
+        """Whether texts may be searched as one: a pattern of the user's may look at its ends."""
+        return not self._patterns
+
+    def change_many(self, texts: Sequence[str]) -> dict[str, str]:
+        """Return those of some texts that change, with what they become.
+
+        Args:
+            texts: The texts.
+        """
+        changed = {}
+        short = [text for text in texts if MIN_LENGTH <= len(text) <= _LONGEST_JOINED]
+        for text in texts:
+            if len(text) > _LONGEST_JOINED and (new := self.change(text)) is not None:
+                changed[text] = new
+        joined = BETWEEN.join(short)
+        matches = [match for match in find(joined) if joined[match[0]] != "["]
+        matches += [one for secret in self._known for one in _places(secret, joined)]
+        for index, found in spread(short, matches).items():
+            changed[short[index]] = _replaced(short[index], found)
+        return changed
+
+
+def _places(secret: str, text: str) -> Iterator[Match]:
+    at = text.find(secret)
+    while at >= 0:
+        yield at, at + len(secret), "known"
+        at = text.find(secret, at + len(secret))
 
 
 def _replaced(text: str, found: list[Match]) -> str:

@@ -8,12 +8,13 @@ characters before each: prose has few such words.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, TypeAlias
 
 import attrs
 
-from trace_core._processors.assignments import ASSIGNED, NAME_BEFORE, TRAILING, Match, is_whole
+from trace_core._processors.assignments import ASSIGNED, NAME_BEFORE, TRAILING, is_whole
+from trace_core._processors.budget import Budget, Covered, Match
 from trace_core._processors.names import OTHER_KEY, key_word
 from trace_core._processors.values import (
     HARMLESS,
@@ -24,8 +25,11 @@ from trace_core._processors.values import (
     looks_random,
 )
 
+Numbered: TypeAlias = "Callable[[int, int], Iterable[tuple[int, int]]]"
 _BEFORE: Final = 120
 """Characters before a value that are looked at."""
+_FAR: Final = 512
+"""Characters from the begin of a name to the first digit of the value it may be the name of."""
 _QUOTE: Final = r"(?:\\*[\"'`]|\*\*)"
 _PASSWORDS: Final = (
     *("passphrase", "password", "passwort", "passcode", "passwd", "passe", "pass", "pwd"),
@@ -96,6 +100,7 @@ _COMMAND: Final = re.compile(
     r"|redis-cli[ ](?:[^\n|;]{0,120}[ ])?-a[ ]?"
     r"|ldap[a-z]{2,8}[ ](?:[^\n|;]{0,120}[ ])?-w[ ]?)[\"']?\Z"
 )
+_FLAGS: Final = (" -u", " -p", " -a", " -w", " --user", " --proxy-user", " --cred")
 _FLAG: Final = re.compile(r"[ ]-[paw][ ]?[\"']?\Z")
 _BETWEEN: Final = " \t\r\n\"'`\\:=>|,-([]*"
 """What stands between a name and its value, besides words."""
@@ -137,23 +142,32 @@ class _Word:
     cased: str
 
 
-def in_context(text: str, folded: str, words: Iterable[tuple[int, int]]) -> Iterator[Match]:
+def in_context(text: str, folded: str, numbered: Numbered, known: list[Match]) -> Iterator[Match]:
     """Find secrets by what stands before them.
 
     Args:
         text: The text.
         folded: The same in lower case.
-        words: Begin and end of the words to look at, in order.
+        numbered: Returns begin and end of the words that have a digit between two places, in order.
+        known: What is known to be a secret already.
 
     Returns:
         Begin, end and kind of each.
     """
-    done = 0
-    for first, last in words:
+    done, covered, budget = 0, Covered(known), Budget(share=0.5)
+    near = _NearNames(folded, numbered)
+    for first, last in near:
+        done = max(done, covered.end(first))
+        if first < done:
+            near.go_on(done)
+            continue
         begin = first if text[first - 1 : first] not in _JOINED else _leftmost(text, first)
         before = folded[max(0, begin - _BEFORE) : begin]
         more = done and _LISTED.fullmatch(text, done, begin)
-        if first < done or not (more or _may_lead(before)) or not LETTER.search(text, first, last):
+        if not (more or _may_lead(before)) or not LETTER.search(text, first, last):
+            continue
+        if not budget.allows(begin, last):
+            near.skip(budget.until)
             continue
         word = text[begin : _stop(text, last, last + LONGEST_JUDGED)]
         skipped = _skipped(_Word(word, before, text[begin - len(before) : begin]))
@@ -161,7 +175,54 @@ def in_context(text: str, folded: str, words: Iterable[tuple[int, int]]) -> Iter
             skipped = 0
         if skipped is not None:
             done = _stop(text, last, len(text))
+            near.go_on(done)
             yield begin + skipped, done, ASSIGNED
+    yield from budget.withheld
+
+
+class _NearNames:
+    """The words with a digit that stand near something that may name them, in order.
+
+    Args:
+        folded: The text in lower case.
+        numbered: Returns the words with a digit between two places.
+    """
+
+    def __init__(self, folded: str, numbered: Numbered) -> None:
+        hints = _HINTS if folded.isascii() else _ALL_HINTS
+        self._windows = sorted(at for hint in (*hints, *_FLAGS) for at in _places(folded, hint))
+        self._numbered = numbered
+        self._at = self._until = 0
+
+    def go_on(self, done: int) -> None:
+        """Go on behind a secret even if no name is near: a list of them may follow."""
+        self._until = max(self._until, done + _FAR)
+
+    def skip(self, place: int) -> None:
+        """Go on at another place."""
+        self._at = place
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        for begin in self._windows:
+            self._at, self._until = max(self._at, begin), max(self._until, begin + 2 * _FAR)
+            while self._at < self._until:
+                yield from self._words(self._until)
+
+    def _words(self, until: int) -> Iterator[tuple[int, int]]:
+        for word in self._numbered(self._at, until):
+            self._at = word[1]
+            yield word
+            if self._at > word[1]:
+                return
+        self._at = max(self._at, until)
+
+
+def _places(folded: str, hint: str) -> Iterator[int]:
+    """Yield where a hint is; of several within `_FAR`, the first."""
+    at = folded.find(hint)
+    while at >= 0:
+        yield at
+        at = folded.find(hint, at + _FAR)
 
 
 def _may_lead(before: str) -> bool:

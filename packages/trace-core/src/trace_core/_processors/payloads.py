@@ -92,9 +92,12 @@ class _PayloadLimit:
 
     def leaves(self, found: Look | None) -> bool:
         """Return whether a span holds no payload, as most do not; False if in doubt."""
-        if found is None or max(map(len, found.tuples), default=0) > self._max_vector:
+        if found is None or any(map(self._is_vector, found.tuples)):
             return False
         return found.longest <= self._max_base64 or all(map(self._is_prose, found.texts))
+
+    def _is_vector(self, items: Sequence[Value]) -> bool:
+        return len(items) > self._max_vector and _NUMBERS.issuperset(map(type, items))
 
     def _is_prose(self, text: str) -> bool:
         return len(text) <= self._max_base64 or (" " in text and ";base64," not in text)
@@ -126,8 +129,10 @@ class _PayloadLimit:
         return {**value, **changed} if changed else value
 
     def _sequence(self, value: Sequence[Value], *, encoded: bool) -> Any:
-        if len(value) > self._max_vector and _NUMBERS.issuperset(map(type, value)):
+        if self._is_vector(value):
             return _described("vector", repr(tuple(value)).encode(), length=len(value))
+        if PLAIN_TYPES.issuperset(map(type, value)):
+            return value
         new = [self.value(item, encoded=encoded) for item in value]
         return value if all(map(is_, new, value)) else tuple(new)
 

@@ -75,7 +75,12 @@ class Redactor:
         if current is None or current[0] != told:
             known = [secret for some in told for secret in some]
             cleaner = Cleaner(known, self._patterns)
-            walk = Walk(cleaner.change, cached=cleaner.cached, by_name=True)
+            walk = Walk(
+                cleaner.change,
+                cached=cleaner.cached,
+                many=cleaner.change_many if cleaner.joins else None,
+                by_name=True,
+            )
             current = self._current = (told, walk)
         return current[1]
 

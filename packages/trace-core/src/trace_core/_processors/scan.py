@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import re
 import string
 from collections.abc import Iterator
 from itertools import compress
 from typing import Final
 
-from trace_core._processors.assignments import Match, assignments
+from trace_core._processors.assignments import assignments
+from trace_core._processors.budget import Budget, Match
 from trace_core._processors.context import in_context
-from trace_core._processors.rules import INNER, RULES, Inner, Rule, pattern
+from trace_core._processors.rules import INNER, RULES, Inner, Rule, pattern, pattern_before
 from trace_core._processors.values import looks_random
 
 _LETTERS: Final = (string.ascii_letters + string.digits + "_-.").encode()
@@ -55,13 +57,20 @@ _SHORT: Final = tuple(inner for inner in INNER if inner.short)
 _SHORT_INNER: Final = (_SHORT, tuple(_mark(inner.literal) for inner in _SHORT))
 _ENCODED: Final = re.compile(r"(?:eyJ|eyA|ewo|ewk|ew0)[A-Za-z0-9+/_\-]{20,}")
 _ENCODED_STARTS: Final = ("ey", "ew")
+_STARTS: Final = frozenset((*_RULES, *_ENCODED_STARTS))
+_LONGEST_BEFORE: Final = 64
+_MOST_LEVELS: Final = 2
+"""Base64 in base64; deeper, nobody's secret is by accident."""
+_LEAST_DECODED: Final = 32
+"""Bytes by which text is told from what only happens to begin like text."""
 
 
-def find(text: str) -> list[Match]:
+def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
     """Find the secrets in a text.
 
     Args:
         text: The text.
+        levels: How often base64 in it is decoded.
 
     Returns:
         Where they are and what they are, in no particular order; they may overlap.
@@ -70,7 +79,7 @@ def find(text: str) -> list[Match]:
         text = _COLOUR.sub(_blank, text)
     data = text.encode("ascii", "replace")  # characters beyond ASCII become one byte each
     words, digits = data.translate(_AS_WORDS), data.translate(_AS_DIGITS)
-    found = list(_long_words(text, words))
+    found = list(_long_words(text, words, levels))
     inner_rules, marks = _INNER if _LONG_WORD in words else _SHORT_INNER
     for inner in compress(inner_rules, map(text.__contains__, marks)):
         if inner.literal in text and inner.also in text:
@@ -80,7 +89,8 @@ def find(text: str) -> list[Match]:
     if "=" in text or ":" in text or "--" in text or " " in text:
         found += assignments(text, folded, has_digits=has_digits)
     if has_digits:
-        found += in_context(text, folded, _numbered_words(text, words, digits))
+        numbered = functools.partial(_numbered_words, text, words, digits)
+        found += in_context(text, folded, numbered, found)
     return found
 
 
@@ -96,16 +106,25 @@ def _folded(text: str) -> str:
 
 def _inside(text: str, inner: Inner) -> Iterator[Match]:
     """Find secrets by something inside them or before them."""
-    source = pattern(inner)
+    source, budget = pattern(inner), Budget()
     group = "secret" if source.groupindex else 0
-    for match in source.finditer(text):
+    for match in budget.candidates(source, text, group):
+        begin, end = match.span(group)
+        if inner.before:
+            left = pattern_before(inner).search(text, max(0, begin - _LONGEST_BEFORE), begin)
+            if left is None:
+                continue
+            begin = left.start()
         if not inner.random or looks_random(match[group]):
-            yield (*match.span(group), inner.name)
+            yield begin, end, inner.name
+    yield from budget.withheld
 
 
-def _numbered_words(text: str, words: bytes, digits: bytes) -> Iterator[tuple[int, int]]:
-    """Find words with a digit that are as long as passwords."""
-    at = digits.find(b"1")
+def _numbered_words(
+    text: str, words: bytes, digits: bytes, start: int, stop: int
+) -> Iterator[tuple[int, int]]:
+    """Find words with a digit between two places that are as long as passwords."""
+    at = digits.find(b"1", start, stop)
     while at >= 0:
         end = words.find(b" ", at)
         end = len(text) if end < 0 else end
@@ -114,21 +133,25 @@ def _numbered_words(text: str, words: bytes, digits: bytes) -> Iterator[tuple[in
             if end - begin >= _SHORTEST:
                 joined = text[begin] in "._-" or text[begin - 1] in "\\%"
                 yield _start(text, begin, end) if joined else begin, end
-        at = digits.find(b"1", end)
+        at = digits.find(b"1", end, stop)
 
 
-def _long_words(text: str, words: bytes) -> Iterator[Match]:
+def _long_words(text: str, words: bytes, levels: int) -> Iterator[Match]:
     """Find secrets among the words that are as long as keys."""
     # Every character a key can have is "a", every other a blank: a long word is then a run of "a"
     # that bytes.find skips to.
+    budget = Budget()
     begin = words.find(_LONG_WORD)
     while begin >= 0:
         end = words.find(b" ", begin)
         end = len(text) if end < 0 else end
-        found = _match(text, _start(text, begin, end))
-        if found is not None:
-            yield found
+        start = _start(text, begin, end)
+        if text[start : start + 2] in _STARTS and budget.allows(start, end):
+            found = _match(text, start, levels)
+            if found is not None:
+                yield found
         begin = words.find(_LONG_WORD, end)
+    yield from budget.withheld
 
 
 def _start(text: str, begin: int, end: int) -> int:
@@ -144,15 +167,15 @@ def _start(text: str, begin: int, end: int) -> int:
     return begin
 
 
-def _match(text: str, begin: int) -> Match | None:
+def _match(text: str, begin: int, levels: int) -> Match | None:
     start = text[begin : begin + 2]
     for rule in _RULES.get(start, ()):
         found = pattern(rule).match(text, begin)
         if found is not None and _is_random(found.group()):
             return (begin, found.end(), rule.name)
-    if start in _ENCODED_STARTS:
+    if levels and start in _ENCODED_STARTS:
         encoded = _ENCODED.match(text, begin)
-        if encoded is not None and _holds_secret(encoded.group()):
+        if encoded is not None and _holds_secret(encoded.group(), levels - 1):
             return (begin, encoded.end(), "encoded")
     return None
 
@@ -165,11 +188,18 @@ def _is_random(word: str) -> bool:
     return any(map(str.isdigit, word)) or sum(map(str.isupper, word)) >= len(word) // 4
 
 
-def _holds_secret(encoded: str) -> bool:
+def _holds_secret(encoded: str, levels: int) -> bool:
     """Return whether base64 of JSON holds a secret. Each level is shorter by a quarter."""
     standard = encoded.replace("-", "+").replace("_", "/")
     try:
         data = base64.b64decode(standard[: len(standard) & ~3], validate=True)
     except binascii.Error:
         return False
-    return bool(find(data.decode("utf-8", "replace")))
+    if not _begins_as_text(data):
+        return False
+    return bool(find(data.decode("utf-8", "replace"), levels))
+
+
+def _begins_as_text(data: bytes) -> bool:
+    begin = data[:_LEAST_DECODED].decode("utf-8", "ignore")
+    return len(begin.encode()) > _LEAST_DECODED - 4 or len(data) < _LEAST_DECODED

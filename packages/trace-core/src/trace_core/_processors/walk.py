@@ -14,12 +14,15 @@ from trace_core._model.parts import Event, Status
 from trace_core._model.span import Span
 from trace_core._model.values import Value
 from trace_core._processors.by_name import (
+    Filed,
     concerns,
+    filed_under,
     has_names,
     without_listed,
     without_secrets,
 )
 from trace_core._processors.look import Look, look_at, look_into
+from trace_core._processors.many import MANY, ChangeMany, look_through
 
 TextChange: TypeAlias = Callable[[str], "str | None"]
 """Takes a text and returns another, or ``None`` where nothing is to change."""
@@ -32,17 +35,18 @@ LONGEST_CACHED: Final = 4_096
 """Characters; a cache of longer texts would hold too much memory."""
 
 
-def map_texts(span: Span, change: TextChange) -> Span:
+def map_texts(span: Span, change: TextChange, many: ChangeMany | None = None) -> Span:
     """Apply a change to every text of a span, keys of mappings included.
 
     Args:
         span: The span.
         change: Takes a text and returns another or ``None``.
+        many: Does so for many texts at once.
 
     Returns:
         The span, the very same if nothing changed.
     """
-    return Walk(change).span(span)
+    return Walk(change, many=many).span(span)
 
 
 def replaced(span: Span, **fields: Any) -> Span:
@@ -62,6 +66,7 @@ class Walk:
     Args:
         change: Takes a text and returns another or ``None``.
         cached: The same with a cache, for short texts.
+        many: The same for many texts at once.
         by_name: Whether what is filed under the names of secrets is hidden, however it looks.
     """
 
@@ -70,13 +75,19 @@ class Walk:
         change: TextChange,
         *,
         cached: TextChange | None = None,
+        many: ChangeMany | None = None,
         by_name: bool = False,
     ) -> None:
         self._change = change
         self._cached = cached or change
+        self._many = many
         self._by_name = by_name
+        self._has_names: Callable[[tuple[Any, ...]], bool] = has_names
+        self._filed: Filed = filed_under
         self._resource: object = None
-        self._special = functools.lru_cache(maxsize=_CACHED_KEYS)(self._is_special)
+        self._special: Callable[[tuple[str, ...]], bool] = functools.lru_cache(
+            maxsize=_CACHED_KEYS
+        )(self._is_special)
 
     def span(self, span: Span) -> Span:
         """Return the span, the very same if nothing in it changed."""
@@ -84,7 +95,20 @@ class Walk:
             if not self._leaves(look_into((span.resource,))):
                 return self._changed(span)
             self._resource = span.resource
-        return span if self._leaves(look_at(span)) else self._changed(span)
+        found = look_at(span)
+        if found and self._many and len(found.texts) + len(found.keys) > MANY:
+            return self._looked_through(span, found, self._many)
+        return span if self._leaves(found) else self._changed(span)
+
+    def _looked_through(self, span: Span, found: Look, many: ChangeMany) -> Span:
+        findings = look_through(found, many, by_name=self._by_name)
+        if findings is None:
+            return span
+        walk = Walk(findings.texts.get, by_name=self._by_name)
+        walk._special = findings.special.__contains__
+        walk._has_names = findings.has_names
+        walk._filed = findings.filed_under
+        return walk._changed(span)
 
     def _changed(self, span: Span) -> Span:
         return replaced(
@@ -110,7 +134,7 @@ class Walk:
             return False
         if any(map(self._special, found.keys)):
             return False
-        if self._by_name and any(map(has_names, found.tuples)):
+        if self._by_name and any(map(self._has_names, found.tuples)):
             return False
         return all(map(is_, map(self._cached, found.texts), repeat(None)))
 
@@ -144,7 +168,9 @@ class Walk:
     def _sequence(self, value: Sequence[Value]) -> Sequence[Value]:
         changed = tuple(map(self.value, value))
         same = value if all(map(is_, changed, value)) else changed
-        return without_listed(same) if self._by_name else same
+        if self._by_name and self._has_names(tuple(value)):
+            return without_listed(same, self._filed)
+        return same
 
     def _mapping(self, value: Mapping[str, Value]) -> Mapping[str, Value]:
         cached, plain = self._cached, PLAIN_TYPES
@@ -163,7 +189,7 @@ class Walk:
         return self._special_items(new_items) if self._special(tuple(value)) else new_items
 
     def _special_items(self, value: Mapping[str, Value]) -> Mapping[str, Value]:
-        found = without_secrets(value) if self._by_name else value
+        found = without_secrets(value, self._filed) if self._by_name else value
         keys = {key: self._text(key) for key in found}
         if all(map(is_, keys, keys.values())):
             return found

@@ -1,0 +1,117 @@
+"""Bounds how many candidates of a text are judged, so that any text takes linear time and little.
+
+Searching costs a few nanoseconds a character, judging what was found some microseconds. No text
+that anybody writes has a candidate in every line for a megabyte; one that is made to be slow has.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, TypeAlias
+
+Found: TypeAlias = "re.Match[str]"
+
+Match: TypeAlias = "tuple[int, int, str]"
+"""Begin, end and kind of a secret in a text."""
+UNJUDGED: Final = "too many to judge"
+_AT_ONCE: Final = 1_000
+"""Candidates of any text that are judged."""
+_CHARACTERS_EACH: Final = 512
+"""Of a longer text, one more for so many characters."""
+_STEP: Final = 16 * 1024
+"""Characters that are withheld unjudged, before judging goes on."""
+_OVERLAP: Final = 512
+"""Characters between a name and the secret that a pattern finds behind it, at the most."""
+
+
+class Budget:
+    """Allows a text so many candidates. Where there are more, the text is withheld unjudged.
+
+    Args:
+        share: Of what a text is allowed: less where judging takes longer.
+
+    Attributes:
+        withheld: What is withheld, in order.
+        until: Where the last of it ends.
+    """
+
+    def __init__(self, share: float = 1.0) -> None:
+        self.withheld: list[Match] = []
+        self.until = 0
+        self._cost = 1.0 / share
+        self._spent = 0.0
+
+    def candidates(
+        self,
+        pattern: re.Pattern[str],
+        text: str,
+        group: int | str = 0,
+        is_one: Callable[[Found], bool] = bool,
+    ) -> Iterator[Found]:
+        """Yield what a pattern finds in a text, but for what is withheld.
+
+        Args:
+            pattern: The pattern.
+            text: The text.
+            group: What of it may be a secret.
+            is_one: Says quickly whether what was found may be one.
+        """
+        at = 0
+        while at < len(text):
+            begun, at = at, len(text)
+            for found in pattern.finditer(text, begun):
+                if not is_one(found):
+                    continue
+                if self.allows(*found.span(group)):
+                    yield found
+                elif self.until - _OVERLAP > found.end():
+                    at = self.until - _OVERLAP
+                    break
+
+    def allows(self, begin: int, end: int) -> bool:
+        """Return whether a candidate is to be judged; otherwise it is withheld.
+
+        Args:
+            begin: Where it begins; no candidate begins before the one before it.
+            end: Where it ends.
+        """
+        if begin < self.until:
+            if end > self.until:  # no secret is cut in two
+                self._withhold(self.withheld.pop()[0], end)
+            return False
+        self._spent += self._cost
+        if self._spent <= _AT_ONCE + begin // _CHARACTERS_EACH:
+            return True
+        self._withhold(begin, max(end, begin + _STEP))
+        return False
+
+    def _withhold(self, begin: int, end: int) -> None:
+        self.withheld.append((begin, end, UNJUDGED))
+        self.until = end
+
+
+class Covered:
+    """Tells what is inside places that are known already; asked from left to right.
+
+    Args:
+        places: The places.
+    """
+
+    def __init__(self, places: Sequence[Match]) -> None:
+        self._places: Iterator[Match] = iter(sorted(places))
+        self._begin = self._end = 0
+
+    def end(self, at: int) -> int:
+        """Return where the place ends that a character is in; 0 if it is in none.
+
+        Args:
+            at: The character; none before the one asked for before.
+        """
+        while self._end <= at:
+            begin, end, _ = next(self._places, (at + 1, at + 2, ""))
+            if end > self._end:
+                self._begin, self._end = begin, end
+            if self._begin > at:
+                return 0
+        return self._end if self._begin <= at else 0

@@ -1,0 +1,252 @@
+"""Any text and any value takes work in proportion to its size: texts made to be slow.
+
+The work is counted in calls of functions, Python's and C's, which no clock and no other program
+changes. What a single call of a pattern takes is compared with itself in `test_harmless_texts`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import string
+import sys
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from trace_core import (
+    Span,
+    SpanContext,
+    SpanKind,
+    Value,
+    limit_payloads,
+    redact,
+    redact_pii,
+    snapshot,
+    truncate,
+)
+from trace_core._processors.clean import clean_text
+from trace_core._processors.rules import INNER, RULES
+
+RANDOM = random.Random(13)
+ALNUM = string.ascii_letters + string.digits
+PRINTABLE = "".join(map(chr, range(32, 127)))
+NAMES = [
+    "key",
+    "token",
+    "password",
+    "secret",
+    "auth",
+    "pwd",
+    "sig",
+    "cookie",
+    "bearer",
+    "basic",
+    "api_key",
+    "x-api-key",
+    "-u",
+    "-p",
+]
+SIGNS = [": ", "=", ":", " ", "_", "' : '", "-", " is ", '": "', " -> ", ":\n  ", ", "]
+STARTS = [start for rule in RULES for start in rule.starts] + [inner.literal for inner in INNER]
+PROCESSORS = {
+    "redact": redact(environment=False),
+    "limit_payloads": limit_payloads(),
+    "redact_pii": redact_pii(),
+    "truncate": truncate(1_000_000),
+}
+SMALL, LARGE = 16_384, 65_536
+CALLS_AT_ONCE, CALLS_A_CHARACTER = 80_000, 2.0
+
+
+def word(length: int, alphabet: str = ALNUM) -> str:
+    """A random word."""
+    return "".join(RANDOM.choices(alphabet, k=length))
+
+
+def number(digits: int) -> str:
+    """A random number."""
+    return word(digits, string.digits)
+
+
+def name() -> str:
+    """The name of a secret."""
+    return RANDOM.choice(NAMES)
+
+
+def sign() -> str:
+    """What stands between a name and a value."""
+    return RANDOM.choice(SIGNS)
+
+
+def in_base64(size: int) -> str:
+    """JSON in base64, in JSON in base64, and so on."""
+    text = json.dumps({"key": word(50)})
+    while len(text) < size * 9 // 16:
+        text = json.dumps({"a": base64.b64encode(text.encode()).decode()})
+    return text
+
+
+PIECES: dict[str, Callable[[], str]] = {
+    "printable": lambda: word(64, PRINTABLE),
+    "letters and digits": lambda: word(64),
+    "with blanks": lambda: word(64, ALNUM + " " * 6),
+    "Latin": lambda: word(64, "".join(map(chr, range(32, 256)))),
+    "Greek to Georgian": lambda: word(64, "".join(map(chr, range(0x370, 0x1100)))),
+    "Chinese": lambda: word(64, "".join(map(chr, range(0x4E00, 0x9000)))),
+    "Chinese names": lambda: RANDOM.choice(["密码", "令牌", "是", "a1b2c3", ": ", "天地", "key"]),
+    "emoji": lambda: word(64, "".join(map(chr, range(0x1F300, 0x1F600)))),
+    "hex": lambda: word(64, "0123456789abcdef"),
+    "digits": lambda: number(64),
+    "digits and signs": lambda: word(64, "0123456789 -+()."),
+    "URLs with logins": lambda: f"https://{word(6)}:{word(10)}@{word(6)}.com/{word(5)} ",
+    "URLs": lambda: f"https://{word(6)}.com/{word(5)}?key={word(8)}&x=1 ",
+    "databases": lambda: f"postgres://{word(4)}:{word(12)}@db.{word(5)}:5432/x\n",
+    "e-mail": lambda: f"{word(6)}.{word(5)}@{word(7)}.com, ",
+    "e-mail and ssh": lambda: f"ssh {word(5)}@{word(7)}.com ",
+    "cards": lambda: f"4111 1111 1111 1111 {number(4)} {number(4)} {number(4)} {number(4)}, ",
+    "groups of digits": lambda: "4111 1111 ",
+    "telephones": lambda: f"+{number(2)} {number(3)} {number(4)}; ({number(3)}) {number(3)}-1234 ",
+    "assignments": lambda: f"{name()}{sign()}{word(8)} ",
+    "assignments of words": lambda: f"{name()}{sign()}{word(8, string.ascii_lowercase)} ",
+    "names": lambda: f"{name()}{sign()}",
+    "key:key:": lambda: "key:key:",
+    "options": lambda: f"--token {word(6)}1 ",
+    "commands": lambda: f" -p {word(6)}1",
+    "words behind a name": lambda: f"key {word(4)}1{word(4)} ",
+    "a list of secrets": lambda: f"API_KEYS={word(12)},{word(12)},",
+    "words with digits": lambda: f"word{number(2)} {word(4)}1{word(4)} ",
+    "keys": lambda: RANDOM.choice(STARTS) + word(40) + RANDOM.choice(" \n,"),
+    "begins of keys": lambda: RANDOM.choice(STARTS) + RANDOM.choice(["", "a1", " "]),
+    "everything": lambda: RANDOM.choice([name(), sign(), word(6), RANDOM.choice(STARTS), "\n"]),
+    "equals": lambda: "=",
+    "colons": lambda: ":",
+    "JSON": lambda: json.dumps({"id": word(8), "n": 5, "name": word(10), "key": word(5)}),
+    "JSON in JSON in JSON": lambda: json.dumps(json.dumps(json.dumps({"token": word(8)}))),
+    "base64 of JSON": lambda: base64.b64encode(b'{"a":"%s"}' % word(30).encode()).decode() + " ",
+    "data URLs": lambda: "data:image/png;base64," + word(20) + " ",
+    "colours": lambda: "\x1b[0;1;",
+    "connections": lambda: f"server={word(3)};password={word(5)}",
+}
+VALUES: dict[str, Callable[[int], object]] = {
+    "lists of one": lambda size: [[1]] * (size // 4),
+    "lists of one each": lambda size: [[i] for i in range(size // 6)],
+    "empty mappings": lambda size: [{}] * (size // 4),
+    "words": lambda size: [word(6) for _ in range(size // 9)],
+    "numbers": lambda size: [[0.5] * 300] * (size // 1_200),
+    "short keys": lambda size: {f"k{i}": 1 for i in range(size // 9)},
+    "keys of secrets": lambda size: {f"{word(4)}_token": word(12) for _ in range(size // 30)},
+    "mappings of any key": lambda size: [{word(5): i} for i in range(size // 14)],
+    "names and values": lambda size: [
+        {"name": f"{word(5)}_token", "value": word(12)} for _ in range(size // 45)
+    ],
+    "pairs": lambda size: [["x-api-key", word(12)] for _ in range(size // 30)],
+    "messages": lambda size: [
+        {"role": "user", "content": f"{word(10)} {i}"} for i in range(size // 45)
+    ],
+    "a secret tree": lambda size: {"password": [{"a": word(6)} for _ in range(size // 14)]},
+    "texts": lambda size: [word(100, PRINTABLE) for _ in range(size // 104)],
+    "base64 in base64": in_base64,
+}
+
+
+def span_with(value: object) -> Span:
+    """A span with a value in it."""
+    return Span(
+        SpanContext("1" * 32, "1" * 16), None, "call", SpanKind.LLM, 1, 2, inputs=snapshot(value)
+    )
+
+
+def text_of(piece: Callable[[], str], size: int) -> str:
+    """Pieces in a row."""
+    parts, length = [], 0
+    while length < size:
+        parts.append(piece())
+        length += len(parts[-1])
+    return "".join(parts)
+
+
+def calls(act: Callable[[], object]) -> int:
+    """Count the calls of functions while something is done."""
+    count = 0
+
+    def note(_frame: FrameType, event: str, _argument: Any) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        act()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+def assert_little_work(processor: Callable[[Span], object], small: Value, large: Value) -> None:
+    """The larger value takes little work for its size, and not much more than the smaller."""
+    few = calls(partial(processor, span_with(small)))
+    many = calls(partial(processor, span_with(large)))
+    assert many <= CALLS_AT_ONCE + CALLS_A_CHARACTER * LARGE
+    assert many <= 1.5 * LARGE / SMALL * few + 5_000
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+@pytest.mark.parametrize("kind", PIECES)
+def test_texts_take_little_work(kind: str, processor: str) -> None:
+    """Whatever is in a text."""
+    small, large = (text_of(PIECES[kind], size) for size in (SMALL, LARGE))
+    assert_little_work(PROCESSORS[processor], small, large)
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+@pytest.mark.parametrize("kind", VALUES)
+def test_values_take_little_work(kind: str, processor: str) -> None:
+    """However many items a value has, and whatever they are called."""
+    small, large = (snapshot(VALUES[kind](size)) for size in (SMALL, LARGE))
+    assert_little_work(PROCESSORS[processor], small, large)
+
+
+def test_what_is_too_much_to_judge_is_withheld() -> None:
+    """Of a text full of secrets none gets through, and the text behind it is judged again."""
+    secrets = [f"token={word(14)}7a" for _ in range(20_000)]
+    text = "\n".join(["before", *secrets, "a word " * 20_000, "token=A7b8C9d0E1f2", "after"])
+    cleaned = clean_text(text)
+    assert not any(secret.partition("=")[2] in cleaned for secret in secrets)
+    assert cleaned.startswith("before\ntoken=[redacted:assigned]\n")
+    assert "[redacted:too many to judge]" in cleaned
+    assert cleaned.endswith("a word a word \ntoken=[redacted:assigned]\nafter")
+
+
+def test_a_thousand_secrets_are_few() -> None:
+    """Text around as many secrets as anybody writes down stays."""
+    text = "\n".join(f"line {i} token={word(14)}7a end" for i in range(900))
+    assert clean_text(text).count(" end") == 900
+
+
+def test_many_texts_are_cleaned_like_one() -> None:
+    """A span with thousands of texts loses the secrets of each, and nothing else."""
+    harmless = [f"word {i} of {i}" for i in range(3_000)]
+    secret = {f"password=Xk{i}fd9Zq" for i in range(50)}
+    value = [
+        *harmless,
+        *secret,
+        {"x-api-key": "a1B2c3D4e5F6", "n": 1},
+        ["hf_token", "a1B2c3D4e5F6"],
+    ]
+    for processor in (redact(), redact(patterns={"mine": "no such"})):
+        inputs = processor(span_with(value)).inputs
+        assert isinstance(inputs, tuple)
+        assert list(inputs[:3_000]) == harmless
+        assert set(inputs[3_000:3_050]) == {"password=[redacted:assigned]"}
+        assert inputs[3_050] == {"x-api-key": "[redacted:by name]", "n": 1}
+        assert inputs[3_051] == ("hf_token", "[redacted:by name]")
+    span = span_with(harmless)
+    assert redact()(span) is span
+    assert redact_pii()(span) is span
+    mails = redact_pii()(span_with([*harmless, "a@b.com", "\n\0\n\0\n", "c@d.org!"])).inputs
+    assert mails == (*harmless, "[redacted:e-mail]", "\n\0\n\0\n", "[redacted:e-mail]!")
