@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -49,6 +50,7 @@ from trace_core import (
     tee,
     without_content,
 )
+from trace_core._cli.main import main
 from trace_core._sinks.console import printable, tree_lines
 from trace_core.testing import sample_spans
 
@@ -298,6 +300,48 @@ def test_bad_specifications_say_what_is_known(
     monkeypatch.setattr("trace_core._configuration._known", builtin_sinks)
     with pytest.raises(ConfigurationError, match=complaint):
         load_sink(spec)
+
+
+def needs_key(target: str) -> MemorySink:
+    """A factory that reads a mapping without looking first."""
+    return {"there": MemorySink()}[target]
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ("their_sinks:needs_key", "sink 'theirs' cannot be made of 'x': KeyError: 'x'"),
+        ("their_sinks:nosuch", "sink 'theirs' cannot be imported: AttributeError"),
+        ("nosuch_module:f", "sink 'theirs' cannot be imported: No module named"),
+    ],
+)
+def test_whatever_a_factory_raises_names_the_sink(
+    value: str,
+    complaint: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A bare KeyError would say nothing but a key; the doctor says the same."""
+    monkeypatch.setitem(sys.modules, "their_sinks", sys.modules[__name__])
+    point = EntryPoint("theirs", value, "trace_core.sinks")
+    monkeypatch.setattr("trace_core._configuration._known", lambda: {"theirs": point})
+    with pytest.raises(ConfigurationError, match=re.escape(complaint)):
+        load_sink("theirs:x")
+    monkeypatch.setattr("trace_core._cli.doctor.sink_names", tuple)
+    monkeypatch.setenv("TRACE_SINKS", "theirs:x")
+    assert main(["doctor", "--offline"]) == 1
+    assert complaint in capsys.readouterr().out
+
+
+def test_a_comma_in_a_target(folder: Path) -> None:
+    """It is written with a backslash, also in the key from which the sink is made again."""
+    both = load_sink(f"jsonl:{folder}/a\\,b.jsonl, memory")
+    first, second = both.sinks  # type: ignore[attr-defined]
+    assert first.path == folder / "a,b.jsonl"
+    assert isinstance(second, MemorySink)
+    again = load_sink(first.spool_key)
+    assert isinstance(again, JsonLinesSink)
+    assert again.path == first.path
 
 
 def test_a_bad_environment_names_the_variable() -> None:

@@ -7,6 +7,7 @@ that takes what follows the name's colon and returns a sink.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
@@ -37,6 +38,7 @@ _SCHEMES: Final = {
 }
 """Whose addresses begin how: for those who forget the name in front."""
 _CONSOLE: Final = ("tree",)
+_SEPARATOR: Final = re.compile(r"(?<!\\),")
 
 
 def jsonl_sink(target: str) -> SinkBase:
@@ -99,13 +101,13 @@ def load_sink(spec: str) -> SinkBase:
     Args:
         spec: A name, or ``name:target``, such as ``console``, ``jsonl:traces.jsonl`` or
             ``mlflow:http://127.0.0.1:5000?experiment=LiteLLM``. Several, separated by commas,
-            are written to side by side.
+            are written to side by side. A comma in a target has a backslash before it.
 
     Returns:
         The sink.
 
     Raises:
-        ConfigurationError: A name is not known, cannot be imported, or refuses its target.
+        ConfigurationError: A name is not known, cannot be imported, or fails on its target.
     """
     arguments.instance(spec, str, "the specification of a sink")
     specs = split_specs(spec)
@@ -117,7 +119,12 @@ def load_sink(spec: str) -> SinkBase:
 
 def split_specs(text: str) -> list[str]:
     """Return the specifications in a text that may name several, separated by commas."""
-    return [part.strip() for part in text.split(",") if part.strip()]
+    return [part.strip() for part in _SEPARATOR.split(text) if part.strip()]
+
+
+def unescaped(target: str) -> str:
+    """Undo `escaped`."""
+    return target.replace("\\,", ",")
 
 
 def suggestion(spec: str, known: Iterable[str]) -> str:
@@ -166,12 +173,22 @@ def _load_one(spec: str) -> SinkBase:
         )
     try:
         factory = cast("Callable[[str], SinkLike]", point.load())
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"sink {name!r} cannot be imported: {error}") from error
+    except Exception as error:
+        raise ConfigurationError(f"sink {name!r} cannot be imported: {_text(error)}") from error
+    target = unescaped(target)
     try:
         return as_sink(factory(target))
     except (TypeError, ValueError) as error:  # ConfigurationError is a ValueError
         raise ConfigurationError(f"sink {name!r} refuses {target!r}: {error}") from error
+    except Exception as error:
+        raise ConfigurationError(
+            f"sink {name!r} cannot be made of {target!r}: {_text(error)}"
+        ) from error
+
+
+def _text(error: Exception) -> str:
+    """Return what an exception says; by itself, the text of a KeyError is only the key."""
+    return str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
 
 
 def default_spec() -> str:

@@ -223,7 +223,7 @@ class MlflowSink(PlacedSink):
         }
         given = {name: value for name, value in options.items() if value is not None}
         query = urlencode(given, safe=":/")
-        target = uri if chooser.uri is not None else ""
+        target = uri.replace(",", "\\,") if chooser.uri is not None else ""
         return f"mlflow:{target}?{query}" if query else f"mlflow:{target}"
 
     def __repr__(self) -> str:

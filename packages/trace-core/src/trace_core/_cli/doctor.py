@@ -166,8 +166,9 @@ def _import(name: str) -> Finding | None:
     (point, *_) = entry_points(group=GROUP, name=name)
     try:
         point.load()
-    except (ImportError, AttributeError) as error:
-        return Finding("problem", f"sink {name}", without_secrets(f"cannot be imported: {error}"))
+    except Exception as error:
+        text = f"cannot be imported: {type(error).__name__}: {error}"
+        return Finding("problem", f"sink {name}", without_secrets(text))
     return None
 
 

@@ -247,6 +247,11 @@ def key_in_this_program(name: str) -> str:
     return f"{name} in {program}"
 
 
+def escaped(target: str) -> str:
+    """Return a target as the specification of a sink has it: a backslash before each comma."""
+    return target.replace(",", "\\,")
+
+
 class FunctionSink(SinkBase):
     """A sink made of a function of a batch.
 

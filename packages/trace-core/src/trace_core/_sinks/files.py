@@ -14,7 +14,7 @@ from trace_core._lifecycle import after_fork, forget_handlers
 from trace_core._log import log_once
 from trace_core._model.json import encode
 from trace_core._model.span import Span
-from trace_core._sinks.base import SinkBase
+from trace_core._sinks.base import SinkBase, escaped
 
 try:
     import fcntl
@@ -93,7 +93,7 @@ class JsonLinesSink(SinkBase):
     @property
     def spool_key(self) -> str:
         """The specification that makes this sink again."""
-        return f"jsonl:{self.path.absolute()}"
+        return f"jsonl:{escaped(str(self.path.absolute()))}"
 
     def _renew_lock(self) -> None:
         self._lock = threading.Lock()

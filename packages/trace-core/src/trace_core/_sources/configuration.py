@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from trace_core import _arguments as arguments
-from trace_core._configuration import split_specs, suggestion
+from trace_core._configuration import split_specs, suggestion, unescaped
 from trace_core._errors import ConfigurationError
 from trace_core._settings import setting
 from trace_core._sources.base import SourceBase
@@ -46,7 +46,7 @@ def load_source(spec: str) -> SourceBase:
     name, colon, target = spec.partition(":")
     found = entry_points(group=GROUP, name=name)
     if found and (colon or not Path(spec).exists()):
-        return _load(next(iter(found)), target)
+        return _load(next(iter(found)), unescaped(target))
     if Path(spec).exists():
         return FileSource(Path(spec))
     if not colon and ("/" in spec or "." in spec):
