@@ -37,7 +37,7 @@ from trace_core._processors.secrets import (
     looks_secret,
     remember_secret,
 )
-from trace_core._settings import setting
+from trace_core._settings import setting, unknown_settings
 from trace_core._sinks.base import FunctionSink, Sink, SinkBase, SinkLike, as_sink
 from trace_core._sinks.memory import MemorySink
 from trace_core._tracing.bridges import Bridge
@@ -76,6 +76,8 @@ if TYPE_CHECKING:  # imported on first use, so that importing this costs a progr
     from trace_core._spool.spool import Spool
     from trace_core._suggest import did_you_mean
     from trace_core._tracing.opentelemetry import OpenTelemetryBridge
+    from trace_core._view.html import table_html
+    from trace_core._view.trace import Trace
 
 _LAZY = {
     **dict.fromkeys(("decode", "encode", "from_dict", "to_dict", "to_json"), "_model.json"),
@@ -103,6 +105,8 @@ _LAZY = {
     **dict.fromkeys(("default_source", "load_source"), "_sources.configuration"),
     "did_you_mean": "_suggest",
     "OpenTelemetryBridge": "_tracing.opentelemetry",
+    "Trace": "_view.trace",
+    "table_html": "_view.html",
 }
 
 
@@ -156,6 +160,7 @@ __all__ = [
     "Status",
     "StatusCode",
     "TokenUsage",
+    "Trace",
     "TraceError",
     "Tracer",
     "TreeSink",
@@ -201,10 +206,12 @@ __all__ = [
     "sink_names",
     "snapshot",
     "suppress",
+    "table_html",
     "tee",
     "to_dict",
     "to_json",
     "truncate",
+    "unknown_settings",
     "use_parent",
     "without_content",
     "without_secrets",

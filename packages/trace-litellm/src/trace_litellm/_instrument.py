@@ -6,18 +6,16 @@ What tracing takes is imported when it is turned on, so that importing us costs 
 from __future__ import annotations
 
 import functools
-import importlib.util
 import logging
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Final, Literal, overload
 
 import trace_core
 from trace_core import (
     Background,
     ConfigurationError,
-    JsonLinesSink,
     MemorySink,
     Sink,
     SinkLike,
@@ -26,12 +24,18 @@ from trace_core import (
     at_exit,
     forget_handlers,
 )
+from trace_litellm._announce import announce, warn_of_settings
 
 if TYPE_CHECKING:
     from trace_litellm._instrumentation import Instrumentation
 
 logger = logging.getLogger("trace_litellm")
 
+_TRACED: Final = (
+    "LiteLLM is traced already, with another tracer. To use that one: trace_litellm.autolog() "
+    "returns what is in force, with its tracer. To replace it: trace_litellm.autolog(disable=True) "
+    "first. To send spans to one more place: trace_litellm.autolog(trace_core.tee(one, other))"
+)
 _lock = threading.RLock()
 _current: Instrumentation | None = None
 _owned = False
@@ -68,11 +72,7 @@ def instrument(tracer: Tracer) -> Instrumentation:
         if _current is None or not _current.active:
             _current = Instrumentation(tracer)
         elif _current.tracer is not tracer:
-            raise ConfigurationError(
-                "LiteLLM is traced already, with another tracer: call "
-                "trace_litellm.autolog(disable=True) first, or give one tracer several sinks "
-                "with trace_core.tee()"
-            )
+            raise ConfigurationError(_TRACED)
         _current.patch()
         return _current
 
@@ -135,6 +135,9 @@ def _start(chosen: SinkLike, requested: SinkLike | str | None) -> Instrumentatio
     from trace_litellm._otel import bridges_for
 
     tracer = Tracer(sink, bridges=bridges_for(sink))
+    by_default = requested is None
+    warn_of_settings(by_default=by_default)
+    announce(sink, by_default=by_default)  # before LiteLLM is imported
     instrumentation = instrument(tracer)
     _owned, _requested = not given, requested
     at_exit(instrumentation.end_open_spans)
@@ -227,14 +230,10 @@ def _choose(sink: SinkLike | str | None) -> SinkLike:
 
 
 def _default_sink() -> Sink:
-    if "mlflow" in trace_core.sink_names() and _has_store():
-        return trace_core.load_sink("mlflow")
-    logger.warning(
-        "traces go to traces.jsonl in the current folder; for MLflow: "
-        "pip install 'trace-litellm[mlflow]', for another place: autolog(sink) or TRACE_SINKS"
-    )
-    return JsonLinesSink("traces.jsonl")
-
-
-def _has_store() -> bool:
-    return importlib.util.find_spec("mlflow") is not None
+    spec = trace_core.default_spec()
+    if spec != "mlflow":
+        logger.warning(
+            "traces go to traces.jsonl in the current folder; for MLflow: "
+            "pip install 'trace-litellm[mlflow]', for another place: autolog(sink) or TRACE_SINKS"
+        )
+    return trace_core.load_sink(spec)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from types import FunctionType, TracebackType
 
-from trace_core import Scope, Tracer, hide_frames, log_once
+from trace_core import OpenSpan, Scope, Span, Tracer, hide_frames, log_once, table_html
 from trace_litellm._calls.attempts import hooks_of
 from trace_litellm._calls.hooks import CallHooks
 from trace_litellm._calls.takeover import can_take_over, describe_misfits
@@ -124,6 +124,49 @@ class Instrumentation:
         """
         self._takeover.settle(timeout)
         return self.tracer.flush(timeout)
+
+    def trace_url(self, span: Span | OpenSpan | str, timeout: float = 5.0) -> str | None:
+        """Return the page of a trace in the UI of the store it is in.
+
+        Args:
+            span: A span of the trace, finished or open, or the trace's id.
+            timeout: Seconds to wait for the trace to be stored.
+
+        Returns:
+            The address; ``None`` if the trace is not stored in time, or where traces have no
+            pages: a file, or a database without a server.
+        """
+        trace_id = span if isinstance(span, str) else span.context.trace_id
+        self.flush(timeout)
+        return self.tracer.sink.trace_url(trace_id)
+
+    def last_trace_url(self, timeout: float = 5.0) -> str | None:
+        """Return the page of the trace that was stored last: see `trace_url`.
+
+        Args:
+            timeout: Seconds to wait for traces that are on their way.
+        """
+        self.flush(timeout)
+        return self.tracer.sink.trace_url()
+
+    def __repr__(self) -> str:
+        state = "; ".join(f"{name}: {value}" for name, value in self._told())
+        return f"<trace_litellm.Instrumentation: {state}>"
+
+    def _repr_html_(self) -> str:
+        return table_html("trace_litellm", self._told())
+
+    def _told(self) -> list[tuple[str, str]]:
+        """Return what people want to know of this, by name."""
+        sink = self.tracer.sink
+        found = [("tracing", "on" if self.active else "off"), ("traces go to", sink.place)]
+        if sink.viewing:
+            found.append(("see them", sink.viewing))
+        if sink.stats is not None:
+            counts = sink.stats
+            found.append(("spans", f"{counts.accepted} ended, {counts.pending} waiting"))
+            found += [("dropped", str(counts.dropped))] if counts.dropped else []
+        return found
 
     def __enter__(self) -> Instrumentation:  # noqa: PYI034  # Self needs Python 3.11
         return self

@@ -59,6 +59,19 @@ def _is_address(uri: str) -> bool:
         return False
 
 
+def _meant(uri: str) -> str:
+    """Return what address may be meant by one with other slashes, or without its beginning."""
+    scheme, colon, rest = without_credentials(uri).partition(":")
+    host = rest.lstrip("/")
+    if scheme.lower() in _SERVERS:
+        address = f"{scheme}://{host}"
+    elif colon and rest[:1].isdigit() and "/" not in scheme:
+        address = f"http://{without_credentials(uri)}"
+    else:
+        return ""
+    return f"; did you mean {address!r}?" if host and _is_address(address) else ""
+
+
 def check_uri(uri: str) -> None:
     """Check that traces can be written to a tracking URI.
 
@@ -69,14 +82,15 @@ def check_uri(uri: str) -> None:
     if scheme in _SERVERS:
         if not _is_address(uri):
             raise ConfigurationError(
-                f"{without_credentials(uri)!r} is not a server address; wanted http://HOST:PORT"
+                f"{without_credentials(uri)!r} is not a server address; "
+                f"wanted http://HOST:PORT{_meant(uri)}"
             )
         return
     if scheme not in _DATABASES and not is_databricks(uri):
         raise ConfigurationError(
             f"cannot write traces to tracking URI {without_credentials(uri)!r}; wanted http://…, "
             "https://…, sqlite:///…, postgresql://… or databricks: MLflow's file store cannot "
-            "store finished spans. For a local folder use sqlite:///mlflow.db"
+            f"store finished spans. For a local folder use sqlite:///mlflow.db{_meant(uri)}"
         )
     needed = ("mlflow",) if is_databricks(uri) else ("mlflow", "sqlalchemy")
     if not all(map(_is_installed, needed)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from importlib import import_module
 from operator import attrgetter
 from types import NoneType
 from typing import Any, Final
@@ -29,9 +30,10 @@ from trace_core._model.parts import (
     replace_field,
 )
 from trace_core._model.values import Value, snapshot, snapshot_mapping
+from trace_core._view import units
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Span:
     """A finished piece of work, as sinks and processors see it.
 
@@ -92,6 +94,21 @@ class Span:
         check_mapping(self, "attributes")
         if self.events and any(type(event) is not Event for event in self.events):
             raise TypeError("events of a span must be instances of trace_core.Event")
+
+    def __repr__(self) -> str:
+        parts = [self.name, self.kind.value, units.seconds(self.duration_ns / 1e9)]
+        if self.usage is not None and self.usage.total is not None:
+            parts.append(f"{self.usage.input}→{self.usage.output} tokens")
+        if self.cost is not None and self.cost.total is not None:
+            parts.append(units.money(self.cost.total))
+        if self.status.code is StatusCode.ERROR:
+            parts.append(f"failed: {self.status.description or '?':.200}")
+        return f"<Span {'  '.join(parts)}  ({self.trace_id}/{self.span_id})>"
+
+    def _repr_html_(self) -> str:
+        """Return it for a notebook; what draws it knows spans, so it is imported only now."""
+        drawn: str = import_module("trace_core._view.html").span_html(self)
+        return drawn
 
     @property
     def trace_id(self) -> str:

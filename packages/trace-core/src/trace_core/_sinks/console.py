@@ -45,6 +45,11 @@ class ConsoleSink(SinkBase):
 
     wants_spool = False
 
+    @property
+    def place(self) -> str:
+        """The terminal, or what else the stream is."""
+        return "standard error" if self._stream is None else "a stream"
+
     def __init__(self, stream: TextIO | None = None) -> None:
         if stream is not None and not callable(getattr(stream, "write", None)):
             raise ConfigurationError(f"stream must have a write method, got {stream!r:.60}")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from trace_core import _arguments as arguments
 from trace_core._model.span import Span
 from trace_core._sinks.base import SinkBase
+
+if TYPE_CHECKING:
+    from trace_core._view.trace import Trace
 
 
 class MemorySink(SinkBase):
@@ -30,6 +34,19 @@ class MemorySink(SinkBase):
     def spans(self) -> tuple[Span, ...]:
         """The spans written so far, oldest first."""
         return tuple(self._spans)
+
+    @property
+    def place(self) -> str:
+        """Memory."""
+        return "memory"
+
+    @property
+    def traces(self) -> list[Trace]:
+        """The spans written so far by trace; each draws itself as a tree."""
+        from trace_core._sinks.console import by_trace
+        from trace_core._view.trace import Trace
+
+        return [Trace(spans) for spans in by_trace(self._spans).values()]
 
     def write(self, spans: Sequence[Span], /) -> None:
         """Keep the spans."""

@@ -12,6 +12,7 @@ import attrs
 
 from trace_core._errors import TraceError
 from trace_core._model.span import Span
+from trace_core._view.trace import Trace
 
 _WINDOW_NS: Final = 600 * 10**9
 _MOST_SEEN: Final = 100_000
@@ -84,7 +85,7 @@ class SourceBase(ABC):
 
     def traces(
         self, wanted: Wanted, last: int, selection: Selection = EVERYTHING, /
-    ) -> list[list[Span]]:
+    ) -> list[Trace]:
         """Read the newest traces in which at least one span is wanted.
 
         By default everything is read twice: for their ids, then for their spans.
@@ -107,7 +108,7 @@ class SourceBase(ABC):
         for span in self.spans() if ids else ():
             if span.trace_id in found:
                 found[span.trace_id][span.span_id] = span
-        return [list(spans.values()) for spans in found.values()]
+        return [Trace(spans.values()) for spans in found.values() if spans]
 
     def follow(self, selection: Selection = EVERYTHING, /, *, every: float = 2.0) -> Iterator[Span]:
         """Read spans that arrive from now on, for ever.
@@ -141,7 +142,7 @@ def _recent(selection: Selection) -> Selection:
 
 def newest(
     traces: Iterator[Sequence[Span]], wanted: Wanted, last: int, selection: Selection
-) -> list[list[Span]]:
+) -> list[Trace]:
     """Choose traces from a store that gives them newest first.
 
     Args:
@@ -153,10 +154,10 @@ def newest(
     Returns:
         What `SourceBase.traces` returns.
     """
-    found: list[list[Span]] = []
+    found: list[Trace] = []
     for spans in traces if last > 0 else ():
         if any(selection.covers(span) and wanted(span) for span in spans):
-            found.append(list(spans))
+            found.append(Trace(spans))
         if len(found) == last:
             break
     return found[::-1]

@@ -13,6 +13,7 @@ from trace_core import (
     SinkError,
     SourceBase,
     Span,
+    Trace,
     Unreadable,
     Wanted,
     did_you_mean,
@@ -123,7 +124,7 @@ class MlflowSource(SourceBase):
 
     def traces(
         self, wanted: Wanted, last: int, selection: Selection = _EVERYTHING, /
-    ) -> list[list[Span]]:
+    ) -> list[Trace]:
         """Read the newest traces in which at least one span is wanted."""
         found = self._traces(selection, newest_first=True)
         return newest(found, wanted, last, selection)
