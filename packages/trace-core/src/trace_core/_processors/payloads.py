@@ -22,6 +22,8 @@ from trace_core._processors.walk import PLAIN_TYPES, replaced
 _NUMBERS: Final = frozenset({int, float})
 _URL_HEAD: Final = r"data:([\w.+\-]{1,80}/[\w.+\-]{1,80})?(?:;[\w=.\-]{1,80}){0,8};base64,"
 _DATA_URL: Final = re.compile(_URL_HEAD + r"[A-Za-z0-9+/=_\-]+")
+_HEAD: Final = re.compile(_URL_HEAD)
+_IN_URLS: Final = f"{string.ascii_letters}{string.digits}+/=_-".encode()
 _BASE64: Final = f"{string.ascii_letters}{string.digits}+/_-\r\n".encode()
 _SAMPLE: Final = 1_024
 _ENCODED: Final = frozenset(
@@ -146,9 +148,11 @@ class _PayloadLimit:
         return text
 
     def _without_data_urls(self, text: str) -> Value:
-        whole = _DATA_URL.match(text)
-        if whole is not None and whole.end() == len(text):
-            return _described(whole.group(1) or "data", text.encode(), length=len(text))
+        head = _HEAD.match(text)
+        if head is not None and text.isascii():
+            data = text.encode()
+            if _ends_in_base64(data, head.end()):
+                return _described(head.group(1) or "data", data, length=len(text))
         return _DATA_URL.sub(self._short_url, text)
 
     def _short_url(self, found: re.Match[str]) -> str:
@@ -156,6 +160,11 @@ class _PayloadLimit:
             return found.group()
         digest = hashlib.sha256(found.group().encode()).hexdigest()
         return f"<{found.group(1) or 'data'}: {len(found.group())} characters, sha256 {digest}>"
+
+
+def _ends_in_base64(data: bytes, start: int) -> bool:
+    """Return whether all is base64 from there on; a regular expression takes five times as long."""
+    return data[:start].translate(None, _IN_URLS) == data.translate(None, _IN_URLS)
 
 
 def _carries_base64(key: object, around: Mapping[str, Value]) -> bool:
