@@ -12,6 +12,7 @@ import pytest
 
 BENCH = Path(__file__).parents[1] / "bench"
 EVERYTHING = "TRACE_INSTRUCTIONS"
+NEED_NO_LITELLM = ("handoff", "picture")
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +30,10 @@ def instructions() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("what", ["handoff", "chunk", "call"])
+@pytest.mark.parametrize("what", ["handoff", "picture", "chunk", "call"])
 def test_no_more_instructions_than_before(instructions: ModuleType, what: str) -> None:
-    """Neither a hand-off, a chunk of a stream nor a traced call has become dearer unnoticed."""
-    if what != "handoff" and not os.environ.get(EVERYTHING):
+    """Neither a hand-off, a picture, a chunk of a stream nor a traced call has become dearer unnoticed."""
+    if what not in NEED_NO_LITELLM and not os.environ.get(EVERYTHING):
         pytest.skip("importing LiteLLM in valgrind takes half a minute: run `nox -s instructions`")
     before = instructions.kept()[what]
     found = instructions.count(what)["caller"]

@@ -494,6 +494,26 @@ def test_an_mlflow_that_cannot_be_used_is_tried_once(monkeypatch):
     assert len(attempts) == 1
 
 
+def test_what_a_program_with_a_server_does_not_need_is_not_imported():
+    """A short program pays for each module, and for reading certificates: 25 ms of CPU."""
+    program = """
+import ssl, sys
+ssl.create_default_context = None
+import trace_core
+
+sink = trace_core.load_sink("mlflow:http://127.0.0.1:1")
+trace_core.durable(sink, spool=False).close(0.1)
+unneeded = ("trace_core._sinks.console", "trace_core._view", "trace_core._cli", "mlflow")
+print([name for name in unneeded if name in sys.modules])
+from trace_core.otlp import OtlpClient
+print(type(OtlpClient("http://127.0.0.1:1", 1)._connection()).__name__)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["[]", "Client"], done.stderr
+
+
 def test_without_mlflow_nothing_is_asked_and_nothing_imported():
     """A program that does not use MLflow does not get it."""
     program = """

@@ -20,7 +20,6 @@ from trace_core._log import without_secrets
 from trace_core._settings import setting
 from trace_core._sinks.base import SinkBase, SinkLike, as_sink
 from trace_core._sinks.compose import tee
-from trace_core._sinks.console import ConsoleSink, TreeSink
 from trace_core._sinks.files import JsonLinesSink
 from trace_core._sinks.memory import MemorySink
 from trace_core._suggest import close_to, did_you_mean
@@ -52,6 +51,8 @@ def console_sink(target: str) -> SinkBase:
     Raises:
         ConfigurationError: Something else follows the name.
     """
+    from trace_core._sinks.console import ConsoleSink, TreeSink  # most programs have others
+
     if target == "tree":
         return _live_tree() or TreeSink()
     if target:
