@@ -28,6 +28,7 @@ GROUP: Final = "trace_core.sinks"
 _PACKAGES: Final = {
     "mlflow": "trace-mlflow-sink",
     "nats": "trace-nats",
+    "otel-metrics": "trace-otlp-sink",
     "otlp": "trace-otlp-sink",
 }
 """Sinks of ours that are not in this package, and what to install for them."""

@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final, NoReturn
 
-from trace_core import ConfigurationError, cli, load_sink
+from trace_core import ConfigurationError, cli, default_spec, load_sink
 
 BOOTSTRAP: Final = Path(__file__).parent / "_bootstrap"
 """What is put on the program's ``PYTHONPATH``."""
@@ -58,12 +58,13 @@ def _run(options: argparse.Namespace) -> int:
         command = command[1:]
     if not command:
         parser.error("what is to be run? For example: trace-litellm run -- python app.py")
-    for spec in options.sink:
+    sinks = _with_metrics(options.sink, options.metrics_port, os.environ)
+    for spec in sinks:
         try:
             load_sink(spec).close()
         except ConfigurationError as error:
             parser.error(f"--sink {spec}: {error}")
-    environment = environment_for(os.environ, sinks=options.sink, service=options.service)
+    environment = environment_for(os.environ, sinks=sinks, service=options.service)
     return _become(command, environment)
 
 
@@ -96,10 +97,25 @@ def _parser() -> argparse.ArgumentParser:
         "--service", metavar="NAME", help="what the program is called in traces (OTEL_SERVICE_NAME)"
     )
     run.add_argument(
+        "--metrics-port",
+        metavar="PORT",
+        type=int,
+        help="serve metrics to Prometheus there as well; needs trace-otlp-sink[prometheus]",
+    )
+    run.add_argument(
         "command", nargs=argparse.REMAINDER, metavar="-- PROGRAM ...", help="what to run"
     )
     cli.add_commands(commands)
     return parser
+
+
+def _with_metrics(
+    sinks: Sequence[str], port: int | None, environ: Mapping[str, str]
+) -> Sequence[str]:
+    """Add the sink that serves metrics to those that are used anyway."""
+    if port is None:
+        return sinks
+    return [*(sinks or [environ.get("TRACE_SINKS") or default_spec()]), f"otel-metrics:{port}"]
 
 
 def environment_for(
