@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -238,7 +239,8 @@ def _show(arguments: argparse.Namespace, database: Path, experiment_id: str) -> 
     page = f"http://127.0.0.1:{arguments.port}/#/experiments/{experiment_id}/traces"
     if not arguments.ui:
         print("\nTo see them in MLflow's UI: nox -s demo -- --ui")
-        print(f"or: mlflow server --backend-store-uri sqlite:///{database.as_posix()}")
+        server = f"{shlex.quote(sys.executable)} -m mlflow server"
+        print(f"or: {server} --backend-store-uri sqlite:///{database.as_posix()}")
         return
     print(f"\nStarting MLflow's UI; in a few seconds open {page} (Ctrl-C ends it)", flush=True)
     where = ("--backend-store-uri", f"sqlite:///{database.as_posix()}")

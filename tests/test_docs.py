@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import json
 import os
@@ -95,6 +96,62 @@ def test_python_runs(page, provider, tmp_path):
         with sqlite3.connect(tmp_path / "mlflow.db") as database:
             stored = database.execute("select name from spans where type like '%CHAT%'").fetchall()
         assert len(stored) == readme().count("litellm.completion(")
+
+
+ANCHOR = re.compile(r"\]\(([^)#:\s]*)#([^)\s]+)\)")
+
+
+def sections(page: Path) -> set[str]:
+    """What links to the sections of a page are called."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_to_sections(page):
+    """Each link to a section of a page leads to one."""
+    targets = [
+        (page.parent / name if name else page, section)
+        for name, section in ANCHOR.findall(page.read_text())
+    ]
+    assert [
+        (str(target), section)
+        for target, section in targets
+        if target.suffix == ".md" and target.exists() and section not in sections(target)
+    ] == []
+
+
+def commands(parser: argparse.ArgumentParser, name: str = "") -> dict[str, set[str]]:
+    """The long options of each command of a parser, by the command's name."""
+    found: dict[str, set[str]] = {}
+    options: set[str] = set()
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for key, inner in action.choices.items():
+                found |= commands(inner, f"{name} {key}".strip())
+        options |= {text for text in action.option_strings if text.startswith("--")}
+    return found or {name: options - {"--help"}}
+
+
+def test_the_commands_told_are_those_that_exist():
+    """docs/reference/cli.md has a section for each command, and each of its options in that."""
+    from trace_core._cli.main import parser_of_all
+    from trace_litellm._run import _parser
+
+    known = commands(_parser()) | commands(parser_of_all())
+    page = (ROOT / "docs" / "reference" / "cli.md").read_text()
+    parts = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
+    told = {name: set(re.findall(r"`(--[a-z-]+)", text)) for name, text in parts.items()}
+    filters = told.pop("Filters")
+    told.pop("Where spans are read from")
+    spool = [options for name, options in known.items() if name.startswith("spool ")]
+    plain = {name: options for name, options in known.items() if " " not in name}
+    plain["spool"] = set().union(*spool)
+    assert told.keys() == plain.keys()
+    for name, options in plain.items():
+        shared = filters if "--grep" in options else set()
+        assert shared <= options, name
+        assert told[name] | shared == options, name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

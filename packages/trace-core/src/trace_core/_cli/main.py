@@ -28,6 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 if all went well, 1 if spans could not be read or delivered, 2 for a
         mistake in the arguments or settings.
     """
+    return run(parser_of_all().parse_args(arguments), "trace-core")
+
+
+def parser_of_all() -> argparse.ArgumentParser:
+    """Return the parser of the command ``trace-core``."""
     parser = argparse.ArgumentParser(
         prog="trace-core",
         description="Look at recorded spans, count them, deliver them again, find what is wrong.",
@@ -38,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_source(again)
     again.add_argument("--to", required=True, metavar="SINK", help="a sink, as in TRACE_SINKS")
     _add_timeout(again, "seconds to try again while the sink takes no span")
-    return run(parser.parse_args(arguments), "trace-core")
+    return parser
 
 
 def run(options: argparse.Namespace, program: str) -> int:
