@@ -536,6 +536,50 @@ def frameworks(session: nox.Session, framework: str) -> None:
     _pytest(session, "tests/frameworks")
 
 
+LITELLM_SOURCES = "https://github.com/BerriAI/litellm"
+
+
+def _clone_litellm(session: nox.Session, release: str) -> Path:
+    """Clone the tests of a release of LiteLLM, unless they are there from before."""
+    folder = (session.cache_dir / "litellm" / release).resolve()
+    if (folder / "tests").is_dir():
+        return folder
+    sparse = ("--quiet", "--depth=1", "--filter=blob:none", "--sparse")
+    for tag in (f"v{release}", f"v{release}-stable"):
+        shutil.rmtree(folder, ignore_errors=True)
+        command = ("git", "clone", *sparse, f"--branch={tag}", LITELLM_SOURCES, str(folder))
+        if subprocess.run(command, check=False).returncode == 0:
+            where = ("git", "-C", str(folder), "sparse-checkout", "set", "tests/test_litellm")
+            session.run(*where, external=True)
+            return folder
+    session.error(f"{LITELLM_SOURCES} has no tag of {release}: give a folder, `-- CHECKOUT`")
+
+
+def _release_in(checkout: Path) -> str:
+    """Return the version of LiteLLM that a folder has."""
+    about = nox.project.load_toml(checkout / "pyproject.toml")
+    found = about.get("project", {}).get("version") or about["tool"]["poetry"]["version"]
+    return str(found)
+
+
+@nox.session(python=[COMPAT_PYTHON], requires=["build"])
+def litellm_tests(session: nox.Session) -> None:
+    """Run LiteLLM's own tests without and with tracing, and compare: ``-- CHECKOUT -n 4``.
+
+    Without a folder, LiteLLM is cloned at the newest release in compat.toml. More arguments are
+    pytest's, with files as LiteLLM names them: ``-- CHECKOUT tests/test_litellm/test_main.py``.
+    """
+    given = list(session.posargs)
+    chosen = given.pop(0) if given and Path(given[0]).is_dir() else None
+    checkout = Path(chosen) if chosen else _clone_litellm(session, NEWEST_LITELLM)
+    _install(session, "compat", "litellm-tests", litellm=f"=={_release_in(checkout)}")
+    _settle(session)
+    files = any(argument.startswith("tests/") for argument in given)
+    given = given if files or not given else ["tests/test_litellm", *given]
+    script = str(ROOT / "tests" / "support" / "litellm_tests.py")
+    session.run("python", script, str(checkout.resolve()), *given)
+
+
 def _find_aimock(session: nox.Session) -> None:
     """Install aimock, a provider for Node, into a folder of this session's, if npm is there."""
     npm = shutil.which("npm")

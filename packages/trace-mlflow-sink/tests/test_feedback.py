@@ -12,7 +12,7 @@ import pytest
 
 from support.mlflow_server import free_port
 from support.mlflow_spans import chat_span
-from trace_core import Span, SpanKind, Tracer, durable
+from trace_core import Span, SpanKind, Tracer, durable, semconv
 from trace_mlflow_sink import MlflowSink
 from trace_mlflow_sink._bridge.delivery_guard import _MOST_SPANS, Delivery, DeliveryGuard
 
@@ -37,6 +37,12 @@ def forget(mlflow: Any) -> None:
     mlflow.set_tracking_uri(None)
     for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_TRACKING_URI"):
         os.environ.pop(name, None)
+
+
+class Patient(MlflowSink):
+    """A sink for which MLflow's client waits long: the machine may be busy."""
+
+    exit_timeout = 60.0
 
 
 @pytest.fixture
@@ -67,7 +73,7 @@ def feedback_in(mlflow: Any, trace_id: str) -> dict[str, Any]:
 
 def test_right_after_the_answer(mlflow, make_tracer):
     """The last trace is the call's, and it can be judged, tagged and read at once."""
-    tracer = make_tracer(MlflowSink())
+    tracer = make_tracer(Patient())
     for number in range(5):
         call(tracer)
         trace_id = mlflow.get_last_active_trace_id()
@@ -83,7 +89,7 @@ def test_right_after_the_answer(mlflow, make_tracer):
 
 def test_in_and_after_a_function_that_mlflow_traces(mlflow, make_tracer):
     """Whose trace MLflow's own exporter has not written either."""
-    tracer = make_tracer(MlflowSink())
+    tracer = make_tracer(Patient())
 
     @mlflow.trace
     def answer() -> str:
@@ -103,8 +109,8 @@ def test_in_and_after_a_function_that_mlflow_traces(mlflow, make_tracer):
 
 def test_after_a_call_in_a_span_of_ours_that_is_still_open(mlflow, make_tracer):
     """The feedback stays when the rest of the trace is written."""
-    tracer = make_tracer(MlflowSink())
-    with tracer.span("agent", attributes={"metadata.version": "7"}) as root:
+    tracer = make_tracer(Patient())
+    with tracer.span("agent", attributes={f"{semconv.METADATA_PREFIX}version": "7"}) as root:
         call(tracer)
         trace_id = f"tr-{root.trace_id}"
         mlflow.log_feedback(trace_id=trace_id, name="first", value=True)
@@ -114,9 +120,10 @@ def test_after_a_call_in_a_span_of_ours_that_is_still_open(mlflow, make_tracer):
     trace = mlflow.get_trace(trace_id)
     assert [span.name for span in trace.data.spans].count("chat") == 2
     assert trace.info.state == "OK"
+    assert trace.info.trace_metadata["version"] == "7"
 
 
-class HeldUp(MlflowSink):
+class HeldUp(Patient):
     """A sink that writes nothing before somebody asks it to hurry."""
 
     def __init__(self) -> None:
@@ -147,7 +154,7 @@ def test_a_call_that_was_left_out_is_not_waited_for_twice(mlflow, make_tracer, m
     """MLflow says that it knows no such trace."""
     flushed: list[bool] = []
 
-    class Counting(MlflowSink):
+    class Counting(Patient):
         def _flush_all(self) -> bool:
             flushed.append(super()._flush_all())
             return flushed[-1]
