@@ -545,14 +545,13 @@ def _clone_litellm(session: nox.Session, release: str) -> Path:
     if (folder / "tests").is_dir():
         return folder
     sparse = ("--quiet", "--depth=1", "--filter=blob:none", "--sparse")
-    for tag in (f"v{release}", f"v{release}-stable"):
-        shutil.rmtree(folder, ignore_errors=True)
-        command = ("git", "clone", *sparse, f"--branch={tag}", LITELLM_SOURCES, str(folder))
-        if subprocess.run(command, check=False).returncode == 0:
-            where = ("git", "-C", str(folder), "sparse-checkout", "set", "tests/test_litellm")
-            session.run(*where, external=True)
-            return folder
-    session.error(f"{LITELLM_SOURCES} has no tag of {release}: give a folder, `-- CHECKOUT`")
+    clone = ("git", "clone", *sparse, LITELLM_SOURCES, str(folder), "--branch")
+    tags = (f"v{release}", f"v{release}-stable")
+    if not any(subprocess.run((*clone, tag), check=False).returncode == 0 for tag in tags):
+        session.error(f"{LITELLM_SOURCES} has no tag of {release}: give a folder, `-- CHECKOUT`")
+    where = ("git", "-C", str(folder), "sparse-checkout", "set", "tests/test_litellm")
+    session.run(*where, external=True)
+    return folder
 
 
 def _release_in(checkout: Path) -> str:

@@ -6,6 +6,7 @@ Load it with ``-p support.traced_tests``. ``TRACE_TESTS=on`` turns tracing on fo
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 from pathlib import Path
@@ -16,6 +17,8 @@ import pytest
 ON = os.environ.get("TRACE_TESTS") == "on"
 _LOOPBACK = ("127.", "::1", "localhost")
 _counts: dict[str, int] = {"spans": 0, "troubles": 0}
+_traced: Any = None
+"""One of LiteLLM's functions, as it was when tracing was turned on."""
 
 
 def pytest_configure() -> None:
@@ -39,22 +42,41 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Any:
-    """Trace the test, if asked to: anew each time, for tests that reload LiteLLM."""
+    """Trace the test, if asked to; turn tracing on anew after a test that reloads LiteLLM."""
     if not ON:
         return (yield)
-    import trace_litellm
-    from trace_core import MemorySink, Tracer
+    import litellm
 
-    def on_error(where: str, error: BaseException) -> None:
-        _counts["troubles"] += 1
-        print(f"tracing: {where}: {type(error).__name__}: {error}")  # beside the test's output
+    global _traced  # noqa: PLW0603  # LiteLLM is global as well
+    if litellm.completion is not _traced:
+        import trace_litellm
 
-    sink = MemorySink()
-    with trace_litellm.instrument(Tracer(sink, on_error=on_error)):
-        try:
-            return (yield)
-        finally:
-            _counts["spans"] += len(sink.spans)
+        trace_litellm.instrument(_tracer())
+        _traced = litellm.completion
+    try:
+        return (yield)
+    finally:
+        _counts["spans"] += len(_sink().spans)
+        _sink().clear()
+
+
+@functools.cache
+def _sink() -> Any:
+    from trace_core import MemorySink
+
+    return MemorySink()
+
+
+@functools.cache
+def _tracer() -> Any:
+    from trace_core import Tracer
+
+    return Tracer(_sink(), on_error=_on_error)
+
+
+def _on_error(where: str, error: BaseException) -> None:
+    _counts["troubles"] += 1
+    print(f"tracing: {where}: {type(error).__name__}: {error}")  # beside the test's output
 
 
 def pytest_unconfigure() -> None:
