@@ -7,7 +7,7 @@ import inspect
 import os
 from collections.abc import Callable, Collection, Mapping
 from types import TracebackType
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar, cast
 
 import attrs
 
@@ -79,26 +79,42 @@ class Replay:
         players.leave(self._players.pop())
 
     def __call__(self, function: F) -> F:
-        """Decorate a function or coroutine function: each call of it is such a block."""
-        wrapper: Any
-        if inspect.iscoroutinefunction(function):
+        """Decorate a function of any kind: each call of it is such a block.
 
-            @functools.wraps(function)
-            async def replayed_async(*args: Any, **kwargs: Any) -> Any:
-                with Replay(self._options):
-                    return await function(*args, **kwargs)
+        Raises:
+            ConfigurationError: It is a class.
+        """
+        if isinstance(function, type):
+            raise ConfigurationError("replay() decorates functions, not classes")
+        wrapper = _wrapper(function, lambda: Replay(self._options))
+        return cast("F", functools.update_wrapper(wrapper, function))
 
-            wrapper = replayed_async
-        else:
 
-            @functools.wraps(function)
-            def replayed(*args: Any, **kwargs: Any) -> Any:
-                with Replay(self._options):
-                    return function(*args, **kwargs)
+def _wrapper(function: Callable[..., Any], block: Callable[[], Replay]) -> Callable[..., Any]:
+    """Return a function of the same kind that runs in a block of its own."""
 
-            wrapper = replayed
-        decorated: F = wrapper
-        return decorated
+    async def coroutine(*args: Any, **kwargs: Any) -> Any:
+        with block():
+            return await function(*args, **kwargs)
+
+    async def async_generator(*args: Any, **kwargs: Any) -> Any:
+        with block():
+            async for item in function(*args, **kwargs):
+                yield item
+
+    def generator(*args: Any, **kwargs: Any) -> Any:
+        with block():
+            return (yield from function(*args, **kwargs))
+
+    def plain(*args: Any, **kwargs: Any) -> Any:
+        with block():
+            return function(*args, **kwargs)
+
+    if inspect.iscoroutinefunction(function):
+        return coroutine
+    if inspect.isasyncgenfunction(function):
+        return async_generator
+    return generator if inspect.isgeneratorfunction(function) else plain
 
 
 class _Player:
@@ -178,7 +194,7 @@ def replay(
             the same vector, of length 1.
 
     Returns:
-        A context manager, and a decorator for functions and coroutine functions. Entering it
+        A context manager, and a decorator for functions of any kind. Entering it
         raises ConfigurationError where the source cannot be read, and UnsupportedLiteLLM where
         LiteLLM cannot be patched.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from typing import Any, Final
 
 from trace_core import semconv
@@ -26,13 +27,21 @@ def chat_chunks(recording: Recording, *, usage: bool) -> list[_Chunk]:
     outputs = outputs if isinstance(outputs, dict) else {}
     base = {name: value for name, value in outputs.items() if name not in _NOT_IN_CHUNKS}
     choices = [_streamed(choice) for choice in outputs.get("choices") or ()]
-    endings = [{**choice, "delta": {}} for choice in choices if choice.get("finish_reason")]
+    endings = [_ending(choice) for choice in choices if choice.get("finish_reason")]
     report = outputs.get("usage") if usage else None
     wanted = _wanted(recording, len(endings))
     parts = [{**base, "choices": [choice]} for choice in [*_parts(choices, wanted), *endings]]
     if report is not None:
         parts.append({**base, "choices": _choices_beside_usage(), "usage": report})
     return parts
+
+
+def _ending(choice: Mapping[str, Any]) -> _Chunk:
+    return {
+        "index": choice.get("index") or 0,
+        "finish_reason": choice["finish_reason"],
+        "delta": {},
+    }
 
 
 def _wanted(recording: Recording, endings: int) -> int | None:
@@ -55,26 +64,38 @@ def _streamed(choice: Mapping[str, Any]) -> _Chunk:
 
 
 def _parts(choices: list[_Chunk], wanted: int | None) -> Iterator[_Chunk]:
-    """Yield the deltas of all choices, one choice after the other."""
-    deltas = [list(_fields(choice["delta"])) for choice in choices]
-    texts = [text for fields in deltas for _, text in fields]
-    rests = [_rest(choice) for choice in choices]
-    fixed = sum(map(bool, rests)) + sum(_names_tools(choice["delta"]) for choice in choices)
-    opening = wanted is None or _opens(wanted - fixed, texts, len(choices))
-    left = None if wanted is None else wanted - fixed - (len(choices) if opening else 0)
-    pieces = iter(shares([text for text in texts if text], left))
-    for choice, fields, rest in zip(choices, deltas, rests, strict=True):
-        index = {"index": choice.get("index") or 0, "finish_reason": None}
-        first: _Chunk = {"role": choice["delta"].get("role") or "assistant"}
-        if opening:
-            yield {**index, "delta": {**first, "content": ""}}
+    """Yield the deltas of all choices, of each in turn, as providers do."""
+    fields = [list(_fields(choice["delta"])) for choice in choices]
+    texts = [text for some in fields for _, text in some if text]
+    fixed = sum(bool(_rest(choice)) + _names_tools(choice["delta"]) for choice in choices)
+    opens = wanted is None or _opens(wanted - fixed, texts, len(choices))
+    left = None if wanted is None else wanted - fixed - (len(choices) if opens else 0)
+    pieces = iter(shares(texts, left))
+    deltas = [
+        list(_deltas(choice, some, pieces, opens=opens))
+        for choice, some in zip(choices, fields, strict=True)
+    ]
+    for turn in zip_longest(*deltas):
+        yield from filter(None, turn)
+
+
+def _deltas(
+    choice: _Chunk, fields: list[tuple[Any, str]], pieces: Iterator[int | None], *, opens: bool
+) -> Iterator[_Chunk]:
+    """Yield the deltas of one choice; the first one has the role."""
+    index = {"index": choice.get("index") or 0, "finish_reason": None}
+    first: _Chunk = {"role": choice["delta"].get("role") or "assistant"}
+    if opens:
+        told = {"content": ""} if choice["delta"].get("content") is not None else {}
+        yield {**index, "delta": {**first, **told}}
+        first = {}
+    for name, text in fields:
+        for delta in _pieces(name, text, next(pieces) if text else None, choice["delta"]):
+            yield {**index, "delta": {**first, **delta}}
             first = {}
-        for name, text in fields:
-            for delta in _pieces(name, text, next(pieces) if text else None, choice["delta"]):
-                yield {**index, "delta": {**first, **delta}}
-                first = {}
-        if rest:
-            yield {**index, **rest, "delta": {**first, **rest["delta"]}}
+    rest = _rest(choice)
+    if rest:
+        yield {**index, **rest, "delta": {**first, **rest["delta"]}}
 
 
 def _opens(wanted: int, texts: list[str], choices: int) -> bool:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
-import importlib
 import inspect
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -20,6 +19,8 @@ _CANCELLED: Final = frozenset(
     {"asyncio.exceptions.CancelledError", "GeneratorExit", "KeyboardInterrupt", "SystemExit"}
 )
 """Not the provider's doing: the program itself broke off."""
+_NEVER_RAISED: Final = (StopIteration, StopAsyncIteration)
+"""A coroutine that raises one of these raises a RuntimeError instead."""
 
 
 def error_of(recording: Recording, text: str = "") -> Exception | None:
@@ -36,10 +37,9 @@ def error_of(recording: Recording, text: str = "") -> Exception | None:
     if kind in _CANCELLED:
         return broken_off(recording, "the program cancelled it")
     told = str(message or "")
-    found = _class(kind)
-    if found is None:
-        return _general(recording, told, kind)
-    error = _made(found, told, _details(recording.span.attributes, told, found, text))
+    details, found = _details(recording.span.attributes, text), _class(kind)
+    error = None if found is None else _made(found, told, details)
+    error = error or _made(_general_class(), f"{kind}: {told}", details) or RuntimeError(told)
     status = recording.span.attributes.get(semconv.HTTP_RESPONSE_STATUS_CODE)
     if status is not None:
         error.status_code = status  # type: ignore[attr-defined]  # where LiteLLM puts it
@@ -61,33 +61,29 @@ def broken_off(recording: Recording, why: str) -> NotRecorded:
 
 def _class(name: str) -> type[Exception] | None:
     module, _, attribute = name.rpartition(".")
-    if (module or "builtins").partition(".")[0] not in _PACKAGES:
+    module = module or "builtins"
+    if module.partition(".")[0] not in _PACKAGES:
         return None
-    try:
-        home: Any = importlib.import_module(module) if module else builtins
-    except ImportError:  # of another release
-        return None
-    found = getattr(home, attribute, None)
-    return found if isinstance(found, type) and issubclass(found, Exception) else None
+    found: Any = getattr(sys.modules.get(module), attribute, None)
+    is_one = isinstance(found, type) and issubclass(found, Exception)
+    return found if is_one and not issubclass(found, _NEVER_RAISED) else None
 
 
-def _general(recording: Recording, message: str, kind: str) -> Exception:
-    """Make LiteLLM's general error for a class that is not to be had."""
+def _general_class() -> type[Exception]:
+    """Return LiteLLM's class for errors of no other class, for one that is not to be had."""
     from litellm.exceptions import APIError
 
-    details = _details(recording.span.attributes, f"{kind}: {message}", APIError, "")
-    return _made(APIError, f"{kind}: {message}", details)
+    return APIError
 
 
-def _details(attributes: Mapping[str, Value], message: str, cls: type, text: str) -> dict[str, Any]:
+def _details(attributes: Mapping[str, Value], text: str) -> dict[str, Any]:
     """Return what the constructors of LiteLLM's and OpenAI's exceptions take, by name."""
     import httpx
 
     status = attributes.get(semconv.HTTP_RESPONSE_STATUS_CODE)
     status = status if isinstance(status, int) else 500
-    request = httpx.Request("POST", str(attributes.get(semconv.URL_FULL) or "http://replayed"))
+    request = httpx.Request("POST", "http://replayed.invalid/")
     return {
-        "message": message.removeprefix(f"litellm.{cls.__name__}: "),
         "llm_provider": attributes.get(ERROR_PROVIDER, attributes.get(PROVIDER)) or "",
         "model": attributes.get(ERROR_MODEL, attributes.get(semconv.REQUEST_MODEL)) or "",
         "status_code": status,
@@ -101,15 +97,25 @@ def _details(attributes: Mapping[str, Value], message: str, cls: type, text: str
     }
 
 
-def _made(cls: type[Exception], message: str, details: Mapping[str, Any]) -> Exception:
+def _made(cls: type[Exception], message: str, details: Mapping[str, Any]) -> Exception | None:
     """Make an exception by its own constructor, or around it if that wants something else."""
+    told = message.removeprefix(f"litellm.{cls.__name__}: ")  # which the constructor puts there
+    build: Any = cls
     try:
         takes = inspect.signature(cls).parameters
         given = {name: value for name, value in details.items() if name in takes}
-        error = cls(**given) if "message" in takes else cls(message)
+        error: Any = build(message=told, **given) if "message" in takes else build(message)
     except Exception:  # a constructor of another release
-        error = cls.__new__(cls, message)
-        error.args = (message,)
+        error = _without_constructor(cls, message)
     if hasattr(error, "message"):
         error.message = message
-    return error
+    return error  # type: ignore[no-any-return]
+
+
+def _without_constructor(cls: type[Exception], message: str) -> Exception | None:
+    try:
+        error = cls.__new__(cls, message)
+        error.args = (message,)
+        return error if message in str(error) else None
+    except Exception:  # one that cannot do without its constructor
+        return None

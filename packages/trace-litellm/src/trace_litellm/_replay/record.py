@@ -37,11 +37,13 @@ def record(path: str | os.PathLike[str]) -> Generator[None]:
     sink = JsonLinesSink(file)
     file.unlink(missing_ok=True)
     sink.write(())
-    with traced_by(sink) as tracing:
-        yield
-        if not tracing.active:
-            raise ConfigurationError(
-                "another tracer was turned on inside record(), which ended the recording; "
-                "call autolog() or instrument() before it"
-            )
-    sink.close()
+    try:
+        with traced_by(sink) as tracing:
+            yield
+            if not tracing.active:
+                raise ConfigurationError(
+                    "another tracer was turned on inside record(), which ended the recording; "
+                    "call autolog() or instrument() before it"
+                )
+    finally:
+        sink.close()
