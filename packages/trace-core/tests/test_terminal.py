@@ -375,6 +375,11 @@ def test_on_a_real_terminal(file: Path, columns: int) -> None:
     plain = on_terminal("show", str(file), "-v", NO_COLOR="1", **size)
     assert "\x1b[" not in plain
     assert max(map(len, plain.splitlines())) <= columns
-    stats = on_terminal("stats", str(file), NO_COLOR="1", **size)
+    stats = on_terminal("stats", str(file), "--by", "day,model,provider", NO_COLOR="1", **size)
     assert max(map(len, stats.splitlines())) <= columns
     assert "$0.2512" in stats
+    assert ("p95" in stats) == (columns == 200)
+    diff = on_terminal("diff", str(file), str(file), NO_COLOR="1", **size)
+    assert max(map(len, diff.splitlines())) <= columns
+    doctor = on_terminal("doctor", "--offline", TRACE_SINKS=f"jsonl:{file}", **size)
+    assert max(len(line.replace("\x1b[32m", "")) for line in doctor.splitlines()) <= columns + 9

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 
 def close_to(name: str, known: Iterable[str], cutoff: float = 0.65) -> str | None:
@@ -14,6 +13,8 @@ def close_to(name: str, known: Iterable[str], cutoff: float = 0.65) -> str | Non
         known: What could have been written.
         cutoff: How much alike, from 0 to 1.
     """
+    from difflib import get_close_matches  # only where something is wrong: it takes its time
+
     return next(iter(get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)
 
 

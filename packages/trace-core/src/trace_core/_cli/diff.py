@@ -6,8 +6,6 @@ import argparse
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-import attrs
-
 from trace_core._cli.draw import Problems, say, say_json
 from trace_core._cli.filters import Filter, filter_of
 from trace_core._cli.sources import source_of
@@ -67,10 +65,10 @@ def _both_sides(
             "diff compares two sources (diff monday.jsonl tuesday.jsonl), or two periods of one "
             "(diff --before 2026-11-01..2026-11-07 --after 2026-11-08..2026-11-14)"
         )
-    for source, selection in chosen:
-        reads = attrs.evolve(wanted, selection=selection)
-        found = source_of(argparse.Namespace(source=source), problems)
-        yield filter(reads.accepts, found.spans(selection))
+    names = dict.fromkeys(source for source, _ in chosen)
+    found = {name: source_of(argparse.Namespace(source=name), problems) for name in names}
+    for name, selection in chosen:
+        yield filter(wanted.accepts, found[name].spans(selection))
 
 
 def _row(model: str, before: Tally, after: Tally) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import textwrap
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
@@ -15,7 +16,7 @@ import attrs
 
 from trace_core._cli.draw import Problems, say, say_json
 from trace_core._cli.probe import probe
-from trace_core._cli.tables import paints
+from trace_core._cli.tables import paints, width
 from trace_core._configuration import GROUP, default_spec, load_sink, sink_names, split_specs
 from trace_core._errors import ConfigurationError, TraceError
 from trace_core._log import without_secrets
@@ -38,6 +39,7 @@ _PACKAGES: Final = (
     "rich",
 )
 _MARKS: Final = {"ok": ("✓", "32"), "note": ("•", "33"), "problem": ("✗", "31")}
+_NARROWEST: Final = 20
 _ADVICE: Final = "run 'trace-core spool drain' to deliver them now"
 
 
@@ -74,17 +76,23 @@ def run(options: argparse.Namespace) -> int:
     findings: list[Finding] = []
     paint = paints()
     if not options.json:
-        say(" · ".join(f"{name} {found}" for name, found in _installed().items() if found))
+        _say("•", " · ".join(f"{name} {found}" for name, found in _installed().items() if found))
     for finding in _findings(options):
         findings.append(finding)
         if not options.json:  # at once: a sink that is away takes its time
             mark, colour = _MARKS[finding.state]
             shown = f"\x1b[{colour}m{mark}\x1b[0m" if paint else mark
-            say(f"{shown} {printable(f'{finding.about}: {finding.text}')}")
+            _say(shown, printable(f"{finding.about}: {finding.text}"))
     if options.json:
         rows = [attrs.asdict(finding) for finding in findings]
         say_json({"installed": _installed(), "findings": rows, **_state()})
     return int(any(finding.state == "problem" for finding in findings))
+
+
+def _say(mark: str, text: str) -> None:
+    room = width()
+    lines = [text] if room is None else textwrap.wrap(text, max(_NARROWEST, room - 2))
+    say("\n".join([f"{mark} {lines[0]}", *(f"  {line}" for line in lines[1:])]))
 
 
 def _installed() -> dict[str, str | None]:

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 from trace_core._cli import tables
 from trace_core._log import without_secrets
@@ -20,6 +21,8 @@ from trace_core._sinks.console import (
 )
 from trace_core._view.details import details, totals, waits
 
+_DIGITS: Final = 12
+"""Of a trace's id on a terminal: enough for ``--trace``."""
 program = "trace-core"
 """What the command is called that prints, in its complaints."""
 
@@ -93,14 +96,14 @@ def draw_traces(
 
 def _draw(spans: Sequence[Span], verbose: int, url: str | None) -> None:
     room, paint, pauses = tables.width(), tables.paints(), waits(spans)
-    say(tables.fit(f"trace {spans[0].trace_id}  {totals(spans)}", room))
+    trace_id = spans[0].trace_id if room is None else spans[0].trace_id[:_DIGITS]
+    say(tables.fit(f"trace {trace_id}  {totals(spans)}", room))
     if verbose and url:
         say(f"  {printable(url)}")
 
     def describe(span: Span) -> str:
         pause = pauses.get(span.span_id)
-        after = f"  after a wait of {duration_text(pause)}" if pause else ""
-        return summary(span) + after
+        return summary(span, f"after a wait of {duration_text(pause)}" if pause else "")
 
     for drawn, span in tree_lines(spans, describe):
         line = tables.fit(f"  {drawn}", room)

@@ -13,8 +13,11 @@ from typing import Any, Final, Literal
 from trace_core._sinks.console import print_to, printable
 
 _NARROWEST: Final = 12
-_GAP: Final = 3
-"""Characters between two columns, and beside them."""
+_GAP: Final = 2
+"""Characters between two columns."""
+_FRAMED_GAP: Final = 3
+"""The same in a table by rich, and beside the columns."""
+_LESS_IMPORTANT: Final = ("saved", "cached", "first", "p95")
 _FORMULA: Final = ("=", "+", "-", "@")
 
 
@@ -51,23 +54,49 @@ def say_table(
     every = [*rows, *([total] if total is not None else ())]
     columns = [c for i, c in enumerate(rows[0]) if i < names or any(row[c] for row in every)]
     cells = [columns, *([printable(row[column]) or "-" for column in columns] for row in every)]
-    cells = _narrowed(cells, names)
-    if not (sys.stdout.isatty() and _say_by_rich(cells, names, total=total is not None)):
-        print_to(sys.stdout, _plain(cells, names) + "\n")
+    cells = _with_room(cells)
+    framed = _narrowed(cells, names, _FRAMED_GAP)
+    fits = framed is not None and sys.stdout.isatty()
+    if not (fits and framed and _say_by_rich(framed, names, total=total is not None)):
+        narrow = _narrowed(cells, names, _GAP)
+        print_to(sys.stdout, _plain(cells if narrow is None else narrow, names) + "\n")
 
 
 def _widths(cells: list[list[str]]) -> list[int]:
     return [max(map(len, column)) for column in zip(*cells, strict=True)]
 
 
-def _narrowed(cells: list[list[str]], names: int) -> list[list[str]]:
-    """Cut the widest column of names such that the table fits the terminal."""
+def _with_room(cells: list[list[str]]) -> list[list[str]]:
+    """Leave out what matters least where a terminal is too narrow for all columns."""
+    room = width()
+    for column in _LESS_IMPORTANT if room is not None else ():
+        widths = _widths(cells)
+        named = max(0, max(widths) - _NARROWEST)  # a long name can be cut
+        if sum(widths) + _GAP * len(widths) - named > (room or 0) and column in cells[0]:
+            number = cells[0].index(column)
+            cells = [[*row[:number], *row[number + 1 :]] for row in cells]
+    return cells
+
+
+def _narrowed(cells: list[list[str]], names: int, gap: int) -> list[list[str]] | None:
+    """Cut the widest column of names such that a table fits the terminal.
+
+    Args:
+        cells: The table.
+        names: How many columns are names.
+        gap: Characters between columns.
+
+    Returns:
+        The table; ``None`` if that is not enough.
+    """
     widths, room = _widths(cells), width()
-    too_much = 0 if room is None else sum(widths) + _GAP * len(widths) - room
+    too_much = 0 if room is None else sum(widths) + gap * len(widths) - room
     if too_much <= 0:
         return cells
     widest = max(range(names), key=lambda number: widths[number])
-    size = max(_NARROWEST, widths[widest] - too_much)
+    size = widths[widest] - too_much
+    if size < _NARROWEST:
+        return None
     return [[fit(cell, size) if i == widest else cell for i, cell in enumerate(r)] for r in cells]
 
 

@@ -90,11 +90,12 @@ def _escape(found: re.Match[str]) -> str:
     return found.group().encode("unicode_escape").decode()
 
 
-def summary(span: Span) -> str:
+def summary(span: Span, note: str = "") -> str:
     """Describe a span in one line.
 
     Args:
         span: The span.
+        note: What to say after its duration.
 
     Returns:
         Its name, duration, tokens, cost and error.
@@ -103,6 +104,7 @@ def summary(span: Span) -> str:
     parts = [
         f"{mark} {printable(span.name)}",
         duration_text(span.duration_ns),
+        *([note] if note else ()),
         *_usage_and_cost(span),
     ]
     if span.status.description:

@@ -109,4 +109,4 @@ def _labelled(label: str, text: str, width: int | None, *, whole: bool) -> Itera
 def _wrapped(line: str, width: int | None) -> list[str]:
     if width is None or len(line) <= width:
         return [line]
-    return textwrap.wrap(line, width, drop_whitespace=False) or [""]
+    return textwrap.wrap(line, width, break_on_hyphens=False) or [""]
