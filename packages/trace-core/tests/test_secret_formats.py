@@ -520,3 +520,45 @@ def test_names_of_credentials() -> None:
     """What opens something is a credential's name; what counts or sorts is not."""
     assert all(map(names_credential, NAMES))
     assert not any(map(names_credential, OTHER_NAMES))
+
+
+KNOWN = [
+    "Zq7/mB+x9=Kd2&Lw",
+    "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY",
+    'p"ss\\wörd <1>',
+    "a b/c+d e-f_g",
+]
+
+
+@pytest.mark.parametrize("known", KNOWN)
+def test_a_known_secret_is_found_however_it_is_encoded(known: str) -> None:
+    """In an error that quotes a URL, JSON or a header."""
+    quoted = urllib.parse.quote
+    spelled = {
+        "as it is": known,
+        "percent": quoted(known, safe=""),
+        "percent but /": quoted(known),
+        "form": urllib.parse.urlencode({"a": known}),
+        "small": re.sub("%..", lambda found: found.group().lower(), quoted(known, safe="")),
+        "twice": quoted(quoted(known, safe=""), safe=""),
+        "like encodeURIComponent": quoted(known, safe="!*'()"),
+        "JSON": json.dumps({"a": known}),
+        "JSON without escapes": json.dumps({"a": known}, ensure_ascii=False),
+        "JSON in JSON": json.dumps(json.dumps({"a": known})),
+        "JSON of PHP": json.dumps({"a": known}).replace("/", r"\/"),
+        "JSON for HTML": json.dumps({"a": known}).replace("+", r"\u002B").replace("&", r"\u0026")
+        if '"' not in known
+        else known,
+        **{
+            f"base64 behind {n}": base64.b64encode(b"u" * n + known.encode() + b":" * n).decode()
+            for n in range(6)
+        },
+        "base64 for URLs": base64.urlsafe_b64encode(known.encode()).decode(),
+    }
+    cleaner = redact(known=[known], environment=False)
+    for kind, text in spelled.items():
+        memory = MemorySink()
+        with Tracer(pipeline(cleaner, sink=memory)).span("call") as span:
+            span.set(outputs=f"401: invalid credentials {text} given")
+        (cleaned,) = memory.spans
+        assert "[redacted:known]" in str(cleaned.outputs), kind

@@ -31,6 +31,8 @@ from trace_core._tracing.context import suppress
 _CLOSING_RETRY_SECONDS: Final = 0.25
 _SMALL_BATCH: Final = 16
 _MORE_AT_RETRY: Final = 10
+_STARTS_PUT_OFF: Final = 0.1
+"""Seconds for which ended spans go before start records."""
 
 
 class Writer:
@@ -54,6 +56,7 @@ class Writer:
         self._batches = BatchWriter(sink.write)
         self._set_aside: list[Span] = []  # failed while others were taken; to be offered again
         self._set_aside_until = 0.0
+        self._starts_due = 0.0
         self._hurry = threading.Event()  # ends a wait between two attempts
 
     def hurry(self) -> None:
@@ -69,13 +72,13 @@ class Writer:
         with suppress():  # a processor that calls a model must not trace itself for ever
             while True:
                 work, message = self._next_batch()
-                if self._sink.takes_starts:
-                    self._write_starts(message)
                 if isinstance(message, Flush):
                     self._set_aside_until = 0.0
                 if work or self._is_due():
                     self._write(self._completed(work))
                     self._inbox.report_overflow(self._sink.name)
+                if self._sink.takes_starts:
+                    self._write_starts(message)
                 if isinstance(message, Stop):
                     self._give_up_set_aside()
                     end(message)
@@ -136,10 +139,17 @@ class Writer:
     # Start records
 
     def _write_starts(self, message: Message | None) -> None:
+        """Write start records, unless spans wait: each write may cost a turn at the interpreter.
+
+        Among 8 threads that compute, such a turn comes every 40 ms.
+        """
         records = list(message.spans) if isinstance(message, StartRecords) else []
+        now, asked = time.monotonic(), isinstance(message, Flush)
         try:
-            asked = isinstance(message, Flush)  # whoever asks may be about to kill the process
-            records += self._inbox.young.grown_up(all_of_them=asked)
+            if asked or not self._inbox.spans or now >= self._starts_due:
+                self._starts_due = now + _STARTS_PUT_OFF
+                # whoever asks for a flush may be about to kill the process
+                records += self._inbox.young.grown_up(all_of_them=asked)
             if records:
                 self._sink.write_started(records)
         except Exception as error:

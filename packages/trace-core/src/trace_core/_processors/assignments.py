@@ -12,7 +12,15 @@ from typing import Final
 
 from trace_core._processors.budget import Budget, Match
 from trace_core._processors.names import is_counted, key_word
-from trace_core._processors.values import CODE, DIGIT, HARMLESS, MACHINE_MADE, looks_chosen
+from trace_core._processors.values import (
+    CLASS,
+    CODE,
+    DIGIT,
+    HARMLESS,
+    MACHINE_MADE,
+    UUID,
+    looks_chosen,
+)
 
 ASSIGNED: Final = "assigned"
 
@@ -114,6 +122,12 @@ def _connections(folded: str) -> Iterator[Match]:
         yield from ((max(0, begin - 1), end, kind) for begin, end, kind in budget.withheld)
 
 
+_OPENS: Final = re.compile(
+    r"(?:access|admin|api|app|auth|bearer|bot|client|deploy|refresh|secret|service|user|vault)"
+    r"[ _\-]?\Z",
+    re.IGNORECASE,
+)
+"""What stands before "token" where even one that looks like the id of something opens something."""
 TRAILING: Final = ".,:;!?)>]"
 """What ends a sentence or an expression, and no value."""
 NAME_BEFORE: Final = 24
@@ -135,8 +149,6 @@ def _judged(found: re.Match[str], text: str, folded: str) -> Iterator[Match]:
     """Yield what follows a name, if it is a secret."""
     name, sign, quote, value = found.groups()
     at, begin = found.start(), found.start("value")
-    if not is_whole(name, text[max(0, at - NAME_BEFORE) : at], text[at]):
-        return
     if quote is None:
         value = value.rstrip(TRAILING)
     end = begin + len(value)
@@ -145,6 +157,9 @@ def _judged(found: re.Match[str], text: str, folded: str) -> Iterator[Match]:
     variable = equals and text[at].isupper()
     is_json = folded[at + len(name)] in "\"'\\"
     joined = equals or is_json or quote is not None or sign == " "
+    before = text[max(0, at - NAME_BEFORE) : at]
+    if not is_whole(name, before, text[at]) or names_other(name, text[begin:end], before):
+        return
     if MACHINE_MADE.match(value) or looks_chosen(name, value, quote is not None, joined, variable):
         yield (begin, end, ASSIGNED)
 
@@ -163,9 +178,24 @@ def is_whole(name: str, before: str, first: str) -> bool:
         return before.endswith(("?", "&", "-"))  # in a URL; "X-Amz-Signature"
     if name == "token":
         return not is_counted(before)
+    if name == "secret":
+        return not before.endswith(":")  # of a resource: arn:aws:secretsmanager:...:secret:name
     if name in ("pass", "auth", "pwd") and before[-1:].isalpha():
         return first.isupper() or before.endswith("require")  # dbPass, but not bypass
     return True
+
+
+def names_other(name: str, value: str, before: str) -> bool:
+    """Return whether a value is no secret, but the id of something, or a class.
+
+    Args:
+        name: Its name.
+        value: The value, in its own case.
+        before: What stands before the name.
+    """
+    if name == "token" and UUID.match(value):
+        return not _OPENS.search(before)
+    return not name.startswith(("pass", "pwd")) and CLASS.match(value) is not None
 
 
 def _is_credential(value: str) -> bool:

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from trace_core._processors.budget import Match
+from trace_core._processors.known import Known
 from trace_core._processors.many import BETWEEN, spread
 from trace_core._processors.scan import find
 from trace_core._processors.secrets import (
     MIN_LENGTH,
     environment_secrets,
     remembered_secrets,
-    spellings,
 )
 
 _CACHED_TEXTS: Final = 2_048
@@ -40,9 +40,7 @@ class Cleaner:
     def __init__(
         self, known: Iterable[str] = (), patterns: Mapping[str, re.Pattern[str]] | None = None
     ) -> None:
-        spelled = {one for secret in known for one in spellings(secret)}
-        long_enough = {secret for secret in spelled if len(secret) >= MIN_LENGTH}
-        self._known = sorted(long_enough, key=len, reverse=True)  # one may contain another
+        self._known = Known(known)
         self._patterns = dict(patterns or {})
         self._shortest = 1 if patterns else MIN_LENGTH
         self.cached = functools.lru_cache(maxsize=_CACHED_TEXTS)(self.change)
@@ -55,10 +53,7 @@ class Cleaner:
         """
         if len(text) < self._shortest:
             return None
-        cleaned = text
-        for secret in self._known:
-            if secret in cleaned:
-                cleaned = cleaned.replace(secret, "[redacted:known]")
+        cleaned = self._known.without(text)
         found = [match for match in find(cleaned) if cleaned[match[0]] != "["]
         for name, pattern in self._patterns.items():
             found += [(*match.span(), name) for match in pattern.finditer(cleaned)]
@@ -84,17 +79,10 @@ class Cleaner:
                 changed[text] = new
         joined = BETWEEN.join(short)
         matches = [match for match in find(joined) if joined[match[0]] != "["]
-        matches += [one for secret in self._known for one in _places(secret, joined)]
+        matches += self._known.places(joined)
         for index, found in spread(short, matches).items():
             changed[short[index]] = _replaced(short[index], found)
         return changed
-
-
-def _places(secret: str, text: str) -> Iterator[Match]:
-    at = text.find(secret)
-    while at >= 0:
-        yield at, at + len(secret), "known"
-        at = text.find(secret, at + len(secret))
 
 
 def _replaced(text: str, found: list[Match]) -> str:

@@ -13,7 +13,13 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from trace_core._processors.assignments import ASSIGNED, NAME_BEFORE, TRAILING, is_whole
+from trace_core._processors.assignments import (
+    ASSIGNED,
+    NAME_BEFORE,
+    TRAILING,
+    is_whole,
+    names_other,
+)
 from trace_core._processors.budget import Budget, Covered, Match
 from trace_core._processors.names import OTHER_KEY, key_word
 from trace_core._processors.values import (
@@ -318,6 +324,8 @@ def _means(word: _Word, found: re.Match[str]) -> bool:
     if found["key"] == "key" and key_word(before.lower()) == OTHER_KEY:
         return looks_random(word.text)
     name = found["password"] or found["key"]
+    if names_other(name, word.text, before) or (name == "passe" and found["many"]):
+        return False
     return is_whole(name, before, word.cased[at]) and _is_given(word, found)
 
 

@@ -125,7 +125,9 @@ def is_counted(before: str) -> bool:
         before: Some text that ends where "token" begins.
     """
     found = _LAST_WORD.search(before)
-    return found is not None and found[1].lower() in _COUNTED
+    if found is None:
+        return False
+    return found[1].lower() in _COUNTED or before.lower().endswith("publickey")  # of an assembly
 
 
 def key_word(before: str) -> str | None:

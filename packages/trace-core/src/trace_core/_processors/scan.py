@@ -46,6 +46,10 @@ def _by_start() -> dict[str, tuple[Rule, ...]]:
     return {start: tuple(rules) for start, rules in found.items()}
 
 
+def _all_starts(rules: tuple[Rule, ...]) -> set[str]:
+    return {start for rule in rules for start in rule.starts}
+
+
 def _mark(literal: str) -> str:
     """Return a character of a literal that prose seldom has: one is found ten times as fast."""
     return next((one for one in literal if not one.islower() and one != " "), literal[0])
@@ -57,7 +61,9 @@ _SHORT: Final = tuple(inner for inner in INNER if inner.short)
 _SHORT_INNER: Final = (_SHORT, tuple(_mark(inner.literal) for inner in _SHORT))
 _ENCODED: Final = re.compile(r"(?:eyJ|eyA|ewo|ewk|ew0)[A-Za-z0-9+/_\-]{20,}")
 _ENCODED_STARTS: Final = ("ey", "ew")
-_STARTS: Final = frozenset((*_RULES, *_ENCODED_STARTS))
+_STARTS: Final = {two: tuple(_all_starts(rules)) for two, rules in _RULES.items()}
+_STARTS["ey"], _STARTS["ew"] = ("eyJ", "eyA"), ("ewo", "ewk", "ew0")
+"""All that a secret may begin with, by the first two characters."""
 _LONGEST_BEFORE: Final = 64
 _MOST_LEVELS: Final = 2
 """Base64 in base64; deeper, nobody's secret is by accident."""
@@ -140,18 +146,19 @@ def _long_words(text: str, words: bytes, levels: int) -> Iterator[Match]:
     """Find secrets among the words that are as long as keys."""
     # Every character a key can have is "a", every other a blank: a long word is then a run of "a"
     # that bytes.find skips to.
-    budget = Budget()
+    budget, begun = Budget(), Budget(share=8)  # most that begin like a key are identifiers
     begin = words.find(_LONG_WORD)
     while begin >= 0:
         end = words.find(b" ", begin)
         end = len(text) if end < 0 else end
         start = _start(text, begin, end)
-        if text[start : start + 2] in _STARTS and budget.allows(start, end):
+        starts = _STARTS.get(text[start : start + 2])
+        if starts and text.startswith(starts, start) and begun.allows(start, end):
             found = _match(text, start, levels)
-            if found is not None:
+            if found is not None and budget.allows(*found[:2]):
                 yield found
         begin = words.find(_LONG_WORD, end)
-    yield from budget.withheld
+    yield from (*budget.withheld, *begun.withheld)
 
 
 def _start(text: str, begin: int, end: int) -> int:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Mapping
 from typing import Final
-from urllib.parse import quote
 
 from trace_core._processors.names import OTHER_KEY, credential_word
 
@@ -44,8 +42,6 @@ _PLACEHOLDERS: Final = frozenset(
 """Words that placeholders are made of."""
 _LEAST_PHRASE: Final = 16
 """Characters that no harmless text holds by chance, if they are several words in a row."""
-_MOST_LINES: Final = 8
-"""Lines of a secret that are known on their own."""
 
 
 class _Values:
@@ -137,29 +133,6 @@ def _is_unusual(value: str) -> bool:
     """Return whether no harmless text holds a value: several words, and not of a placeholder."""
     words = [word.lower() for word in _WORD.findall(value)]
     return len(value) >= _LEAST_PHRASE and len(words) > 1 and not _PLACEHOLDERS.issuperset(words)
-
-
-def spellings(secret: str) -> Iterator[str]:
-    """Yield a secret as it may stand in a text: as it is, in JSON, in a URL, and line by line.
-
-    Args:
-        secret: The secret.
-    """
-    yield secret
-    if secret.isalnum():
-        return
-    import json  # importing trace_core does not need it
-
-    yield json.dumps(secret)[1:-1]
-    yield json.dumps(secret, ensure_ascii=False)[1:-1]
-    yield quote(secret, safe="")
-    if "\n" in secret:
-        lines = filter(_is_distinct, map(str.strip, secret.splitlines()))
-        yield from islice(lines, _MOST_LINES)
-
-
-def _is_distinct(line: str) -> bool:
-    return len(line) >= _LEAST_PHRASE and "-----" not in line and looks_secret(line)
 
 
 def looks_secret(value: object) -> bool:

@@ -8,7 +8,9 @@ from typing import Final
 
 HARMLESS: Final = re.compile(
     r"(?:your|my[_\-]|the[_\-]|xxx|example|sample|change[_\-]?me|placeholder|redacted|insert|todo"
-    r"|dummy|fixme|not[_\-]|no[_\-]|some[_\-]|arn:|env[:.]|os\.environ|process\.env|vault[:.]|secrets?[:./]|sha\d+[:\-]|https?:)"
+    r"|dummy|fixme|not[_\-]|no[_\-]|some[_\-]|arn:|env[:.]|os\.environ|process\.env|vault[:.]|secrets?[:./]|sha\d+[:\-]|https?:"
+    # where it is kept: op://..., ref+vault://...
+    r"|[a-z][a-z0-9+.\-]{1,24}://)"
     r"|(?:password|postgres|changeit|required)(?:$|\|)"
     # a type or an algorithm
     r"|(?:u?int|float|bytes|n?v?archar|n?v?char|utf|sha|md|base|oauth|openid|argon|bcrypt|aes|rsa"
@@ -31,6 +33,17 @@ _DOTTED: Final = re.compile(r"[a-z_]\w{0,30}(?:\??(?:\.|::|->)[a-z_]\w{0,30})+!?
 _SYMBOL: Final = re.compile(r".*[!@#%^&*~+=|?$]")
 DIGIT: Final = re.compile(r".*[0-9]")
 MACHINE_MADE: Final = re.compile(r"(?=.{10})[a-z]*[0-9]+[a-z]+[0-9][a-z0-9+/=_\-]*$")
+_PIECE_OF_WORDS: Final = r"(?:[a-z]{1,15}\d{0,4}|\d{1,8}|\d{1,2}[a-z]{1,2}|[a-z]\d{1,2}[a-z])"
+_WORDS: Final = re.compile(rf"_{{0,2}}{_PIECE_OF_WORDS}(?:[_\-./:+]{_PIECE_OF_WORDS}){{0,32}}$")
+"""Words, perhaps numbered, years and versions: ``Paris2024``, ``projects/123/secrets/x``."""
+CLASS: Final = re.compile(
+    r"(?=(?:[A-Z]{0,5}[a-z]?\d{0,5})?(?:[A-Z][a-z]{2,14}\d{0,5}){2})"
+    r"(?:[A-Z][a-z]{1,14}|[A-Z]{2,5}(?![a-z])|\d{1,5}){2,12}$"
+    r"|[A-Z][a-z]{2,14}\d{1,2}[A-Z][a-z]{2,14}$"
+)
+"""The name of a class: ``Ed25519PrivateKey``."""
+_CHOSEN_BY_PEOPLE: Final = ("pass", "pwd", "secret")
+"""Names of what may be a word with a number; a token or a key is made by a machine."""
 _PHRASE: Final = 16
 """Letters that are hardly one word."""
 _SHORTEST: Final = 8
@@ -45,6 +58,8 @@ def looks_chosen(name: str, value: str, quoted: bool, joined: bool, variable: bo
         return False
     if HARMLESS.match(value) or (_TEMPLATE if quoted else CODE).match(value):
         return value.isdigit() and password and joined
+    if not password and reads_as_words(name, value):
+        return False
     if DIGIT.match(value):
         return quoted or not _DOTTED.match(value)
     if _SYMBOL.match(value):
@@ -53,10 +68,21 @@ def looks_chosen(name: str, value: str, quoted: bool, joined: bool, variable: bo
     return password and value.isalpha() and (phrase or variable)
 
 
+def reads_as_words(name: str, value: str) -> bool:
+    """Return whether a value is made of words and numbers, which a machine does not make.
+
+    Args:
+        name: What it is called.
+        value: The value, in lower case.
+    """
+    by_people = name.startswith(_CHOSEN_BY_PEOPLE) and "/" not in value
+    return not by_people and _WORDS.match(value) is not None
+
+
 _RUN: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 _PIECE: Final = re.compile(r"[A-Za-z0-9]+")
 LETTER: Final = re.compile(r"[A-Za-z]")
-_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
+UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
 _STRANGE: Final = re.compile(r"[^(){}\[\]<>$]*[!#%^*@+~]")
 _LEAST_RANDOM: Final = 12
 LONGEST_JUDGED: Final = 256
@@ -72,7 +98,7 @@ def looks_random(value: str) -> bool:
     piece = max(_PIECE.findall(value[:LONGEST_JUDGED]), key=len, default="")
     if len(piece) < _LEAST_RANDOM or not DIGIT.match(piece) or not LETTER.search(piece):
         return False
-    if _UUID.match(value):
+    if UUID.match(value):
         return False
     # camelCase has more runs than words in lower case, and random letters in both cases still more
     share = 4 if piece in (piece.lower(), piece.upper()) else 3
@@ -93,7 +119,9 @@ def looks_filed(value: str, *, password: bool) -> bool:
         return True
     if HARMLESS.match(folded) or _TEMPLATE.match(folded):
         return False
-    return DIGIT.match(value) is not None and (password or LETTER.search(value) is not None)
+    if DIGIT.match(value) is None:
+        return False
+    return password or (LETTER.search(value) is not None and not _WORDS.match(folded))
 
 
 def looks_paired(value: str) -> bool:
