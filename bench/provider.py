@@ -82,7 +82,7 @@ async def _serve(
 
 
 async def serve(delays: tuple[float, float], chunks: int) -> None:
-    """Listen until the process is ended."""
+    """Listen until standard input is closed."""
     answers = (_whole(), _streamed(chunks))
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -90,7 +90,9 @@ async def serve(delays: tuple[float, float], chunks: int) -> None:
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=2**22, backlog=512)
     print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
+    ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    async with server:
+        await ended  # whoever started us is gone, however it ended
 
 
 @contextlib.contextmanager
@@ -106,7 +108,10 @@ def running(delays: tuple[float, float] = (0.0, 0.0), chunks: int = 100) -> Iter
     """
     options = ("--least", str(delays[0]), "--most", str(delays[1]), "--chunks", str(chunks))
     process = subprocess.Popen(
-        (sys.executable, __file__, *options), stdout=subprocess.PIPE, text=True
+        (sys.executable, __file__, *options),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         assert process.stdout
