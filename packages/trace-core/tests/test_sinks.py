@@ -372,6 +372,18 @@ def test_rotation(folder: Path, make_span: Callable[..., Span]) -> None:
         JsonLinesSink(path, rotate_bytes=0)
 
 
+def test_a_pipe_is_no_file(folder: Path, make_span: Callable[..., Span]) -> None:
+    """A pipe that nobody reads would hold up the writer for ever: it is refused at once."""
+    folder.mkdir(exist_ok=True)
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(ConfigurationError, match="is a pipe"):
+        JsonLinesSink(folder / "pipe")
+    sink = JsonLinesSink(folder / "later")
+    os.mkfifo(folder / "later")
+    with pytest.raises(OSError, match="is a pipe now"):
+        sink.write([make_span()])
+
+
 def test_trees_appear_when_their_root_ends() -> None:
     """A trace is printed once, whole, when its root has come; the rest with the flush."""
     stream = io.StringIO()

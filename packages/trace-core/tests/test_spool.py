@@ -1126,6 +1126,19 @@ def test_the_limit_is_for_all_processes_together(folder: Path) -> None:
     last.close()
 
 
+def test_several_living_processes_keep_to_the_limit_together(
+    open_spool: Callable[..., Spool],
+) -> None:
+    """They do not wait for the next look at what others have left behind."""
+    spools = [open_spool(Switch(), max_bytes=100_000, adopt_every=3_600.0) for _ in range(4)]
+    for begin in range(0, 2_000, 10):
+        for spool in spools:
+            spool.write(many(10, start=begin))
+        size = sum(path.stat().st_size for path in spools[0].root.rglob("*.seg"))
+        assert size <= 100_000 + 4 * (100_000 // 32 + 100_000 // 4)  # and a segment each
+    assert all(map(balanced, spools))
+
+
 def test_journals_that_were_never_finished_go(folder: Path) -> None:
     """A process killed while it made its journal leaves nothing for ever."""
     spool = Spool(folder, Named("to", Switch()), retry=FAST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import threading
@@ -37,6 +38,11 @@ def first_existing(path: Path) -> Path:
     return place
 
 
+def _is_pipe(path: Path) -> bool:
+    """Return whether a path is a named pipe; not the standard output of this process."""
+    return path.is_fifo() and not str(path).startswith(("/dev/", "/proc/"))
+
+
 class JsonLinesSink(SinkBase):
     """Appends each span as one line of JSON to a file.
 
@@ -62,6 +68,11 @@ class JsonLinesSink(SinkBase):
         self.path = Path(arguments.path(path, "path"))
         if self.path.is_dir():
             raise ConfigurationError(f"path must be a file, and {self.path} is a folder")
+        if _is_pipe(self.path):
+            raise ConfigurationError(
+                f"path must be a file, and {self.path} is a pipe, which would hold up the writer "
+                "while nobody reads it"
+            )
         self._rotate_bytes = rotate_bytes
         self._keep = arguments.count(keep, "keep")
         self._descriptor: int | None = None
@@ -156,6 +167,8 @@ class JsonLinesSink(SinkBase):
 
     def _open(self) -> int:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        if _is_pipe(self.path):
+            raise OSError(errno.EINVAL, "it is a pipe now, and must be a file", str(self.path))
         return os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
 
     def _append(self, descriptor: int, data: bytes) -> None:

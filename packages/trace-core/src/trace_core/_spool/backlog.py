@@ -44,9 +44,12 @@ class Backlog:
     def adopt_if_due(self) -> None:
         """Look, now and then, for what processes that are gone have left behind."""
         if self._orphans.is_due:
-            adopted = [orphan.journal for orphan in self._orphans.found if not orphan.own]
-            self._writer.keep_to_limit(adopted)
+            self._keep_to_limit()
             self._orphans.adopt(self._writer.disk.folder)
+
+    def _keep_to_limit(self) -> None:
+        adopted = [orphan.journal for orphan in self._orphans.found if not orphan.own]
+        self._writer.keep_to_limit(adopted)
 
     def next(self, *, hurry: bool) -> tuple[Batch | None, Orphan | None]:
         """Return the next batch, and the orphan it is from, taking turns.
@@ -139,6 +142,7 @@ class Backlog:
                 return
             try:
                 self._orphans.found.append(Orphan(self._go_on_elsewhere(), left))
+                self._keep_to_limit()
             except OSError as error:
                 writer.disk.tell(error)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import Final
 
 import attrs
 
@@ -23,6 +24,9 @@ from trace_core._spool.journal import Journal
 from trace_core._spool.orphan import Orphans
 from trace_core._spool.own import Own
 from trace_core._spool.sync import Sync, Syncer
+
+_LOOKS: Final = 32
+"""While a process writes as much as the limit, it looks so often at what the others have."""
 
 
 @attrs.frozen
@@ -71,6 +75,7 @@ class SpoolWriter:
         self._orphans = orphans
         self._options = options
         self._left_at_exit = 0
+        self._size_at_look = 0
 
     def write(self, spans: Sequence[Span]) -> None:
         """Append spans to the journal. Never raises: without a disk they are kept in memory."""
@@ -97,6 +102,7 @@ class SpoolWriter:
             self.own.keep(spans)
             try:
                 self._save()
+                self._look_at_others()
             except OSError as error:
                 self.disk.tell(error)
             self.count_lost(*self.own.shrink())
@@ -111,6 +117,13 @@ class SpoolWriter:
         if self.own.memory.alone:
             self._open_journal()
             self.own.save()
+
+    def _look_at_others(self) -> None:
+        """Keep to the limit once the journal has grown: those of others may have, too."""
+        size = self.own.journal.size if self.own.journal else 0
+        self._size_at_look = min(self._size_at_look, size)
+        if size - self._size_at_look > self._options.max_bytes // _LOOKS:
+            self.keep_to_limit(adopted=())
 
     def _open_journal(self) -> None:
         if self.own.journal is None:
@@ -173,6 +186,7 @@ class SpoolWriter:
         Args:
             adopted: Journals that this process has adopted.
         """
+        self._size_at_look = self.own.journal.size if self.own.journal else 0
         removed, share = self.disk.keep_to_limit(self.own.journal, adopted)
         with self.lock:
             self.own.max_bytes = share
