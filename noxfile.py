@@ -282,7 +282,8 @@ def unit(session: nox.Session) -> None:
 
 
 MODULES = (
-    "protobuf=google,opentelemetry-proto=opentelemetry,nats-py=nats,vl-convert-python=vl_convert"
+    "protobuf=google,opentelemetry-proto=opentelemetry,nats-py=nats,"
+    "vl-convert-python=vl_convert,prometheus-client=prometheus_client"
 )
 """What distributions are imported as, where that is not their own name."""
 ONLY_INSTALLED = "|".join(package.name for package in PACKAGES)
@@ -300,7 +301,7 @@ def guards(session: nox.Session) -> None:
     for package in PACKAGES:
         names = (
             f"--package-module-name-map={MODULES}",
-            f"--per-rule-ignores=DEP001=pytest,DEP002={ONLY_INSTALLED}",
+            f"--per-rule-ignores=DEP001=pytest,DEP002={ONLY_INSTALLED},DEP003=pytest",
         )
         with session.chdir(package):
             session.run("deptry", "src", *names, "--no-ansi")
