@@ -255,7 +255,7 @@ def test_is_installed_as_a_command() -> None:
         (["run"], "what is to be run? For example: trace-litellm run -- python app.py"),
         (["run", "--"], "what is to be run?"),
         (["run", "--sink", "nope", "--", "x"], "unknown sink 'nope'; installed are console, jsonl"),
-        (["run", "--sink", "console:9", "--", "x"], "sink 'console' takes no target, got '9'"),
+        (["run", "--sink", "console:9", "--", "x"], "wanted 'console' or 'console:tree'"),
         ([], "required: COMMAND"),
     ],
 )
