@@ -21,6 +21,7 @@ from support.scenarios import (
     GPT,
     INCLUDE,
     KEY,
+    LITELLM,
     MESSAGES,
     NEWER,
     TEXT,
@@ -301,6 +302,8 @@ def test_streams_chunk_by_chunk(
     script, parameters = STREAMS[name]
     if model == CLAUDE and name == "choices":
         pytest.skip("Anthropic gives one")
+    if name == "reasoning" and LITELLM < (1, 65, 8):
+        pytest.skip("this release knows no reasoning")
     lane.script(script)
     base = options(lane) if model == GPT else {"api_base": lane.url, "api_key": KEY}
     asked = {"stream": True, **parameters}
@@ -364,6 +367,8 @@ def test_a_stream_that_was_left(litellm: Any, lane: Lane, recorded: Any) -> None
 @pytest.mark.parametrize("model", [GPT, CLAUDE])
 def test_an_agents_loop(litellm: Any, lane: Lane, recorded: Any, model: str, stream: bool) -> None:
     """Replayed answers, sent back as messages, ask the recorded next question."""
+    if model == CLAUDE and stream and LITELLM < (1, 65, 8):
+        pytest.skip("this release cannot put a streamed tool call of Anthropic's together")
     base = options(lane) if model == GPT else {"api_base": lane.url, "api_key": KEY}
 
     def loop(**where: Any) -> list[Any]:
@@ -422,7 +427,7 @@ def test_errors_of_other_classes(litellm: Any, lane: Lane, recorded: Any, kind: 
 
 def codes(litellm: Any) -> list[Any]:
     names = ("completion", "acompletion", "embedding", "moderation", "rerank", "responses")
-    functions = [getattr(litellm, name) for name in names]
+    functions = [getattr(litellm, name) for name in names if hasattr(litellm, name)]
     return [(f.__code__, dict(vars(f))) for f in functions]
 
 

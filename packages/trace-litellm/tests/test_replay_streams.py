@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.scenarios import LITELLM
 from trace_core import Span, SpanContext, SpanKind, Value, snapshot
 from trace_litellm._replay.chunks import chat_chunks
 from trace_litellm._replay.events import message_events, response_events
@@ -21,7 +22,10 @@ from trace_litellm._streams.chat import ChatDeltas
 from trace_litellm._streams.events import SseDeltas, merge_anthropic
 from trace_litellm._streams.responses import ResponsesDeltas
 
-pytestmark = pytest.mark.usefixtures("litellm")
+pytestmark = [
+    pytest.mark.usefixtures("litellm"),
+    pytest.mark.skipif(LITELLM < (1, 65, 8), reason="has fewer fields and no Responses API"),
+]
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
 JSON = st.dictionaries(TEXTS, st.one_of(TEXTS, st.integers(), st.booleans()), max_size=3)
 NAMES = st.sampled_from(["weather", "search"])

@@ -140,10 +140,14 @@ def _chat_stream_class() -> Any:
 
 
 def _chunk(chunk: Mapping[str, Any], hidden: Mapping[str, Any]) -> Any:
-    from litellm.types.utils import ModelResponseStream, Usage
+    from litellm.types.utils import ModelResponse, ModelResponseStream, Usage
 
     fields = {name: value for name, value in chunk.items() if name != "usage"}
-    made = ModelResponseStream(**fields)
+    made: Any
+    try:
+        made = ModelResponseStream(**fields)
+    except ValueError:  # in 1.53 it wants more, and is not what chunks are
+        made = ModelResponse(stream=True, **fields)
     if chunk.get("usage"):
         made.usage = Usage(**chunk["usage"])
     made._hidden_params = {**hidden}  # noqa: SLF001  # LiteLLM's name for what it tells besides
