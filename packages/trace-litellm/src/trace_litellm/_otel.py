@@ -57,11 +57,11 @@ class CallBridge(OpenTelemetryBridge):
 def litellm_records() -> bool:
     """Return whether LiteLLM has a callback that makes OpenTelemetry spans."""
     litellm = sys.modules.get("litellm")
-    return any(
-        one in _NAMES if isinstance(one, str) else _makes_spans(type(one))  # type: ignore[arg-type]  # a class
-        for name in _LISTS
-        for one in getattr(litellm, name, None) or ()
-    )
+    for name in _LISTS:  # a proxy has dozens of callbacks, and this is asked for each span
+        for one in getattr(litellm, name, None) or ():
+            if one in _NAMES if isinstance(one, str) else _makes_spans(type(one)):  # type: ignore[arg-type]  # a class
+                return True
+    return False
 
 
 @lru_cache(maxsize=256)
