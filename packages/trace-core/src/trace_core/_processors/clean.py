@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from trace_core._processors.budget import Match
+from trace_core._processors.budget import UNJUDGED, Match
 from trace_core._processors.known import Known
 from trace_core._processors.many import BETWEEN, spread
 from trace_core._processors.scan import find
@@ -19,8 +19,11 @@ from trace_core._processors.secrets import (
     environment_secrets,
     remembered_secrets,
 )
+from trace_core._processors.values import DIGIT
 
 _CACHED_TEXTS: Final = 2_048
+_JUDGED_ALONE: Final = 1_000
+"""Texts that are searched alone after all, where too much was found in all together."""
 _LONGEST_JOINED: Final = 4_096
 """Characters of a text that is searched together with others."""
 
@@ -80,9 +83,21 @@ class Cleaner:
         joined = BETWEEN.join(short)
         matches = [match for match in find(joined) if joined[match[0]] != "["]
         matches += self._known.places(joined)
+        left = _JUDGED_ALONE
         for index, found in spread(short, matches).items():
-            changed[short[index]] = _replaced(short[index], found)
+            text = short[index]
+            if any(kind == UNJUDGED for *_, kind in found):
+                left -= 1
+                new = self.change(text) if left > 0 else _withheld(text)
+            else:
+                new = _replaced(text, found)
+            if new is not None:
+                changed[text] = new
         return changed
+
+
+def _withheld(text: str) -> str | None:
+    return f"[redacted:{UNJUDGED}]" if DIGIT.match(text) else None  # few secrets have no digit
 
 
 def _replaced(text: str, found: list[Match]) -> str:

@@ -288,7 +288,7 @@ INNER: Final = (
     Inner(
         "assigned",
         "machine ",
-        r"login\s{1,8}\S{1,100}\s{1,8}password\s{1,8}(?P<secret>\S{4,})",
+        r"machine\s{1,8}\S{1,100}\s{1,8}login\s{1,8}\S{1,100}\s{1,8}password\s{1,8}(?P<secret>\S{4,})",
         short=True,
     ),
     Inner(

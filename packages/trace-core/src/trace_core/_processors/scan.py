@@ -178,7 +178,7 @@ def _match(text: str, begin: int, levels: int) -> Match | None:
     start = text[begin : begin + 2]
     for rule in _RULES.get(start, ()):
         found = pattern(rule).match(text, begin)
-        if found is not None and _is_random(found.group()):
+        if found is not None and _is_random(found.group(), rule):
             return (begin, found.end(), rule.name)
     if levels and start in _ENCODED_STARTS:
         encoded = _ENCODED.match(text, begin)
@@ -187,12 +187,15 @@ def _match(text: str, begin: int, levels: int) -> Match | None:
     return None
 
 
-def _is_random(word: str) -> bool:
+def _is_random(word: str, rule: Rule) -> bool:
     """Return whether a word that begins like a key goes on like one, not like an identifier.
 
     Most keys have digits. Of the letters of a random one half are capitals; of camelCase few are.
     """
-    return any(map(str.isdigit, word)) or sum(map(str.isupper, word)) >= len(word) // 4
+    if any(map(str.isdigit, word)):
+        return True
+    rest = word[max(len(start) for start in rule.starts if word.startswith(start)) :]
+    return sum(map(str.isupper, rest)) >= len(rest) // 4
 
 
 def _holds_secret(encoded: str, levels: int) -> bool:

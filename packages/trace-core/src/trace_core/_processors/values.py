@@ -85,6 +85,7 @@ LETTER: Final = re.compile(r"[A-Za-z]")
 UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
 _STRANGE: Final = re.compile(r"[^(){}\[\]<>$]*[!#%^*@+~]")
 _LEAST_RANDOM: Final = 12
+_LONG_RANDOM: Final = 24
 LONGEST_JUDGED: Final = 256
 """Characters of a value that are looked at."""
 
@@ -101,7 +102,8 @@ def looks_random(value: str) -> bool:
     if UUID.match(value):
         return False
     # camelCase has more runs than words in lower case, and random letters in both cases still more
-    share = 4 if piece in (piece.lower(), piece.upper()) else 3
+    one_case = piece in (piece.lower(), piece.upper())
+    share = 4 if one_case or len(piece) >= _LONG_RANDOM else 3
     return len(_RUN.findall(piece)) * share > len(piece)
 
 
