@@ -601,7 +601,7 @@ def test_what_listens_never_harms_a_call(
     def broken(*_: Any) -> None:
         raise RuntimeError("ours")
 
-    monkeypatch.setattr("trace_litellm._calls.takeover.ToldCall", broken)
+    monkeypatch.setattr("trace_litellm._calls.takeover.ReportedCall", broken)
     trace_litellm.autolog(disable=True)
     with trace_litellm.instrument(Tracer(MemorySink(), on_error=on_error)):
         answer = litellm.completion(GPT, MESSAGES, **openai(lane))
@@ -620,7 +620,7 @@ def test_an_error_of_ours_in_a_retry(
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("ours")
 
-    monkeypatch.setattr("trace_litellm._calls.takeover.ToldCall", broken)
+    monkeypatch.setattr("trace_litellm._calls.takeover.ReportedCall", broken)
     answer = litellm.completion(CLAUDE, MESSAGES, num_retries=2, **anthropic(lane))
     assert answer.choices[0].message.content == TEXT
 

@@ -1,7 +1,7 @@
-"""Spans of functions that cannot be patched, from what LiteLLM tells its callbacks.
+"""Spans of functions that cannot be patched, from what LiteLLM reports to its callbacks.
 
 Fewer details than a patched call has: the span begins with the first request, nothing is its
-child, and a stream is told of when it was read to its end.
+child, and a stream is reported when it was read to its end.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Final
 from trace_core import SpanKind, after_fork
 from trace_litellm._calls.call import OpenCalls
 from trace_litellm._calls.nesting import BRIDGES, enclosing_call, is_chosen_by_us
-from trace_litellm._calls.told import ToldCall
+from trace_litellm._calls.reported import ReportedCall
 from trace_litellm._patching import callbacks as _callbacks
 from trace_litellm._patching.patch import Original
 from trace_litellm._patching.targets import UNAMBIGUOUS, Shape, Target
@@ -25,17 +25,17 @@ from trace_litellm._reading import call_details as _details
 from trace_litellm._streams.proxy import is_stream
 
 _MOST: Final = 10_000
-"""Calls that are remembered, also after their end, because LiteLLM may tell of one twice."""
+"""Calls that are remembered, also after their end, because LiteLLM may report one twice."""
 _BRIDGED: Final = frozenset(outer for outer, _ in BRIDGES)
 """Families whose calls may be served by another call, which has a span of its own."""
 _PATIENCE: Final = 1.0
-"""Seconds to wait for LiteLLM to tell of calls that have been answered."""
+"""Seconds to wait for LiteLLM to report calls that have been answered."""
 
 
 def can_take_over(target: Target) -> bool:
-    """Return whether LiteLLM tells its callbacks of a target's calls, by a name of its own."""
-    told = target.shape in (Shape.CLIENT, Shape.EITHER) and not target.parent
-    return told and target.call_types <= UNAMBIGUOUS and target.family != "session"
+    """Return whether LiteLLM reports a target's calls to its callbacks, by a name of its own."""
+    reported = target.shape in (Shape.CLIENT, Shape.EITHER) and not target.parent
+    return reported and target.call_types <= UNAMBIGUOUS and target.family != "session"
 
 
 def describe_misfits(targets: Iterable[Target]) -> str:
@@ -78,7 +78,7 @@ class Takeover:
         """What it traces, by LiteLLM's name of it."""
         self._callback: Any = None
         self._since_ns = 0
-        self._open: dict[tuple[str, int], ToldCall] = {}
+        self._open: dict[tuple[str, int], ReportedCall] = {}
         self._seen: dict[tuple[str, int], Any] = {}
         self._order: deque[tuple[str, int]] = deque()
         self._ended = threading.Event()
@@ -106,19 +106,19 @@ class Takeover:
         self.targets = {**self.targets, **taken}
 
     def stop(self) -> None:
-        """Have LiteLLM tell of nothing any more; end what it has not told the end of."""
+        """Have LiteLLM report nothing any more; end the calls whose end it has not reported."""
         if not self.targets:
             return
         self.settle(_PATIENCE)
         _callbacks.unregister(self._callback)
         self.targets = {}
         for key in list(self._open):
-            self._end_untold(key, "interrupted")
+            self._end_unreported(key, "interrupted")
         self._seen.clear()
         self._order.clear()
 
     def settle(self, timeout: float) -> None:
-        """Wait until LiteLLM, which does so later, has told of the calls that were answered.
+        """Wait until LiteLLM, which does so later, has reported the calls that were answered.
 
         Not for async ones: that needs their event loop, which may be waiting for us.
 
@@ -133,7 +133,7 @@ class Takeover:
             if not self._ended.wait(max(deadline - time.monotonic(), 0)):
                 return
 
-    # What LiteLLM tells: a `Listener`.
+    # What LiteLLM reports: a `Listener`.
 
     def requested(self, details: Mapping[str, Any]) -> None:
         """Open the span of a call, or note another request of it."""
@@ -173,9 +173,9 @@ class Takeover:
         return made_by in self.targets and kwargs.get("litellm_call_id") not in self._calls.by_id
 
     def follow(self, logging: Any) -> None:
-        """End the span of a call with LiteLLM's object for it, if nothing is told before.
+        """End the span of a call with LiteLLM's object for it, if nothing is reported before.
 
-        So ends what LiteLLM does not tell: a stream that nobody reads to its end, a cancelled call.
+        So ends what LiteLLM does not report: a stream not read to its end, a cancelled call.
 
         Args:
             logging: The object; called after the first request of a call.
@@ -183,12 +183,12 @@ class Takeover:
         key = _details.identity(logging.model_call_details)
         call = self._open.get(key)
         if call is not None and call.record.requests == 1:
-            weakref.finalize(logging, self._end_untold, key, "abandoned").atexit = False
+            weakref.finalize(logging, self._end_unreported, key, "abandoned").atexit = False
 
     def retried(
         self, original: Original, args: tuple[Any, ...], kwargs: dict[str, Any], error: Any
     ) -> Any:
-        """Tell of a call that LiteLLM makes again, where its callbacks are not told.
+        """Report a call that LiteLLM makes again, where its callbacks hear nothing.
 
         Args:
             original: Makes the call again.
@@ -199,7 +199,7 @@ class Takeover:
         details = getattr(kwargs.get("litellm_logging_obj"), "model_call_details", None)
         if not isinstance(details, Mapping) or details.get("call_type") not in self.targets:
             return original(*args, **kwargs)
-        _tell(self._calls, self.failed, {**details, "exception": error}, None)
+        _report(self._calls, self.failed, {**details, "exception": error}, None)
         result = original(*args, **kwargs)
         return self._awaited(result, details) if inspect.iscoroutine(result) else result
 
@@ -207,19 +207,19 @@ class Takeover:
         try:
             answer = await result
         except BaseException as error:
-            _tell(self._calls, self.failed, {**details, "exception": error}, None)
+            _report(self._calls, self.failed, {**details, "exception": error}, None)
             raise
-        if not is_stream(answer):  # the end of a stream is told
-            _tell(self._calls, self.succeeded, details, answer, None)
+        if not is_stream(answer):  # the end of a stream is reported
+            _report(self._calls, self.succeeded, details, answer, None)
         return answer
 
     # Spans.
 
-    def _begin(self, details: Mapping[str, Any], *, requests: bool) -> ToldCall | None:
-        """Open the span of a call that is told of for the first time.
+    def _begin(self, details: Mapping[str, Any], *, requests: bool) -> ReportedCall | None:
+        """Open the span of a call that is reported for the first time.
 
         Args:
-            details: What LiteLLM tells.
+            details: What LiteLLM reports.
             requests: Whether it is about to send a request: then a call may begin once more.
         """
         target = self.targets.get(str(details.get("call_type")))
@@ -233,7 +233,7 @@ class Takeover:
             self._forget(self._order.popleft())
         if not (first or requests) or self._is_elsewhere(details, target, requests=requests):
             return None
-        call = self._open[key] = ToldCall(self._calls, target, details, again=not first)
+        call = self._open[key] = ReportedCall(self._calls, target, details, again=not first)
         return call
 
     def _is_elsewhere(self, details: Mapping[str, Any], target: Target, *, requests: bool) -> bool:
@@ -252,21 +252,21 @@ class Takeover:
 
     def _forget(self, key: tuple[str, int]) -> None:
         self._seen.pop(key, None)
-        self._end_untold(key, "abandoned")
+        self._end_unreported(key, "abandoned")
 
-    def _take_out(self, details: Mapping[str, Any]) -> ToldCall | None:
+    def _take_out(self, details: Mapping[str, Any]) -> ReportedCall | None:
         key = _details.identity(details)
         if key not in self._open:
             self._begin(details, requests=False)
         return self._open.pop(key, None)
 
-    def _end_untold(self, key: tuple[str, int], ending: str) -> None:
+    def _end_unreported(self, key: tuple[str, int], ending: str) -> None:
         call = self._open.pop(key, None)
         if call is not None:
-            call.untold(ending)
+            call.end_unreported(ending)
 
 
-def _tell(calls: OpenCalls, method: Callable[..., None], *args: Any) -> None:
+def _report(calls: OpenCalls, method: Callable[..., None], *args: Any) -> None:
     try:
         method(*args)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""One call that LiteLLM's callbacks tell of, from its first request to its end."""
+"""One call that LiteLLM's callbacks report, from its first request to its end."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from trace_litellm._reading.record import CallRecord
 from trace_litellm._reading.requests import inputs
 
 
-class ToldCall:
+class ReportedCall:
     """A call and its span. What is copied of it is what its callers' own calls copy.
 
     Args:
         calls: The calls in progress, those of patched functions.
         target: The function that was called.
-        details: What LiteLLM tells.
+        details: What LiteLLM reports.
         again: Whether it is made again: then it begins now.
     """
 
@@ -56,9 +56,9 @@ class ToldCall:
             self.span.start_perf_ns -= before
 
     awaited = False
-    """Whether LiteLLM is about to tell the end, on a thread of its own."""
+    """Whether LiteLLM is about to report the end, on a thread of its own."""
     answer: str | None = None
-    """The provider's answer, word for word, until LiteLLM tells of it."""
+    """The provider's answer, word for word, until LiteLLM reports it."""
 
     def requested(self, details: Mapping[str, Any]) -> None:
         """Note a request to a provider."""
@@ -103,8 +103,8 @@ class ToldCall:
             self._on_error("ending a call", trouble)
         self._end(ended, error if isinstance(error, BaseException) else None)
 
-    def untold(self, ending: str) -> None:
-        """End the span of a call of which nothing more will be told. Runs in finalisers too.
+    def end_unreported(self, ending: str) -> None:
+        """End the span of a call of which nothing more will be reported. Runs in finalisers too.
 
         Args:
             ending: How it ended.
@@ -125,14 +125,14 @@ class ToldCall:
         return first_ns is not None
 
     def _end(self, ended: Any, error: BaseException | None) -> None:
-        """End the span at the moment that LiteLLM tells, which is past."""
+        """End the span at the moment that LiteLLM reports, which is past."""
         span = self.span
         span.start_perf_ns += min(_details.age_ns(ended), span.elapsed_ns)
         span.end(error)
 
 
-def _complete(call: ToldCall, span: OpenSpan) -> None:
-    """Complete the span, with the provider's own answer if LiteLLM has told of no other."""
+def _complete(call: ReportedCall, span: OpenSpan) -> None:
+    """Complete the span, with the provider's own answer if LiteLLM has reported no other."""
     if call.answer is not None:
         with contextlib.suppress(ValueError):  # it is not JSON
             answer: Value = snapshot(json.loads(call.answer))
