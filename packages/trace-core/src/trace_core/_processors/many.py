@@ -21,6 +21,8 @@ BETWEEN: Final = "\n\0\n\0\n"
 """Between two texts that are searched as one: no pattern matches it, and no name has it behind."""
 _JUDGED: Final = 2_000
 """Names of secrets in a span that are told from one another."""
+_LONGEST_NAME: Final = 64
+"""Characters; longer texts are not looked at for whether they are names."""
 _SEVERAL: Final = 64
 """Items of a list that may hold names and values by turns."""
 
@@ -80,7 +82,7 @@ def look_through(found: Look, change: ChangeMany, *, by_name: bool) -> Findings 
 def _names(texts: Iterable[str]) -> dict[str, str]:
     """Return the names of secrets, with the kinds of secrets; of too many, without."""
     found: dict[str, str] = {}
-    for name in filter(may_be_name, texts):
+    for name in filter(may_be_name, [text for text in texts if len(text) <= _LONGEST_NAME]):
         kind = filed_under(name) if len(found) < _JUDGED else UNJUDGED
         if kind is not None:
             found[name] = kind

@@ -152,8 +152,9 @@ def _long_words(text: str, words: bytes, levels: int) -> Iterator[Match]:
         end = words.find(b" ", begin)
         end = len(text) if end < 0 else end
         start = _start(text, begin, end)
-        starts = _STARTS.get(text[start : start + 2])
-        if starts and text.startswith(starts, start) and begun.allows(start, end):
+        two = text[start : start + 2]
+        starts, allowed = _STARTS.get(two), budget if two in _ENCODED_STARTS else begun
+        if starts and text.startswith(starts, start) and allowed.allows(start, end):
             found = _match(text, start, levels)
             if found is not None and budget.allows(*found[:2]):
                 yield found
