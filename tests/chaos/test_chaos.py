@@ -184,9 +184,10 @@ def test_kill_9_between_hand_over_and_append(oracle: Oracle, ending: str) -> Non
     counts = sorted(of_each.get(round_ + 1, 0) for round_ in range(rounds))
     mean = sum(counts) / rounds
     print(f"lost between hand-over and append, {ending}: {mean:.2f} per kill; {counts}")
+    handed_over = oracle.handed_over()
     for number in lost:  # only the newest of each program: nothing is lost out of the middle
         later = set(range(number, number + PER_ROUND - number % PER_ROUND))
-        assert later & oracle.handed_over() <= lost
+        assert later & handed_over <= lost
     if ROUNDS >= LONG and ending == "return":  # beside the rest of the suite it means nothing
         assert mean <= 0.5
 
