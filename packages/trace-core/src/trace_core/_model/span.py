@@ -30,7 +30,6 @@ from trace_core._model.parts import (
     replace_field,
 )
 from trace_core._model.values import Value, snapshot, snapshot_mapping
-from trace_core._view import units
 
 
 @attrs.frozen(repr=False)
@@ -96,6 +95,8 @@ class Span:
             raise TypeError("events of a span must be instances of trace_core.Event")
 
     def __repr__(self) -> str:
+        from trace_core._view import units  # most programs print no span
+
         parts = [self.name, self.kind.value, units.seconds(self.duration_ns / 1e9)]
         if self.usage is not None and self.usage.total is not None:
             parts.append(f"{self.usage.input}→{self.usage.output} tokens")
