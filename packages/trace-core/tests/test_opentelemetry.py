@@ -30,10 +30,17 @@ context = pytest.importorskip("opentelemetry.context")
 OTHER = SpanContext("0" * 31 + "5", "0" * 15 + "5")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def provider() -> Any:
+    """The program's provider, which can be set once."""
+    trace.set_tracer_provider(sdk.TracerProvider())
+    return trace.get_tracer_provider()
+
+
 @pytest.fixture
-def theirs() -> Any:
+def theirs(provider: Any) -> Any:
     """A tracer of OpenTelemetry's."""
-    return sdk.TracerProvider().get_tracer("their program")
+    return provider.get_tracer("their program")
 
 
 @pytest.fixture
@@ -199,6 +206,23 @@ def test_what_opentelemetry_knows_of_a_trace_is_passed_on(tracer: Tracer) -> Non
     assert (ours.trace_id, ours.parent_id) == (f"{5:032x}", f"{6:016x}")
     assert (found.trace_flags, found.trace_state) == (remote.trace_flags, remote.trace_state)
     assert not found.is_remote
+
+
+def test_nothing_is_current_where_nobody_uses_it(tracer: Tracer, provider: Any) -> None:
+    """A program that has imported it, as MLflow does, and has set no provider."""
+    program = """
+from opentelemetry import trace
+from trace_core import MemorySink, OpenTelemetryBridge, Tracer
+with Tracer(MemorySink(), bridges=[OpenTelemetryBridge()]).span("ours"):
+    print(trace.get_current_span() is trace.INVALID_SPAN)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["True"]
+    assert type(trace.get_tracer_provider()) is type(provider)
+    with tracer.span("ours"):
+        assert trace.get_current_span() is not trace.INVALID_SPAN
 
 
 def test_it_wakes_when_opentelemetry_is_imported() -> None:

@@ -46,8 +46,16 @@ class Theirs:
         return span
 
 
+@pytest.fixture(scope="session")
+def in_use() -> None:
+    """Set a provider, which a process can do once: our spans are current for such a program."""
+    from opentelemetry import trace
+
+    trace.set_tracer_provider(sdk.TracerProvider())
+
+
 @pytest.fixture
-def theirs() -> Iterator[Theirs]:
+def theirs(in_use: None) -> Iterator[Theirs]:
     """A program's OpenTelemetry."""
     made = Theirs()
     yield made

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
-from trace_core import Bridge, OpenSpan, OpenTelemetryBridge, SinkBase, setting
+from trace_core import Bridge, OpenTelemetryBridge, SinkBase, setting
 
 _LISTS: Final = (
     "callbacks",
@@ -47,11 +46,8 @@ class CallBridge(OpenTelemetryBridge):
     passes on what is written to it; so it must not be current where there is no other.
     """
 
-    def enter(self, span: OpenSpan) -> Callable[[], None]:
-        """Make our span OpenTelemetry's current one, unless that would cost LiteLLM's."""
-        if self.parent() is None and litellm_records():
-            return _nothing
-        return super().enter(span)
+    def _stands_back(self) -> bool:
+        return litellm_records()
 
 
 def litellm_records() -> bool:
@@ -67,7 +63,3 @@ def litellm_records() -> bool:
 @lru_cache(maxsize=256)
 def _makes_spans(cls: type[Any]) -> bool:
     return any(base.__name__ in _CLASSES for base in cls.__mro__)
-
-
-def _nothing() -> None:
-    return

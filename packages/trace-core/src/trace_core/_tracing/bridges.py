@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from typing import Final
 
 from trace_core import _arguments as arguments
+from trace_core import semconv
 from trace_core._model.parts import SpanContext
 from trace_core._model.span import Span
 from trace_core._model.values import Value
-from trace_core._tracing.context import Current, Seen
+from trace_core._tracing.context import Current, Seen, current, not_stale
 from trace_core._tracing.freeze import frozen
 from trace_core._tracing.span import OpenSpan
+
+_LOCAL_ROOT: Final = semconv.LOCAL_ROOT
 
 
 class Bridge:
@@ -31,13 +33,15 @@ class Bridge:
     """Whether the other system's spans are stored elsewhere than ours. Then a span of ours below
     one of them is marked as the topmost that a sink gets: `semconv.LOCAL_ROOT`."""
 
-    def parent(self) -> SpanContext | None:
-        """Return the other system's current span."""
-        return None
+    shows_ours: bool = False
+    """Whether `parent` returns our span after `enter`, or nothing, so that it need not be asked."""
 
-    def is_sampled(self) -> bool:
-        """Return whether a span below that of `parent` is to be recorded."""
-        return True
+    def parent(self) -> SpanContext | None:
+        """Return the other system's current span.
+
+        Below one that is not `SpanContext.sampled` no span of ours is recorded.
+        """
+        return None
 
     def attributes(self) -> Mapping[str, Value]:
         """Return what only this moment knows: experiment, run, session. Travels on the span."""
@@ -72,52 +76,82 @@ class Bridges:
     def __init__(
         self, bridges: Iterable[Bridge], on_error: Callable[[str, BaseException], None]
     ) -> None:
-        self._bridges = tuple(arguments.instance(one, Bridge, "a bridge") for one in bridges)
+        self.all = tuple(arguments.instance(one, Bridge, "a bridge") for one in bridges)
+        """The bridges, by whose order `Current.foreign` has what they see."""
         self._with_attributes = self._that_override("attributes")
-        self._followers = self._that_override("follows")
-        self._on_error = on_error
+        self.followers = self._that_override("follows")
+        """Those that want to be told of ended spans."""
+        self.on_error = on_error
 
     def _that_override(self, method: str) -> tuple[Bridge, ...]:
         own = getattr(Bridge, method)
-        return tuple(one for one in self._bridges if getattr(type(one), method) is not own)
+        return tuple(b for b in self.all if getattr(getattr(b, method), "__func__", 0) is not own)
 
     @property
-    def awake(self) -> bool:
-        """Whether one of them has to be asked by now."""
-        return any(one.module is None or one.module in sys.modules for one in self._bridges)
+    def waits_for(self) -> tuple[str, ...]:
+        """The modules one of which has to be imported before any bridge has to be asked."""
+        modules = [bridge.module for bridge in self.all]
+        return () if None in modules else tuple(filter(None, modules))
 
-    def innermost(self, ours: Current | None) -> tuple[SpanContext | Current | None, Bridge | None]:
-        """Return the innermost current span, and the bridge that found it if it is not ours.
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self.all)
+
+    def place(
+        self,
+        here: Current | None,
+        inherited: Mapping[str, Value] | None,
+        attributes: dict[str, Value],
+        span_id: str,
+    ) -> tuple[SpanContext | Current | None, dict[str, Value]]:
+        """Return the parent of a new span, and its attributes with what is known of this moment.
 
         Args:
-            ours: Our current span.
+            here: Our current span.
+            inherited: Attributes that all spans have here.
+            attributes: The span's own.
+            span_id: Its id.
         """
-        before = _before(ours, self._parents) if ours is not None else ()
-        for index, bridge in enumerate(self._bridges):
-            foreign = self._ask_parent(bridge)
-            if foreign is None:
+        parent: SpanContext | Current | None = here
+        before, separate = self._before(here) if here is not None else (), False
+        for index, bridge in enumerate(self.all):
+            try:
+                foreign = bridge.parent()
+            except Exception as error:
+                self.on_error("finding another tracer's parent", error)
                 continue
-            if ours is None or index >= len(before) or not _known(foreign, before[index], ours):
-                return foreign, bridge
-        return ours, None
+            if foreign is not None and (
+                here is None or index >= len(before) or not _known(foreign, before[index], here)
+            ):
+                parent, separate = foreign, bridge.separate
+                break
+        if inherited or self._with_attributes:
+            attributes = {**(inherited or {}), **self.attributes(), **attributes}
+        root = here.root if here is not None else None
+        if separate:
+            attributes[_LOCAL_ROOT] = root or span_id
+            if here is not None and root is not None:
+                attributes[semconv.LOCAL_PARENT] = here.span_id
+        elif root is not None and parent is here:
+            attributes[_LOCAL_ROOT] = root
+        return parent, attributes
 
-    def _parents(self) -> tuple[SpanContext | None, ...]:
-        return tuple([self._ask_parent(bridge) for bridge in self._bridges])
+    def _before(self, ours: Current) -> Seen:
+        """Return the other systems' current spans when ours became current."""
+        if ours.made_in is None:
+            return ours.foreign
+        return ours.made_in.copy().run(self._parents)  # a copy: another thread may be in it
 
-    def _ask_parent(self, bridge: Bridge) -> SpanContext | None:
+    def _parents(self) -> Seen:
+        return tuple([self.ask_parent(bridge) for bridge in self.all])
+
+    def ask_parent(self, bridge: Bridge) -> SpanContext | None:
+        """Return the current span of another system."""
         try:
             return bridge.parent()
         except Exception as error:
-            self._on_error("finding another tracer's parent", error)
+            self.on_error("finding another tracer's parent", error)
             return None
-
-    def is_sampled(self, bridge: Bridge) -> bool:
-        """Return whether a span below that of a bridge is to be recorded."""
-        try:
-            return bridge.is_sampled()
-        except Exception as error:
-            self._on_error("asking whether another tracer's span is sampled", error)
-            return True
 
     def attributes(self) -> dict[str, Value]:
         """Collect what the other systems know of this moment."""
@@ -126,34 +160,26 @@ class Bridges:
             try:
                 found.update(bridge.attributes())
             except Exception as error:
-                self._on_error("reading another tracer's context", error)
+                self.on_error("reading another tracer's context", error)
         return found
 
-    def enter(self, span: OpenSpan) -> tuple[Seen, Callable[[], None]]:
-        """Make a span current in the other systems.
+    def leave(self, now: Current, undo: list[Callable[[], None]]) -> None:
+        """Make current again what was current before a span, everywhere.
 
         Args:
-            span: The span.
-
-        Returns:
-            Their current spans then, and a function that undoes it.
+            now: What was made current.
+            undo: What `Bridge.enter` returned, of those that entered.
         """
-        undo = [self._enter(bridge, span) for bridge in self._bridges]
-        return self._parents(), partial(self._undo, undo)
-
-    def _enter(self, bridge: Bridge, span: OpenSpan) -> Callable[[], None]:
-        try:
-            return bridge.enter(span)
-        except Exception as error:
-            self._on_error("entering another tracer's context", error)
-            return nothing
-
-    def _undo(self, undo: list[Callable[[], None]]) -> None:
+        if current.get() is now:  # as `trace_core._tracing.context.leave`, without its call
+            outer = now.outer
+            current.set(outer if outer is None or not outer.stale else not_stale(outer))
+        else:
+            now.stale = True
         for step in reversed(undo):
             try:
                 step()
             except Exception as error:
-                self._on_error("leaving another tracer's context", error)
+                self.on_error("leaving another tracer's context", error)
 
     def ended(self, span: OpenSpan) -> None:
         """Tell the other systems of a span that has ended.
@@ -161,23 +187,18 @@ class Bridges:
         Args:
             span: The span; they get it without the work that can wait.
         """
-        for bridge in self._followers:
+        for bridge in self.followers:
             try:
                 if bridge.follows(span):
                     bridge.ended(frozen(span))
             except Exception as error:
-                self._on_error("telling another tracer of a span", error)
-
-
-def _before(ours: Current, ask: Callable[[], Seen]) -> Seen:
-    """Return the other systems' current spans when ours became current."""
-    if ours.made_in is not None:
-        return ours.made_in.copy().run(ask)  # a copy: another thread may be in it
-    return ours.foreign
+                self.on_error("telling another tracer of a span", error)
 
 
 def _known(foreign: SpanContext, before: SpanContext | None, ours: Current) -> bool:
-    """Return whether a foreign span is around ours, or goes on with a trace that ours is not in."""
+    """Return whether a foreign span is ours or around it, or of a trace that ours is not in."""
+    if foreign.span_id == ours.span_id:
+        return True
     return before is not None and (
         foreign.span_id == before.span_id or foreign.trace_id == before.trace_id != ours.trace_id
     )

@@ -7,11 +7,13 @@ Nothing is imported here that the program has not imported: what is needed is re
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from contextvars import ContextVar
+from functools import cached_property
 from typing import Any, Final
 
-from trace_core._model.parts import SpanContext
+from trace_core._model.parts import SpanContext, unchecked_context
 from trace_core._model.values import Value, snapshot
 from trace_core._settings import setting
 from trace_core._tracing.bridges import Bridge, nothing
@@ -44,13 +46,17 @@ class OpenTelemetryBridge(Bridge):
 
     module = _TRACE
     separate = True
+    shows_ours = True
 
     def __init__(
         self, *, unsampled: bool | None = None, baggage: Sequence[str] | None = None
     ) -> None:
         self._unsampled = bool(setting("TRACE_OTEL_UNSAMPLED", unsampled))
         self._baggage = tuple(setting("TRACE_OTEL_BAGGAGE", baggage))
+        if self._baggage:  # otherwise nothing is asked for, which takes no time
+            self.attributes = self._chosen_baggage  # type: ignore[method-assign]
         self._found: _Api | None = None
+        self._last: tuple[Callable[[], Any], SpanContext | None] = (nothing, None)
 
     def _api(self) -> _Api | None:
         if self._found is None:
@@ -63,31 +69,37 @@ class OpenTelemetryBridge(Bridge):
 
     def parent(self) -> SpanContext | None:
         """Return OpenTelemetry's current span, local or remote; it may be one of ours."""
-        api = self._api()
-        if api is None:
+        api = self._found or self._api()
+        span = api.get_current().get(api.key) if api is not None else None
+        if api is None or span is None:
             return None
-        span = api.current_span()
         if type(span) is api.our_span:
             ours: SpanContext | None = None if span.left else span.ours
             return ours
-        if span is api.no_span or _represents_ours(span):
+        if type(span) not in api.others and api.represents_ours(span):
             return None
-        context = span.get_span_context()
-        if not context.is_valid:
-            return None
-        return SpanContext(f"{context.trace_id:032x}", f"{context.span_id:016x}")
+        last, known = self._last
+        return known if last() is span else self._read(api, span)
 
-    def is_sampled(self) -> bool:
-        """Return whether OpenTelemetry samples its current span; always true with `unsampled`."""
-        api = self._api()
-        if api is None or self._unsampled:
-            return True
-        flags: int = api.current_span().get_span_context().trace_flags
-        return bool(flags & _SAMPLED)
+    def _read(self, api: _Api, span: Any) -> SpanContext | None:
+        """Return the ids of a span of theirs; ``None`` if it has none.
 
-    def attributes(self) -> Mapping[str, Value]:
+        Those read last are kept, because several calls may be made in one span.
+        """
+        trace_id, span_id, _, flags, _, valid = api.parts_of(span.get_span_context())
+        made = None
+        if valid:
+            made = unchecked_context(
+                trace_id.to_bytes(16, "big").hex(),
+                span_id.to_bytes(8, "big").hex(),
+                sampled=self._unsampled or bool(flags & _SAMPLED),
+            )
+        self._last = (weakref.ref(span), made)
+        return made
+
+    def _chosen_baggage(self) -> Mapping[str, Value]:
         """Return the chosen parts of OpenTelemetry's baggage."""
-        baggage = sys.modules.get(_BAGGAGE) if self._baggage else None
+        baggage = sys.modules.get(_BAGGAGE)
         if baggage is None:
             return {}
         return {
@@ -99,7 +111,8 @@ class OpenTelemetryBridge(Bridge):
     def enter(self, span: OpenSpan) -> Callable[[], None]:
         """Make our span OpenTelemetry's current one.
 
-        Not inside a span of another trace: OpenTelemetry's own trace stays whole.
+        Not inside a span of another trace: OpenTelemetry's own trace stays whole. Nor where there
+        is no span, and no tracer provider to make one.
 
         Args:
             span: Our span.
@@ -107,36 +120,34 @@ class OpenTelemetryBridge(Bridge):
         Returns:
             A function that undoes it.
         """
-        api = self._api()
+        api = self._found or self._api()
         if api is None:
             return nothing
-        outside = api.context.get_current()
-        around = api.current_span(outside)
-        if _represents_ours(around):  # another bridge has done it already
-            return nothing
-        trace_id, flags, state = int(span.trace_id, 16), api.sampled, None
-        if around is not api.no_span:
-            found = around.get_span_context()
-            if found.is_valid and found.trace_id != trace_id:
+        outside = api.get_current()
+        around = outside.get(api.key)
+        if around is None:
+            if api.is_unused() or self._stands_back():
                 return nothing
-            if found.is_valid:
-                flags, state = found.trace_flags, found.trace_state
-        context = api.span_context(trace_id, int(span.span_id, 16), False, flags, state)
-        ours = api.our_span(context, around, span.context)
-        inside = api.set_span_in_context(ours, outside)
-        api.context.attach(inside)
-        return partial(_leave, api.context, inside, outside, ours)
+        elif type(around) is api.our_span:
+            if around.trace_id != span.trace_id:
+                return nothing
+        else:
+            if type(around) not in api.others and api.represents_ours(around):
+                return nothing  # another bridge has done it already
+            last, theirs = self._last
+            if last() is not around:
+                theirs = self._read(api, around)
+            if theirs is not None and theirs.trace_id != span.trace_id:
+                return nothing
+        ours = api.our_span()
+        ours.trace_id, ours.span_id, ours.outside = span.trace_id, span.span_id, outside
+        ours.inside = inside = api.new_context({**outside, api.key: ours})
+        api.attach(inside)
+        return ours.leave  # type: ignore[no-any-return]
 
-
-def _leave(api: Any, inside: Any, outside: Any, ours: Any) -> None:
-    """Restore what was current, unless that was done, or this is another context.
-
-    ``detach`` would log an error in those cases, which are none.
-    """
-    if api.get_current() is inside:
-        api.attach(outside)
-    else:
-        ours.left = True
+    def _stands_back(self) -> bool:
+        """Return whether our span must not be the current one where there is no other."""
+        return False
 
 
 def _matches(name: str, wanted: str) -> bool:
@@ -145,13 +156,12 @@ def _matches(name: str, wanted: str) -> bool:
     return name.startswith(wanted[:-1]) and not name.startswith(_PRIVATE)
 
 
-def _represents_ours(span: Any) -> bool:
-    """Return whether a span stands for one of ours: see `stands_for_ours`."""
-    return getattr(type(span), "stands_for_ours", None) is True
-
-
 class _Api:
     """The parts of OpenTelemetry's API that the bridge uses.
+
+    A call of a Python function takes some thousand instructions, so calls are saved where the
+    installed release is as expected: the current span is looked up by its key, the context is
+    read from its variable, and the parts of a span's ids are taken from the tuple that they are.
 
     Args:
         trace: ``opentelemetry.trace``.
@@ -159,53 +169,135 @@ class _Api:
     """
 
     def __init__(self, trace: Any, context: Any) -> None:
-        self.context = context
-        self.current_span = trace.get_current_span
-        self.set_span_in_context = trace.set_span_in_context
-        self.span_context = trace.SpanContext
-        self.sampled = trace.TraceFlags(_SAMPLED)
-        self.no_span = trace.INVALID_SPAN
-        self.our_span = _span_class(trace)
+        self.get_current, self.attach = _access(context)
+        self.new_context = context.Context
+        (self.key,) = trace.set_span_in_context(trace.INVALID_SPAN, context.Context())
+        self.others: set[type] = set()
+        """Classes of spans that do not represent ours."""
+        self.our_span = _span_class(trace, self.get_current, self.attach)
+        self._trace = trace
+        self.parts_of: Callable[[Any], Any] = _parts_of
+        probe = trace.SpanContext(1, 2, False, trace.TraceFlags(_SAMPLED))
+        if isinstance(probe, tuple) and tuple(probe) == _parts_of(probe):
+            self.parts_of = tuple
 
+    def is_unused(self) -> bool:
+        """Return whether the program has set no tracer provider, as if imported by others alone.
 
-def _span_class(trace: Any) -> Any:
-    """Return the class of the spans that represent ours in OpenTelemetry's context."""
-
-    class OurSpan(trace.NonRecordingSpan):  # type: ignore[misc]  # known at run time only
-        """Has our ids. What is set on it goes to the program's own span around it, as without us.
-
-        Args:
-            context: Our ids, as OpenTelemetry has them.
-            around: The span that was current.
-            ours: Our ids.
+        MLflow, for one, imports OpenTelemetry and has a provider of its own.
         """
+        return getattr(self._trace, "_TRACER_PROVIDER", self) is None
 
-        left = False
-        """Whether it was left while another one was current: it is no parent any more."""
-
-        def __init__(self, context: Any, around: Any, ours: SpanContext) -> None:
-            super().__init__(context)
-            self.around: Any = around.around if type(around) is OurSpan else around
-            self.ours = ours
-
-        @property
-        def context(self) -> Any:
-            return self._context
-
-        def __getattr__(self, name: str) -> Any:
-            if name == "around":  # of a copy in the making
-                raise AttributeError(name)
-            return getattr(self.around, name)
-
-    for name in _PASSED_ON:
-        setattr(OurSpan, name, _passing_on(name))
-    return OurSpan
+    def represents_ours(self, span: Any) -> bool:
+        """Return whether a span of another bridge represents ours, by its class."""
+        if getattr(type(span), "stands_for_ours", False):
+            return True
+        self.others.add(type(span))
+        return False
 
 
+def _access(context: Any) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
+    """Return what reads and sets the current context: its variable's methods, if it is one."""
+    runtime = getattr(context, "_RUNTIME_CONTEXT", None)
+    variable = getattr(runtime, "_current_context", None)
+    plain = type(runtime).__name__ == "ContextVarsRuntimeContext"
+    if plain and isinstance(variable, ContextVar) and variable.get() is context.get_current():
+        return variable.get, variable.set
+    return context.get_current, context.attach
+
+
+def _parts_of(ids: Any) -> tuple[int, int, bool, int, Any, bool]:
+    """Return the parts of OpenTelemetry's ids."""
+    flags = ids.trace_flags
+    return ids.trace_id, ids.span_id, ids.is_remote, flags, ids.trace_state, ids.is_valid
+
+
+_OWN: Final = frozenset({"trace_id", "span_id", "outside", "inside", "around"})
 _PASSED_ON: Final = (
     "add_event", "add_link", "is_recording", "record_exception", "set_attribute",
     "set_attributes", "set_status", "update_name",
 )  # fmt: skip
+
+
+class _OurSpan:
+    """Represents a span of ours in OpenTelemetry's context; `_span_class` adds their base class.
+
+    Has our ids. What is set on it goes to the program's own span around it, as without us.
+
+    Attributes:
+        trace_id: Our trace.
+        span_id: Our span.
+        outside: The context that was current.
+        inside: The one in which this is the current span.
+        left: Whether it was left while another one was current: it is no parent any more.
+    """
+
+    trace: Any
+    get_current: Callable[[], Any]
+    attach: Callable[[Any], Any]
+    trace_id: str
+    span_id: str
+    outside: Any
+    inside: Any
+    left = False
+
+    __init__ = object.__init__  # whoever makes it sets the attributes: that saves a call
+
+    def leave(self) -> None:
+        """Restore what was current, unless that was done, or this is another context.
+
+        ``detach`` would log an error in those cases, which are none.
+        """
+        if self.get_current() is self.inside:
+            self.attach(self.outside)
+        else:
+            self.left = True
+        self.inside = None  # it holds this object
+
+    @cached_property
+    def ours(self) -> SpanContext:
+        """Our ids."""
+        return unchecked_context(self.trace_id, self.span_id)
+
+    @cached_property
+    def around(self) -> Any:
+        """The program's own span around it."""
+        found = self.trace.get_current_span(self.outside)
+        return found.around if isinstance(found, _OurSpan) else found
+
+    @cached_property
+    def context(self) -> Any:
+        """Our ids as OpenTelemetry has them, with the flags of the span around ours."""
+        around = self.around.get_span_context()
+        return self.trace.SpanContext(
+            int(self.trace_id, 16),
+            int(self.span_id, 16),
+            is_remote=False,
+            trace_flags=(
+                around.trace_flags if around.is_valid else self.trace.TraceFlags(_SAMPLED)
+            ),
+            trace_state=around.trace_state,
+        )
+
+    def get_span_context(self) -> Any:
+        """Return our ids."""
+        return self.context
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _OWN:  # of a copy in the making
+            raise AttributeError(name)
+        return getattr(self.around, name)
+
+
+def _span_class(trace: Any, get_current: Callable[[], Any], attach: Callable[[Any], Any]) -> Any:
+    """Return the class of the spans that represent ours: one of OpenTelemetry's as well."""
+    own = {
+        "trace": trace,
+        "get_current": staticmethod(get_current),
+        "attach": staticmethod(attach),
+        **{name: _passing_on(name) for name in _PASSED_ON},
+    }
+    return type("OurSpan", (_OurSpan, trace.NonRecordingSpan), own)
 
 
 def _passing_on(name: str) -> Callable[..., Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +36,9 @@ from trace_core._tracing.context import (
 from trace_core._tracing.ids import Clock, IdGenerator, RandomIds, SystemClock
 from trace_core._tracing.span import NO_ID, OpenSpan, unrecorded_span
 
+_NOTHING_ELSE: Final = (None,)
+_imported: Final = sys.modules.keys()
+_LOCAL_ROOT: Final = semconv.LOCAL_ROOT
 _ENDING_SECONDS: Final = 2.0
 _ENDED_AT_ONCE: Final = 1_000
 _NAP_SECONDS: Final = 0.005
@@ -62,8 +66,9 @@ class Recorder:
         self.clock: Clock = clock or SystemClock()
         self._ids: IdGenerator = ids or RandomIds()
         self._bridges = Bridges(self.sink.bridges if bridges is None else bridges, on_error)
-        self._bridged = self._bridges.awake
-        self._may_wake = not self._bridged and bool(self._bridges)
+        self._followed = bool(self._bridges.followers)
+        self._waits_for = self._bridges.waits_for
+        self._bridged = bool(self._bridges) and not self._waits_for
         self.scope = arguments.instance(scope or Scope("trace_core"), Scope, "scope")
         """What produces the spans."""
         self.resource: Mapping[str, Value] = _resource(service)
@@ -113,15 +118,11 @@ class Recorder:
             now = here = not_stale(here) if here is not None and here.stale else here
             ids = self._ids
             span_id = ids.span_id()
-            if self._bridged or above or (self._may_wake and self._wake()):
-                now, bridge = self._bridges.innermost(here)
-                if bridge is not None and not self._bridges.is_sampled(bridge):
+            if self._bridged or above or not _imported.isdisjoint(self._waits_for):
+                self._bridged = self._bridged or not _imported.isdisjoint(self._waits_for)
+                now, attributes = self._bridges.place(here, above, attributes, span_id)
+                if isinstance(now, SpanContext) and not now.sampled:
                     return unrecorded_span(name, kind)
-                attributes = {**(above or {}), **self._bridges.attributes(), **attributes}
-                if bridge is not None and bridge.separate:
-                    attributes |= _below_separate(here, span_id)
-            if here is not None and now is here and here.root is not None:
-                attributes[semconv.LOCAL_ROOT] = here.root
             if now is None or not now.span_id:
                 span = OpenSpan(self, ids.trace_id(), span_id, None, name, kind, inputs, attributes)
             else:
@@ -139,15 +140,9 @@ class Recorder:
                 self.on_error("recording the start of a span", error)
         return span
 
-    def _wake(self) -> bool:
-        """Find out whether the program has imported by now what a bridge waits for."""
-        self._bridged = self._bridges.awake
-        self._may_wake = not self._bridged
-        return self._bridged
-
     def parent_here(self) -> SpanContext | None:
         """Return the parent of a span that is opened here: ours, or another tracing system's."""
-        now, _ = self._bridges.innermost(not_stale(current.get()))
+        now, _ = self._bridges.place(not_stale(current.get()), None, {}, NO_ID)
         return now.context if isinstance(now, Current) else now
 
     def activate(self, span: OpenSpan) -> Callable[[], None]:
@@ -162,13 +157,24 @@ class Recorder:
         if span.span_id == NO_ID:
             return nothing
         now = Current(span.trace_id, span.span_id, not_stale(current.get()))
-        now.root = span.attributes.get(semconv.LOCAL_ROOT)
-        if self._bridged:
-            now.foreign, leave_bridges = self._bridges.enter(span)
+        if not self._bridged:
             current.set(now)
-            return partial(_leave_both, now, leave_bridges)
+            return partial(leave, now)
+        now.root = span.attributes.get(_LOCAL_ROOT)
+        bridges = self._bridges
+        undo: list[Callable[[], None]] = []
+        for bridge in bridges.all:  # here, because a call of a function more takes time
+            step = nothing
+            try:
+                step = bridge.enter(span)
+            except Exception as error:
+                self.on_error("entering another tracer's context", error)
+            if step is not nothing:
+                undo.append(step)
+            entered = step is not nothing and bridge.shows_ours
+            now.foreign += _NOTHING_ELSE if entered else (bridges.ask_parent(bridge),)
         current.set(now)
-        return partial(leave, now)
+        return partial(bridges.leave, now, undo)
 
     def end_open_spans(self, timeout: float = _ENDING_SECONDS) -> None:
         """End every span still open, marked as interrupted: for the exit of a program.
@@ -197,7 +203,7 @@ class Recorder:
             span.end_ns = span.start_ns + self.clock.perf_ns() - span.start_perf_ns
             if error is not None or span.before_end is not None:
                 _fill_in(span, error, self.on_error)
-            if self._bridged:
+            if self._followed:
                 self._bridges.ended(span)
             self._write_later(span)
         except Exception as trouble:
@@ -221,18 +227,6 @@ def _fill_in(
     except Exception as trouble:
         span.status = Status(StatusCode.ERROR, class_name(type(error)))
         on_error("describing an exception", trouble)
-
-
-def _below_separate(here: Current | None, span_id: str) -> dict[str, Value]:
-    """Return what a span below one that is stored elsewhere says of those of ours around it."""
-    if here is None or here.root is None:
-        return {semconv.LOCAL_ROOT: span_id}
-    return {semconv.LOCAL_ROOT: here.root, semconv.LOCAL_PARENT: here.span_id}
-
-
-def _leave_both(now: Current, leave_bridges: Callable[[], None]) -> None:
-    leave(now)
-    leave_bridges()
 
 
 def _private(sink: SinkBase, redacted: bool | None) -> SinkBase:
