@@ -283,7 +283,8 @@ def unit(session: nox.Session) -> None:
 
 MODULES = (
     "protobuf=google,opentelemetry-proto=opentelemetry,nats-py=nats,"
-    "vl-convert-python=vl_convert,prometheus-client=prometheus_client"
+    "vl-convert-python=vl_convert,prometheus-client=prometheus_client,"
+    "opentelemetry-exporter-prometheus=opentelemetry,opentelemetry-sdk=opentelemetry"
 )
 """What distributions are imported as, where that is not their own name."""
 ONLY_INSTALLED = "|".join(package.name for package in PACKAGES)
