@@ -14,6 +14,7 @@ from support.scenarios import CASES, Case, World
 from trace_core import MemorySink, Tracer
 from trace_litellm import NotRecorded
 
+pytestmark = pytest.mark.slow
 BROKEN_OFF = frozenset(
     {
         "error_cancelled", "messages_stream_cancelled", "stream_cancelled",
