@@ -120,6 +120,41 @@ def test_attempts_and_calls_below_hide_as_well(litellm: Any, lane: Lane) -> None
     assert not shows(list(sink.spans), ANSWERED)
 
 
+@pytest.mark.parametrize(
+    ("switch", "stream"),
+    itertools.product(({"turn_off_message_logging": True}, {"no-log": True}), (False, True)),
+)
+@pytest.mark.parametrize("default", [False, True])
+def test_what_a_deployment_hides_its_router_hides(
+    litellm: Any, lane: Lane, switch: dict[str, Any], stream: bool, default: bool
+) -> None:
+    """The Router's span repeats what its deployment was asked and has answered."""
+    params = {"model": GPT, "api_base": lane.openai_base, "api_key": KEY}
+    own, of_all = ({}, switch) if default else (switch, {})
+    router = litellm.Router(
+        model_list=[{"model_name": "group", "litellm_params": {**params, **own}}],
+        default_litellm_params=of_all,
+    )
+    sink = MemorySink()
+    with instrument(Tracer(sink)):
+        answer = router.completion("group", PROMPT, stream=stream)
+        if stream:
+            list(answer)
+    assert len(sink.spans) > 1
+    assert not shows(list(sink.spans), ASKED)
+    assert not shows(list(sink.spans), ANSWERED)
+
+
+@pytest.mark.parametrize("switch", BOTH)
+def test_attributes_of_the_request_hide_as_well(
+    litellm: Any, lane: Lane, switch: dict[str, Any]
+) -> None:
+    """Where generation has to stop may be as private as the rest."""
+    [span] = spans_of(litellm, lane, stop=[ASKED], **switch)
+    assert not shows([span], ASKED)
+    assert span.attributes["gen_ai.request.temperature"] == 0.5
+
+
 def test_events_of_chunks_are_left_out(litellm: Any, lane: Lane) -> None:
     """They hold the answer piece by piece."""
     sink = MemorySink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, ConfigDict
 
 from trace_litellm._streams.responses import ResponsesDeltas
 
@@ -100,3 +101,32 @@ def test_deltas_without_an_item() -> None:
         {"type": "message", "content": ({"type": "output_text", "text": "Hi"},)},
         {"type": "new_thing", "text": "?"},
     )
+
+
+class Event(BaseModel):
+    """An event as LiteLLM makes it of one that it has no class of its own for."""
+
+    model_config = ConfigDict(extra="allow")
+    type: str
+
+
+@pytest.mark.parametrize(
+    ("item", "kind", "field"),
+    [
+        ({"type": "reasoning", "summary": []}, "reasoning_summary_text", "summary"),
+        ({"type": "reasoning", "content": []}, "reasoning_text", "content"),
+        ({"type": "custom_tool_call", "input": ""}, "custom_tool_call_input", "input"),
+        ({"type": "code_interpreter_call", "code": ""}, "code_interpreter_call_code", "code"),
+    ],
+)
+def test_fields_without_a_class_of_their_own_are_read(
+    item: dict[str, Any], kind: str, field: str
+) -> None:
+    """What pydantic keeps apart, because the class does not name it, belongs to the event."""
+    deltas = ResponsesDeltas()
+    added = {"type": "response.output_item.added", "output_index": 0, "item": {"id": "i", **item}}
+    deltas.add(Event(**added))
+    for piece in ("Owls ", "sleep"):
+        deltas.add(Event(type=f"response.{kind}.delta", item_id="i", output_index=0, delta=piece))
+    [built] = deltas.outputs()["output"]  # type: ignore[index,call-overload]
+    assert "Owls sleep" in str(built[field])

@@ -154,8 +154,8 @@ class Call(Delegation):
         record.hides_inputs, record.hides_outputs = hides(kwargs)
         attempt, above_span = 0, None
         if above is not None:
-            record.hides_inputs |= above.record.hides_inputs
-            record.hides_outputs |= above.record.hides_outputs
+            record.hide_with(above.record)
+            hide_above(above, record)
             above_span = above.span
             if above.record.parent:
                 above.attempts += 1
@@ -315,6 +315,18 @@ class Call(Delegation):
         self.record.error = failure.attributes
         if self.above is not None:
             self.above.fail(failure)
+
+
+def hide_above(call: Call | None, below: CallRecord) -> None:
+    """Hide what a call hides from the spans above that repeat it, as a Router's does.
+
+    Args:
+        call: The call above it.
+        below: The record of the call: a Router's deployment may have switches of its own.
+    """
+    while call is not None and call.record.parent:
+        call.record.hide_with(below)
+        call = call.above
 
 
 def _failed_elsewhere(call: Call, error: BaseException) -> BaseException | None:

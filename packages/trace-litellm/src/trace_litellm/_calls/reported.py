@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from trace_core import OpenSpan, Value, semconv, snapshot
-from trace_litellm._calls.call import OpenCalls
+from trace_litellm._calls.call import OpenCalls, hide_above
 from trace_litellm._calls.opening import open_span
 from trace_litellm._patching.targets import Target
 from trace_litellm._reading import call_details as _details
@@ -44,8 +44,8 @@ class ReportedCall:
         batch = calls.batches.get(call_id)
         above = batch or calls.innermost()
         if above is not None:
-            record.hides_inputs |= above.record.hides_inputs
-            record.hides_outputs |= above.record.hides_outputs
+            record.hide_with(above.record)
+            hide_above(above, record)
         batch_span = batch.span if batch is not None else None
         self.span = open_span(calls.tracer, target, record, request, batch_span, 0)
         self.span.attributes[semconv.DEGRADED] = True

@@ -12,7 +12,7 @@ from trace_litellm._reading import responses as _responses
 from trace_litellm._reading.endpoints import FAMILIES
 from trace_litellm._reading.hidden_params import is_price, known, param_attributes
 from trace_litellm._reading.pricing import Priced, cost_of
-from trace_litellm._reading.privacy import REDACTED_TEXT
+from trace_litellm._reading.privacy import REDACTED_TEXT, without_content
 from trace_litellm._reading.record import CallRecord
 from trace_litellm._reading.responses import CALL_ID
 from trace_litellm._reading.usage import completed_usage, usage_in
@@ -36,6 +36,8 @@ def complete(record: CallRecord, span: OpenSpan) -> None:
     attributes = {**_attributes(record, outputs, failed=failed), **span.attributes}
     if not record.parent:
         _count(record, span, attributes, failed=failed)
+    if record.hides_inputs:  # which may be known only since a call below it was made
+        span.inputs = without_content(record.parameters)
     if record.hides_outputs and span.outputs is not None:
         span.outputs = REDACTED_TEXT
     span.attributes = attributes
@@ -52,8 +54,9 @@ def _outputs(record: CallRecord, span: OpenSpan) -> Value:
 
 
 def _attributes(record: CallRecord, outputs: Value, *, failed: bool) -> dict[str, Value]:
+    asked = without_content(record.parameters) if record.hides_inputs else record.parameters
     attributes: dict[str, Value] = {
-        **_requests.request_attributes(record.parameters),
+        **_requests.request_attributes(asked),
         **_responses.provider_attributes(_provider(record), record.parameters.get("model")),
         **_responses.response_attributes(outputs),
         **_responses.endpoint_attributes(_url(record)),

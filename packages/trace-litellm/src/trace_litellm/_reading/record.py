@@ -57,3 +57,12 @@ class CallRecord:
     resent: tuple[Event, ...] = ()
     answer: type | None = None
     replayed: bool = False
+
+    def hide_with(self, other: CallRecord) -> None:
+        """Hide what another call hides, in addition.
+
+        Args:
+            other: The record of a call that this one makes or is made by.
+        """
+        self.hides_inputs |= other.hides_inputs
+        self.hides_outputs |= other.hides_outputs

@@ -39,7 +39,7 @@ class ResponsesDeltas:
 
     def add(self, chunk: Any) -> None:
         """Take an event's delta, item or response."""
-        fields: Mapping[str, Any] = chunk if isinstance(chunk, Mapping) else chunk.__dict__
+        fields = _fields(chunk)
         delta = fields.get("delta")
         if isinstance(delta, str):
             texts = self._texts.setdefault(_place(fields), {})
@@ -77,6 +77,15 @@ class ResponsesDeltas:
         for (type_, _), pieces in sorted(self._texts.get(place, {}).items(), key=str):
             _add_text(built, type_.removeprefix("response.").removesuffix(".delta"), pieces)
         return built
+
+
+def _fields(event: Any) -> Mapping[str, Any]:
+    """Return the fields of an event, also those that LiteLLM's class for it does not name."""
+    if isinstance(event, Mapping):
+        return event
+    named: Mapping[str, Any] = event.__dict__
+    unnamed = getattr(event, "__pydantic_extra__", None)
+    return {**unnamed, **named} if unnamed else named
 
 
 def _type(fields: Mapping[str, Any]) -> str:
