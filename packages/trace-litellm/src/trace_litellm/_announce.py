@@ -29,8 +29,9 @@ def announce(sink: SinkBase, *, by_default: bool) -> None:
     """
     try:
         if is_for_people():
-            ways = ["trace-litellm show"] if by_default else []
-            ways += [sink.viewing] if sink.viewing else []
+            ways = [sink.viewing] if sink.viewing else []  # none on a terminal or behind a broker
+            if ways and by_default:
+                ways.insert(0, "trace-litellm show")
             see = f"; see them: {', or '.join(ways)}" if ways else ""
             sys.stderr.write(f"trace-litellm: traces go to {sink.place}{see}\n")
             sys.stderr.flush()

@@ -18,6 +18,7 @@ from trace_core import (
     ConfigurationError,
     MemorySink,
     Sink,
+    SinkBase,
     SinkLike,
     Span,
     Tracer,
@@ -149,11 +150,16 @@ def _inactive() -> Instrumentation:
     """Return what a program gets that has turned tracing off from outside."""
     from trace_litellm._instrumentation import Instrumentation
 
-    return Instrumentation(Tracer(_forget, redacted=False))
+    return Instrumentation(Tracer(_Nowhere(), redacted=False))
 
 
-def _forget(spans: Sequence[Span]) -> None:
-    """Be the sink of a tracer whose spans go nowhere."""
+class _Nowhere(SinkBase):
+    """The sink of a tracer that records nothing."""
+
+    place = "nowhere: TRACE_DISABLED is set"
+
+    def write(self, spans: Sequence[Span], /) -> None:
+        """Forget spans."""
 
 
 def _stop() -> None:

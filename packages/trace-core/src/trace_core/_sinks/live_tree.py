@@ -35,6 +35,7 @@ class LiveTreeSink(SinkBase):
     """
 
     wants_spool = False
+    place = "standard error"
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
