@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from packages import ReleaseError, find_packages, package_of
+from checkout import ReleaseError, find_packages, package_of
 
 
 def main() -> int:

@@ -17,7 +17,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from packages import UNRELEASED, Package, ReleaseError, find_packages, tag_of
+from checkout import UNRELEASED, Package, ReleaseError, find_packages, tag_of
 
 PARTS = ("major", "minor", "patch")
 

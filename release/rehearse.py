@@ -25,7 +25,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from packages import Package, ReleaseError, find_packages, package_of, tag_of
+from checkout import Package, ReleaseError, find_packages, package_of, tag_of
 from prepare import PARTS, prepare
 
 ROOT = Path(__file__).parent.parent

@@ -45,7 +45,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def packages(root: Path):
-    return module("packages").find_packages(root)
+    return module("checkout").find_packages(root)
 
 
 def prepare(root: Path, name: str, part: str | None):
@@ -70,8 +70,8 @@ def test_a_release_takes_the_fragments_into_the_changelog(checkout):
     assert package.is_released
     assert package.notes(package.version) == "### Added\n\n- Sends spans twice as fast.\n"
     assert not package.fragments
-    tag = module("packages").tag_of(package)
-    assert module("packages").package_of(tag, packages(checkout)) == package
+    tag = module("checkout").tag_of(package)
+    assert module("checkout").package_of(tag, packages(checkout)) == package
 
 
 def test_siblings_follow_a_version_that_they_would_refuse(checkout):
@@ -105,7 +105,7 @@ def test_siblings_stay_with_a_version_that_they_take(checkout):
 def test_what_makes_no_sense_is_refused(checkout, name, part, complaint):
     """Nothing to release, no word of which version, no such package: a clear error, no change."""
     before = {p: p.read_text() for p in checkout.rglob("*.*") if p.is_file()}
-    with pytest.raises(module("packages").ReleaseError) as caught:
+    with pytest.raises(module("checkout").ReleaseError) as caught:
         prepare(checkout, name, part)
     assert complaint in str(caught.value)
     assert before == {p: p.read_text() for p in checkout.rglob("*.*") if p.is_file()}
@@ -114,8 +114,8 @@ def test_what_makes_no_sense_is_refused(checkout, name, part, complaint):
 @pytest.mark.parametrize("tag", ["trace-core", "trace-core-v9.9.9", "core-v0.1.0", "v0.1.0"])
 def test_a_tag_that_fits_nothing_is_refused(checkout, tag):
     """A tag is the name of a package and the version that both of its files say."""
-    with pytest.raises(module("packages").ReleaseError):
-        module("packages").package_of(tag, packages(checkout))
+    with pytest.raises(module("checkout").ReleaseError):
+        module("checkout").package_of(tag, packages(checkout))
 
 
 def test_siblings_admit_each_other_as_they_are():
