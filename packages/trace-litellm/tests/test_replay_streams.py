@@ -99,6 +99,11 @@ def known(value: Any) -> Any:
     return tuple(map(known, value)) if isinstance(value, (list, tuple)) else value
 
 
+def told(choices: Any) -> list[Any]:
+    """Leave out the choices that say nothing: no chunk may have brought them."""
+    return [choice for choice in known(choices) if choice != {"message": {"role": "assistant"}}]
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.lists(CHOICES, min_size=1, max_size=2), COUNTS)
 def test_chat(choices: list[Any], chunks: int | None) -> None:
@@ -109,7 +114,7 @@ def test_chat(choices: list[Any], chunks: int | None) -> None:
     deltas = ChatDeltas()
     for chunk in made:
         deltas.add(_chunk(chunk, {}))
-    assert known(deltas.outputs()["choices"]) == known(numbered)  # type: ignore[index, call-overload]
+    assert told(deltas.outputs()["choices"]) == told(numbered)  # type: ignore[index, call-overload]
     letters = sum(len(str(choice["message"].get("content") or "")) for choice in choices)
     only_text = all(set(choice["message"]) == {"role", "content"} for choice in choices)
     probable = any("logprobs" in choice for choice in choices)

@@ -156,7 +156,10 @@ def _inactive() -> Instrumentation:
 class _Nowhere(SinkBase):
     """The sink of a tracer that records nothing."""
 
-    place = "nowhere: TRACE_DISABLED is set"
+    @property
+    def place(self) -> str:
+        """Why nothing is recorded."""
+        return "nowhere: TRACE_DISABLED is set"
 
     def write(self, spans: Sequence[Span], /) -> None:
         """Forget spans."""

@@ -35,7 +35,6 @@ class LiveTreeSink(SinkBase):
     """
 
     wants_spool = False
-    place = "standard error"
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
@@ -46,6 +45,11 @@ class LiveTreeSink(SinkBase):
         self._lock = threading.RLock()  # the picture is drawn by a thread of rich
         self._traces: dict[str, dict[str, Span]] = {}
         self._live: Live | None = None
+
+    @property
+    def place(self) -> str:
+        """The terminal."""
+        return "standard error"
 
     def write_started(self, spans: Sequence[Span], /) -> None:
         """Draw spans that have started."""
