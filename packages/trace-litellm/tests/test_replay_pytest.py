@@ -54,14 +54,14 @@ def test_catches(litellm_replay, request):
 """
 
 
-def run(folder: Path, *arguments: str, **environment: str) -> Any:
+def run(folder: Path, *arguments: str, address: str = "http://127.0.0.1:9") -> Any:
     """Run pytest with our plug-in alone."""
     options = ("-q", "-p", "no:cacheprovider", "-p", "trace_litellm._pytest")
     alone = {"OPENAI_API_KEY": "sk-loopback", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     return subprocess.run(
         [sys.executable, "-m", "pytest", *options, *arguments],
         cwd=folder,
-        env={**os.environ, **alone, **environment},
+        env={**os.environ, **alone, "OPENAI_BASE_URL": address, "OPENAI_API_BASE": address},
         capture_output=True,
         check=False,
         text=True,
@@ -82,13 +82,13 @@ def test_records_once_and_replays(folder: Path) -> None:
     assert "3 errors" in done.stdout, done.stdout
     assert "make it with pytest --record-litellm" in done.stdout
     with Provider() as provider:
-        done = run(folder, "--record-litellm", OPENAI_BASE_URL=provider.openai_base)
+        done = run(folder, "--record-litellm", address=provider.openai_base)
         assert "3 passed" in done.stdout, done.stdout
     names = sorted(path.name for path in (folder / "recordings" / "test_calls").iterdir())
     assert len(names) == 3
     assert names[0] == "TestLoose.test_answer.jsonl"
     assert names[1] == "test_answer[one].jsonl"
-    done = run(folder, OPENAI_BASE_URL="http://127.0.0.1:9")
+    done = run(folder, address="http://127.0.0.1:9")
     assert "3 passed" in done.stdout, done.stdout
 
 
@@ -97,7 +97,7 @@ def test_keeps_no_recording_of_a_failed_test(folder: Path) -> None:
     (folder / "test_failing.py").write_text(FAILING)
     with Provider() as provider:
         address = provider.openai_base
-        done = run(folder, "--record-litellm", "test_failing.py", OPENAI_BASE_URL=address)
+        done = run(folder, "--record-litellm", "test_failing.py", address=address)
     assert "1 failed" in done.stdout, done.stdout
     assert not [*folder.rglob("*.jsonl*")]
 
@@ -107,7 +107,7 @@ def test_a_caught_error_fails_the_test(folder: Path) -> None:
     (folder / "test_catching.py").write_text(CATCHING)
     with Provider() as provider:
         address = provider.openai_base
-        done = run(folder, "--record-litellm", "test_catching.py", OPENAI_BASE_URL=address)
+        done = run(folder, "--record-litellm", "test_catching.py", address=address)
         assert "1 passed" in done.stdout, done.stdout
     done = run(folder, "test_catching.py")
     assert "1 error" in done.stdout, done.stdout
