@@ -370,17 +370,22 @@ def test_fastapi_httpx_and_our_call_are_one_trace(
 
 
 def test_nothing_is_imported() -> None:
-    """A program without OpenTelemetry has none after a call."""
+    """A traced call imports nothing of OpenTelemetry; some releases of LiteLLM do themselves."""
     program = """
 import sys
 import litellm, trace_litellm
 from trace_core import MemorySink
+
+def ask():
+    litellm.completion("gpt-4o-mini", [{"role": "user", "content": "hi"}], mock_response="yes")
+    return {name for name in sys.modules if name.startswith("opentelemetry")}
+
+before = ask()
 sink = MemorySink()
 trace_litellm.autolog(sink)
-litellm.completion("gpt-4o-mini", [{"role": "user", "content": "hi"}], mock_response="yes")
-print(len(sink.spans), [name for name in sys.modules if name.startswith("opentelemetry")])
+print(len(sink.spans), sorted(ask() - before), len(sink.spans))
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == ["1", "[]"]
+    assert done.stdout.split() == ["0", "[]", "1"]
