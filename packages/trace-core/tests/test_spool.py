@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import stat
@@ -1066,6 +1067,17 @@ def test_a_nearly_full_disk_takes_what_fits(
     second.start()
     wait_for(lambda: len(memory.spans) == 100 - lost)
     assert [span.name for span in memory.spans] == [f"span {i}" for i in range(100 - lost)]
+
+
+def test_each_spool_says_what_it_leaves(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Also one that lies in memory where another has lain."""
+    for number in range(40):
+        spool = Spool(folder / str(number), Switch())
+        spool.write(many(1))
+        spool.close(0.01)
+        del spool
+        gc.collect()
+    assert caplog.text.count("1 span(s) wait in") == 40
 
 
 @pytest.mark.parametrize("kind", ["torn", "fifo", "folder", "binary", "link"])

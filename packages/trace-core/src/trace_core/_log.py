@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import threading
@@ -18,6 +19,7 @@ _MOST_KINDS: Final = 1_000
 _LONGEST: Final = 4_096
 _clock = time.monotonic  # replaced by tests
 _said: dict[str, float] = {}  # when each kind was logged last
+_owners = itertools.count(1)
 _said_lock = threading.RLock()  # re-entrant: logging may run a finaliser that logs as well
 
 
@@ -29,6 +31,17 @@ def _renew_lock() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
+
+
+def owner_key(name: str) -> str:
+    """Return a name that no other object has, for the keys of what an object logs.
+
+    An ``id()`` will not do: a new object may get that of one which is gone, and be silent.
+
+    Args:
+        name: What the object is.
+    """
+    return f"{name}-{next(_owners)}"
 
 
 def log_once(

@@ -13,7 +13,7 @@ import attrs
 from trace_core._delivery.size import size_of_span
 from trace_core._delivery.start_records import YoungSpans
 from trace_core._delivery.stats import QUEUE_FULL, LockFreeSum
-from trace_core._log import log_once, report
+from trace_core._log import log_once, owner_key, report
 from trace_core._model.span import Span
 from trace_core._sinks.base import seconds_left
 from trace_core._tracing import freeze
@@ -98,6 +98,7 @@ class Inbox:
         self._count = self._total = 0  # spans measured and their bytes
         self._messages: deque[None] = deque()  # one for each message in the queue
         self._overflow_reported = 0
+        self._log_key = owner_key("queue")
 
     def refuses(self, work: Work) -> bool:
         """Say whether there is no room for a span, which is lost then. Measures one of many."""
@@ -159,7 +160,7 @@ class Inbox:
         """Log how many spans a full queue has cost, each minute while it costs more."""
         lost = self.overflowed.value
         if lost > self._overflow_reported and log_once(
-            f"full:{id(self)}",
+            f"{self._log_key}:full",
             "tracing: %s of %s: %d span(s) dropped so far",
             *(QUEUE_FULL, sink, lost),
             every=_OVERFLOW_REPORTED_EVERY,

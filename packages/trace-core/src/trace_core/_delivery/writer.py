@@ -22,7 +22,7 @@ from trace_core._delivery.stats import (
     Ledger,
 )
 from trace_core._errors import Rejected, RetryLater
-from trace_core._log import log_once, report, text_of
+from trace_core._log import log_once, owner_key, report, text_of
 from trace_core._model.span import Span
 from trace_core._sinks.base import SinkBase, seconds_left
 from trace_core._sinks.wrapper import flush_guarded
@@ -54,6 +54,7 @@ class Writer:
         self._retry = retry
         self._batch_size = min(batch_size, _SMALL_BATCH) if sink.small_batches else batch_size
         self._batches = BatchWriter(sink.write)
+        self._log_key = owner_key("writer")
         self._set_aside: list[Span] = []  # failed while others were taken; to be offered again
         self._set_aside_until = 0.0
         self._starts_due = 0.0
@@ -186,7 +187,7 @@ class Writer:
         if outcome.refused:
             self.ledger.dropped(len(outcome.refused), REJECTED)
             log_once(
-                f"rejected:{id(self)}",
+                f"{self._log_key}:rejected",
                 "tracing: %d span(s) refused by %s: %s",
                 *(len(outcome.refused), self._sink.name, outcome.refused[0][1]),
             )

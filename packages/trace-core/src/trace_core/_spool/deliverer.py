@@ -9,7 +9,7 @@ import attrs
 
 from trace_core import _arguments as arguments
 from trace_core._delivery.retry import BatchWriter, Outcome, Retry, is_outage
-from trace_core._log import log_once, report, text_of
+from trace_core._log import log_once, owner_key, report, text_of
 from trace_core._sinks.base import SinkBase
 from trace_core._sinks.wrapper import close_guarded
 from trace_core._spool.backlog import Backlog
@@ -60,6 +60,7 @@ class Deliverer:
         self._writer = writer
         self._orphans = orphans
         self._options = options
+        self._log_key = owner_key("deliverer")
         self._backlog = Backlog(writer, orphans, options.batch_size, options.batch_bytes)
 
     def run(self) -> None:
@@ -125,7 +126,7 @@ class Deliverer:
         if outcome.refused:
             DeadLetters(self._writer.disk.folder).add(outcome.refused)
             reason = outcome.refused[0][1]
-            log_once(f"spool:refused:{id(self)}", "tracing: span(s) refused for good: %s", reason)
+            log_once(f"{self._log_key}:refused", "tracing: span(s) refused for good: %s", reason)
         self._backlog.settle(batch, orphan, outcome)
         was_away = self._backlog.tries.failed > 0
         self._backlog.tries.clear()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from trace_core._log import log_once, report
+from trace_core._log import log_once, owner_key, report
 from trace_core._spool.folders import folder_name, make_folder, write_key
 from trace_core._spool.journal import Journal
 from trace_core._spool.limit import bytes_of_others, limit_folder, remove_unfinished
@@ -30,6 +30,7 @@ class SpoolDisk:
         self._key = key
         self._max_bytes = max_bytes
         self._folder: Path | None = None
+        self._log_key = owner_key("spool")
         self._again_at = 0.0
         self._look_at = 0.0
 
@@ -56,7 +57,7 @@ class SpoolDisk:
         """Log an error of the disk, and leave the disk alone for a moment."""
         self._again_at = time.monotonic() + _RETRY_SECONDS
         log_once(
-            f"spool:disk:{id(self)}:{error.errno}",
+            f"{self._log_key}:{error.errno}",
             "tracing: the spool %s cannot be written, spans are kept in memory meanwhile: %s",
             *(self.folder, error),
         )

@@ -17,7 +17,7 @@ from trace_core._delivery.retry import Retry
 from trace_core._delivery.stats import Stats
 from trace_core._errors import ConfigurationError
 from trace_core._lifecycle import after_fork
-from trace_core._log import log_once
+from trace_core._log import log_once, owner_key
 from trace_core._model.span import Span
 from trace_core._sinks.base import SinkLike, as_sink, seconds_left
 from trace_core._sinks.wrapper import WrapperSink, flush_guarded
@@ -99,6 +99,7 @@ class Spool(WrapperSink):
         self._adopt_every = arguments.number(adopt_every, "adopt_every") if adopt else None
         self._writing = WriterOptions(max_bytes, max_memory, segment_bytes, sync, sync_every)
         self._delivering = DelivererOptions(batch_size, batch_bytes, linger, retry or _RETRY)
+        self._log_key = owner_key("spool")
         self._set_up()
         after_fork(self._renew)
 
@@ -208,13 +209,13 @@ class Spool(WrapperSink):
         waiting, lost = writer.save_rest()
         if waiting:
             log_once(
-                f"spool:left:{id(self)}",
+                f"{self._log_key}:left",
                 "tracing: %d span(s) wait in %s for the next run, or `trace-core spool drain`",
                 *(waiting, self.folder),
             )
         if lost:
             log_once(
-                f"spool:lost:{id(self)}",
+                f"{self._log_key}:lost",
                 "tracing: %d span(s) are lost: neither the sink nor the spool %s took them",
                 *(lost, self.folder),
             )
