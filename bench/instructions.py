@@ -152,9 +152,8 @@ def _chunk(_tracer: str, _case: str) -> None:
     from tracers import Discard
 
     from trace_core import Tracer
+    from trace_core.streams import StreamProxy, Watch
     from trace_litellm._streams.chat import ChatDeltas
-    from trace_litellm._streams.proxy import StreamProxy
-    from trace_litellm._streams.watch import Watch
 
     _first, *chunks, _last = stream(50)
     span = Tracer(Discard()).start("chat")

@@ -25,7 +25,7 @@ from typing import Any
 import provider
 
 OURS = ("trace_core", "trace_litellm", "trace_mlflow_sink")
-TRAMPOLINE = "<trace_litellm>"
+TRAMPOLINE = "<trace_core>"
 WARM_UP = 5
 SETTLE_SECONDS = 0.3
 KEY = f"sk-{secrets.token_hex(24)}"

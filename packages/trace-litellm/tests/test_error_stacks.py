@@ -39,7 +39,7 @@ def sink() -> Iterator[MemorySink]:
         yield sink
     for span in sink.spans:
         for file, function in stack(span) if span.events else ():
-            assert not file.startswith((*OURS, "<trace_litellm>")), (file, function)
+            assert not file.startswith((*OURS, "<trace_core>")), (file, function)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ import trace_litellm
 from support.provider import COMPLETION_TOKENS, PROMPT_TOKENS, TEXT, Lane, Provider, Scenario
 from support.scenarios import CLAUDE, EMBED, GPT, INSTRUCT, KEY, LITELLM, MESSAGES, PRICE
 from trace_core import MemorySink, Span, StatusCode, Tracer, encode
-from trace_litellm._patching import patch
+from trace_core.patching import _swap as patch
 from trace_litellm._patching.preflight import find_targets
 from trace_litellm._patching.targets import TARGETS
 from trace_litellm._run import main

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
+from trace_core.patching import Original, swap_all
 from trace_litellm._calls.takeover import describe_misfits
 from trace_litellm._patching import source_check
-from trace_litellm._patching.patch import Original, swap_all
 from trace_litellm._patching.preflight import check_version, find_targets
 from trace_litellm._patching.targets import Target
 

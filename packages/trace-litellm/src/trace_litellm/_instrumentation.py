@@ -10,11 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from types import FunctionType, TracebackType
 
 from trace_core import OpenSpan, Scope, Span, Tracer, hide_frames, log_once, table_html
+from trace_core.patching import ImportWatch, Swap, swap_all
 from trace_litellm._calls.attempts import hooks_of
 from trace_litellm._calls.hooks import CallHooks
 from trace_litellm._calls.takeover import can_take_over, describe_misfits
-from trace_litellm._patching.imports import ImportWatch
-from trace_litellm._patching.patch import TRAMPOLINE, Swap, swap_all
 from trace_litellm._patching.preflight import (
     UnsupportedLiteLLM,
     check_version,
@@ -23,7 +22,7 @@ from trace_litellm._patching.preflight import (
 )
 from trace_litellm._patching.targets import LATE, Target
 
-hide_frames(os.path.dirname(__file__) + os.sep, TRAMPOLINE)  # noqa: PTH120  # as a frame names it
+hide_frames(os.path.dirname(__file__) + os.sep)  # noqa: PTH120  # as a frame names it
 
 
 class Instrumentation:

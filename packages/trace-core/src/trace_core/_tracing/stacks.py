@@ -15,7 +15,10 @@ Place: TypeAlias = tuple[CodeType, int]
 """A line of a stack: the code and the line's number. Unlike a frame it holds no locals."""
 
 _MOST: Final = 200
-_hidden: tuple[str, ...] = (os.path.dirname(os.path.dirname(__file__)) + os.sep,)  # noqa: PTH120  # no path objects on the caller's thread
+TRAMPOLINE: Final = "<trace_core>"
+"""The file that frames of patched functions name: see `trace_core.patching`."""
+_HOME: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep  # noqa: PTH120  # no path objects on the caller's thread
+_hidden: tuple[str, ...] = (_HOME, TRAMPOLINE)
 _LIBRARY: Final = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120  # the same
 _INSTALLED: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _SCHEDULERS: Final = ("asyncio.", "threading", "concurrent.futures.", "multiprocessing.")

@@ -9,12 +9,12 @@ from types import FunctionType
 from typing import Any, Final
 
 from trace_core import Value, capture_context, semconv, snapshot
+from trace_core.patching import Hook, Original
 from trace_litellm._calls.call import Call, OpenCalls
 from trace_litellm._calls.hooks import CallHooks
 from trace_litellm._calls.nesting import capture_enclosing, enclosing_call
 from trace_litellm._calls.takeover import Takeover
 from trace_litellm._patching import targets as _targets
-from trace_litellm._patching.patch import Hook, Original
 from trace_litellm._patching.preflight import find_plain
 from trace_litellm._reading.errors import Failure
 

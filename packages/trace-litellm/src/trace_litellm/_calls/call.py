@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from trace_core import Event, OpenSpan, Place, SpanKind, Tracer, Value, own_line, semconv
+from trace_core.streams import ChunkEvents, StreamProxy, Watch, is_stream
 from trace_litellm._calls.nesting import Enclosing, enclosing_call, new_call_id
 from trace_litellm._calls.opening import open_span
 from trace_litellm._patching.targets import Target
@@ -19,8 +20,6 @@ from trace_litellm._reading.hidden_params import ended_params, hidden_params, st
 from trace_litellm._reading.privacy import hides
 from trace_litellm._reading.record import CallRecord
 from trace_litellm._reading.responses import SDK_RETRY_EVENT
-from trace_litellm._streams.proxy import StreamProxy, is_stream
-from trace_litellm._streams.watch import ChunkEvents, Watch
 
 
 class OpenCalls:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from trace_core import Tracer, setting
+from trace_core.patching import Hook, Original
 from trace_litellm._calls.batches import adopt, batch_of
 from trace_litellm._calls.call import (
     Call,
@@ -22,7 +23,6 @@ from trace_litellm._calls.nesting import (
     new_call_id,
 )
 from trace_litellm._calls.takeover import Takeover
-from trace_litellm._patching.patch import Hook, Original
 from trace_litellm._patching.preflight import Found
 from trace_litellm._patching.targets import Target
 from trace_litellm._reading import requests as _requests

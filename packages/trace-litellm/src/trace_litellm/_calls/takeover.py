@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from trace_core import SpanKind, after_fork
+from trace_core.patching import Original
+from trace_core.streams import is_stream
 from trace_litellm._calls.call import OpenCalls
 from trace_litellm._calls.nesting import BRIDGES, enclosing_call, is_chosen_by_us
 from trace_litellm._calls.reported import ReportedCall
 from trace_litellm._patching import callbacks as _callbacks
-from trace_litellm._patching.patch import Original
 from trace_litellm._patching.targets import UNAMBIGUOUS, Shape, Target
 from trace_litellm._reading import call_details as _details
-from trace_litellm._streams.proxy import is_stream
 
 _MOST: Final = 10_000
 """Calls that are remembered, also after their end, because LiteLLM may report one twice."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import attrs
 
-from trace_litellm._patching.patch import own_code
+from trace_core.patching import own_code
 from trace_litellm._patching.targets import LATE, TARGETS, UNAMBIGUOUS, Shape, Target
 
 OLDEST: Final = (1, 53, 9)

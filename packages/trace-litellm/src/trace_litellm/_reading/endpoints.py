@@ -11,9 +11,9 @@ from typing import Any, Final
 import attrs
 
 from trace_core import Value, snapshot
+from trace_core.streams import Deltas, ListDeltas, NoDeltas
 from trace_litellm._reading.errors import Failure, category, reported_failure
 from trace_litellm._streams.chat import ChatDeltas, TextDeltas
-from trace_litellm._streams.deltas import Deltas, ListDeltas, NoDeltas
 from trace_litellm._streams.events import SseDeltas, merge_anthropic, merge_google
 from trace_litellm._streams.responses import ResponsesDeltas
 

@@ -9,8 +9,7 @@ from typing import Any, Final
 import attrs
 
 from trace_core import Event, Value
-from trace_litellm._streams.deltas import Deltas
-from trace_litellm._streams.watch import Watch
+from trace_core.streams import Deltas, Watch
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 

@@ -12,8 +12,8 @@ from types import FunctionType
 from typing import Any, Protocol
 
 from trace_core import Value
+from trace_core.patching import Hook, Original, Swap, swap_all
 from trace_litellm._calls.nesting import enclosing_call
-from trace_litellm._patching.patch import Hook, Original, Swap, swap_all
 from trace_litellm._patching.preflight import (
     Found,
     UnsupportedLiteLLM,

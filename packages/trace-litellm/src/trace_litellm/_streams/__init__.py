@@ -1,1 +1,1 @@
-"""Streams: a proxy, and what their chunks add up to."""
+"""Streams: what their chunks add up to, per format."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Protocol
 
-from trace_core import Value, snapshot
+from trace_core._model.values import Value, snapshot
 
 
 class Deltas(Protocol):

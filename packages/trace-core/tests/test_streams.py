@@ -14,13 +14,11 @@ from typing import Any
 import pytest
 
 from trace_core import MemorySink, OpenSpan, Tracer
-from trace_litellm._streams.deltas import ListDeltas, NoDeltas
-from trace_litellm._streams.proxy import StreamProxy
-from trace_litellm._streams.watch import Watch
+from trace_core.streams import ListDeltas, NoDeltas, StreamProxy, Watch
 
 
 class Inner:
-    """A stream with everything LiteLLM's have."""
+    """A stream with everything that a stream can have."""
 
     def __init__(self, items: list[Any], error: BaseException | None = None) -> None:
         self.items = list(items)
@@ -195,7 +193,7 @@ def test_visible_ways() -> None:
 
 
 def test_no_method_that_the_stream_has_not() -> None:
-    """LiteLLM asks with ``hasattr`` whether a stream can be closed."""
+    """Programs ask with ``hasattr`` whether a stream can be closed."""
     proxy = Followed(Inner([1])).proxy
     assert not hasattr(proxy, "close")
     assert not hasattr(proxy, "aclose")

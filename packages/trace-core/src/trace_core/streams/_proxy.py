@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from functools import lru_cache, partial
 from typing import Any, Final
 
-from trace_litellm._streams.watch import Watch
+from trace_core.streams._watch import Watch
 
 _OWN: Final = ("_trace_inner", "_trace_watch", "_trace_resume", "_trace_next", "_trace_anext")
 
@@ -18,9 +18,8 @@ class StreamProxy:
     Args:
         inner: The stream.
         watch: Follows it.
-        resume: Called before each step, for a stream that calls providers between its chunks, as
-            the Router's do to fall back: makes the span current, and returns a function that
-            undoes it.
+        resume: Called before each step, for a stream that makes calls between its chunks: makes
+            the span current, and returns a function that undoes it.
     """
 
     __slots__ = (*_OWN, "__weakref__")
@@ -143,7 +142,7 @@ _METHODS: Final[dict[str, Any]] = {
 }
 
 
-@lru_cache(maxsize=256)  # LiteLLM makes some stream classes anew for each call
+@lru_cache(maxsize=256)  # some libraries make their stream classes anew for each call
 def _class_for(stream: type) -> type[StreamProxy]:
     """Return a class of proxies with the special methods of a class of streams, and no others.
 

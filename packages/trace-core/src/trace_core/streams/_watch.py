@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import Any, Final
 
-from trace_core import OpenSpan, Value, semconv
-from trace_litellm._streams.deltas import Deltas
+from trace_core import semconv
+from trace_core._model.values import Value
+from trace_core._tracing.span import OpenSpan
+from trace_core.streams._deltas import Deltas
 
 _perf_ns: Final = time.perf_counter_ns
 

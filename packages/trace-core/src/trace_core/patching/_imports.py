@@ -1,4 +1,4 @@
-"""Modules that are imported later: what is to be done to them is done when they are."""
+"""Tells when a module is imported."""
 
 from __future__ import annotations
 

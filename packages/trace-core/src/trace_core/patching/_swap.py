@@ -1,4 +1,4 @@
-"""The code swap: other code in the same function object. Knows nothing of spans or LiteLLM.
+"""The code swap: other code in the same function object. Knows nothing of spans.
 
 A function keeps its identity, so every reference taken earlier is patched with it: ``from x
 import f``, partials, closures, class attributes. ``inspect.signature`` stays, and undo is exact.
@@ -14,6 +14,8 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
+from trace_core._tracing.stacks import TRAMPOLINE
+
 Original: TypeAlias = Callable[..., Any]
 Hook: TypeAlias = Callable[[Original, tuple[Any, ...], dict[str, Any]], Any]
 """Called instead of the function: with the original, the positional and the keyword arguments.
@@ -22,10 +24,8 @@ For a coroutine function it returns an awaitable, for an async generator functio
 function returns: an async iterator with ``aclose``.
 """
 
-TRAMPOLINE: Final = "<trace_litellm>"
-"""The file that frames of trampolines name."""
-_GATE: Final = "trace_litellm: the gate goes here"
-_ORIGINAL: Final = "trace_litellm: the original goes here"
+_GATE: Final = "trace_core: the gate goes here"
+_ORIGINAL: Final = "trace_core: the original goes here"
 _TEMPLATE: Final = """
 def make({names}):
     {kind}def trampoline(*args, **kwargs):

@@ -14,8 +14,8 @@ import wrapt
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from trace_litellm._patching import patch
-from trace_litellm._patching.patch import Swap, own_code, swap, swap_all
+from trace_core.patching import Swap, own_code, swap, swap_all
+from trace_core.patching import _swap as patch
 
 
 def make_function() -> types.FunctionType:
