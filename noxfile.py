@@ -13,7 +13,6 @@ import re
 import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -186,28 +185,9 @@ def build(session: nox.Session) -> None:
     shutil.rmtree(DIST, ignore_errors=True)
     for package in PACKAGES:
         session.run("uv", "build", "--quiet", "--out-dir", str(DIST), str(package), external=True)
-        strangers = _strangers(_wheel(package), package.name.replace("-", "_"))
-        if strangers:
-            session.error(f"{_wheel(package).name} is not as it should be: {strangers}")
+    built = map(str, sorted(DIST.glob("trace*")))
+    session.run(sys.executable, str(ROOT / "release" / "contents.py"), *built, external=True)
     session.log(f"built {', '.join(sorted(path.name for path in DIST.glob('trace*')))}")
-
-
-def _strangers(wheel: Path, module: str) -> list[str]:
-    """Name what is in a wheel and should not be, and what is missing from it.
-
-    Args:
-        wheel: The file.
-        module: Name of the package it holds.
-    """
-    names = zipfile.ZipFile(wheel).namelist()
-    page = r"trace_core/_report/assets/\w+\.(css|html|js)"
-    code = re.compile(rf"{module}/(\w+/)*\w+\.py|{module}/py\.typed|{module}_pytest\.py|{page}")
-    about = re.compile(
-        r"[\w.-]+\.dist-info/(METADATA|WHEEL|RECORD|entry_points\.txt|licenses/LICENSE)"
-    )
-    strange = [n for n in names if not code.fullmatch(n) and not about.fullmatch(n)]
-    wanted = (f"{module}/__init__.py", f"{module}/py.typed", "/licenses/LICENSE", "/METADATA")
-    return strange + [f"no {end}" for end in wanted if not any(n.endswith(end) for n in names)]
 
 
 @nox.session
@@ -298,7 +278,7 @@ COPYLEFT = "GPL;GNU;AGPL;Affero;SSPL;Business Source;Commons Clause;Proprietary"
 @nox.session(python=[COMPAT_PYTHON], requires=["build"])
 def guards(session: nox.Session) -> None:
     """Check that imports are declared, licences free, and the public API as it was released."""
-    _install(session, "guards", "nats", extra="[mlflow]")
+    _install(session, "guards", "release", "nats", extra="[mlflow]")
     for package in PACKAGES:
         names = (
             f"--package-module-name-map={MODULES}",
@@ -306,21 +286,9 @@ def guards(session: nox.Session) -> None:
         )
         with session.chdir(package):
             session.run("deptry", "src", *names, "--no-ansi")
-        _check_api(session, package)
+    session.run("python", str(ROOT / "release" / "guard.py"))
     how = ("--from=mixed", "--partial-match", f"--fail-on={COPYLEFT}")
     session.run("pip-licenses", *how, silent=True)
-
-
-def _check_api(session: nox.Session, package: Path) -> None:
-    """Compare the public API of a package with that of its last release, if it has one."""
-    listed = ("git", "tag", "--list", "--sort=-v:refname", f"{package.name}-v*")
-    tags = str(session.run(*listed, external=True, silent=True)).split()
-    if not tags:
-        session.log(f"{package.name} has not been released: there is no API to compare with")
-        return
-    module = package.name.replace("-", "_")
-    where = (f"--search={package / 'src'}", f"--against={tags[0]}")
-    session.run("griffe", "check", module, *where, success_codes=[0, 1])
 
 
 def _declared() -> list[Requirement]:
@@ -631,7 +599,7 @@ def vulnerabilities(session: nox.Session) -> None:
 
 
 def _release(session: nox.Session, script: str, *arguments: str) -> None:
-    session.install(*nox.project.dependency_groups(GROUPS, "release"))
+    session.install(*nox.project.dependency_groups(GROUPS, "release", "supply-chain"))
     session.env["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     session.run("python", str(ROOT / "release" / f"{script}.py"), *arguments)
 
@@ -660,20 +628,11 @@ def release_notes(session: nox.Session) -> None:
 def release_files(session: nox.Session) -> None:
     """Put what is uploaded of a package into a folder, and write its SBOM: ``-- trace-core``."""
     (name,) = session.posargs
-    (package,) = [p for p in PACKAGES if p.name == name]
     folder = DIST / name
     folder.mkdir(exist_ok=True)
     for path in DIST.glob(f"{name.replace('-', '_')}-*.*"):
         shutil.copy(path, folder)
-    needed = DIST / f"{name}.venv"
-    wheels = ("--find-links", str(DIST), str(_wheel(package)))
-    session.run("uv", "venv", "--quiet", "--clear", str(needed), external=True)
-    session.run("uv", "pip", "install", "--quiet", "-p", str(needed), *wheels, external=True)
-    session.install(*nox.project.dependency_groups(GROUPS, "supply-chain"))
-    output = ("--output-file", str(DIST / f"{name}.cdx.json"))
-    about = ("--pyproject", str(package / "pyproject.toml"), "--output-reproducible")
-    session.run("cyclonedx-py", "environment", str(needed), *about, *output)
-    shutil.rmtree(needed)
+    _release(session, "sbom", name, str(DIST), str(DIST / f"{name}.cdx.json"))
 
 
 @nox.session(python=[COMPAT_PYTHON])

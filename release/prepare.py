@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from checkout import UNRELEASED, Package, ReleaseError, find_packages, tag_of
+from guard import refuse_breakage
 
 PARTS = ("major", "minor", "patch")
 
@@ -111,7 +112,10 @@ def main() -> int:
     parser.add_argument("--root", type=Path, default=Path(__file__).parent.parent)
     options = parser.parse_args()
     try:
-        package = prepare(options.package, options.part, find_packages(options.root))
+        packages = find_packages(options.root)
+        if options.package in packages:
+            refuse_breakage(options.root, packages[options.package], options.part)
+        package = prepare(options.package, options.part, packages)
     except ReleaseError as error:
         print(error, file=sys.stderr)
         return 1

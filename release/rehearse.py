@@ -1,21 +1,22 @@
 """Rehearses the release of a package: all but the upload, which goes to an index on loopback.
 
-    python release/rehearse.py trace-core
+    python release/rehearse.py trace-core          # what comes first: 0.1.0
+    python release/rehearse.py trace-core minor    # what comes after that
 
 In a clone of the last commit the release is prepared, committed and tagged. The package is built
-from there, once, and its siblings as they were released last, from their own tags; a sibling that
-has never been released is built as it is. All go into a local index, and from there into a fresh
-environment, in which the package's tests run.
+from there, once, and its siblings as they were released last, from their own tags or from the
+commits in ``released.toml``. A sibling whose last release refuses the new version is built from the
+clone, where its range was raised. All go into a local index, and from there into a fresh
+environment. There the package's tests run, and then those of each sibling as it was released.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -23,35 +24,19 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from packaging.requirements import Requirement
-from packaging.version import Version
 
 from checkout import Package, ReleaseError, find_packages, package_of, tag_of
+from contents import faults
+from guard import refuse_breakage
+from history import last_release, run
 from prepare import PARTS, prepare
+from sbom import write_sbom
 
 ROOT = Path(__file__).parent.parent
 GROUPS = ("test", "compat", "nats")
 """Dependency groups that the packages' tests need."""
-QUICK = ("-m", "not server and not slow")
-
-
-def run(*command: object, folder: Path, quiet: bool = True) -> str:
-    """Run a command; return what it printed.
-
-    Args:
-        command: Program and arguments.
-        folder: Where it runs.
-        quiet: Whether its output is kept back.
-
-    Raises:
-        ReleaseError: It failed.
-    """
-    environ = {k: v for k, v in os.environ.items() if k not in {"VIRTUAL_ENV", "PYTHONPATH"}}
-    words = [str(word) for word in command]
-    pipe = subprocess.PIPE if quiet else None
-    done = subprocess.run(words, cwd=folder, text=True, env=environ, stdout=pipe, check=False)
-    if done.returncode:
-        raise ReleaseError(f"failed: {' '.join(words)}\n{done.stdout or ''}")
-    return done.stdout or ""
+QUICK = ("--numprocesses=2", "--dist=loadfile", "-m", "not server and not slow")
+WHO = ("-c", "user.name=rehearsal", "-c", "user.email=rehearsal@localhost")
 
 
 def clone(folder: Path, commit: str = "HEAD") -> Path:
@@ -66,22 +51,57 @@ def clone(folder: Path, commit: str = "HEAD") -> Path:
     return folder
 
 
+def release(name: str, part: str | None, checkout: Path) -> Package:
+    """Release a package in a clone, up to the tag.
+
+    Args:
+        name: Its name.
+        part: What to raise of its version; ``None`` for the first release.
+        checkout: The clone.
+    """
+    packages = find_packages(checkout)
+    if name in packages and part is not None:
+        _come_after_the_first(packages[name], packages, checkout)
+        refuse_breakage(checkout, packages[name], part)
+    package = prepare(name, part, packages)
+    _commit(checkout, f"Release {tag_of(package)}")
+    run("git", *WHO, "tag", "-a", "-m", "A rehearsal", tag_of(package), folder=checkout)
+    return package_of(tag_of(package), find_packages(checkout))
+
+
+def _come_after_the_first(package: Package, packages: dict[str, Package], checkout: Path) -> None:
+    """Have all packages released for the first time, and something to tell of this one."""
+    for other in packages.values():
+        if not other.is_released:
+            prepare(other.name, None, packages)
+    if not package.fragments:
+        note = package.folder / "changes" / "+rehearsal.changed.md"
+        note.parent.mkdir(exist_ok=True)
+        note.write_text("Released for a rehearsal.\n", "utf-8")
+    _commit(checkout, "What came before")
+
+
+def _commit(checkout: Path, message: str) -> None:
+    run("git", "add", "--all", folder=checkout)
+    run("git", *WHO, "commit", "--quiet", "--allow-empty", "-m", message, folder=checkout)
+
+
 def build(package: Package, index: Path) -> Path:
     """Build wheel and sdist of a package into the index; return the wheel.
 
     Args:
         package: The package.
         index: Folder of the index, which has one for each package.
+
+    Raises:
+        ReleaseError: They hold what they should not, or lack something.
     """
     out = index / package.name
     run("uv", "build", "--quiet", "--out-dir", out, package.folder, folder=package.folder)
+    (out / ".gitignore").unlink(missing_ok=True)
+    if wrong := [f"{path.name}: {fault}" for path in out.iterdir() for fault in faults(path)]:
+        raise ReleaseError("\n".join(wrong))
     return next(out.glob(f"*-{package.version}-*.whl"))
-
-
-def released(name: str) -> str | None:
-    """Return the tag of the newest release of a package; ``None`` if it has none."""
-    tags = run("git", "tag", "--list", f"{name}-v*", folder=ROOT).split()
-    return max(tags, key=lambda tag: Version(tag.rpartition("-v")[2]), default=None)
 
 
 @contextmanager
@@ -113,39 +133,42 @@ def rehearse(name: str, part: str | None, scratch: Path) -> None:
     Raises:
         ReleaseError: Something is not as it has to be.
     """
+    began, index = time.monotonic(), scratch / "index"
     checkout = clone(scratch / "checkout")
-    package = prepare(name, part, find_packages(checkout))
-    tag = tag_of(package)
-    run("git", "add", "--all", folder=checkout)
-    who = ("-c", "user.name=rehearsal", "-c", "user.email=rehearsal@localhost")
-    run("git", *who, "commit", "--quiet", "-m", f"Release {tag}", folder=checkout)
-    package_of(tag, find_packages(checkout))
-    index = scratch / "index"
-    wheels = {name: build(package, index)}
-    for sibling in find_packages(checkout).values():
-        if sibling.name != name:
-            wheels |= _sibling(_as_released(sibling, scratch), package, index)
+    package = release(name, part, checkout)
+    siblings = [
+        _as_released(sibling, package, scratch)
+        for sibling in find_packages(checkout).values()
+        if sibling.name != name
+    ]
+    wheels = {one.name: build(one, index) for one in (package, *siblings)}
     with serve(index) as url:
         _install(wheels, url, scratch / "venv")
-    _test(package, scratch)
-    print(f"{tag}: its wheel is installed from an index, beside the released siblings; tests pass")
+        write_sbom(package, wheels[name], url, scratch / f"{name}.cdx.json")
+    for tested in (package, *siblings):
+        _test(tested, scratch)
+    print(package.notes(package.version))
+    print(
+        f"{tag_of(package)}: its wheel is installed from an index, beside the siblings; its tests "
+        f"and theirs pass ({time.monotonic() - began:.0f} s)"
+    )
 
 
-def _sibling(sibling: Package, package: Package, index: Path) -> dict[str, Path]:
-    """Build a sibling as it was released, unless it refuses the new version of the package."""
-    wanted = [Requirement(text).specifier for text in sibling.requirements_on(package.name)]
-    if not all(package.version in specifier for specifier in wanted):
-        print(f"{sibling.name} {sibling.version} refuses {package.version}: release it afterwards")
-        return {}
-    print(f"beside {sibling.name} {sibling.version}")
-    return {sibling.name: build(sibling, index)}
-
-
-def _as_released(sibling: Package, scratch: Path) -> Package:
-    tag = released(sibling.name)
-    if tag is None:
+def _as_released(sibling: Package, package: Package, scratch: Path) -> Package:
+    """Return a sibling as it was released last, if that takes the new version of the package."""
+    last = last_release(ROOT, sibling.name)
+    if last is None:
+        print(f"beside {sibling.name} as it is: it has never been released")
         return sibling
-    return find_packages(clone(scratch / tag, tag))[sibling.name]
+    folder = scratch / last.commit
+    checkout = folder if folder.exists() else clone(folder, last.commit)
+    before = find_packages(checkout)[sibling.name]
+    wanted = [Requirement(text).specifier for text in before.requirements_on(package.name)]
+    if all(package.version in specifier for specifier in wanted):
+        print(f"beside {sibling.name} {before.version}, as released")
+        return before
+    print(f"beside {sibling.name} with a raised range: {before.version} refuses {package.version}")
+    return sibling
 
 
 def _install(wheels: dict[str, Path], url: str, venv: Path) -> None:
@@ -158,11 +181,14 @@ def _install(wheels: dict[str, Path], url: str, venv: Path) -> None:
 
 
 def _test(package: Package, scratch: Path) -> None:
+    """Run the tests of a package from a folder in which nothing can be imported by chance."""
     empty = scratch / "empty"
-    empty.mkdir()
-    config = ("-c", ROOT / "pyproject.toml", "--rootdir", ROOT, "-p", "no:cacheprovider")
+    empty.mkdir(exist_ok=True)
+    root = package.folder.parent.parent
+    config = ("-c", root / "pyproject.toml", "--rootdir", root, "-p", "no:cacheprovider")
     python = scratch / "venv" / "bin" / "python"
     tests = package.folder / "tests"
+    print(f"tests of {package.name} {package.version}", flush=True)
     run(python, "-m", "pytest", "-q", *config, *QUICK, tests, folder=empty, quiet=False)
 
 
