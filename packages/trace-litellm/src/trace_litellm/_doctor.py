@@ -10,7 +10,7 @@ from typing import Any
 from trace_core.patching import Original, swap_all
 from trace_litellm._calls.takeover import describe_misfits
 from trace_litellm._patching import source_check
-from trace_litellm._patching.preflight import check_version, find_targets
+from trace_litellm._patching.preflight import check_no_malware, check_version, find_targets
 from trace_litellm._patching.targets import Target
 
 
@@ -24,6 +24,7 @@ def report() -> str:
     """
     installed = version("litellm")
     check_version(installed)  # before the first import: one may be a trojan
+    check_no_malware()
     look = _look_at_functions if "litellm" in sys.modules else source_check.misfits
     count, misfits = look()
     if not misfits:

@@ -16,9 +16,9 @@ from trace_litellm._calls.hooks import CallHooks
 from trace_litellm._calls.takeover import can_take_over, describe_misfits
 from trace_litellm._patching.preflight import (
     UnsupportedLiteLLM,
+    check_no_malware,
     check_version,
     find_targets,
-    malware_on_path,
 )
 from trace_litellm._patching.targets import LATE, Target
 
@@ -53,7 +53,7 @@ class Instrumentation:
         """
         try:
             check_version(_litellm_version())
-            _check_no_malware()
+            check_no_malware()
             with self._lock:
                 self._patch()
                 self._watch.start()
@@ -182,12 +182,6 @@ class Instrumentation:
         """End what is still open, such as a stream nobody read to its end, for the exit."""
         self._takeover.settle(1.0)
         self.tracer.end_open_spans()
-
-
-def _check_no_malware() -> None:
-    left_behind = malware_on_path()
-    if left_behind:
-        raise UnsupportedLiteLLM(f"{left_behind} is left from a compromised LiteLLM: remove it")
 
 
 def _litellm_version() -> str:

@@ -6,8 +6,8 @@ A function is patched only if it has the shape that it had in all releases from 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Callable, Container, Sequence
 from types import FunctionType
@@ -22,6 +22,7 @@ OLDEST: Final = (1, 53, 9)
 """The oldest release that was tried."""
 COMPROMISED: Final = frozenset({"1.82.7", "1.82.8", "1.107.0"})
 """Uploads that steal credentials. 1.82.7 and 1.82.8: 2026-03-24, MAL-2026-2144."""
+_LEFT_BEHIND: Final = "litellm_init.pth"
 _MOST_WRAPPERS: Final = 16
 _BY_POSITION: Final = (
     inspect.Parameter.POSITIONAL_ONLY,
@@ -80,6 +81,21 @@ def check_version(version: str) -> None:
         raise UnsupportedLiteLLM(
             f"LiteLLM {version} is older than {oldest}, the oldest release tracing is tested on"
         )
+
+
+def check_no_malware() -> None:
+    """Refuse a Python that runs, at each start, the file that a compromised release left behind.
+
+    Raises:
+        UnsupportedLiteLLM: It is there; the message says where.
+    """
+    for folder in sys.path:
+        file = os.path.join(folder, _LEFT_BEHIND)  # noqa: PTH118 -- one that cannot be read, too
+        if os.path.isfile(file):  # noqa: PTH113
+            raise UnsupportedLiteLLM(
+                f"{file} was left by a compromised LiteLLM and steals credentials whenever Python "
+                "starts: remove it, and treat every secret this machine could read as stolen"
+            )
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -232,17 +248,3 @@ def _parameters(target: Target, functions: Sequence[FunctionType]) -> tuple[tupl
         if twin is None or set(target.needs) <= set(names):
             return names, any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
     return (), target.shape is Shape.CLIENT
-
-
-def malware_on_path() -> str | None:
-    """Return where the file that the compromised releases left behind lies, if it does."""
-    spec = importlib.util.find_spec("litellm")
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    from pathlib import Path
-
-    for package in spec.submodule_search_locations:
-        left_behind = Path(package).parent / "litellm_init.pth"
-        if left_behind.exists():
-            return str(left_behind)
-    return None
