@@ -227,6 +227,8 @@ def types(session: nox.Session) -> None:
     _install(session, "types", "nats", extra="[mlflow]")
     for package in PACKAGES:
         session.run("mypy", "--strict", str(package / "src"))
+    for example in sorted(ROOT.glob("examples/*/src")):
+        session.run("mypy", "--strict", str(example))
     session.run("mypy", "--strict", "typing_tests")
     python = str(Path(session.bin, "python"))
     sources = [str(package / "src") for package in PACKAGES]
@@ -591,6 +593,20 @@ def workflows(session: nox.Session) -> None:
 
 
 @nox.session(python=[COMPAT_PYTHON], requires=["build"])
+@nox.parametrize("openai", [nox.param(v, id=v) for v in COMPAT["openai"]])
+def examples(session: nox.Session, openai: str) -> None:
+    """Test the example of an adapter, with LiteLLM traced as well where that takes the SDK."""
+    example, wanted = ROOT / "examples" / "trace-openai", f"openai=={openai}"
+    if openai == COMPAT["openai"][-1]:
+        _install(session, "test", litellm=f"=={NEWEST_LITELLM}", more=(str(example), wanted))
+    else:
+        core = _wheel(ROOT / "packages" / "trace-core")
+        needed = nox.project.dependency_groups(GROUPS, "test")
+        session.install("--reinstall-package=trace-core", str(core), str(example), wanted, *needed)
+    _pytest(session, "examples")
+
+
+@nox.session(python=[COMPAT_PYTHON], requires=["build"])
 def vulnerabilities(session: nox.Session) -> None:
     """Ask PyPI whether anything that our wheels bring along is known to be vulnerable."""
     _install(session, "nats", extra="[mlflow]", litellm=f"=={NEWEST_LITELLM}")
@@ -700,4 +716,5 @@ nox.options.sessions = [
     f"guards-{COMPAT_PYTHON}",
     *(f"tests-{python}" for python in EDGES),
     *(f"compat-{COMPAT_PYTHON}({version})" for version in COMPAT["litellm-default"]),
+    f"examples-{COMPAT_PYTHON}({COMPAT['openai'][-1]})",
 ]

@@ -17,6 +17,7 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
     **{f"packages/{name}/README.md": f"packages/{name}.md" for name in PACKAGES},
+    "examples/trace-openai/README.md": "examples/trace-openai.md",
 }
 """Where a page of the repository is in the site; what is in docs/ keeps its place there."""
 _SOURCES = {there: here for here, there in PAGES.items()}

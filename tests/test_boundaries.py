@@ -15,6 +15,7 @@ from typing import get_origin
 
 import pytest
 
+ROOT = Path(__file__).parent.parent
 PACKAGES = ("trace_core", "trace_litellm", "trace_mlflow_sink", "trace_nats", "trace_otlp_sink")
 OPTIONAL_OF_CORE = {"google", "httpx", "opentelemetry", "rich", "vl_convert"}
 """What the extras of trace-core install; imported only where it may be missing."""
@@ -30,7 +31,7 @@ MEDIAN, P90, MAXIMUM = 8, 20, 40
 """Code lines of half of the functions, of nine in ten, of every one; at the most."""
 MODULE_LINES, CLASS_LINES = 400, 200
 """All lines of a module and of a class, at the most."""
-CODE_LINES = {"trace_core": 12_200, "trace_litellm": 5400, "trace_mlflow_sink": 3250}
+CODE_LINES = {"trace_core": 12_500, "trace_litellm": 5400, "trace_mlflow_sink": 3250}
 """Code lines of a package, at the most. A new feature may raise its package's number."""
 
 
@@ -93,6 +94,29 @@ def test_the_core_needs_attrs_alone() -> None:
         if name not in allowed
     ]
     assert not offenders, offenders
+
+
+EXAMPLES = sorted(path.parent for path in ROOT.glob("examples/*/pyproject.toml"))
+EXAMPLE_LINES = 400
+"""Code lines of an example at the most: a reader copies it."""
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_examples_are_small_and_use_what_is_public(example: Path) -> None:
+    """An example of an adapter needs trace_core's public names alone, and few lines."""
+    sources = sorted(example.glob("src/**/*.py"))
+    own = example.name.replace("-", "_")
+    offenders = [
+        f"{path.name}:{node.lineno} imports {node.module}"
+        for path in sources
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.ImportFrom)
+        and str(node.module).partition(".")[0] not in {*sys.stdlib_module_names, own}
+        and (not str(node.module).startswith("trace_core") or "._" in str(node.module))
+    ]
+    assert not offenders, offenders
+    assert sum(map(code_lines, sources)) <= EXAMPLE_LINES
+    assert max(size for path in sources for _, size in functions(path)) <= MAXIMUM
 
 
 def functions(path: Path) -> Iterator[tuple[str, int]]:

@@ -25,6 +25,7 @@ PAGES = sorted(
         ROOT / "CONTRIBUTING.md",
         *ROOT.glob("docs/**/*.md"),
         *ROOT.glob("packages/*/README.md"),
+        *ROOT.glob("examples/*/README.md"),
     ]
 )
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -56,8 +57,11 @@ def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-ELSEWHERE = {ROOT / "docs" / "how-to" / "trace-frameworks.md"}
-"""Run by ``nox -s frameworks``, where the frameworks are."""
+ELSEWHERE = {
+    ROOT / "docs" / "how-to" / "trace-frameworks.md",
+    *ROOT.glob("examples/*/README.md"),
+}
+"""Run by ``nox -s frameworks`` and ``nox -s examples``, where what they need is installed."""
 WITH_PYTHON = [page for page in PAGES if blocks(page) and page not in ELSEWHERE]
 
 

@@ -12,6 +12,7 @@ from trace_core._model.parts import Scope, SpanKind
 from trace_core._model.span import check_kind, check_name
 from trace_core._model.values import snapshot, snapshot_mapping
 from trace_core._sinks.base import deadline_after, seconds_left
+from trace_core._tracing.context import current, not_stale
 from trace_core._tracing.decorator import decorate
 from trace_core._tracing.recorder import Recorder
 from trace_core._tracing.span import OpenSpan
@@ -40,8 +41,11 @@ class Tracer(Recorder):
             makes no sense.
     """
 
+    _adapts = False
+    """Whether this is the tracer of an adapter, not the program's own."""
+
     def with_scope(self, scope: Scope) -> Tracer:
-        """Return a tracer for another instrumentation that shares everything with this one.
+        """Return a tracer for an adapter that shares everything with this one.
 
         Args:
             scope: What produces the other tracer's spans.
@@ -49,6 +53,7 @@ class Tracer(Recorder):
         twin = object.__new__(Tracer)
         twin.__dict__.update(self.__dict__)
         twin.scope = scope
+        twin._adapts = True
         twin._register()
         return twin
 
@@ -131,6 +136,29 @@ class Tracer(Recorder):
         """
         wrap = partial(decorate, self, name=name, kind=check_kind(kind))
         return wrap(function) if function is not None else wrap
+
+    def current_span(self) -> OpenSpan | None:
+        """Return the current span, if this tracer has opened it, or one that shares its sink.
+
+        Such as to set more of it: ``tracer.current_span().set(...)``.
+        """
+        now = not_stale(current.get())
+        found = self._open.get(now.span_id) if now is not None else None
+        return found() if found is not None else None
+
+    def serves(self, kind: SpanKind) -> bool:
+        """Return whether a call made here serves another one that an adapter records already.
+
+        LiteLLM calls models by OpenAI's SDK. If both are traced, the call has one span, and its
+        tokens count once: the adapter for the SDK records nothing where this is true.
+
+        Args:
+            kind: What the call is; such as ``SpanKind.LLM``. Another one of this kind is around.
+        """
+        span = self.current_span()
+        if span is None or span.kind is not kind:
+            return False
+        return isinstance(span.tracer, Tracer) and span.tracer._adapts  # noqa: SLF001  # a twin
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until the sink has delivered what it was given.

@@ -1,4 +1,4 @@
-"""For instrumentations: follow a stream to its end without getting between it and its reader."""
+"""For adapters: follow a stream to its end without getting between it and its reader."""
 
 from trace_core.streams._deltas import Deltas, ListDeltas, NoDeltas
 from trace_core.streams._proxy import StreamProxy, is_stream

@@ -10,7 +10,7 @@ from trace_core._model.values import Value, snapshot
 class Deltas(Protocol):
     """Combines the chunks of one kind of stream; ``add`` runs on the caller's thread."""
 
-    def add(self, chunk: Any) -> None:
+    def add(self, chunk: Any, /) -> None:
         """Copy what is new in a chunk; keep no reference to the chunk."""
         ...
 

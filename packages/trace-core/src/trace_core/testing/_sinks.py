@@ -1,11 +1,8 @@
-"""Helpers for tests: a fixed clock, ids that repeat, and the tests that every sink must pass."""
+"""The tests that every sink must pass, and spans to write."""
 
 from __future__ import annotations
 
-import gc
-import itertools
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from trace_core._errors import Rejected
 from trace_core._model.json import to_dict
@@ -21,68 +18,7 @@ from trace_core._model.parts import (
 from trace_core._model.span import Span
 from trace_core._model.values import Value
 from trace_core._sinks.base import Sink
-from trace_core._tracing.tracer import Tracer
-
-
-class FakeClock:
-    """A clock that stands still until told otherwise.
-
-    Args:
-        now_ns: Where it starts, in nanoseconds since the epoch.
-        step_ns: How much each reading of the performance counter moves it on.
-    """
-
-    def __init__(self, now_ns: int = 1_700_000_000_000_000_000, step_ns: int = 0) -> None:
-        self._start_ns = now_ns
-        self._passed_ns = 0
-        self._step_ns = step_ns
-
-    def time_ns(self) -> int:
-        """Nanoseconds since the epoch."""
-        return self._start_ns + self._passed_ns
-
-    def perf_ns(self) -> int:
-        """Nanoseconds since the start; moves the clock on by its step."""
-        self._passed_ns += self._step_ns
-        return self._passed_ns
-
-    def advance(self, seconds: float) -> None:
-        """Move the clock on."""
-        self._passed_ns += int(seconds * 1e9)
-
-
-class SequentialIds:
-    """Ids that count up from 1."""
-
-    def __init__(self) -> None:
-        self._traces = itertools.count(1)
-        self._spans = itertools.count(1)
-
-    def trace_id(self) -> str:
-        """Return the next trace id."""
-        return f"{next(self._traces):032x}"
-
-    def span_id(self) -> str:
-        """Return the next span id."""
-        return f"{next(self._spans):016x}"
-
-
-@contextmanager
-def no_open_spans(tracer: Tracer) -> Generator[None]:
-    """Check that every span opened inside the block has ended when it is left.
-
-    Args:
-        tracer: Whose spans.
-
-    Raises:
-        AssertionError: Some are still open; it names them.
-    """
-    before = set(map(id, tracer.open_spans))
-    yield
-    gc.collect()
-    left = [span.name for span in tracer.open_spans if id(span) not in before]
-    if left:
-        raise AssertionError(f"{len(left)} span(s) never ended: {', '.join(left)}")
+from trace_core.testing._doubles import check
 
 
 class SinkContract:
@@ -108,24 +44,24 @@ class SinkContract:
 
     def test_it_is_a_sink(self) -> None:
         """It has the three methods of the protocol."""
-        _check(isinstance(self.make_sink(), Sink), "write, flush and close are all needed")
+        check(isinstance(self.make_sink(), Sink), "write, flush and close are all needed")
 
     def test_every_span_is_written(self) -> None:
         """What was written is in the store after a flush."""
         sink, spans = self.make_sink(), sample_spans()
         sink.write(spans)
-        _check(sink.flush(30.0), "flush said that not all was delivered")
+        check(sink.flush(30.0), "flush said that not all was delivered")
         wanted = sorted(span.span_id for span in spans)
         found = sorted(self.written(sink))
         sink.close(30.0)
-        _check(found == wanted, f"wanted the spans {wanted}, found {found}")
+        check(found == wanted, f"wanted the spans {wanted}, found {found}")
 
     def test_an_empty_batch_is_fine(self) -> None:
         """A batch without spans changes nothing and raises nothing."""
         sink = self.make_sink()
         sink.write(())
-        _check(sink.flush(30.0), "flush said that not all was delivered")
-        _check(not list(self.written(sink)), "spans appeared from nowhere")
+        check(sink.flush(30.0), "flush said that not all was delivered")
+        check(not list(self.written(sink)), "spans appeared from nowhere")
         sink.close(30.0)
 
     def test_writing_twice_is_harmless(self) -> None:
@@ -136,7 +72,7 @@ class SinkContract:
         sink.flush(30.0)
         found = set(self.written(sink))
         sink.close(30.0)
-        _check(found == {span.span_id for span in spans}, f"found {sorted(found)}")
+        check(found == {span.span_id for span in spans}, f"found {sorted(found)}")
 
     def test_hostile_values_are_written(self) -> None:
         """Not-a-number, lone surrogates, huge integers, deep nesting: written, or `Rejected`."""
@@ -149,7 +85,7 @@ class SinkContract:
         sink.flush(30.0)
         found = list(self.written(sink))
         sink.close(30.0)
-        _check(bool(found), "a span with hostile values is gone without a word")
+        check(bool(found), "a span with hostile values is gone without a word")
 
     def test_the_batch_is_left_alone(self) -> None:
         """The sink does not change the spans it is given: another sink has the same ones."""
@@ -157,7 +93,7 @@ class SinkContract:
         before = [to_dict(span) for span in spans]
         sink.write(tuple(spans))
         sink.close(30.0)
-        _check([to_dict(span) for span in spans] == before, "the sink changed a span")
+        check([to_dict(span) for span in spans] == before, "the sink changed a span")
 
     def test_closing_twice_is_harmless(self) -> None:
         """A second close does nothing."""
@@ -169,13 +105,8 @@ class SinkContract:
         """Both take seconds by position, and a deadline of none at all is no error."""
         sink = self.make_sink()
         sink.write(sample_spans())
-        _check(sink.flush(0.0) in (True, False), "flush must answer yes or no")
+        check(sink.flush(0.0) in (True, False), "flush must answer yes or no")
         sink.close(0.0)
-
-
-def _check(good: object, complaint: str) -> None:
-    if not good:
-        raise AssertionError(complaint)
 
 
 def sample_spans() -> list[Span]:
