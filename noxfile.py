@@ -313,34 +313,51 @@ def guards(session: nox.Session) -> None:
     session.run("pip-licenses", *how, silent=True)
 
 
-def _declared() -> list[Requirement]:
-    """What the packages and their extras require of others; LiteLLM has a session of its own."""
-    projects = [
-        nox.project.load_toml(package / "pyproject.toml")["project"] for package in PACKAGES
-    ]
-    texts = [text for project in projects for text in project["dependencies"]]
-    for project in projects:
-        texts += [t for extra in project.get("optional-dependencies", {}).values() for t in extra]
-    ours = {package.name for package in PACKAGES} | {"litellm"}
+def _declared(packages: Iterable[Path]) -> list[Requirement]:
+    """What packages and their extras require of others."""
+    texts: list[str] = []
+    for package in packages:
+        project = nox.project.load_toml(package / "pyproject.toml")["project"]
+        extras = project.get("optional-dependencies", {}).values()
+        texts += [*project["dependencies"], *(text for extra in extras for text in extra)]
+    ours = {package.name for package in PACKAGES}
     return [found for text in texts if (found := Requirement(text)).name not in ours]
 
 
-@nox.session(python=[OLDEST], requires=["build"])
-def oldest(session: nox.Session) -> None:
-    """Test with the oldest releases of what the packages say they work with."""
+def _oldest(session: nox.Session, packages: Iterable[Path]) -> list[str]:
+    """Return, as pins, the oldest releases that packages say they work with."""
     folder = Path(session.create_tmp()).resolve()
     wanted, found = folder / "wanted.in", folder / "found.txt"
-    names = {requirement.name for requirement in _declared()}
-    wanted.write_text("\n".join(sorted(map(str, _declared()))))
+    declared = _declared(packages)
+    wanted.write_text("\n".join(sorted(map(str, declared))))
     how = ("--quiet", "--resolution=lowest-direct", "--no-annotate", "--no-header")
     where = (f"--python={session.virtualenv.location}", f"--output-file={found}")
     session.run("uv", "pip", "compile", *how, *where, str(wanted), external=True)
-    pins = [pin for pin in found.read_text().splitlines() if pin.split("==")[0] in names]
+    pins = dict(line.split("==") for line in found.read_text().splitlines())
+    for requirement in declared:
+        (least,) = (s.version for s in requirement.specifier if s.operator == ">=")
+        if least.split(".")[:2] != pins[requirement.name].split(".")[:2]:
+            session.error(f"{requirement}: {pins[requirement.name]} is the oldest that goes here")
+    return [f"{name}=={pins[name]}" for name in {requirement.name for requirement in declared}]
+
+
+@nox.session(python=[OLDEST], requires=["build"])
+@nox.parametrize("adapter", [nox.param(False, id="core-and-sinks"), nox.param(True, id="adapter")])
+def oldest(session: nox.Session, adapter: bool) -> None:
+    """Test with the oldest releases of what the packages say they work with.
+
+    The sinks with the oldest MLflow, and the adapter with the oldest LiteLLM: these two were never
+    in one environment.
+    """
+    tested = [p for p in PACKAGES if (p.name == "trace-litellm") is adapter]
+    core = [p for p in PACKAGES if p.name == "trace-core"]
+    pins = _oldest(session, {*tested, *core})
     session.log(", ".join(pins))
-    chosen = [package for package in PACKAGES if package.name != "trace-litellm"]
-    wheels = [str(_wheel(package)) for package in chosen]
-    session.install(*wheels, *pins, *nox.project.dependency_groups(GROUPS, "test", "nats"))
-    tests = [f"packages/{package.name}/tests" for package in chosen]
+    wheels = [str(_wheel(package)) for package in {*tested, *core}]
+    groups = ("test", "compat") if adapter else ("test", "nats")
+    needed = nox.project.dependency_groups(GROUPS, *groups)
+    session.install("--exclude-newer", COOL_DOWN, *wheels, *pins, *needed)
+    tests = [f"packages/{package.name}/tests" for package in tested]
     _pytest(session, *tests, options=[*TWO_AT_A_TIME, "-m", "not server and not slow"])
 
 
@@ -650,6 +667,12 @@ def _release(session: nox.Session, script: str, *arguments: str) -> None:
     _tools(session, "release", "supply-chain")
     session.env["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     session.run("python", str(ROOT / "release" / f"{script}.py"), *arguments)
+
+
+@nox.session(python=[COMPAT_PYTHON])
+def address(session: nox.Session) -> None:
+    """Write where the repository is into all packages: ``-- https://github.com/OWNER/NAME``."""
+    _release(session, "address", *session.posargs)
 
 
 @nox.session(python=[COMPAT_PYTHON])

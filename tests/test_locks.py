@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -49,7 +50,7 @@ def test_a_lock_holds_versions_and_hashes_alone(lock):
     lines = lock.read_text("utf-8").splitlines()
     assert [line for line in lines if not LINE.fullmatch(line) and not HASH.fullmatch(line)] == []
     unhashed = [
-        a for a, b in zip(lines, [*lines[1:], ""]) if LINE.fullmatch(a) and "--hash" not in b
+        a for a, b in itertools.pairwise([*lines, ""]) if LINE.fullmatch(a) and "--hash" not in b
     ]
     assert unhashed == []
 
