@@ -86,15 +86,16 @@ class Package:
                 return rest.strip() + "\n"
         raise ReleaseError(f"{self.changelog} has no heading for {version}")
 
-    def requirements_on(self, sibling: str) -> Iterator[str]:
+    def requirements_on(self, sibling: str, *, extras: bool = True) -> Iterator[str]:
         """Find what this package requires of another one, as it is written.
 
         Args:
             sibling: Name of the other one.
+            extras: Whether what an extra requires counts.
         """
         project = tomllib.loads(self.pyproject.read_text("utf-8"))["project"]
-        extras = project.get("optional-dependencies", {}).values()
-        for text in [*project.get("dependencies", ()), *(one for some in extras for one in some)]:
+        optional = project.get("optional-dependencies", {}).values() if extras else ()
+        for text in [*project.get("dependencies", ()), *(one for some in optional for one in some)]:
             if Requirement(text).name == sibling:
                 yield text
 

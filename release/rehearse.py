@@ -7,8 +7,8 @@ In a clone of the last commit the release is prepared, committed and tagged. The
 from there, once, and its siblings as they were released last, from their own tags or from the
 commits in ``released.toml``. A sibling whose last release refuses the new version is built from the
 clone, where its range was raised. All go into a local index, and from there into a fresh
-environment. There the package's tests run, and then those of each sibling that requires it, as that
-sibling was released.
+environment. There the package's tests run, and then those of each sibling that cannot do without
+it, as that sibling was released.
 """
 
 from __future__ import annotations
@@ -146,12 +146,12 @@ def rehearse(name: str, part: str | None, scratch: Path) -> None:
     with serve(index) as url:
         _install(wheels, url, scratch / "venv")
         write_sbom(package, wheels[name], url, scratch / f"{name}.cdx.json")
-    for tested in (package, *(s for s in siblings if any(s.requirements_on(name)))):
+    for tested in (package, *(s for s in siblings if any(s.requirements_on(name, extras=False)))):
         _test(tested, scratch)
     print(package.notes(package.version))
     print(
         f"{tag_of(package)}: its wheel is installed from an index, beside the siblings; its tests "
-        f"pass, and those of siblings that require it ({time.monotonic() - began:.0f} s)"
+        f"pass, and those of siblings that need it ({time.monotonic() - began:.0f} s)"
     )
 
 
