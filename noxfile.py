@@ -282,6 +282,30 @@ def unit(session: nox.Session) -> None:
     _pytest(session, "packages", options=options)
 
 
+@nox.session(python=[COMPAT_PYTHON])
+def coverage(session: nox.Session) -> None:
+    """Measure which branches tests run, in programs they start too: ``-- packages/trace-nats``.
+
+    Without a folder, the tests of all packages, those that need servers included.
+    """
+    _install(session, "test", "compat", "nats", "coverage", extra="[mlflow]", editable=True)
+    _settle(session)
+    scratch = Path(session.create_tmp()).resolve()
+    session.env["XDG_STATE_HOME"] = str(scratch / "state")
+    session.env["COVERAGE_RCFILE"] = str(ROOT / "pyproject.toml")
+    session.env["COVERAGE_FILE"] = str(scratch / "coverage")
+    session.run("coverage", "erase")
+    tests = session.posargs or ["packages", "tests/otlp", "tests/mlflow"]
+    session.run(
+        "coverage", "run", "-m", "pytest", "-q", *TWO_AT_A_TIME, *tests, success_codes=[0, 1]
+    )
+    session.run("coverage", "combine", "--quiet")
+    for package in PACKAGES:
+        if not session.posargs or any(package.name in argument for argument in session.posargs):
+            session.log(f"coverage of {package.name}")
+            session.run("coverage", "report", f"--include=packages/{package.name}/*")
+
+
 MODULES = (
     "protobuf=google,opentelemetry-proto=opentelemetry,nats-py=nats,"
     "vl-convert-python=vl_convert,prometheus-client=prometheus_client,"

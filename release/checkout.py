@@ -86,6 +86,15 @@ class Package:
                 return rest.strip() + "\n"
         raise ReleaseError(f"{self.changelog} has no heading for {version}")
 
+    @property
+    def with_extras(self) -> str:
+        """What an installer calls this version, with all of its extras."""
+        project = tomllib.loads(self.pyproject.read_text("utf-8"))["project"]
+        extras = ",".join(project.get("optional-dependencies", ()))
+        return (
+            f"{self.name}[{extras}]=={self.version}" if extras else f"{self.name}=={self.version}"
+        )
+
     def requirements_on(self, sibling: str, *, extras: bool = True) -> Iterator[str]:
         """Find what this package requires of another one, as it is written.
 

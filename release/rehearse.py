@@ -143,8 +143,9 @@ def rehearse(name: str, part: str | None, scratch: Path) -> None:
         if sibling.name != name
     ]
     wheels = {one.name: build(one, index) for one in (package, *siblings)}
+    pins = [one.with_extras for one in (package, *siblings)]
     with serve(index) as url:
-        _install(wheels, url, scratch / "venv")
+        _install(pins, url, scratch / "venv")
         write_sbom(package, wheels[name], url, scratch / f"{name}.cdx.json")
     for tested in (package, *(s for s in siblings if any(s.requirements_on(name, extras=False)))):
         _test(tested, scratch)
@@ -172,9 +173,8 @@ def _as_released(sibling: Package, package: Package, scratch: Path) -> Package:
     return sibling
 
 
-def _install(wheels: dict[str, Path], url: str, venv: Path) -> None:
+def _install(pins: list[str], url: str, venv: Path) -> None:
     """Install the versions in the index into a new environment, with what their tests need."""
-    pins = [f"{name}=={wheel.name.split('-')[1]}" for name, wheel in sorted(wheels.items())]
     groups = [word for name in GROUPS for word in ("--group", f"{ROOT / 'pyproject.toml'}:{name}")]
     run("uv", "venv", "--quiet", "--python", sys.executable, venv, folder=ROOT)
     install = ("uv", "pip", "install", "--quiet", "--python", venv, "--index", url)
