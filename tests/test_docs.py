@@ -10,13 +10,10 @@ import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-
-from support.provider import Provider
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
@@ -63,12 +60,6 @@ ELSEWHERE = {
 }
 """Run by ``nox -s frameworks`` and ``nox -s examples``, where what they need is installed."""
 WITH_PYTHON = [page for page in PAGES if blocks(page) and page not in ELSEWHERE]
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[Provider]:
-    with Provider() as running:
-        yield running
 
 
 @pytest.mark.skipif(find_spec("trace_mlflow_sink") is None, reason="the pages are about all three")

@@ -13,7 +13,7 @@ import sys
 import textwrap
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import attr
@@ -44,12 +44,6 @@ FIVE_LINES = """
     response = completion("gpt-4o-mini", [{"role": "user", "content": "Say hello."}])
     print(response.choices[0].message.content)
 """
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[Provider]:
-    with Provider() as running:
-        yield running
 
 
 def clean(provider: Provider, **more: str) -> Mapping[str, str]:

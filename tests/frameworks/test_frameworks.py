@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -212,12 +212,6 @@ def pass_pydantic_ai(lane: Lane) -> Callable[[], str]:
     proxy = LiteLLMProvider(api_base=lane.openai_base, api_key=KEY)
     model = OpenAIChatModel("gpt-4o-mini", provider=proxy)
     return lambda: str(pydantic_ai.Agent(model).run_sync("hi").output)
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[Provider]:
-    with Provider() as running:
-        yield running
 
 
 @pytest.mark.parametrize(

@@ -35,29 +35,55 @@ def collector() -> Iterator[Collector]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def sinks(collector: Collector) -> Iterator[dict[str, OtlpSink]]:
+    """A sink for each dialect."""
+    made = {name: OtlpSink(collector.url, dialect=name, timeout=60) for name in DIALECTS}
+    yield made
+    for sink in made.values():
+        sink.close()
+
+
+@pytest.fixture(scope="module")
+def traced() -> Iterator[tuple[Tracer, MemorySink]]:
+    """LiteLLM, patched once for all scenarios: that takes longer than most of them."""
+    memory = MemorySink()
+    tracer = Tracer(tee(memory))
+    with trace_litellm.instrument(tracer):
+        yield tracer, memory
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_patched() -> None:
+    """Leave patched what `traced` ends."""
+
+
 @pytest.mark.parametrize("case", RUNNABLE, ids=lambda case: case.name)
 def test_a_collector_gets_all_that_mlflow_gets(
-    case: Case, litellm: Any, provider: Provider, collector: Collector
+    case: Case,
+    litellm: Any,
+    provider: Provider,
+    collector: Collector,
+    sinks: dict[str, OtlpSink],
+    traced: tuple[Tracer, MemorySink],
 ) -> None:
     """Inputs, outputs, attributes, usage and cost of each span, in each dialect."""
     lane, fallback = provider.lane(f"o-{case.name}"), provider.lane(f"o-{case.name}-2")
     lane.script(case.script)
-    memory = MemorySink()
-    sinks = [OtlpSink(collector.url, dialect=dialect, timeout=60) for dialect in DIALECTS]
-    tracer = Tracer(tee(memory))
+    tracer, memory = traced
+    memory.clear()
     world = World(litellm, lane, fallback, tracer)
     world.early_completion = litellm.completion  # type: ignore[attr-defined]
     if case.name == "router_built_before":
         world.early_router = world.router()  # type: ignore[attr-defined]
-    with trace_litellm.instrument(tracer):
-        case.run(world)
-        gc.collect()
+    case.run(world)
+    gc.collect()
+    gc.freeze()  # the next scenario looks at its own objects alone
     tracer.flush(30)
     assert memory.spans
-    for dialect, sink in zip(DIALECTS, sinks, strict=True):
+    for dialect, sink in sinks.items():
         before = len(collector.spans)
         sink.write(memory.spans)
-        sink.close()
         got = {stored.span_id: stored for stored in collector.spans[before:]}
         for span in memory.spans:
             stored = got[span.span_id]
