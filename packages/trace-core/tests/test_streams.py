@@ -226,6 +226,19 @@ def test_statistics() -> None:
     assert speed > 0
 
 
+def test_pauses_are_kept_in_buckets() -> None:
+    """All of them, with their sums: a metric of the time per chunk is made of these."""
+    followed = Followed(Inner([]))
+    pauses = [5, 10, 11, 300, 0, 100_000]
+    followed.watch._times[:] = [1_000_000 * sum(pauses[:n]) for n in range(len(pauses) + 1)]
+    assert followed.watch.statistics()["trace.stream.gap.buckets"] == {
+        "0.01": (3, 0.015),
+        "0.02": (1, 0.011),
+        "0.32": (1, 0.3),
+        "163.84": (1, 100.0),
+    }
+
+
 def test_one_way_streams() -> None:
     """A stream that is either synchronous or asynchronous is not both to who asks."""
 

@@ -108,7 +108,33 @@ def test_a_call() -> None:
 
 
 def test_a_stream() -> None:
-    """The first chunk after half a second, three more in the rest."""
+    """The first chunk after half a second, and each pause after it in its bucket."""
+    read = Read()
+    buckets = {"0.01": (30, 0.15), "0.64": (2, 1.0)}
+    told = {
+        semconv.RESPONSE_TIME_TO_FIRST_CHUNK: 0.5,
+        semconv.STREAM_CHUNKS: 33,
+        semconv.STREAM_GAP_BUCKETS: buckets,
+    }
+    read.sink.write([call(attributes=told)])
+    assert read.total("gen_ai.client.operation.time_to_first_chunk") == 0.5
+    (point,) = read.points("gen_ai.client.operation.time_per_output_chunk")
+    counted = dict(zip(point.explicit_bounds, point.bucket_counts, strict=False))
+    assert (counted[0.01], counted[0.64], point.count) == (30, 2, 32)
+    assert point.sum == pytest.approx(1.15)
+
+
+@pytest.mark.parametrize("buckets", [(), "x", {"0.01": 3}, {"0.01": (0, 1)}, {"0.01": (2, -1.0)}])
+def test_buckets_that_are_none(buckets: Any) -> None:
+    """Anybody may set an attribute: nothing raises, and nothing wrong is counted."""
+    read = Read()
+    told = {semconv.RESPONSE_TIME_TO_FIRST_CHUNK: 0.5, semconv.STREAM_GAP_BUCKETS: buckets}
+    read.sink.write([call(attributes=told)])
+    assert not read.points("gen_ai.client.operation.time_per_output_chunk")
+
+
+def test_a_stream_of_which_only_chunks_are_counted() -> None:
+    """The first chunk after half a second; the mean of the pauses counts once."""
     read = Read()
     told = {semconv.RESPONSE_TIME_TO_FIRST_CHUNK: 0.5, semconv.STREAM_CHUNKS: 4}
     read.sink.write([call(attributes=told)])

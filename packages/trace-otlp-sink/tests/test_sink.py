@@ -182,16 +182,53 @@ def test_a_refused_body_is_a_refusal(collector, sink, code):
         sink.write(spans("a"))
 
 
-def test_a_partial_success_is_not_repeated(collector, sink, caplog):
-    """As OTLP demands; how many were refused, and why, is logged once."""
-    collector.on_spans = lambda spans: partial(1, "too old")
-    with caplog.at_level(logging.WARNING):
-        sink.write(spans("a", "b"))
-        sink.write(spans("c", "d"))
-    assert len(collector.requests) == 2
-    (record,) = caplog.records
-    assert "refused 1 of 2 spans" in record.getMessage()
-    assert "too old" in record.getMessage()
+@pytest.mark.parametrize("bad", [{3}, {0, 1}, {1, 6, 7}, set(range(8)) - {4}])
+def test_a_partial_refusal_is_searched_for_its_spans(collector, sink, bad):
+    """OTLP counts them and does not name them: they are found, the others are stored."""
+    batch = spans(*map(str, range(8)))
+
+    def answer(found: list[Stored]) -> Any:
+        refused = sum(int(span.name) in bad for span in found)
+        stored.update(span.name for span in found if int(span.name) not in bad)
+        return partial(refused, "too old") if refused else good()
+
+    stored: set[str] = set()
+    collector.on_spans = answer
+    with pytest.raises(Rejected, match=f"refused {len(bad)} of 8 spans: too old") as refusal:
+        sink.write(batch)
+    assert [int(span.name) for span in refusal.value.spans] == sorted(bad)
+    assert stored == {span.name for span in batch} - {span.name for span in refusal.value.spans}
+    assert len(collector.requests) <= 1 + 6 * len(bad)
+
+
+def test_a_refusal_that_does_not_last_refuses_none(collector, sink):
+    """Such as that of a server which was busy: what it did not store the first time, it has."""
+    moods = [partial(1, "busy")]
+    collector.on_spans = lambda spans: moods.pop() if moods else good()
+    sink.write(spans("a", "b", "c"))
+    assert [request.names for request in collector.requests] == [["a", "b", "c"], ["a"], ["b", "c"]]
+
+
+def test_an_outage_in_the_search_is_no_refusal(collector, sink):
+    """The whole batch is offered again, later."""
+    moods = [status(503), partial(1, "too old")]
+    collector.on_spans = lambda spans: moods.pop()
+    with pytest.raises(RetryLater):
+        sink.write(spans("a", "b", "c"))
+
+
+def test_each_span_of_a_partial_refusal_is_counted(collector, queue):
+    """As refused, with all others delivered."""
+
+    def answer(found: list[Stored]) -> Any:
+        refused = sum(span.name == "bad" for span in found)
+        return partial(refused, "too old") if refused else good()
+
+    collector.on_spans = answer
+    queue.write(spans("a", "bad", "b", "c", "bad", "d"))
+    assert queue.flush(30)
+    stats = queue.stats
+    assert (stats.delivered, stats.dropped_by_reason) == (4, {"rejected by the sink": 2})
 
 
 def test_a_warning_of_the_collector_is_logged(collector, sink, caplog):

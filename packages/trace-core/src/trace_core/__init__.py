@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from trace_core import semconv
 from trace_core._delivery.queue import Background
-from trace_core._delivery.retry import BatchWriter, Outcome, Retry
+from trace_core._delivery.retry import BatchWriter, Outcome, Retry, find_refused
 from trace_core._delivery.stats import Stats
 from trace_core._errors import (
     ConfigurationError,
@@ -58,6 +58,7 @@ if TYPE_CHECKING:  # imported on first use, so that importing this costs a progr
         default_spec,
         disabled_by_environment,
         load_sink,
+        parse_target,
         sink_from_environment,
         sink_names,
     )
@@ -88,6 +89,7 @@ _LAZY = {
             "default_spec",
             "disabled_by_environment",
             "load_sink",
+            "parse_target",
             "sink_from_environment",
             "sink_names",
         ),
@@ -183,6 +185,7 @@ __all__ = [
     "durable",
     "encode",
     "environment_secrets",
+    "find_refused",
     "forget_handlers",
     "from_dict",
     "hide_frames",
@@ -195,6 +198,7 @@ __all__ = [
     "newest",
     "no_fork",
     "own_line",
+    "parse_target",
     "pipeline",
     "redact",
     "redact_pii",

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Final, cast
+from urllib.parse import parse_qsl
 
 from trace_core import _arguments as arguments
 from trace_core._errors import ConfigurationError
@@ -122,6 +123,32 @@ def load_sink(spec: str) -> SinkBase:
 def split_specs(text: str) -> list[str]:
     """Return the specifications in a text that may name several, separated by commas."""
     return [part.strip() for part in _SEPARATOR.split(text) if part.strip()]
+
+
+def parse_target(sink: str, target: str, known: Iterable[str]) -> tuple[str, dict[str, str]]:
+    """Split what follows the name of a sink into an address and options, for its factory.
+
+    Args:
+        sink: The sink's name, for the message.
+        target: Such as ``http://127.0.0.1:4318?timeout=5``, or an empty text.
+        known: The names of the options that there are.
+
+    Returns:
+        What is before the question mark, and the options after it.
+
+    Raises:
+        ConfigurationError: An option is not known.
+    """
+    address, _, query = target.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    names = sorted(known)
+    unknown = next((name for name in sorted(options) if name not in names), None)
+    if unknown is not None:
+        raise ConfigurationError(
+            f"sink {sink}: unknown option {unknown!r}{did_you_mean(unknown, names)}; "
+            f"known are {', '.join(names)}"
+        )
+    return address, options
 
 
 def unescaped(target: str) -> str:

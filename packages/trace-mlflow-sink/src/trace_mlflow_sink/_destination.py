@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import attrs
 
-from trace_core import ConfigurationError, Span, Value
+from trace_core import ConfigurationError, Span, Value, parse_target
 from trace_core.otlp import without_credentials
 from trace_mlflow_sink._mapping import names
 
@@ -180,13 +180,7 @@ def parse_spec(target: str) -> dict[str, str]:
     Raises:
         ConfigurationError: An option is not known.
     """
-    uri, _, query = target.partition("?")
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    unknown = sorted(set(options) - _OPTIONS)
-    if unknown:
-        raise ConfigurationError(
-            f"sink mlflow: unknown option {unknown[0]!r}; known are {', '.join(sorted(_OPTIONS))}"
-        )
+    uri, options = parse_target("mlflow", target, _OPTIONS)
     if uri:
         options["tracking_uri"] = uri
     return options

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import attrs
 
-from trace_core import ConfigurationError, without_secrets
+from trace_core import ConfigurationError, parse_target, without_secrets
 
 DEFAULT_URL: Final = "nats://127.0.0.1:4222"
 DEFAULT_STREAM: Final = "traces"
@@ -44,11 +44,8 @@ class Address:
         Raises:
             ConfigurationError: It has an unknown option, a bad stream name or a bad URL.
         """
-        url, _, query = target.partition("?")
-        options = dict(parse_qsl(query, keep_blank_values=True))
-        stream = options.pop("stream", DEFAULT_STREAM)
-        if options:
-            raise ConfigurationError(f"unknown option {min(options)!r}; the only one is stream")
+        url, options = parse_target("nats", target, ("stream",))
+        stream = options.get("stream", DEFAULT_STREAM)
         if not stream or _NOT_IN_NAMES & set(stream):
             raise ConfigurationError(
                 f"stream={stream!r} cannot name a stream: it must not be empty or hold "

@@ -46,7 +46,7 @@ FIRST_CHUNK: Final = Metric(
 PER_CHUNK: Final = Metric(
     "gen_ai.client.operation.time_per_output_chunk",
     "s",
-    "From a chunk of a stream to the next; the mean of each stream.",
+    "From a chunk of a stream to the next.",
     SECONDS,
 )
 COST: Final = Metric("trace.client.cost", "USD", "What calls cost, in US dollars.")

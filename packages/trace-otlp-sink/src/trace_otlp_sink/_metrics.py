@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
+from itertools import repeat
 from typing import Any, Final, cast
 
 from trace_core import (
@@ -44,6 +45,7 @@ OTHER: Final = "_OTHER"
 """Stands for all values above the limit, as the conventions call it."""
 _MOST_REMEMBERED: Final = 20_000
 _LONGEST: Final = 200
+_MOST_CHUNKS: Final = 10_000
 _SAMPLED: Final = 1
 
 
@@ -180,10 +182,28 @@ def _of_stream(span: Span) -> Iterator[tuple[Metric, float, Mapping[str, str]]]:
     if not isinstance(first, (int, float)):
         return
     yield instruments.FIRST_CHUNK, first, {}
+    for gap in _gaps(span, first):
+        yield instruments.PER_CHUNK, gap, {}
+
+
+def _gaps(span: Span, first: float) -> Iterator[float]:
+    """Yield the pauses between the chunks of a stream, as well as the span knows them."""
+    buckets = span.attributes.get(semconv.STREAM_GAP_BUCKETS)
     chunks = span.attributes.get(semconv.STREAM_CHUNKS)
-    if isinstance(chunks, int) and chunks > 1:
+    if isinstance(buckets, Mapping):
+        for count, total in _pairs(buckets.values()):
+            yield from repeat(total / count, min(count, _MOST_CHUNKS))
+    elif isinstance(chunks, int) and chunks > 1:
         rest = (span.end_ns - span.start_ns) / 1e9 - first
-        yield instruments.PER_CHUNK, max(rest, 0.0) / (chunks - 1), {}
+        yield max(rest, 0.0) / (chunks - 1)
+
+
+def _pairs(values: Iterable[Value]) -> Iterator[tuple[int, float]]:
+    """Yield the count and the sum of each bucket, which may come from anywhere."""
+    for value in values:
+        match value:
+            case (int(count), int() | float() as total) if count > 0 and total >= 0:
+                yield count, float(total)
 
 
 def _meter(provider: Any) -> Any:

@@ -7,11 +7,11 @@ import math
 import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 import attrs
 
-from trace_core import ConfigurationError, remember_secret
+from trace_core import ConfigurationError, parse_target, remember_secret
 from trace_core.otlp import without_credentials
 
 DEFAULT_ENDPOINT: Final = "http://localhost:4318"
@@ -240,13 +240,7 @@ def parse_spec(target: str) -> dict[str, str]:
     Raises:
         ConfigurationError: An option is not known.
     """
-    url, _, query = target.partition("?")
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    unknown = sorted(set(options) - _OPTIONS)
-    if unknown:
-        raise ConfigurationError(
-            f"sink otlp: unknown option {unknown[0]!r}; known are {', '.join(sorted(_OPTIONS))}"
-        )
+    url, options = parse_target("otlp", target, _OPTIONS)
     return {**options, **({"endpoint": url} if url else {})}
 
 

@@ -10,7 +10,17 @@ from typing import Final
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
-from trace_core import Rejected, SinkBase, Span, Value, after_fork, log_once, otlp, semconv
+from trace_core import (
+    Rejected,
+    SinkBase,
+    Span,
+    Value,
+    after_fork,
+    find_refused,
+    log_once,
+    otlp,
+    semconv,
+)
 from trace_otlp_sink import _settings as settings
 from trace_otlp_sink._client import Client
 from trace_otlp_sink._convert import check_dialect, view
@@ -23,6 +33,10 @@ _DEFAULT_RESOURCE: Final = {
     "telemetry.sdk.name": "trace-core",
 }
 _EXIT_SECONDS: Final = 3.5
+
+
+class _RefusedSome(Rejected):
+    """The server stored all but some spans of a request."""
 
 
 class OtlpSink(SinkBase):
@@ -129,19 +143,39 @@ class OtlpSink(SinkBase):
     def write(self, spans: Sequence[Span], /) -> None:
         """Send a batch; return when the server has confirmed it.
 
+        If the server refuses some of the spans, they are looked for by sending halves again.
+        OTLP advises against that because a server may then store a span twice; ours have the
+        same ids as before, and each span that is lost is known.
+
         Raises:
-            Rejected: The server refused the batch, because of at least one span.
+            Rejected: The server refused these spans, or the batch because of at least one.
             SinkError: Nothing is known to be stored; try again later.
         """
         if not spans:
             return
+        try:
+            self._send(spans)
+        except _RefusedSome as refusal:
+            middle = len(spans) // 2
+            halves = (spans[:middle], spans[middle:])
+            refused = [span for half in halves for span, _ in find_refused(half, self._send)]
+            if refused:
+                raise Rejected(str(refusal), refused) from refusal
+
+    def _send(self, spans: Sequence[Span]) -> None:
+        """Send a request.
+
+        Raises:
+            Rejected: The server refused some of its spans or all, without naming them.
+            SinkError: Nothing is known to be stored.
+        """
         request = otlp.to_request(
             spans, self._fill, self._resource_of, lambda span: span.scope, _write
         )
         body = request.SerializeToString()
         with self._lock:
             refused, message = self._client.export(body)
-        self._tell(refused, message, spans)
+        self._judge(refused, message, spans)
 
     def _fill(self, proto: OtlpSpan, span: Span) -> None:
         shown = view(span, self._dialects, content=self._content)
@@ -151,22 +185,14 @@ class OtlpSink(SinkBase):
         """Return the resource of a span, which may come from another program."""
         return {**_DEFAULT_RESOURCE, **self._environment, **span.resource, **self._resource}
 
-    def _tell(self, refused: int, message: str, spans: Sequence[Span]) -> None:
-        """Judge a partial success, which does not say which spans were refused.
-
-        Raises:
-            Rejected: All of them were, so that repeating the request stores none twice.
-        """
+    def _judge(self, refused: int, message: str, spans: Sequence[Span]) -> None:
+        """Judge the answer to a request, which does not say which spans were refused."""
         name = self._client.name
         if refused >= len(spans):
-            raise Rejected(f"{name} refused {refused} spans: {message}")
-        if refused:  # OTLP forbids to repeat the request
-            log_once(
-                f"otlp:partial:{name}",
-                "tracing: %s refused %s of %s spans, without saying which: %s",
-                *(name, refused, len(spans), message),
-            )
-        elif message:
+            raise Rejected(f"{name} refused: {message}")
+        if refused:
+            raise _RefusedSome(f"{name} refused {refused} of {len(spans)} spans: {message}")
+        if message:
             log_once(f"otlp:warning:{name}", "tracing: %s warns: %s", name, message)
 
     def close(self, timeout: float = 5.0, /) -> None:

@@ -357,16 +357,18 @@ def reason(error: BaseException) -> str:
 
 
 def find_refused(spans: Sequence[Span], write: Write) -> list[Refusal]:
-    """Write a batch, halving it as long as it is refused as a whole.
+    """Write a batch, halving it as long as it is refused without being told for which spans.
 
-    For a sink whose store refuses a batch for the sake of one span without naming that.
+    For a sink whose server refuses some spans of a batch and does not name them. A span is refused
+    only by a request of which all spans were.
 
     Args:
         spans: The batch.
-        write: Writes some of it; raises `Rejected` if repeating the same is no use.
+        write: Writes some of it; raises `Rejected` if repeating the same is no use, with the
+            spans if it names them.
 
     Returns:
-        The spans refused alone, each with the reason; the others are written.
+        The spans refused alone or by name, each with the reason; the others are written.
 
     Raises:
         Exception: What else ``write`` raises: the batch is to be repeated.
@@ -376,8 +378,9 @@ def find_refused(spans: Sequence[Span], write: Write) -> list[Refusal]:
     try:
         write(spans)
     except Rejected as refusal:
-        if len(spans) == 1:
-            return [(spans[0], text_of(refusal))]
+        named = refusal.spans if len(spans) > 1 else spans
+        if named is not None:
+            return [(span, text_of(refusal)) for span in named]
         middle = len(spans) // 2
         return find_refused(spans[:middle], write) + find_refused(spans[middle:], write)
     return []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from trace_core._tracing.span import OpenSpan
 from trace_core.streams._deltas import Deltas
 
 _perf_ns: Final = time.perf_counter_ns
+_SHORTEST_BOUND_NS: Final = 10_000_000
 
 
 class Watch:
@@ -131,7 +133,7 @@ class Watch:
         """Compute counts and pauses, on the writer's thread.
 
         Returns:
-            Attributes: chunk count, time to first chunk, longest and 95th percentile pause.
+            Attributes: chunk count, time to first chunk, and how long the pauses were.
         """
         times = self._times
         result: dict[str, Value] = {semconv.STREAM_CHUNKS: len(times)}
@@ -141,6 +143,7 @@ class Watch:
         if gaps:
             result[semconv.STREAM_GAP_MAX] = gaps[-1] / 1e9
             result[semconv.STREAM_GAP_P95] = gaps[max(0, -(-len(gaps) * 95 // 100) - 1)] / 1e9
+            result[semconv.STREAM_GAP_BUCKETS] = _distribution(gaps)
         return result
 
     def tokens_per_second(self, tokens: int | None) -> float | None:
@@ -148,6 +151,18 @@ class Watch:
         if not tokens or len(self._times) < 2 or self._times[-1] == self._times[0]:  # noqa: PLR2004
             return None
         return tokens / ((self._times[-1] - self._times[0]) / 1e9)
+
+
+def _distribution(gaps: Sequence[int]) -> dict[str, Value]:
+    """Put pauses, sorted and in nanoseconds, into buckets: see `semconv.STREAM_GAP_BUCKETS`."""
+    found: dict[str, Value] = {}
+    bound, start = _SHORTEST_BOUND_NS, 0
+    while start < len(gaps):
+        end = bisect_right(gaps, bound, start)
+        if end > start:
+            found[f"{bound / 1e9:g}"] = (end - start, sum(gaps[start:end]) / 1e9)
+        start, bound = end, bound * 2
+    return found
 
 
 class ChunkEvents:
