@@ -307,7 +307,7 @@ def coverage(session: nox.Session) -> None:
 
 
 MODULES = (
-    "protobuf=google,opentelemetry-proto=opentelemetry,nats-py=nats,"
+    "grpcio=grpc,protobuf=google,opentelemetry-proto=opentelemetry,nats-py=nats,"
     "vl-convert-python=vl_convert,prometheus-client=prometheus_client,"
     "opentelemetry-exporter-prometheus=opentelemetry,opentelemetry-sdk=opentelemetry"
 )
@@ -526,6 +526,13 @@ def phoenix(session: nox.Session) -> None:
     session.run("uv", "pip", "install", *quiet, python, wanted, external=True)
     session.env["TRACE_PHOENIX"] = str(folder / "bin" / "phoenix")
     _pytest(session, "tests/phoenix")
+
+
+@nox.session(python=[COMPAT_PYTHON], requires=["build"])
+def collector(session: nox.Session) -> None:
+    """Send spans through a collector that others wrote, over HTTP and gRPC, and read them back."""
+    _install(session, "test", more=[f"rotel=={COMPAT['rotel']}"])
+    _pytest(session, "tests/collector")
 
 
 @nox.session(python=[COMPAT_PYTHON], requires=["build"])

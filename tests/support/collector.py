@@ -113,7 +113,8 @@ class Collector:
 
             def do_POST(self) -> None:  # the name the base class looks for
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                self._answer(*collector.take(self.path, dict(self.headers), body))
+                headers = {name.title(): value for name, value in self.headers.items()}
+                self._answer(*collector.take(self.path, headers, body))
 
             def do_GET(self) -> None:
                 self._answer(200, {"Content-Type": "application/json"}, collector.report())

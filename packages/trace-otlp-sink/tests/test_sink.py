@@ -331,7 +331,7 @@ def test_headers_are_sent_and_told_nobody(collector, monkeypatch, caplog, tmp_pa
     collector.on_spans = lambda spans: good()
     spool.close(5)
     sent = collector.requests[0].headers
-    assert (sent["x-key"], sent["x-more"]) == (SECRET, "a b")
+    assert (sent["X-Key"], sent["X-More"]) == (SECRET, "a b")
     assert sent["Authorization"].startswith("Basic ")
     told = [caplog.text, repr(sink), repr(sink._endpoint), sink.spool_key]
     told += [

@@ -12,6 +12,12 @@ from trace_otlp_sink import _settings as settings
 
 _FAST: Final = 1
 """gzip's level: half the size of the text of spans, at a third of the time of the default."""
+ADVICE_CREDENTIALS: Final = "OTEL_EXPORTER_OTLP_HEADERS holds the headers that log in"
+ADVICE_CERTIFICATES: Final = (
+    "OTEL_EXPORTER_OTLP_CERTIFICATE names the file of the authority that signed the server's "
+    "certificate, OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and OTEL_EXPORTER_OTLP_CLIENT_KEY our own "
+    "certificate and its key"
+)
 
 
 class Client(OtlpClient):
@@ -24,13 +30,8 @@ class Client(OtlpClient):
         compressed: Whether to compress requests.
     """
 
-    address_advice = "the address that must be the endpoint"
-    credentials_advice = "OTEL_EXPORTER_OTLP_HEADERS holds the headers that log in"
-    certificate_advice = (
-        "OTEL_EXPORTER_OTLP_CERTIFICATE names the file of the authority that signed the server's "
-        "certificate, OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and OTEL_EXPORTER_OTLP_CLIENT_KEY our "
-        "own certificate and its key"
-    )
+    credentials_advice = ADVICE_CREDENTIALS
+    certificate_advice = ADVICE_CERTIFICATES
 
     def __init__(
         self,
@@ -47,10 +48,8 @@ class Client(OtlpClient):
 
     def options(self) -> dict[str, Any]:
         """Return headers and certificates, read anew from the environment."""
-        headers = {"User-Agent": "trace-otlp-sink"}
-        if self._endpoint.login is not None:
-            headers["Authorization"] = settings.basic_authentication(self._endpoint.login)
-        headers |= {**settings.headers(os.environ), **self._headers}
+        found = settings.sent_headers(self._endpoint, self._headers, os.environ)
+        headers = {"User-Agent": "trace-otlp-sink", **found}
         sent = {name: value.encode() for name, value in headers.items()}  # not ASCII alone
         return {"headers": list(sent.items()), **_tls_options(os.environ)}
 

@@ -14,13 +14,14 @@ import attrs
 from trace_core import ConfigurationError, parse_target, remember_secret
 from trace_core.otlp import without_credentials
 
-DEFAULT_ENDPOINT: Final = "http://localhost:4318"
+GRPC: Final = "grpc"
+HTTP: Final = "http/protobuf"
+_DEFAULT_ENDPOINTS: Final = {GRPC: "http://localhost:4317", HTTP: "http://localhost:4318"}
 TRACES_PATH: Final = "/v1/traces"
 _GENERAL: Final = "OTEL_EXPORTER_OTLP_"
 _TRACES: Final = "OTEL_EXPORTER_OTLP_TRACES_"
 _CAPTURE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 _RESOURCE: Final = "OTEL_RESOURCE_ATTRIBUTES"
-_PROTOCOL: Final = "http/protobuf"
 _COMPRESSIONS: Final = ("gzip", "none")
 _DEFAULT_TIMEOUT: Final = 10.0
 _LONGEST_TIMEOUT: Final = 86_400.0
@@ -28,7 +29,15 @@ _YES: Final = frozenset({"1", "true", "yes", "on", "span_only", "span_and_event"
 _NO: Final = frozenset({"0", "false", "no", "off", "no_content", "event_only"})
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_OPTIONS: Final = frozenset({"compression", "content", "dialect", "exact", "service", "timeout"})
+_OPTIONS: Final = (
+    "compression",
+    "content",
+    "dialect",
+    "exact",
+    "protocol",
+    "service",
+    "timeout",
+)
 
 Environment = Mapping[str, str]
 
@@ -62,39 +71,62 @@ class Endpoint:
     exact: bool = False
 
     @classmethod
-    def find(cls, given: str | None, environ: Environment, *, exact: bool = False) -> Endpoint:
+    def find(
+        cls, given: str | None, environ: Environment, *, exact: bool = False, protocol: str = HTTP
+    ) -> Endpoint:
         """Return the address that was given, else that of the environment, else the default.
 
         Args:
             given: The argument.
             environ: The environment.
             exact: Whether to send to just this address, instead of to ``/v1/traces`` below it.
+            protocol: `HTTP` or `GRPC`, which has no paths.
 
         Raises:
             ConfigurationError: It is no address of a server.
         """
-        if given:
-            return cls._of(given, "the endpoint", exact=exact)
-        for_traces = environ.get(f"{_TRACES}ENDPOINT", "").strip()
-        if for_traces:
-            return cls._of(for_traces, f"{_TRACES}ENDPOINT", exact=True)
-        general = environ.get(f"{_GENERAL}ENDPOINT", "").strip()
-        return cls._of(general or DEFAULT_ENDPOINT, f"{_GENERAL}ENDPOINT", exact=False)
+        address, where = given, "the endpoint"
+        if not address:
+            address, where = variable("ENDPOINT", environ)
+            exact = where.startswith(_TRACES)
+            address = address or _DEFAULT_ENDPOINTS[protocol]
+        if protocol == GRPC:
+            return cls._of_grpc(address, where, environ)
+        return cls._of(address, where, exact=exact)
 
     @classmethod
     def _of(cls, address: str, where: str, *, exact: bool) -> Endpoint:
-        public = without_credentials(address)
-        parts = urlsplit(address)
-        if parts.scheme not in ("http", "https") or not _has_host(address):
-            raise ConfigurationError(f"{where} is {public!r}; wanted http://HOST:PORT")
-        login = None
-        if parts.username is not None:
-            login = (unquote(parts.username), unquote(parts.password or ""))
+        public, login = _checked(address, where)
         base = public.rstrip("/")
         made = base if base.endswith(TRACES_PATH) else f"{base}{TRACES_PATH}"
         if not exact:
             return cls(made, login)
         return cls(public, login, exact=public != made)
+
+    @classmethod
+    def _of_grpc(cls, address: str, where: str, environ: Environment) -> Endpoint:
+        if "://" not in address:
+            insecure, _ = variable("INSECURE", environ)
+            address = f"{'http' if insecure.lower() == 'true' else 'https'}://{address}"
+        public, login = _checked(address, where)
+        if urlsplit(public).path.strip("/"):
+            raise ConfigurationError(f"{where} is {public!r}; gRPC has no paths: http://HOST:PORT")
+        return cls(public.rstrip("/"), login)
+
+
+def _checked(address: str, where: str) -> tuple[str, tuple[str, str] | None]:
+    """Return an address without credentials, and these.
+
+    Raises:
+        ConfigurationError: It is no address of a server.
+    """
+    public = without_credentials(address)
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not _has_host(address):
+        raise ConfigurationError(f"{where} is {public!r}; wanted http://HOST:PORT")
+    if parts.username is None:
+        return public, None
+    return public, (unquote(parts.username), unquote(parts.password or ""))
 
 
 def _has_host(address: str) -> bool:
@@ -151,23 +183,38 @@ def _pairs(text: str, name: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def basic_authentication(login: tuple[str, str]) -> str:
-    """Return the header ``Authorization`` for a user name and a password."""
-    return f"Basic {base64.b64encode(':'.join(login).encode()).decode()}"
+def sent_headers(
+    endpoint: Endpoint, given: Mapping[str, str], environ: Environment
+) -> dict[str, str]:
+    """Return the headers to send with each request.
 
-
-def check_protocol(environ: Environment) -> None:
-    """Check that the environment does not ask for another protocol.
+    Args:
+        endpoint: Where to; a user name and a password in it log in.
+        given: Headers given as an argument; they win over those of the environment.
+        environ: The environment.
 
     Raises:
-        ConfigurationError: It asks for gRPC or JSON.
+        ConfigurationError: See `headers`.
     """
-    wanted, name = variable("PROTOCOL", environ)
-    if wanted not in ("", _PROTOCOL):
-        raise ConfigurationError(
-            f"{name}={wanted!r}: the sink otlp speaks {_PROTOCOL} alone; set {name}={_PROTOCOL} "
-            "and the endpoint to the port for HTTP, which is 4318 with most collectors"
-        )
+    found = {**headers(environ), **given}
+    if endpoint.login is None:
+        return found
+    pair = base64.b64encode(":".join(endpoint.login).encode()).decode()
+    return {"Authorization": f"Basic {pair}", **found}
+
+
+def protocol(given: str | None, environ: Environment) -> str:
+    """Return how to speak to the server: `HTTP` or `GRPC`.
+
+    Raises:
+        ConfigurationError: Another protocol is wanted.
+    """
+    text, name = variable("PROTOCOL", environ)
+    wanted = (given or text or HTTP).lower()
+    if wanted not in _DEFAULT_ENDPOINTS:
+        where = "protocol" if given else name
+        raise ConfigurationError(f"{where}={wanted!r}; choose {HTTP} or {GRPC}")
+    return wanted
 
 
 def compression(given: str | None, environ: Environment) -> bool:
@@ -241,6 +288,8 @@ def parse_spec(target: str) -> dict[str, str]:
         ConfigurationError: An option is not known.
     """
     url, options = parse_target("otlp", target, _OPTIONS)
+    if url.endswith(TRACES_PATH):
+        options.setdefault("protocol", HTTP)
     return {**options, **({"endpoint": url} if url else {})}
 
 

@@ -25,6 +25,7 @@ from trace_otlp_sink import _settings as settings
 from trace_otlp_sink._client import Client
 from trace_otlp_sink._convert import check_dialect, view
 from trace_otlp_sink._dialects import common
+from trace_otlp_sink._grpc import GrpcClient
 
 _DEFAULT_DIALECT: Final = "genai"
 _DEFAULT_RESOURCE: Final = {
@@ -40,7 +41,7 @@ class _RefusedSome(Rejected):
 
 
 class OtlpSink(SinkBase):
-    """Sends finished spans by OTLP over HTTP. Thread-safe; meant to run behind a queue.
+    """Sends finished spans by OTLP. Thread-safe; meant to run behind a queue.
 
     Creating one does no I/O. Arguments win over ``OTEL_EXPORTER_OTLP_TRACES_*``, and these over
     ``OTEL_EXPORTER_OTLP_*``.
@@ -57,6 +58,7 @@ class OtlpSink(SinkBase):
         timeout: Seconds an answer may take.
         resource: Attributes of the resource, over those of ``OTEL_RESOURCE_ATTRIBUTES``.
         exact: Whether the endpoint is the whole address, without ``/v1/traces`` after it.
+        protocol: ``http/protobuf`` or ``grpc``.
 
     Raises:
         ConfigurationError: An argument or a variable makes no sense.
@@ -73,17 +75,21 @@ class OtlpSink(SinkBase):
         timeout: float | str | None = None,
         resource: Mapping[str, str] | None = None,
         exact: bool = False,
+        protocol: str | None = None,
     ) -> None:
         environ = os.environ
-        settings.check_protocol(environ)
         settings.headers(environ)  # a mistake in them is told now
-        self._endpoint = settings.Endpoint.find(endpoint, environ, exact=exact)
+        self._protocol = settings.protocol(protocol, environ)
+        self._endpoint = settings.Endpoint.find(
+            endpoint, environ, exact=exact, protocol=self._protocol
+        )
         self._dialects = check_dialect(dialect)
         self._content = settings.content(content, environ)
         self._content_given = content is not None
         self._environment = settings.resource(environ)
         self._resource = dict(resource or {})
-        self._client = Client(
+        client = GrpcClient if self._protocol == settings.GRPC else Client
+        self._client = client(
             self._endpoint,
             settings.checked_headers(headers or {}, "headers"),
             settings.timeout(timeout, environ),
@@ -114,6 +120,7 @@ class OtlpSink(SinkBase):
             timeout=options.get("timeout"),
             resource={semconv.SERVICE_NAME: service} if service else None,
             exact=settings.content(options.get("exact", "false"), {}),
+            protocol=options.get("protocol"),
         )
 
     @property
@@ -131,6 +138,7 @@ class OtlpSink(SinkBase):
             {
                 "content": content if self._content_given else None,
                 "dialect": None if chosen == _DEFAULT_DIALECT else chosen.replace("+", " "),
+                "protocol": None if self._protocol == settings.HTTP else self._protocol,
             },
         )
 
