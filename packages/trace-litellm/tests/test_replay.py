@@ -171,6 +171,53 @@ def test_mocked_calls_are_left_to_litellm(litellm: Any) -> None:
         assert said(answer) == "mine"
 
 
+STREAM: dict[str, Any] = {"stream": True}
+
+
+@pytest.mark.parametrize("more", [{}, STREAM], ids=["whole", "stream"])
+def test_calls_recorded_with_a_mock_are_replayed_without(
+    litellm: Any, recorded: Any, more: dict[str, Any]
+) -> None:
+    """So one can record without a key, and drop ``mock_response`` afterwards."""
+
+    def call(**mock: Any) -> str:
+        answer = litellm.completion(GPT, MESSAGES, **more, **mock, **NOWHERE)
+        if not more:
+            return str(said(answer))
+        return "".join(chunk.choices[0].delta.content or "" for chunk in answer)
+
+    spans = recorded(lambda: call(mock_response="made up"))
+    with trace_litellm.replay(spans) as replayed:
+        assert replayed.unused == ()  # whoever mocks the call again does not ask for it
+        assert call() == "made up"
+        assert call(mock_response="another") == "another"
+    assert replayed.missing == ()
+
+
+def test_a_mocked_error_is_replayed(litellm: Any, recorded: Any) -> None:
+    """As any error is."""
+
+    def call(**mock: Any) -> None:
+        with pytest.raises(litellm.RateLimitError):
+            litellm.completion(GPT, MESSAGES, **mock, **NOWHERE)
+
+    spans = recorded(lambda: call(mock_response="litellm.RateLimitError"))
+    with trace_litellm.replay(spans):
+        call()
+
+
+@pytest.mark.parametrize("mocked_first", [True, False])
+def test_what_a_provider_answered_comes_before_a_mock(
+    litellm: Any, lane: Lane, recorded: Any, mocked_first: bool
+) -> None:
+    """The order in which the two were recorded makes no difference."""
+    both = [ask(litellm, lane, mock_response="made up"), ask(litellm, lane)]
+    spans = recorded(*(both if mocked_first else both[::-1]))
+    with trace_litellm.replay(spans):
+        for _ in range(2):
+            assert said(litellm.completion(GPT, MESSAGES, **NOWHERE)) == TEXT
+
+
 # -- what callers are told --------------------------------------------------------------------
 
 

@@ -22,7 +22,8 @@ from trace_litellm._patching.preflight import (
 )
 from trace_litellm._reading.requests import inputs
 from trace_litellm._replay.errors import NotRecorded
-from trace_litellm._replay.recordings import is_mocked, is_replayed
+from trace_litellm._replay.recordings import is_replayed
+from trace_litellm._replay.requests import is_mocked
 
 
 class Player(Protocol):

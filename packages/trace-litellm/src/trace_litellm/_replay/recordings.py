@@ -13,7 +13,7 @@ import attrs
 from trace_core import ConfigurationError, Span, Value, decode, semconv
 from trace_litellm._patching.targets import TARGETS, Shape, Target
 from trace_litellm._reading.privacy import REDACTED_TEXT
-from trace_litellm._replay.requests import Normaliser, Request
+from trace_litellm._replay.requests import Normaliser, Request, is_mocked
 
 Source: TypeAlias = "str | os.PathLike[str] | Iterable[Span]"
 
@@ -29,13 +29,6 @@ def is_replayed(target: Target) -> bool:
     """
     elsewhere = target.family in ("session", "tool") or target.name.startswith("mcp.")
     return not (target.parent or elsewhere or target.shape is Shape.STREAM)
-
-
-def is_mocked(parameters: Any) -> bool:
-    """Return whether LiteLLM makes the answer up itself, as its callers may ask."""
-    return isinstance(parameters, Mapping) and any(
-        name.startswith("mock_") and parameters[name] is not None for name in parameters
-    )
 
 
 _REPLAYED: Final = {target.name: target for target in TARGETS if is_replayed(target)}
@@ -54,6 +47,11 @@ class Recording:
     span: Span
     family: str
     request: Request
+
+    @property
+    def mocked(self) -> bool:
+        """Whether LiteLLM made the answer up, as with ``mock_response``."""
+        return is_mocked(self.span.inputs)
 
     @property
     def outputs(self) -> Value:
@@ -127,11 +125,7 @@ def recordings(
         ConfigurationError: There is such a call, and it is not to be left out.
     """
     by_id = {span.context: span for span in spans if span.end_ns}  # at least once: maybe twice
-    calls = [
-        span
-        for span in by_id.values()
-        if _target(span) and not _is_below(span, by_id) and not is_mocked(span.inputs)
-    ]
+    calls = [span for span in by_id.values() if _target(span) and not _is_below(span, by_id)]
     found, incomplete = [], []
     for span in sorted(calls, key=lambda span: span.start_ns):
         why = _lack(span)

@@ -21,6 +21,8 @@ _WHERE_AND_HOW: Final = frozenset(
     }
 )  # fmt: skip
 """Parameters that say where and how a request is sent, not what is asked: never compared."""
+_MOCKING: Final = "mock_"
+"""How the parameters begin that have LiteLLM make the answer up: never compared either."""
 _ASKED: Final = (
     "system", "instructions", "messages", "input", "prompt", "query", "documents", "contents",
     "file", "image", "document",
@@ -33,6 +35,13 @@ _NOT_SAID: Final = frozenset(
 _ADDRESS: Final = re.compile(r"(?<= at )0x[0-9a-f]+")
 _PLACEHOLDER: Final = re.compile(r"\[redacted:[^\]\"]{1,80}\]|\[REDACTED\]")
 _NOWHERE: Final = SpanContext("1" * 32, "1" * 16)
+
+
+def is_mocked(parameters: Any) -> bool:
+    """Return whether LiteLLM makes the answer up itself, as its callers may ask."""
+    return isinstance(parameters, Mapping) and any(
+        name.startswith(_MOCKING) and parameters[name] is not None for name in parameters
+    )
 
 
 @attrs.frozen(eq=False)
@@ -101,11 +110,14 @@ class Normaliser:
         kept = {
             name: self._plain(value)
             for name, value in known.items()
-            if name not in self._ignored and not (name == "stream" and not value)
+            if not self._is_ignored(name) and not (name == "stream" and not value)
         }
         asked = list(_said([kept[name] for name in _ASKED if name in kept]))
         exact = json.dumps(kept, sort_keys=True, ensure_ascii=False)
         return Request(function, kept, exact, json.dumps(asked, ensure_ascii=False))
+
+    def _is_ignored(self, name: str) -> bool:
+        return name in self._ignored or name.startswith(_MOCKING)
 
     def _plain(self, value: Any) -> Any:
         if isinstance(value, str):

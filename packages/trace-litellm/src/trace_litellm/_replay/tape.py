@@ -31,8 +31,10 @@ class Tape:
         self._loose = loose
         self._recordings = recordings
         self._by_key: dict[tuple[str, str], list[Recording]] = {}
-        for one in recordings:
-            self._by_key.setdefault(one.request.key(loose=loose), []).append(one)
+        for one in sorted(recordings, key=lambda one: one.mocked):
+            same = self._by_key.setdefault(one.request.key(loose=loose), [])
+            if not one.mocked or not same or same[0].mocked:  # a provider's answer comes first
+                same.append(one)
         self._asked: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
 
@@ -64,11 +66,14 @@ class Tape:
 
     @property
     def unused(self) -> tuple[Recording, ...]:
-        """The recorded calls that nobody has asked for."""
+        """The recorded calls that nobody has asked for.
+
+        LiteLLM answers mocked calls itself, so nobody needs to ask for those.
+        """
         with self._lock:
             asked = dict(self._asked)
         left = [one for key, same in self._by_key.items() for one in same[asked.get(key, 0) :]]
-        return tuple(sorted(left, key=lambda one: one.span.start_ns))
+        return tuple(sorted((o for o in left if not o.mocked), key=lambda o: o.span.start_ns))
 
     def miss(self, request: Request) -> NotRecorded:
         """Make the error for a call that was not recorded: what was asked, what comes nearest."""
