@@ -30,8 +30,8 @@ from trace_core import (
     decode,
     encode,
 )
-from trace_core._cli import doctor
-from trace_core._cli.main import main
+from trace_core._cli import doctor, draw
+from trace_core._cli.main import main, parser_of_all, run
 from trace_core._cli.replay import replay
 from trace_core._cli.tally import percentile
 from trace_core._sinks.console import tree_lines
@@ -253,8 +253,10 @@ def test_doctor(
     assert "choose full or metadata" in found["TRACE_CAPTURE"][1]
     assert found["TRACE_SMAPLE_RATE"][1].endswith("did you mean TRACE_SAMPLE_RATE?")
     assert found["TRACE_PARENT_COMPANY"][0] == found["TRACE_SINKS"][0] == "note"
-    waits = found[f"spool for jsonl:{folder}/drained.jsonl"]
-    assert waits == ("note", "3 spans wait; run 'trace-core spool drain' to deliver them now")
+    state, text = found[f"spool of other programs, for jsonl:{folder}/drained.jsonl"]
+    assert state == "note"
+    assert text.startswith(f"3 spans not delivered yet, in {spool}")
+    assert text.endswith("'trace-core spool drain' delivers them now")
     assert main(["doctor"]) == 1
     printed = capsys.readouterr().out
     assert "trace-core " in printed
@@ -321,8 +323,80 @@ def test_mistakes_are_explained(folder: Path, capsys: pytest.CaptureFixture[str]
     """A file that is not there is a message and exit status 2, not a traceback."""
     assert main(["show", str(folder / "nosuch")]) == 2
     assert "neither a file of JSON lines nor a spool" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("statz", "trace-core: unknown command 'statz'; did you mean 'stats'?"),
+        ("quux", "unknown command 'quux'; choose from show, tail, stats"),
+        ("spool lss", "trace-core spool: unknown command 'lss'; did you mean 'ls'?"),
+        ("stats --modle x", "stats: unknown argument '--modle'; did you mean '--model'?"),
+        ("stats --modle=x", "stats: unknown argument '--modle=x'; did you mean '--model'?"),
+        ("show one two", "trace-core show: unknown argument 'two'; see trace-core show --help"),
+        ("", "usage: trace-core"),
+    ],
+)
+def test_what_was_meant_is_said(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A command or option that is nearly right."""
+    with pytest.raises(SystemExit) as ended:
+        main(words.split())
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("sinks", "told"),
+    [
+        ("jsonlines", "unknown sink 'jsonlines'; did you mean 'jsonl'?"),
+        ("./x.jsonl", "did you mean 'jsonl:./x.jsonl'?"),
+        ("console", "what TRACE_SINKS='console' wrote cannot be read again"),
+    ],
+)
+def test_a_sink_that_cannot_be_read_is_explained(
+    sinks: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A misspelt name is not taken for a sink that keeps nothing."""
+    monkeypatch.setenv("TRACE_SINKS", sinks)
+    assert main(["stats"]) == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+def test_help_fits_the_terminal(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That of every command, and it stays readable where there is much room."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    commands = ("", *["show", "tail", "stats", "diff", "report", "doctor", "replay", "spool"])
+    for command in (*commands, "spool ls", "spool show", "spool drain", "spool gc"):
+        with pytest.raises(SystemExit):
+            main([*command.split(), "--help"])
+        assert max(map(len, capsys.readouterr().out.splitlines())) < min(columns, 101)
+
+
+def test_the_doctor_knows_whose_spans_wait(
+    alone: None, spool: Path, folder: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Those of the sinks that are used here, by the name that was typed."""
+    monkeypatch.setenv("TRACE_SPOOL_DIR", str(spool))
+    monkeypatch.setenv("TRACE_SINKS", f"jsonl:{folder}/drained.jsonl")
+    monkeypatch.setattr(draw, "program", "trace-litellm")
+    options = parser_of_all().parse_args(["doctor", "--json"])
+    assert run(options, "trace-litellm") == 0
+    found = json.loads(capsys.readouterr().out)["findings"]
+    (text,) = [f["text"] for f in found if f["about"] == f"spool for jsonl:{folder}/drained.jsonl"]
+    assert text.endswith("'trace-litellm spool drain' delivers them now")
+
+
+def test_experiments_are_a_stores_own(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file has none."""
+    assert main(["stats", str(file), "--experiment", "Greetings"]) == 2
+    assert "has no experiments to choose from" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        main(["nosuch"])
+        main(["stats", str(file), "--experiment", "Greetings", "--all-experiments"])
+    assert "not allowed with" in capsys.readouterr().err
 
 
 class Terminal(io.StringIO):
@@ -571,7 +645,7 @@ def test_lines_that_are_no_spans_are_told(
     assert main([command, str(path), *to]) == 0
     path.write_bytes(b"\n".join([line, line[:60], newer, b"no JSON", line, b""]))
     assert main([command, str(path), *to]) == 1
-    assert "3 line(s) are not valid spans; the first is line 2" in capsys.readouterr().err
+    assert "3 lines are not spans; the first is line 2" in capsys.readouterr().err
 
 
 RUN = "import sys; from trace_core._cli.main import main; sys.exit(main())"

@@ -36,6 +36,7 @@ from trace_core import (
     durable,
     tee,
 )
+from trace_core._log import counted
 from trace_core._spool.batch import readable_spans
 from trace_core._spool.deadletters import DeadLetters
 from trace_core._spool.frames import HEADER_BYTES, MAGIC, SPAN, key_in, pack, unpack
@@ -211,7 +212,7 @@ def test_what_one_process_leaves_the_next_delivers(
     begun = time.monotonic()
     first.close(5)
     assert time.monotonic() - begun < 5
-    assert "250 span(s) wait in" in caplog.text
+    assert "250 spans left in" in caplog.text
     second = open_spool(memory)
     second.start()
     wait_for(lambda: len(memory.spans) == 250)
@@ -905,7 +906,7 @@ sys.addaudithook(tell)
         check=True,
         timeout=60,
     )
-    assert b"1 span(s) wait in" in done.stderr
+    assert b"1 span left in" in done.stderr
     assert done.stdout == b""
 
 
@@ -1061,8 +1062,8 @@ def test_a_nearly_full_disk_takes_what_fits(
     lost = spool.stats.dropped
     assert spool.stats.dropped_by_reason == {"not delivered at exit": lost}
     assert 50 < lost < 99
-    assert f"{100 - lost} span(s) wait in" in caplog.text
-    assert f"{lost} span(s) are lost" in caplog.text
+    assert f"{counted(100 - lost, 'span')} left in" in caplog.text
+    assert f"{counted(lost, 'span')} lost" in caplog.text
     second = open_spool(memory)
     second.start()
     wait_for(lambda: len(memory.spans) == 100 - lost)
@@ -1077,7 +1078,7 @@ def test_each_spool_says_what_it_leaves(folder: Path, caplog: pytest.LogCaptureF
         spool.close(0.01)
         del spool
         gc.collect()
-    assert caplog.text.count("1 span(s) wait in") == 40
+    assert caplog.text.count("1 span left in") == 40
 
 
 @pytest.mark.parametrize("kind", ["torn", "fifo", "folder", "binary", "link"])
@@ -1356,7 +1357,7 @@ def test_spans_that_vanish_from_the_disk_are_counted_and_told(
     sink.on = True
     assert spool.flush(30)
     assert spool.stats.dropped_by_reason == {"damaged on disk": 50 - len(sink.spans)}
-    assert "are lost: they are missing" in caplog.text
+    assert "lost: missing" in caplog.text
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

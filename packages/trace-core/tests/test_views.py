@@ -7,7 +7,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from trace_core import MemorySink, Span, Trace, Tracer, semconv
+import trace_core
+from trace_core import MemorySink, Span, Trace, Tracer, load_sink, semconv
 from trace_core._view.messages import answered, asked, parameters
 from trace_core.testing import sample_spans
 
@@ -157,3 +158,31 @@ def test_parameters(make_span: Callable[..., Span]) -> None:
     span = make_span(inputs=inputs, attributes={semconv.OPERATION_NAME: "chat"})
     assert parameters(span) == {"temperature": "0.2", "stop": '["a"]', "tools": "see, web_search"}
     assert parameters(make_span(inputs=inputs)) == {}
+
+
+def test_what_a_prompt_shows() -> None:
+    """Tracer, open spans and sinks say what is in them, not where they lie in memory."""
+    sink = MemorySink()
+    tracer = Tracer(sink, service="tests")
+    assert repr(tracer.span("look")) == "<SpanScope 'look', for a with block>"
+    with tracer.span("look up", kind="TOOL") as span:
+        assert repr(span).startswith("<OpenSpan look up  TOOL  open for ")
+        assert span.trace_id in repr(span)
+        assert repr(tracer) == "<Tracer of trace_core: 1 open span; spans go to memory>"
+    assert "  ended  " in repr(span)
+    assert repr(tracer).startswith("<Tracer of trace_core: 0 open spans;")
+    assert repr(sink) == "<MemorySink: 1 span>"
+    assert repr(load_sink("jsonl:a.jsonl,console")).endswith(": a.jsonl, standard error>")
+
+
+def test_every_public_class_has_a_repr() -> None:
+    """Nothing of ours shows only its address."""
+    classes = (getattr(trace_core, name) for name in trace_core.__all__)
+    bare = [
+        one.__name__
+        for one in classes
+        if isinstance(one, type)
+        and one.__repr__ is object.__repr__
+        and not getattr(one, "_is_protocol", False)
+    ]
+    assert bare == []

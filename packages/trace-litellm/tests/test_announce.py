@@ -119,4 +119,17 @@ def test_a_second_tracer_is_explained() -> None:
         assert callable(trace_core.tee)
         assert "traces go to: memory" in repr(on)
         assert "<td" in on._repr_html_()
+
+
+def test_why_a_trace_has_no_page_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each time: the store has none, or has not stored the trace in time."""
+    monkeypatch.setattr("trace_core._log._said", {})
+    sink = MemorySink()
+    with trace_litellm.instrument(Tracer(sink)) as on:
         assert on.last_trace_url() is on.trace_url("0" * 32) is None
+        assert caplog.text.count("memory holds no such trace, or has no pages") == 2
+        monkeypatch.setattr(sink, "flush", lambda _timeout: False)
+        assert on.last_trace_url(0.5) is None
+        assert "it is not stored after 0.5 s; trace-litellm doctor says" in caplog.text

@@ -218,6 +218,16 @@ def test_what_a_provider_answered_comes_before_a_mock(
             assert said(litellm.completion(GPT, MESSAGES, **NOWHERE)) == TEXT
 
 
+def test_a_replay_says_what_it_is(tmp_path: Path) -> None:
+    """Also that it does nothing outside of a block."""
+    file = tmp_path / "calls.jsonl"
+    file.touch()
+    replayed = trace_litellm.replay(file)
+    assert repr(replayed) == f"<Replay of {file}: for a with block, or as a decorator>"
+    with replayed:
+        assert repr(replayed).endswith(": answers calls>")
+
+
 # -- what callers are told --------------------------------------------------------------------
 
 

@@ -154,6 +154,61 @@ def test_the_experiment_is_explained(place: str) -> None:
     assert place.partition("experiment=")[2] in source.place
 
 
+@pytest.fixture(params=["sqlite", "store"])
+def two_experiments(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """The specification of an MLflow with a trace in the default experiment and one in another."""
+    for name in ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"):
+        monkeypatch.delenv(name, raising=False)
+    if request.param == "store":
+        monkeypatch.setattr(SqliteStore, "is_known", lambda _store: False)
+    place = f"mlflow:{database(tmp_path)}"
+    store(place, chat_span("By default?"))
+    store(f"{place}?experiment=Greetings", chat_span("Elsewhere?"))
+    return place
+
+
+def asked(source: SourceBase) -> list[str]:
+    return sorted(str(span.inputs["messages"][-1]["content"]) for span in source.spans())  # type: ignore[index,call-overload]
+
+
+def test_by_default_the_experiment_is_read_that_traces_go_to(two_experiments: str) -> None:
+    """Others are named, and read where they are asked for: one, or all of them."""
+    source = load_source(two_experiments)
+    remarks: list[str] = []
+    source.remark = remarks.append
+    assert source.place.endswith(", experiment Default")
+    assert asked(source) == ["By default?"]
+    assert remarks == ["left out: Greetings; see --experiment NAME and --all-experiments"]
+    source.choose_experiment("Greetings")
+    assert source.place.endswith(", experiment Greetings")
+    assert asked(source) == ["Elsewhere?"]
+    source.choose_experiment(None)
+    assert source.place.endswith(", all experiments")
+    assert asked(source) == ["By default?", "Elsewhere?"]
+
+
+def test_the_environment_says_which_experiment_is_read(
+    two_experiments: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it says where traces go."""
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "Greetings")
+    assert asked(load_source(two_experiments)) == ["Elsewhere?"]
+
+
+def test_an_empty_default_experiment_hides_nothing(tmp_path: Path) -> None:
+    """A program that sets its own experiment is found without being told of it."""
+    place = f"mlflow:{database(tmp_path)}"
+    store(f"{place}?experiment=Greetings", chat_span("Elsewhere?"))
+    source = load_source(place)
+    remarks: list[str] = []
+    source.remark = remarks.append
+    assert asked(source) == ["Elsewhere?"]
+    assert source.place.endswith(", all experiments")
+    assert remarks == ["experiment Default has no traces; reading all experiments: Greetings"]
+
+
 def test_trouble_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that is away, a file that is no database, a database that is not there."""
     away = load_source(f"mlflow:http://127.0.0.1:{free_port()}")
@@ -202,3 +257,8 @@ def test_the_default_is_where_traces_go(
     assert run(options, "x") == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["model"], row["count"]) == ("openai/gpt-4o-mini", 1)
+    store(f"mlflow:{database(tmp_path)}?experiment=Greetings", chat_span())
+    for more, calls in ((), 1), (("--experiment", "Greetings"), 1), (("--all-experiments",), 2):
+        assert run(parser.parse_args(["stats", "--json", *more]), "x") == 0
+        (row,) = json.loads(capsys.readouterr().out)
+        assert row["count"] == calls

@@ -347,7 +347,7 @@ def test_a_partial_success_is_a_refusal_of_the_batch(fake, sink):
 
     fake.on_spans = answer
     sink.write(spans("a"))
-    with pytest.raises(Rejected, match="stored all but 1 spans: too old"):
+    with pytest.raises(Rejected, match="refused 1 of the spans: too old"):
         sink.write(spans("b", "bad"))
     with pytest.raises(SinkError):
         sink.write(spans("b", "bad"))

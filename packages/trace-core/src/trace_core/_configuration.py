@@ -98,6 +98,11 @@ def sink_names() -> tuple[str, ...]:
     return tuple(sorted(_known()))
 
 
+def known_sinks() -> frozenset[str]:
+    """Return the names of the sinks that are installed, and of ours that could be."""
+    return frozenset({*_known(), *_PACKAGES})
+
+
 def load_sink(spec: str) -> SinkBase:
     """Make a sink from its specification.
 
@@ -197,8 +202,7 @@ def _load_one(spec: str) -> SinkBase:
                 f"installed are {installed}"
             )
         raise ConfigurationError(
-            f"unknown sink {name!r}{suggestion(spec, {*_known(), *_PACKAGES})}; "
-            f"installed are {installed}"
+            f"unknown sink {name!r}{suggestion(spec, known_sinks())}; installed are {installed}"
         )
     try:
         factory = cast("Callable[[str], SinkLike]", point.load())

@@ -125,3 +125,13 @@ def text_of(error: object) -> str:
         return str(error)
     except Exception:
         return f"<{type(error).__name__} without a readable text>"
+
+
+def counted(number: int, thing: str) -> str:
+    """Write how many there are: ``1 span``, ``1,200 spans``.
+
+    Args:
+        number: How many.
+        thing: What, in the singular; its plural ends in s.
+    """
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"

@@ -124,7 +124,7 @@ class Instrumentation:
         self._takeover.settle(timeout)
         return self.tracer.flush(timeout)
 
-    def trace_url(self, span: Span | OpenSpan | str, timeout: float = 5.0) -> str | None:
+    def trace_url(self, span: Span | OpenSpan | str, timeout: float = 30.0) -> str | None:
         """Return the page of a trace in the UI of the store it is in.
 
         Args:
@@ -133,20 +133,32 @@ class Instrumentation:
 
         Returns:
             The address; ``None`` if the trace is not stored in time, or where traces have no
-            pages: a file, or a database without a server.
+            pages: a file, or a database without a server. A warning says which.
         """
-        trace_id = span if isinstance(span, str) else span.context.trace_id
-        self.flush(timeout)
-        return self.tracer.sink.trace_url(trace_id)
+        return self._page(span if isinstance(span, str) else span.context.trace_id, timeout)
 
-    def last_trace_url(self, timeout: float = 5.0) -> str | None:
+    def last_trace_url(self, timeout: float = 30.0) -> str | None:
         """Return the page of the trace that was stored last: see `trace_url`.
 
         Args:
             timeout: Seconds to wait for traces that are on their way.
         """
-        self.flush(timeout)
-        return self.tracer.sink.trace_url()
+        return self._page(None, timeout)
+
+    def _page(self, trace_id: str | None, timeout: float) -> str | None:
+        """Return a trace's page, and say why there is none."""
+        in_time = self.flush(timeout)
+        sink = self.tracer.sink
+        url = sink.trace_url(trace_id)
+        if url is None and not in_time:
+            why = f"it is not stored after {timeout:g} s; trace-litellm doctor says where it waits"
+        elif url is None:
+            other = f"; see the traces there: {sink.viewing}" if sink.viewing else ""
+            why = f"{sink.place} holds no such trace, or has no pages{other}"
+        else:
+            return url
+        log_once(f"url:{why}", "the trace's page is not known: %s", why, every=0)
+        return None
 
     def __repr__(self) -> str:
         state = "; ".join(f"{name}: {value}" for name, value in self._told())

@@ -30,12 +30,13 @@ _NOT_EXECUTABLE: Final = 126
 _EPILOG: Final = """\
 examples:
   trace-litellm run -- python app.py --its --own --options
-  trace-litellm run --sink mlflow:http://127.0.0.1:5000 -- litellm --config config.yaml
-  trace-litellm run --sink console --sink jsonl:traces.jsonl -- python -m package
+  trace-litellm run --sink mlflow:http://127.0.0.1:5000 -- litellm -c c.yaml
+  trace-litellm run --sink console --sink jsonl:calls.jsonl -- python -m app
 
-Without --sink, TRACE_SINKS says where spans go, else MLflow if its sink is installed, else the
-file traces.jsonl. The program's Python must have trace-litellm installed, and must not ignore
-PYTHONPATH, as python -E, -I and -S do."""
+Without --sink, TRACE_SINKS says where spans go, else MLflow if its sink is
+installed, else the file traces.jsonl. The program's Python must have
+trace-litellm installed, and must not ignore PYTHONPATH, as python -E, -I and
+-S do."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code, where the program does not take this process's place.
     """
-    options = _parser().parse_args(arguments)
+    options = _parser().parse(arguments)
     return cli.run(options, "trace-litellm")
 
 
@@ -68,8 +69,8 @@ def _run(options: argparse.Namespace) -> int:
     return _become(command, environment)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> cli.Parser:
+    parser = cli.Parser(
         prog="trace-litellm",
         description="Trace every LLM call that a program makes through LiteLLM, and look at the "
         "traces.",
@@ -81,11 +82,12 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run",
         help="run a program with its LiteLLM calls traced",
+        usage="trace-litellm run [options] -- PROGRAM [ARGUMENT ...]",
         description="Run a program with its LiteLLM calls traced; nothing of it is changed.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=cli.RawHelpFormatter,
     )
-    run.set_defaults(parser=run, run=_run)
+    run.set_defaults(run=_run)
     run.add_argument(
         "--sink",
         metavar="SPEC",

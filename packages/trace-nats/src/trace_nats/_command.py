@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from trace_core import ConfigurationError, TraceError, load_sink, without_secrets
+from trace_core import ConfigurationError, TraceError, cli, load_sink, without_secrets
 from trace_nats._forwarder import Forwarder
 from trace_nats._source import DEFAULT_CONSUMER, NatsSource
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 all went well, 1 some spans were refused for good, 2 wrong usage,
         130 interrupted.
     """
-    options = _parser().parse_args(arguments)
+    options = _parser().parse(arguments)
     try:
         return _forward(options)
     except TraceError as error:
@@ -37,13 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="trace-nats", description="Work with spans in NATS JetStream."
-    )
+def _parser() -> cli.Parser:
+    parser = cli.Parser(prog="trace-nats", description="Work with spans in NATS JetStream.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     about = "move spans from a stream of NATS JetStream to any sink"
-    forward = commands.add_parser("forward", help=about, description=about)
+    forward = commands.add_parser("forward", help=about, description=f"M{about[1:]}.")
     forward.add_argument("--json", action="store_true", help="print the result as JSON")
     forward.add_argument("source", help="the stream, such as nats:nats://127.0.0.1:4222")
     forward.add_argument(
@@ -85,7 +83,7 @@ def _forward(options: argparse.Namespace) -> int:
         source.close()
         sink.close(_CLOSE_SECONDS)
     counts = {"forwarded": forwarder.delivered, "refused": forwarder.refused}
-    shown = json.dumps(counts) if options.json else f"forwarded {forwarder.delivered} spans"
+    shown = json.dumps(counts) if options.json else f"forwarded: {forwarder.delivered}"
     sys.stdout.write(f"{shown}\n")
     return 1 if forwarder.refused else 0
 

@@ -53,11 +53,11 @@ def _both_sides(
 ) -> Iterable[Iterable[Span]]:
     periods = (options.before, options.after)
     sources: list[str] = options.source
-    given = sum(period is not None for period in periods)
+    chosen_periods = sum(period is not None for period in periods)
     chosen: list[tuple[str | None, Selection]]
-    if len(sources) == _TWO and not given:
+    if len(sources) == _TWO and not chosen_periods:
         chosen = [(source, wanted.selection) for source in sources]
-    elif len(sources) < _TWO and given == _TWO:
+    elif len(sources) < _TWO and chosen_periods == _TWO:
         source = sources[0] if sources else None
         chosen = [(source, Selection(*period)) for period in periods if period is not None]
     else:
@@ -66,7 +66,10 @@ def _both_sides(
             "(diff --before 2026-11-01..2026-11-07 --after 2026-11-08..2026-11-14)"
         )
     names = dict.fromkeys(source for source, _ in chosen)
-    found = {name: source_of(argparse.Namespace(source=name), problems) for name in names}
+    given = vars(options)
+    found = {
+        name: source_of(argparse.Namespace(**{**given, "source": name}), problems) for name in names
+    }
     for name, selection in chosen:
         yield filter(wanted.accepts, found[name].spans(selection))
 

@@ -14,12 +14,13 @@ from typing import Any, Final
 
 import attrs
 
+from trace_core._cli import draw
 from trace_core._cli.draw import Problems, say, say_json
 from trace_core._cli.probe import probe
 from trace_core._cli.tables import paints, width
 from trace_core._configuration import GROUP, default_spec, load_sink, sink_names, split_specs
 from trace_core._errors import ConfigurationError, TraceError
-from trace_core._log import without_secrets
+from trace_core._log import counted, without_secrets
 from trace_core._settings import VARIABLES, setting, unknown_settings
 from trace_core._sinks.console import printable
 from trace_core._sinks.files import first_existing
@@ -40,7 +41,6 @@ _PACKAGES: Final = (
 )
 _MARKS: Final = {"ok": ("✓", "32"), "note": ("•", "33"), "problem": ("✗", "31")}
 _NARROWEST: Final = 20
-_ADVICE: Final = "run 'trace-core spool drain' to deliver them now"
 
 
 @attrs.frozen
@@ -123,8 +123,9 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
     for point in entry_points(group=DOCTOR_GROUP):
         yield _guarded(point.name, partial(_ask, point))
     yield from (f for name in sink_names() if (f := _import(name)) is not None)
-    yield from _sinks(options)
-    yield from _spool()
+    ours: set[str] = set()
+    yield from _sinks(options, ours)
+    yield from _spool(ours)
 
 
 def _ask(point: EntryPoint) -> str:
@@ -180,17 +181,19 @@ def _import(name: str) -> Finding | None:
     return None
 
 
-def _sinks(options: argparse.Namespace) -> Iterator[Finding]:
+def _sinks(options: argparse.Namespace, keys: set[str]) -> Iterator[Finding]:
+    """Look at the sinks that are used here, and collect the keys of their spools."""
     if _value("TRACE_DISABLED") is True:
         yield Finding("note", "tracing", "is turned off by TRACE_DISABLED")
     named = os.environ.get("TRACE_SINKS", "").strip()
     for spec in split_specs(named) or [default_spec()]:
         about = f"sink {without_secrets(spec)}" + ("" if named else ", by default")
-        yield _guarded(about, partial(_sink, spec, options))
+        yield _guarded(about, partial(_sink, spec, options, keys))
 
 
-def _sink(spec: str, options: argparse.Namespace) -> str:
+def _sink(spec: str, options: argparse.Namespace, keys: set[str]) -> str:
     sink = load_sink(spec)
+    keys.add(sink.spool_key)
     try:
         parts = [f"spans go to {sink.place}"]
         if not options.offline:
@@ -211,12 +214,13 @@ def _spool_root() -> Path:
         return default_spool_dir()
 
 
-def _spool() -> Iterator[Finding]:
+def _spool(ours: set[str]) -> Iterator[Finding]:
     root = _spool_root()
     yield _guarded("spool", lambda: _writable(root))
     problems = Problems()
-    for folder in folders_in(root, problems):
-        yield from _folder(folder)
+    folders = folders_in(root, problems)
+    for folder in sorted(folders, key=lambda folder: folder.key not in ours):
+        yield from _folder(folder, is_ours=folder.key in ours)
     if problems.found:
         yield Finding("problem", "spool", "a part of it cannot be read, as said above")
 
@@ -227,12 +231,26 @@ def _writable(root: Path) -> str:
     return f"undelivered spans are kept in {root}"
 
 
-def _folder(folder: Folder) -> Iterator[Finding]:
-    key = f"spool for {without_secrets(folder.key)}"
+def _folder(folder: Folder, *, is_ours: bool) -> Iterator[Finding]:
+    """Say what is left in a folder; what other programs left there is no fault of this one.
+
+    Args:
+        folder: One sink's folder.
+        is_ours: Whether the sink is one that is used here.
+    """
+    key = without_secrets(folder.key)
+    about = f"spool for {key}" if is_ours else f"spool of other programs, for {key}"
+    bad = "problem" if is_ours else "note"
+    program = draw.program
     if folder.waiting:
-        advice = "a program that runs delivers them" if folder.alive else _ADVICE
-        yield Finding("note", key, f"{folder.waiting} spans wait; {advice}")
+        advice = f"'{program} spool drain' delivers them now"
+        if folder.alive:
+            advice = "a program that runs delivers them"
+        waiting = counted(folder.waiting, "span")
+        yield Finding("note", about, f"{waiting} not delivered yet, in {folder.path}; {advice}")
     if folder.dead:
-        yield Finding("problem", key, f"{folder.dead} spans were refused; 'spool show --dead' why")
+        dead = counted(folder.dead, "refused span")
+        yield Finding(bad, about, f"{dead}; '{program} spool show --dead' says why")
     if folder.damaged:
-        yield Finding("problem", key, f"{folder.damaged} files are damaged, in {folder.path}")
+        damaged = counted(folder.damaged, "damaged file")
+        yield Finding(bad, about, f"{damaged} in {folder.path}")

@@ -11,6 +11,7 @@ from typing import Any, Final
 from trace_core._cli import diff, doctor, draw, replay, report, show, spool, stats
 from trace_core._cli.draw import complain
 from trace_core._cli.filters import add_filters, period
+from trace_core._cli.parser import Parser
 from trace_core._cli.sources import add_source
 from trace_core._errors import TraceError
 from trace_core._sources.base import Unreadable
@@ -28,12 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 if all went well, 1 if spans could not be read or delivered, 2 for a
         mistake in the arguments or settings.
     """
-    return run(parser_of_all().parse_args(arguments), "trace-core")
+    return run(parser_of_all().parse(arguments), "trace-core")
 
 
-def parser_of_all() -> argparse.ArgumentParser:
+def parser_of_all() -> Parser:
     """Return the parser of the command ``trace-core``."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="trace-core",
         description="Look at recorded spans, count them, deliver them again, find what is wrong.",
     )
@@ -102,7 +103,9 @@ def add_commands(commands: Any) -> None:
     )
     doctor.add_options(examined)
     about = "list, show, deliver and remove what waits on disk"
-    group = commands.add_parser("spool", help=about, description=about)
+    group = commands.add_parser(
+        "spool", help=about, description="List, show, deliver and remove what waits on disk."
+    )
     _add_spool_commands(group.add_subparsers(required=True, metavar="COMMAND"))
 
 
@@ -160,7 +163,9 @@ def _add_spool_commands(commands: Any) -> None:
 def _command(
     commands: Any, name: str, run: Callable[[argparse.Namespace], int], about: str
 ) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=about, description=about)
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=about, description=f"{about[0].upper()}{about[1:]}."
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
     return parser

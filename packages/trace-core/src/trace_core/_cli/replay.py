@@ -16,7 +16,7 @@ from trace_core._cli.sources import source_of
 from trace_core._configuration import load_sink
 from trace_core._delivery.retry import BatchWriter, Retry
 from trace_core._errors import SinkError
-from trace_core._log import text_of
+from trace_core._log import counted, text_of
 from trace_core._model.span import Span
 from trace_core._sinks.base import Sink, seconds_left
 from trace_core._sources.files import FileSource
@@ -52,7 +52,8 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         say_json(attrs.asdict(result))
     else:
-        say(f"replayed {result.replayed} spans, {result.refused} refused, {result.left} left")
+        done = counted(result.replayed, "span")
+        say(f"replayed {done}, {result.refused:,} refused, {result.left:,} left")
     if result.left:
         complain("run the same command again for what is left: writing a span twice is harmless")
     return int(bool(result.left or result.refused or problems.found))

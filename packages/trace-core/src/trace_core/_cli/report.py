@@ -44,10 +44,11 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigurationError(f"--max-size must be megabytes, got {options.max_size}")
     problems, wanted = Problems(), filter_of(options)
     source = source_of(options, problems)
+    spans = list(source.spans(wanted.selection))
     page = report(
-        source.spans(wanted.selection),
+        spans,
         wanted=wanted.accepts,
-        source=source.place,
+        source=source.place,  # now that it is read, it knows which experiments
         filters=_filters(options),
         most_bytes=int(options.max_size * _MEGABYTE),
     )

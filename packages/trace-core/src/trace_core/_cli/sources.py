@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import cache
 
 from trace_core._cli.draw import Problems, note
 from trace_core._errors import ConfigurationError
@@ -25,6 +26,11 @@ def add_source(parser: argparse.ArgumentParser, *, several: bool = False) -> Non
         help="a file of JSON lines or dead letters, a spool's folder, or a store as in "
         "TRACE_SINKS: mlflow, mlflow:http://HOST:5000?experiment=NAME (default: where traces go)",
     )
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument(
+        "--experiment", metavar="NAME", help="of MLflow (default: the one that traces go to)"
+    )
+    chosen.add_argument("--all-experiments", action="store_true", help="all of MLflow's")
 
 
 def source_of(
@@ -42,10 +48,14 @@ def source_of(
     """
     if options.source is None:
         source = default_source()
-        if sys.stderr.isatty():
-            note(f"reading {source.place}")
     else:
         source = _named(options.source, may_be_empty=may_be_empty)
+    if options.experiment is not None or options.all_experiments:
+        source.choose_experiment(options.experiment)
+    if sys.stderr.isatty():
+        if source.place != options.source:
+            note(f"reading {source.place}")
+        source.remark = cache(note)  # once, however often it is read
     source.problem = problems
     return source
 

@@ -13,6 +13,7 @@ from trace_core._cli.filters import filter_of
 from trace_core._cli.sources import source_of
 from trace_core._cli.tables import say_csv, say_table
 from trace_core._cli.tally import UNKNOWN, Tally, is_call
+from trace_core._log import counted
 from trace_core._model.span import Span
 from trace_core._suggest import did_you_mean
 from trace_core._view import units
@@ -108,4 +109,4 @@ def _say(counts: Counts, by: Sequence[str]) -> None:
     total = {by[0]: "total", **blank, **whole.cells(decimals)}
     say_table(rows, names=len(by), total=total if len(rows) > 1 else None)
     if whole.unpriced:
-        say(f"the cost of {whole.unpriced:,} of these calls is not known")
+        say(f"the cost of {counted(whole.unpriced, 'call')} is not known")

@@ -13,7 +13,7 @@ import attrs
 from trace_core._delivery.size import size_of_span
 from trace_core._delivery.start_records import YoungSpans
 from trace_core._delivery.stats import QUEUE_FULL, LockFreeSum
-from trace_core._log import log_once, owner_key, report
+from trace_core._log import counted, log_once, owner_key, report
 from trace_core._model.span import Span
 from trace_core._sinks.base import seconds_left
 from trace_core._tracing import freeze
@@ -161,8 +161,8 @@ class Inbox:
         lost = self.overflowed.value
         if lost > self._overflow_reported and log_once(
             f"{self._log_key}:full",
-            "tracing: %s of %s: %d span(s) dropped so far",
-            *(QUEUE_FULL, sink, lost),
+            "tracing: %s of %s: %s dropped so far",
+            *(QUEUE_FULL, sink, counted(lost, "span")),
             every=_OVERFLOW_REPORTED_EVERY,
         ):
             self._overflow_reported = lost

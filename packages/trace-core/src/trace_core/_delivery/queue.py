@@ -18,7 +18,7 @@ from trace_core._delivery.retry import Retry
 from trace_core._delivery.stats import LEFT_AT_EXIT, Stats
 from trace_core._delivery.writer import Writer
 from trace_core._lifecycle import after_fork
-from trace_core._log import log_once, report
+from trace_core._log import counted, log_once, report
 from trace_core._model.span import Span
 from trace_core._sinks.base import SinkBase, SinkLike, as_sink, deadline_after
 from trace_core._sinks.wrapper import WrapperSink, close_guarded, flush_guarded
@@ -236,8 +236,8 @@ def _report_loss(stats: Stats, sink: SinkBase) -> None:
     if lost:
         log_once(
             f"lost:{id(sink)}",
-            "tracing: %d span(s) were not delivered to %s before the exit",
-            *(lost, sink.name),
+            "tracing: %s not delivered to %s before the exit",
+            *(counted(lost, "span"), sink.name),
         )
 
 

@@ -13,7 +13,7 @@ import attrs
 
 from trace_core import _arguments as arguments
 from trace_core._errors import Rejected, RetryLater, SinkError
-from trace_core._log import text_of
+from trace_core._log import counted, text_of
 from trace_core._model.parts import SpanContext
 from trace_core._model.span import Span
 
@@ -140,6 +140,9 @@ class BatchWriter:
         self._offered = 0
         self._alone = 0
         self._outages = 0
+
+    def __repr__(self) -> str:
+        return f"<BatchWriter: {counted(len(self._suspects), 'suspect')}>"
 
     def write(self, spans: Sequence[Span], *, urgent: bool = False) -> Outcome:
         """Write a batch. Never raises, not even what ends a thread.

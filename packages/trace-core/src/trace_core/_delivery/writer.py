@@ -22,7 +22,7 @@ from trace_core._delivery.stats import (
     Ledger,
 )
 from trace_core._errors import Rejected, RetryLater
-from trace_core._log import log_once, owner_key, report, text_of
+from trace_core._log import counted, log_once, owner_key, report, text_of
 from trace_core._model.span import Span
 from trace_core._sinks.base import SinkBase, seconds_left
 from trace_core._sinks.wrapper import flush_guarded
@@ -188,8 +188,8 @@ class Writer:
             self.ledger.dropped(len(outcome.refused), REJECTED)
             log_once(
                 f"{self._log_key}:rejected",
-                "tracing: %d span(s) refused by %s: %s",
-                *(len(outcome.refused), self._sink.name, outcome.refused[0][1]),
+                "tracing: %s refused by %s: %s",
+                *(counted(len(outcome.refused), "span"), self._sink.name, outcome.refused[0][1]),
             )
 
     def _put_aside(self, spans: list[Span], error: BaseException) -> None:

@@ -60,6 +60,9 @@ class Redactor:
         self._patterns = {name: _compiled(name, pattern) for name, pattern in patterns.items()}
         self._current: tuple[tuple[Iterable[str], ...], Walk] | None = None
 
+    def __repr__(self) -> str:
+        return "<redact()>"  # what it knows are secrets
+
     def __call__(self, span: Span) -> Span:
         """Return the span without secrets; the same one if there are none."""
         return self._walk().span(span)

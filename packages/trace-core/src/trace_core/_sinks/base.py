@@ -101,6 +101,10 @@ class SinkBase(ABC):
         """What log messages call this sink."""
         return type(self).__name__
 
+    def __repr__(self) -> str:
+        place = "" if self.place == self.name else f": {self.place}"
+        return f"<{type(self).__name__}{place}>"
+
     @property
     def place(self) -> str:
         """Where spans go, for people and without secrets: a file, or a server and what of it."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from trace_core import _arguments as arguments
+from trace_core._log import counted
 from trace_core._model.span import Span
 from trace_core._sinks.base import SinkBase
 
@@ -34,6 +35,9 @@ class MemorySink(SinkBase):
     def spans(self) -> tuple[Span, ...]:
         """The spans written so far, oldest first."""
         return tuple(self._spans)
+
+    def __repr__(self) -> str:
+        return f"<MemorySink: {counted(len(self._spans), 'span')}>"
 
     @property
     def place(self) -> str:

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from trace_core._errors import TraceError
+from trace_core._errors import ConfigurationError, TraceError
 from trace_core._model.span import Span
 from trace_core._view.trace import Trace
 
@@ -50,6 +50,10 @@ class Selection:
 EVERYTHING: Final = Selection()
 
 
+def _ignore(_text: str) -> None:
+    """Say nothing."""
+
+
 def _raise(_place: str, error: Exception) -> None:
     """Raise what is wrong."""
     raise error
@@ -61,6 +65,12 @@ class SourceBase(ABC):
     problem: Callable[[str, Exception], None] = staticmethod(_raise)
     """Told of what cannot be read, and where; what is left is read if it does not raise."""
 
+    remark: Callable[[str], None] = staticmethod(_ignore)
+    """Told what a reader should know of what is read, such as what is left out."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.place}>"
+
     @property
     @abstractmethod
     def place(self) -> str:
@@ -70,6 +80,19 @@ class SourceBase(ABC):
     def is_empty(self) -> bool:
         """Whether there is certainly nothing to read, as where a file does not exist."""
         return False
+
+    def choose_experiment(self, name: str | None, /) -> None:
+        """Read one experiment of a store that has several, or all of them.
+
+        By default there are none.
+
+        Args:
+            name: The experiment's; ``None`` for all.
+
+        Raises:
+            ConfigurationError: This source has no experiments.
+        """
+        raise ConfigurationError(f"{self.place} has no experiments to choose from")
 
     @abstractmethod
     def spans(self, selection: Selection = EVERYTHING, /) -> Iterator[Span]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from trace_core import _arguments as arguments
-from trace_core._configuration import split_specs, suggestion, unescaped
+from trace_core._configuration import known_sinks, split_specs, suggestion, unescaped
 from trace_core._errors import ConfigurationError
 from trace_core._settings import setting
 from trace_core._sources.base import SourceBase
@@ -83,9 +83,7 @@ def default_source() -> SourceBase:
         for spec in split_specs(named):
             if spec.partition(":")[0] in names:
                 return load_source(spec)
-        raise ConfigurationError(
-            f"TRACE_SINKS={named!r} cannot be read again; name a file or {', '.join(names)}"
-        )
+        raise ConfigurationError(_unreadable(named))
     found = [load_source(name) for name in sorted(names, key=lambda name: name == "jsonl")]
     for source in found:
         if not source.is_empty:
@@ -94,4 +92,16 @@ def default_source() -> SourceBase:
     raise ConfigurationError(
         f"nothing is recorded here yet: there is neither {places}. Run a program that is traced, "
         "or say where its traces are: a file, a spool's folder, or a store such as mlflow:http://…"
+    )
+
+
+def _unreadable(named: str) -> str:
+    """Say why what ``TRACE_SINKS`` names cannot be read: wrong, or not a store."""
+    known = known_sinks()
+    for spec in split_specs(named):
+        if spec.partition(":")[0] not in known:
+            return f"TRACE_SINKS={named!r}: unknown sink {spec!r}{suggestion(spec, known)}"
+    return (
+        f"what TRACE_SINKS={named!r} wrote cannot be read again; name a file, "
+        f"or one of {', '.join(source_names())}"
     )

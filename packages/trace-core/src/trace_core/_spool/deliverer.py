@@ -126,7 +126,7 @@ class Deliverer:
         if outcome.refused:
             DeadLetters(self._writer.disk.folder).add(outcome.refused)
             reason = outcome.refused[0][1]
-            log_once(f"{self._log_key}:refused", "tracing: span(s) refused for good: %s", reason)
+            log_once(f"{self._log_key}:refused", "tracing: refused for good: %s", reason)
         self._backlog.settle(batch, orphan, outcome)
         was_away = self._backlog.tries.failed > 0
         self._backlog.tries.clear()

@@ -207,7 +207,8 @@ def _spans_in(path: Path, lines: Iterable[bytes], problem: Problem) -> Iterator[
             unreadable += line.endswith(b"\n")
             why = why or f"the first is line {number}: {error}"
     if unreadable:
-        problem(path, ConfigurationError(f"{unreadable} line(s) are not valid spans; {why}"))
+        told = "1 line is not a span" if unreadable == 1 else f"{unreadable:,} lines are not spans"
+        problem(path, ConfigurationError(f"{told}; {why}"))
 
 
 def follow(

@@ -17,7 +17,7 @@ from trace_core._delivery.retry import Retry
 from trace_core._delivery.stats import Stats
 from trace_core._errors import ConfigurationError
 from trace_core._lifecycle import after_fork
-from trace_core._log import log_once, owner_key
+from trace_core._log import counted, log_once, owner_key
 from trace_core._model.span import Span
 from trace_core._sinks.base import SinkLike, as_sink, seconds_left
 from trace_core._sinks.wrapper import WrapperSink, flush_guarded
@@ -210,12 +210,12 @@ class Spool(WrapperSink):
         if waiting:
             log_once(
                 f"{self._log_key}:left",
-                "tracing: %d span(s) wait in %s for the next run, or `trace-core spool drain`",
-                *(waiting, self.folder),
+                "tracing: %s left in %s for the next run, or `trace-core spool drain`",
+                *(counted(waiting, "span"), self.folder),
             )
         if lost:
             log_once(
                 f"{self._log_key}:lost",
-                "tracing: %d span(s) are lost: neither the sink nor the spool %s took them",
-                *(lost, self.folder),
+                "tracing: %s lost: neither the sink nor the spool %s took them",
+                *(counted(lost, "span"), self.folder),
             )

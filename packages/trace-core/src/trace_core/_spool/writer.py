@@ -17,7 +17,7 @@ from trace_core._delivery.stats import (
     SPOOL_FULL,
     Ledger,
 )
-from trace_core._log import log_once
+from trace_core._log import counted, log_once
 from trace_core._model.span import Span
 from trace_core._spool.disk import SpoolDisk
 from trace_core._spool.journal import Journal
@@ -140,9 +140,8 @@ class SpoolWriter:
         self.drop(lost, REMOVED)
         log_once(
             f"spool:removed:{journal.path}",
-            "tracing: %s was removed while in use: it is made anew with the %d span(s) that are "
-            "left in memory; %d are lost",
-            *(journal.path, left, lost),
+            "tracing: %s was removed while in use: it is made anew with %s from memory; %d lost",
+            *(journal.path, counted(left, "span"), lost),
         )
 
     def _duplicate(self) -> int | None:
@@ -170,9 +169,8 @@ class SpoolWriter:
             self.drop(count, DAMAGED)
             log_once(
                 "spool:missing",
-                "tracing: %d span(s) are lost: they are missing from %s, or unreadable",
-                count,
-                self.disk.folder,
+                "tracing: %s lost: missing from %s, or unreadable",
+                *(counted(count, "span"), self.disk.folder),
             )
 
     def drop(self, count: int, reason: str) -> None:

@@ -29,6 +29,9 @@ class Bridge:
     """The module without which the other system is not in use. Until the program has imported it,
     the bridge is not asked, which makes it free. ``None`` for a bridge that is always asked."""
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
     separate: bool = False
     """Whether the other system's spans are stored elsewhere than ours. Then a span of ours below
     one of them is marked as the topmost that a sink gets: `semconv.LOCAL_ROOT`."""

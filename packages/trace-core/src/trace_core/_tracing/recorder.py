@@ -14,7 +14,7 @@ from typing import Final
 from trace_core import _arguments as arguments
 from trace_core import semconv
 from trace_core._lifecycle import after_fork, at_exit
-from trace_core._log import report
+from trace_core._log import counted, report
 from trace_core._model.parts import (
     Scope,
     SpanContext,
@@ -89,6 +89,10 @@ class Recorder:
             span.forget()
         self._open.clear()
         self.resource = {**self.resource, "process.pid": os.getpid()}
+
+    def __repr__(self) -> str:
+        spans = f"{counted(len(self.open_spans), 'open span')}; spans go to {self.sink.place}"
+        return f"<Tracer of {self.scope.name}: {spans}>"
 
     @property
     def open_spans(self) -> tuple[OpenSpan, ...]:

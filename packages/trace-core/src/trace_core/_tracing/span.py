@@ -99,6 +99,13 @@ class OpenSpan:
         # whose construction failed has nothing to end.
         self._once = [True]
 
+    def __repr__(self) -> str:
+        from trace_core._view import units  # most programs print no span
+
+        state = "ended" if self.ended else f"open for {units.seconds(self.elapsed_ns / 1e9)}"
+        parts = f"{self.name}  {self.kind.value}  {state}"
+        return f"<OpenSpan {parts}  ({self.trace_id}/{self.span_id})>"
+
     @property
     def context(self) -> SpanContext:
         """Its identity."""

@@ -207,6 +207,9 @@ class SpanScope:
         self._tracer = tracer
         self._arguments = (name, kind, inputs, attributes)
 
+    def __repr__(self) -> str:
+        return f"<SpanScope {self._arguments[0]!r}, for a with block>"
+
     def __enter__(self) -> OpenSpan:
         name, kind, inputs, attributes = self._arguments
         self._open = self._tracer.start(name, kind=kind, inputs=inputs, attributes=attributes)

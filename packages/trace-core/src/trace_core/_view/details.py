@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from trace_core import semconv
+from trace_core._log import counted
 from trace_core._model.parts import StatusCode
 from trace_core._model.span import Span
 from trace_core._sinks.console import printable
@@ -42,10 +43,10 @@ def totals(spans: Sequence[Span]) -> str:
     parts = [units.moment(start)]
     if len(spans) > 1:
         longest = max(span.end_ns for span in spans) - start
-        parts += [f"{len(spans)} spans", units.seconds(longest / 1e9)]
-        counted = [s.usage.total for s in spans if s.usage and s.usage.total is not None]
+        parts += [counted(len(spans), "span"), units.seconds(longest / 1e9)]
+        used = [s.usage.total for s in spans if s.usage and s.usage.total is not None]
         paid = [s.cost.total for s in spans if s.cost and s.cost.total is not None]
-        parts += [f"{units.tokens(sum(counted))} tokens"] if counted else []
+        parts += [f"{units.tokens(sum(used))} tokens"] if used else []
         parts += [units.money(sum(paid))] if paid else []
     return "  ".join(parts)
 
@@ -77,7 +78,7 @@ def _stream(span: Span) -> list[str]:
     first, chunks = told.get(semconv.RESPONSE_TIME_TO_FIRST_CHUNK), told.get(semconv.STREAM_CHUNKS)
     ending = told.get(semconv.STREAM_ENDING) or told.get(semconv.ENDING)
     parts = [f"first chunk after {units.seconds(first)}"] if isinstance(first, (int, float)) else []
-    parts += [f"{chunks} chunks"] if chunks is not None else []
+    parts += [counted(chunks, "chunk")] if isinstance(chunks, int) else []
     return parts + ([str(ending)] if ending not in (None, "completed") else [])
 
 
@@ -97,7 +98,7 @@ def _labelled(label: str, text: str, width: int | None, *, whole: bool) -> Itera
     lines = text.strip("\n").expandtabs(4).split("\n")
     left = len(lines) - _FEW_LINES
     if left > 0 and not whole:
-        lines = [*lines[:_FEW_LINES], f"… {left} more lines (-vv shows them)"]
+        lines = [*lines[:_FEW_LINES], f"… {counted(left, 'more line')} (-vv shows them)"]
     shown = f"{printable(label)}:"
     room = None if width is None else max(_NARROWEST, width - len(shown) - 1)
     for line in lines:

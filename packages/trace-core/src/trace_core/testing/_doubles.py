@@ -68,7 +68,7 @@ def no_open_spans(tracer: Tracer) -> Generator[None]:
     gc.collect()
     left = [span.name for span in tracer.open_spans if id(span) not in before]
     if left:
-        raise AssertionError(f"{len(left)} span(s) never ended: {', '.join(left)}")
+        raise AssertionError(f"never ended: {', '.join(left)}")
 
 
 def check(good: object, complaint: str) -> None:

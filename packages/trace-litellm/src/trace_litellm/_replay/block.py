@@ -53,6 +53,12 @@ class Replay:
         self._players: list[_Player] = []
         self._last: _Player | None = None
 
+    def __repr__(self) -> str:
+        source = self._options.source
+        what = f"{len(source)} spans" if isinstance(source, tuple) else os.fspath(source)
+        state = "answers calls" if self._players else "for a with block, or as a decorator"
+        return f"<Replay of {what}: {state}>"
+
     @property
     def missing(self) -> tuple[NotRecorded, ...]:
         """The errors of calls that were not recorded, also of those that the program caught."""

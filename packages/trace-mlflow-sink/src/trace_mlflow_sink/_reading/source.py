@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from trace_core import (
@@ -29,6 +29,9 @@ _EVERYTHING: Final = Selection()
 _LONG_TRACE_MS: Final = 3_600_000
 """A span may have started so much later than its trace."""
 _MOST_NAMES: Final = 20
+_DEFAULT: Final = destination.DEFAULT_EXPERIMENT
+_ALL: Final = "all experiments"
+_ANY: Final = Query(None, None, "", newest_first=True)
 
 
 def source_of(target: str) -> MlflowSource:
@@ -80,6 +83,7 @@ class MlflowSource(SourceBase):
         self._uri = chooser.choose_uri()
         self._timeout = timeout
         self._experiment, self._experiment_id = experiment, experiment_id
+        self._all = False
         if experiment is None and experiment_id is None:
             self._experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or None
             if self._experiment is None:
@@ -93,7 +97,13 @@ class MlflowSource(SourceBase):
             return f"{where}, experiment {self._experiment}"
         if self._experiment_id is not None:
             return f"{where}, experiment with id {self._experiment_id}"
-        return where
+        if self.is_empty:
+            return where
+        return f"{where}, {_ALL}" if self._all else f"{where}, experiment {_DEFAULT}"
+
+    def choose_experiment(self, name: str | None, /) -> None:
+        """Read one experiment, by its name, or all of them."""
+        self._experiment, self._experiment_id, self._all = name, None, name is None
 
     @property
     def is_empty(self) -> bool:
@@ -151,7 +161,7 @@ class MlflowSource(SourceBase):
             return [self._experiment_id]
         known = store.experiments()
         if self._experiment is None:
-            return list(known)
+            return list(known) if self._all else self._by_default(store, known)
         found = [number for number, name in known.items() if name == self._experiment]
         if not found:
             raise ConfigurationError(
@@ -160,6 +170,20 @@ class MlflowSource(SourceBase):
                 f"it has {', '.join(map(repr, list(known.values())[:_MOST_NAMES]))}"
             )
         return found
+
+    def _by_default(self, store: Store, known: Mapping[str, str]) -> list[str]:
+        """Return where traces go that no program sends elsewhere; all where nothing is there."""
+        default = [number for number, name in known.items() if name == _DEFAULT]
+        others = [name for name in known.values() if name != _DEFAULT]
+        if not others or not default:
+            return list(known)
+        listed = ", ".join(others[:_MOST_NAMES]) + (", …" if len(others) > _MOST_NAMES else "")
+        if next(store.traces(default, _ANY), None) is not None:
+            self.remark(f"left out: {listed}; see --experiment NAME and --all-experiments")
+            return default
+        self._all = True
+        self.remark(f"experiment {_DEFAULT} has no traces; reading {_ALL}: {listed}")
+        return list(known)
 
     def _read(self, trace: StoredTrace) -> list[Span]:
         try:

@@ -69,4 +69,4 @@ class Client(OtlpClient):
         """
         refused, message = self.send_spans("/v1/traces", body, headers)
         if refused:
-            raise Rejected(f"{self.name} stored all but {refused} spans: {message}")
+            raise Rejected(f"{self.name} refused {refused} of the spans: {message}")

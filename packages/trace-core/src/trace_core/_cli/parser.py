@@ -1,0 +1,66 @@
+"""The parser of commands, which says what may be meant by a word that it does not know."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn
+
+from trace_core._suggest import did_you_mean
+
+_CHOICE: Final = re.compile(r"invalid choice: '(.*?)' .*?\(choose from (.*)\)", re.DOTALL)
+_OPTION: Final = re.compile(r"(?<![\w-])--[\w-]+")
+_MISTAKE: Final = 2
+_WIDEST: Final = 100
+"""Characters of a line of help: longer ones are hard to read."""
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Fits help to the terminal."""
+
+    def __init__(self, prog: str) -> None:
+        room = shutil.get_terminal_size().columns - 2
+        super().__init__(prog, max_help_position=28, width=min(_WIDEST, room))
+
+
+class RawHelpFormatter(HelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """The same, with the lines of description and epilog as they are."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints say what may be meant. Its subparsers are such parsers too."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("formatter_class", HelpFormatter)
+        super().__init__(*args, **kwargs)
+        self.set_defaults(parser=self)
+
+    def parse(self, args: Sequence[str] | None = None) -> argparse.Namespace:
+        """Parse arguments; the command that does not know one of them complains, by its name.
+
+        Args:
+            args: The arguments; those of this process by default.
+        """
+        if not (sys.argv[1:] if args is None else args):
+            self.print_help(sys.stderr)
+            self.exit(_MISTAKE)
+        options, unknown = self.parse_known_args(args)
+        if unknown:
+            parser: argparse.ArgumentParser = options.parser
+            known = _OPTION.findall(parser.format_help())
+            hint = did_you_mean(unknown[0].partition("=")[0], known)
+            parser.error(f"unknown argument {unknown[0]!r}{hint}")
+        return options
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and what may be meant, in one line; end the program with status 2."""
+        found = _CHOICE.search(message)
+        if found is not None:
+            known = [name.strip(" '") for name in found[2].split(",")]
+            hint = did_you_mean(found[1], known) or f"; choose from {', '.join(known)}"
+            message = f"unknown command {found[1]!r}{hint}"
+        help_is = "" if message.endswith("?") else f"; see {self.prog} --help"
+        self.exit(_MISTAKE, f"{self.prog}: {message}{help_is}\n")
