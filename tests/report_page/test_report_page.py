@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from support.browser import Browser
 from trace_core import Cost, JsonLinesSink, SpanKind, Status, TokenUsage, Tracer, attributes
 from trace_core._cli.main import main
+from trace_core._view import units
 from trace_core.testing import FakeClock, SequentialIds, hostile_span
 
 pytestmark = pytest.mark.server
@@ -341,6 +344,60 @@ def test_it_is_dark_where_the_dark_is_preferred(recording: Recording, browser: B
     assert light[0] != dark[0]
     assert light[1] != dark[1]
     assert paper == ["rgb(255, 255, 255)", light[1]]
+
+
+@pytest.mark.parametrize("width", [800, 1200, 1920])
+@pytest.mark.parametrize("calls", [1, 10])
+def test_nothing_is_cut_or_printed_over(
+    recording: Recording, browser: Browser, width: int, calls: int
+) -> None:
+    """Figures stay in their cards, no table is wider than its own, and labels keep apart."""
+    for number in range(calls):
+        recording.call(
+            f"provider/a-model-with-a-name-{number % 3}",
+            0.5 + number / 3,
+            usage=TokenUsage(input=1_234, output=567, total=1_801, source="estimated"),
+            cost=Cost(total=0.000_113_2 * (number + 1)),
+            more={"gen_ai.response.time_to_first_chunk": 0.3 + number / 1_000},
+        )
+    emulate(
+        browser, "setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1,
+        mobile=False,
+    )  # fmt: skip
+    try:
+        browser.open(recording.write())
+        await_charts(browser, 4)
+        assert run(browser, _TOO_WIDE) == []
+        labels = run(browser, _LABELS)
+        assert labels
+        assert run(browser, "return document.querySelectorAll('svg .mark-rect path').length") > 0
+        for one, other in combinations(labels, 2):
+            assert one["top"] != other["top"] or one["right"] <= other["left"], (one, other)
+    finally:
+        emulate(browser, "clearDeviceMetricsOverride")
+
+
+_TOO_WIDE = """
+return [...document.querySelectorAll(".tile, .tile *, .scroll")]
+    .filter((e) => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== "inline")
+    .map((e) => e.textContent.slice(0, 60));
+"""
+_LABELS = """
+return [...document.querySelectorAll("svg text")].filter((e) => /^p[0-9]/.test(e.textContent))
+    .map((e) => ({text: e.textContent, ...e.getBoundingClientRect().toJSON()}))
+    .sort((a, b) => a.left - b.left);
+"""
+
+
+def test_money_is_written_as_in_the_terminal(recording: Recording, browser: Browser) -> None:
+    """The page's function and that of the commands agree."""
+    script = (files("trace_core._report") / "assets" / "format.js").read_text()
+    recording.call("a-model")
+    browser.open(recording.write())
+    amounts = [0, 1e-9, 4e-7, 6e-7, 0.0001132, 0.00301, 0.125, 0.5, 0.994, 0.9999, 1, 1234.5, 1e6]
+    for amount in (*amounts, -0.25):
+        shown = run(browser, f"{script}; return dollars(arguments[0]);", amount)
+        assert shown == units.money(amount), amount
 
 
 def test_it_prints(recording: Recording, browser: Browser) -> None:

@@ -99,7 +99,19 @@ def test_keeps_no_recording_of_a_failed_test(folder: Path) -> None:
         address = provider.openai_base
         done = run(folder, "--record-litellm", "test_failing.py", address=address)
     assert "1 failed" in done.stdout, done.stdout
-    assert not [*folder.rglob("*.jsonl*")]
+    assert not (folder / "recordings").exists()
+
+
+def test_records_and_replays_without_a_key(folder: Path) -> None:
+    """With ``mock_response``, which the program may leave out from then on; no warning is ours."""
+    test = TEST.replace("max_retries=0", 'mock_response="Hello, you."')
+    (folder / "test_calls.py").write_text(test)
+    done = run(folder, "--record-litellm")
+    assert "3 passed" in done.stdout, done.stdout
+    assert "DeprecationWarning: litellm" not in done.stdout
+    (folder / "test_calls.py").write_text(TEST)
+    done = run(folder)
+    assert "3 passed" in done.stdout, done.stdout
 
 
 def test_a_caught_error_fails_the_test(folder: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Generator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -75,9 +76,18 @@ def litellm_replay(request: pytest.FixtureRequest) -> Generator[Replay]:
             if not request.node.stash.get(_failed, False):
                 part.replace(path)
         finally:
-            part.unlink(missing_ok=True)
+            _drop(part)
     else:
         pytest.fail(f"no recording {path}: make it with pytest {_OPTION}", pytrace=False)
+
+
+def _drop(recording: Path) -> None:
+    """Remove a recording that is not kept, and the folders that were made for it alone."""
+    if recording.exists():
+        recording.unlink()
+        for folder in (recording.parent, recording.parent.parent):
+            with suppress(OSError):  # other recordings are in it
+                folder.rmdir()
 
 
 def _path_of(node: Any) -> Path:

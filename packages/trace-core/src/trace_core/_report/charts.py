@@ -48,6 +48,9 @@ _CONFIG: Final[Spec] = {
     "axisY": {"domain": False, "ticks": False, "tickCount": 4},
 }
 
+MONEY: Final = "datum.value ? '$' + datum.label : '$0'"
+COUNT: Final = "datum.value % 1 ? '' : format(datum.value, datum.value < 1000 ? '~r' : '.3~s')"
+
 
 def _colour(name: str) -> Spec:
     """Colour the series by the page's own variables, which differ in the dark and in print."""
@@ -124,7 +127,12 @@ def distribution() -> Spec:
         "encoding": {
             "x": _durations("lo"),
             "x2": {"field": "hi"},
-            "y": {"field": "y0", "type": "quantitative", "title": "calls"},
+            "y": {
+                "field": "y0",
+                "type": "quantitative",
+                "title": "calls",
+                "axis": {"labelExpr": COUNT},
+            },
             "y2": {"field": "y1"},
             "color": _colour("s"),
         },
@@ -151,10 +159,6 @@ def _durations(field: str) -> Spec:
         "scale": {"type": "log", "nice": False},
         "axis": {"labelExpr": _DURATION, "values": _DURATION_TICKS, "grid": False},
     }
-
-
-MONEY: Final = "'$' + datum.label"
-COUNT: Final = "format(datum.value, datum.value < 1000 ? '~r' : '.3~s')"
 
 
 def charts(unit: str) -> dict[str, Spec]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import attrs
 
 from trace_core.patching import own_code
-from trace_litellm._patching.targets import LATE, TARGETS, UNAMBIGUOUS, Shape, Target
+from trace_litellm._patching.targets import LATE, RENAMED, TARGETS, UNAMBIGUOUS, Shape, Target
 
 OLDEST: Final = (1, 53, 9)
 """The oldest release that was tried."""
@@ -169,7 +169,7 @@ def lookup(place: str) -> Any:
 
 
 def _module(name: str) -> Any:
-    if name in LATE:
+    if name in LATE or RENAMED.get(name) in sys.modules:  # a new name is looked up before
         return sys.modules.get(name)
     try:
         return importlib.import_module(name)

@@ -132,6 +132,8 @@ _MESSAGES = (
     "litellm.llms.anthropic.experimental_pass_through.messages.handler",
     "litellm.llms.anthropic.pass_through.messages.handler",
 )
+RENAMED: Final = {_MESSAGES[3]: _MESSAGES[1]}
+"""New names of modules by the old ones, which warn in releases that have both."""
 _IMAGES = (_MAIN, "litellm.images.main")
 _ROUTER_CORE = "litellm.router_rust.core"
 _ROUTER_ENDPOINTS = "litellm.router_rust.invoke.endpoints"

@@ -16,16 +16,59 @@ const per = spans[report.unit];
 const dayOf = new Intl.DateTimeFormat("en-GB", report.unit === "yearmonth" ? {month: "long", year: "numeric"} : {dateStyle: "medium"});
 const binTime = (ms) => (report.unit.includes("hours") ? minute : dayOf).format(ms);
 
-const markers = ({p50, p95, p99}) =>
-  [["p50", p50], ["p95", p95], ["p99", p99]].filter(([, v]) => known(v)).map(([name, v]) => ({name, v: Math.max(v, 0.001)}));
+/** The lines at the percentiles; those that stand close together share one label. */
+function markers({p50, p95, p99}, rows) {
+  const lines = [["p50", p50], ["p95", p95], ["p99", p99]].filter(([, v]) => known(v)).map(([name, v]) => ({name, v: Math.max(v, 0.001)}));
+  const [low, high] = durationsOf(rows), place = ({v}) => Math.log(v / low) / Math.log(high / low);
+  let free = -1, shown = null;
+  for (const line of lines) {
+    const at = place(line), half = (NARROWEST_LABEL * line.name.length) / 2;
+    if (shown && at - half < free) {
+      shown.name += `, ${line.name}`;
+      free += NARROWEST_LABEL * (line.name.length + 2) / 2;
+      line.name = "";
+    } else {
+      shown = line;
+      free = at + half;
+    }
+  }
+  return lines;
+}
+const NARROWEST_LABEL = 0.03;  // a letter's share of the width of the narrowest chart
+
+/** The ends of the axis of durations: at least a decade, lest one bar be as wide as the chart. */
+function durationsOf(rows) {
+  const low = Math.min(...rows.map((row) => row.lo)), high = Math.max(...rows.map((row) => row.hi));
+  const more = Math.max(1, Math.sqrt(10 / (high / low)));
+  return [low / more, high * more];
+}
+
+const UNIT_MS = {yearmonthdatehoursminutes: 300e3, yearmonthdatehours: 3600e3, yearmonthdate: 86400e3, yearweek: 604800e3, yearmonth: 2678400e3};
+const FEWEST_BARS = 12;
+
+/** The ends of the axis of time: room for some bars, lest one be as wide as the chart. */
+function timesOf(rows) {
+  const times = rows.map((row) => row.t), step = UNIT_MS[report.unit];
+  const first = startOf(times.reduce((a, b) => Math.min(a, b))), last = startOf(times.reduce((a, b) => Math.max(a, b))) + step;
+  const more = Math.max(0, FEWEST_BARS - Math.round((last - first) / step));
+  return [first - Math.floor(more / 2) * step, last + Math.ceil(more / 2) * step];
+}
+
+/** A chart's specification with the ends of its horizontal axis. */
+function specification(name, rows) {
+  const chart = structuredClone(report.charts[name]), inTime = CHARTS[name].field;
+  const {x} = (inTime ? chart : chart.layer[0]).encoding;
+  x.scale = {...x.scale, domain: inTime ? timesOf(rows).map((ms) => new Date(ms).toISOString()) : durationsOf(rows)};
+  return chart;
+}
 
 const times = report.time.map((row) => ({...row, tokens: known(row.input) || known(row.output) ? (row.input ?? 0) + (row.output ?? 0) : null}));
 
 const CHARTS = {
   cost: {title: "Cost", per, rows: times, names: MODEL_NAMES, field: "cost", write: dollars, none: "No cost is known."},
   tokens: {title: "Tokens", per, rows: times, names: MODEL_NAMES, field: "tokens", write: count, none: "No token counts are known."},
-  latency: {title: "Latency", rows: report.latency, names: MODEL_NAMES, marks: markers(report.totals.latency), none: "No call has ended."},
-  first: {title: "Time to first chunk", rows: report.first, names: MODEL_NAMES, marks: markers(report.totals.first), none: "No call was streamed."},
+  latency: {title: "Latency", rows: report.latency, names: MODEL_NAMES, percentiles: report.totals.latency, none: "No call has ended."},
+  first: {title: "Time to first chunk", rows: report.first, names: MODEL_NAMES, percentiles: report.totals.first, none: "No call was streamed."},
   errors: {title: "Failed calls", per, rows: report.failures, names: ERROR_NAMES, prefix: "e", field: "n", write: count, none: "No call failed."},
 };
 
@@ -64,9 +107,9 @@ function drawChart(name) {
   }
   const plot = el("div.plot", {role: "img", "aria-label": `${chart.title}, ${note}; as a table below`});
   place.append(plot, tableOf(chart, rows));
-  const datasets = {rows: rows.map((row) => ({...row})), marks: chart.marks ?? []};
+  const datasets = {rows: rows.map((row) => ({...row})), marks: chart.percentiles ? markers(chart.percentiles, rows) : []};
   const options = {mode: "vega-lite", renderer: "svg", actions: false, ast: true, defaultStyle: false, tooltip: tip(chart)};
-  vegaEmbed(plot, {...report.charts[name], datasets}, options).then(
+  vegaEmbed(plot, {...specification(name, rows), datasets}, options).then(
     ({view}) => { views[name] = view; },
     (error) => plot.replaceChildren(el("p.note", {}, `This chart could not be drawn: ${error.message}`)));
 }

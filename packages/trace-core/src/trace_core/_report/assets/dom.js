@@ -30,7 +30,7 @@ const named = (colour, name) => el("div.named", {}, el(`span.dot.${colour}`), sa
 /** Long text of one cell, cut after two lines, whole on hover. */
 const clipped = (text) => el("span.data.clip", {title: text.length > 60 ? text : null}, text);
 
-/** Make a table of columns {label, cell, n, wide, sort} and rows. */
+/** Make a table of columns {label, cell, n, wide, spare, roomy, order} and rows. */
 function table(columns, rows, {caption, row = () => ({})} = {}) {
   const head = columns.map((column) => heading(column));
   const body = rows.map((item) =>
@@ -45,6 +45,6 @@ function heading(column) {
   return el("th", {scope: "col", class: classOf(column), "aria-sort": column.order ?? null}, label);
 }
 
-const classOf = (column) => [column.n ? "n" : "", column.wide ? "wide" : "", column.spare ? "spare" : ""].join(" ").trim() || null;
+const classOf = (column) => [column.n ? "n" : "", column.wide ? "wide" : "", column.spare ? "spare" : "", column.roomy ? "roomy" : ""].join(" ").trim() || null;
 
 const started = (ms) => el("time.muted", {datetime: new Date(ms).toISOString(), title: when(ms)}, shortly(ms));

@@ -3,9 +3,7 @@
 const UNKNOWN = "–";
 const whole = new Intl.NumberFormat("en", {maximumFractionDigits: 0});
 const short = new Intl.NumberFormat("en", {notation: "compact", maximumSignificantDigits: 3});
-const cents = new Intl.NumberFormat("en", {minimumFractionDigits: 2, maximumFractionDigits: 2});
 const digits = new Intl.NumberFormat("en", {maximumSignificantDigits: 3});
-const fraction = new Intl.NumberFormat("en", {minimumSignificantDigits: 2, maximumSignificantDigits: 3});
 const moment = new Intl.DateTimeFormat("en-GB", {dateStyle: "medium", timeStyle: "medium"});
 const year = new Date().getFullYear();
 const thisYear = new Intl.DateTimeFormat("en-GB", {day: "numeric", month: "short", hour: "2-digit", minute: "2-digit"});
@@ -15,12 +13,16 @@ const zone = new Intl.DateTimeFormat("en-GB", {timeZoneName: "longOffset"});
 const known = (value) => value !== null && value !== undefined;
 const unknown = (what = "not known") => el("span.muted", {title: what, "aria-label": what}, UNKNOWN);
 
+/** Write an amount in USD as the terminal does: `money` of trace_core._view.units, which a test compares. */
 function dollars(value) {
   if (!known(value)) return UNKNOWN;
-  if (Math.abs(value) >= 1000) return `$${whole.format(value)}`;
-  if (value === 0) return "$0";
-  return `$${(Math.abs(value) >= 0.995 ? cents : fraction).format(value)}`;
+  const size = Math.abs(value), places = decimalsOf(size), smallest = 10 ** -places;
+  if (size > 0 && size < smallest / 2) return `<$${smallest.toFixed(places)}`;
+  const number = size.toLocaleString("en", {minimumFractionDigits: places, maximumFractionDigits: places, roundingMode: "halfEven"});
+  return `${value < 0 ? "-" : ""}$${number}`;
 }
+
+const decimalsOf = (size) => (size === 0 || size >= 1 ? 2 : Math.min(6, Math.max(2, 1 - Math.floor(Math.log10(size)))));
 
 function duration(seconds) {
   if (!known(seconds)) return UNKNOWN;

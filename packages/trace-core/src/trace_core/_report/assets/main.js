@@ -4,14 +4,14 @@ function drawTiles() {
   const all = report.totals, tile = (label, value, ...more) =>
     el("div.card.tile", {}, el("div.label", {}, label), el("div.value", {}, ...[value].flat()), more.filter(Boolean).map((text) => el("div.more", {}, text)));
   const partial = ([, missing, estimated]) => [estimated ? `estimated for ${plural(estimated, "call")}` : "", missing ? `unknown for ${plural(missing, "call")}` : ""];
-  const quantiles = ({n, p95, p99}) => (n ? `p95 ${duration(p95)} · p99 ${duration(p99)}` : "");
+  const quantiles = ({n, p95, p99}) => (n ? [`p95 ${duration(p95)}`, `p99 ${duration(p99)}`] : []);
   byId("tiles").append(
     tile("Calls", count(all.calls), `in ${plural(report.traces.length, "trace")}`, all.hits ? `${count(all.hits)} from the cache` : ""),
     tile("Cost", sum(all.cost, dollars), ...partial(all.cost), known(all.saved) ? `${dollars(all.saved)} saved by the cache` : ""),
     tile("Tokens", [tokenText(all), all.input[1] || all.output[1] ? el("span.muted", {}, " + ?") : null], `in ${tokenText(all, "input")} · out ${tokenText(all, "output")}`, ...partial(worse(all.input, all.output))),
     tile("Errors", el(all.errors ? "span.bad" : "span", {}, count(all.errors)), all.calls ? `${share(all.errors, all.calls)} of the calls` : ""),
-    tile("Latency, median", figure(all.latency.p50, duration), quantiles(all.latency)),
-    tile("First chunk, median", figure(all.first.p50, duration), quantiles(all.first), all.first.n ? `of ${plural(all.first.n, "stream")}` : "nothing was streamed"));
+    tile("Latency, median", figure(all.latency.p50, duration), ...quantiles(all.latency)),
+    tile("First chunk, median", figure(all.first.p50, duration), ...quantiles(all.first), all.first.n ? `of ${plural(all.first.n, "stream")}` : "nothing was streamed"));
 }
 
 const worse = (one, other) => [null, Math.max(one[1], other[1]), Math.max(one[2], other[2])];
@@ -27,14 +27,14 @@ function drawModels() {
     {label: "Calls", n: true, cell: (row) => count(row.calls)},
     {label: "Errors", n: true, cell: (row) => (row.errors ? el("span.bad", {}, `${count(row.errors)} (${share(row.errors, row.calls)})`) : "0")},
     {label: "Median", n: true, cell: (row) => figure(row.latency.p50, duration)},
-    {label: "p95", n: true, cell: (row) => figure(row.latency.p95, duration)},
-    {label: "First chunk", n: true, cell: (row) => figure(row.first.p50, duration)},
+    {label: "p95", n: true, spare: true, cell: (row) => figure(row.latency.p95, duration)},
+    {label: "First chunk", n: true, roomy: true, absent: !report.totals.first.n, cell: (row) => figure(row.first.p50, duration)},
     {label: "Tokens in", n: true, cell: (row) => sum(row.input, count)},
     {label: "Tokens out", n: true, cell: (row) => sum(row.output, count)},
     {label: "Cost", n: true, cell: (row) => sum(row.cost, dollars)},
-    {label: "Per call", n: true, cell: perCall},
-    {label: "Saved", n: true, cell: (row) => figure(row.saved, dollars)},
-  ];
+    {label: "Per call", n: true, roomy: true, cell: perCall},
+    {label: "Saved", n: true, roomy: true, absent: !known(report.totals.saved), cell: (row) => figure(row.saved, dollars)},
+  ].filter((column) => !column.absent);
   byId("models").append(report.models.length ? table(columns, report.models) : el("p.empty", {}, "No model was called."));
 }
 
