@@ -100,9 +100,6 @@ class OtlpClient:
         self._http: httpx.Client | None = None
         after_fork(self._drop_connection)
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self.name}>"
-
     def options(self) -> dict[str, Any]:
         """Return arguments for ``httpx.Client``: headers, credentials, certificates.
 
