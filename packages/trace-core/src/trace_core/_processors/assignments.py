@@ -7,10 +7,10 @@ What follows must look like a value that somebody chose or a machine made.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from trace_core._processors.budget import Budget, Match
+from trace_core._processors.budget import Budget, Match, Place
 from trace_core._processors.names import is_counted, key_word
 from trace_core._processors.values import (
     CLASS,
@@ -26,7 +26,7 @@ ASSIGNED: Final = "assigned"
 
 # All patterns but the last few are for text in lower case.
 _NAME: Final = (
-    r"(?<=[a-z?&\-_. ])key|secret|token|pass(?:w(?:or)?d|phrase)?|passwd|pwd"
+    r"k(?<=[a-z?&\-_. ]k)ey|secret|token|pass(?:w(?:or)?d|phrase)?|passwd|pwd"
     r"|auth(?:orization)?|credentials?|sig(?:nature)?"
 )
 _VALUE: Final = r"(?P<quote>\\*[\"'`])?(?P<value>[^\s\"'`,;}{&\\]{6,})"
@@ -34,7 +34,7 @@ _ASSIGNMENT: Final = re.compile(
     rf"(?P<name>{_NAME})(?:\\*[\"'`])?[ \t]{{0,16}}(?P<sign>=>|:=|[:=](?!=))[ \t]{{0,16}}"
     rf"(?:(?:\\*[\"'`])?(?:bearer|basic|token|digest|apikey|bot)[ \t]{{1,4}})?{_VALUE}"
 )
-_OPTION: Final = re.compile(rf"(?P<name>(?<=-)(?:password|token|key|secret))(?P<sign>[ ]){_VALUE}")
+_OPTION: Final = re.compile(rf"-(?P<name>password|token|key|secret)(?P<sign>[ ]){_VALUE}")
 _SCHEME: Final = re.compile(r"(?:bearer|basic)[ \t]{1,4}(?P<value>[a-z0-9_\-.=+/~]{16,})")
 _CONNECTED: Final = re.compile(
     r"(?:server|host|data source|endpoint|user(?:[ ]?id)?|uid|accountname|database"
@@ -55,68 +55,48 @@ _COOKIE: Final = re.compile(
     r"cookie2?(?:\\*[\"'])?[ \t]{0,8}[:=][ \t]{0,8}(?:\\*[\"'])?"
     r"(?P<value>[a-z0-9_.\-!#$%&*+^|~]{1,64}=[^\s\"'\\;]{4,}(?:;[ ]?[^\s\"'\\;]{1,4096})*)"
 )
-_NAME_ENDS: Final = frozenset(
-    ("key", "ret", "ken", "ass", "ord", "swd", "pwd", "ase", "uth", "ion", "ial", "als", "sig")
-) | {"ure"}
-"""How the names end."""
-_BEFORE_SIGN: Final = 64
-"""Characters before a sign among which a name is looked for."""
-_MOST_SIGNS: Final = 256
-"""Signs that are looked at before the names are searched for: of many, some are an assignment."""
 
 
-def assignments(text: str, folded: str, *, has_digits: bool) -> list[Match]:
+def assignments(text: str, folded: str, near: Sequence[Place]) -> Iterator[Match]:
     """Find secrets in a text by the names before them.
 
     Args:
         text: The text.
         folded: The same in lower case.
-        has_digits: Whether there is a digit in it.
+        near: Where there are names that secrets have.
 
     Returns:
         Begin, end and kind of each.
     """
-    found: list[Match] = []
-    if _has_assignment(folded):
-        found += _named(_ASSIGNMENT, text, folded)
+    if "=" in text or ":" in text:
+        yield from _named(_ASSIGNMENT, text, folded, near)
     if "--" in text:
-        found += _named(_OPTION, text, folded)
-    if has_digits or "=" in text:  # no credential is without one of them
-        found += _headers(folded)
+        yield from _named(_OPTION, text, folded, near)
+    yield from _headers(folded, near)
     if ";" in text and "=" in text and _CONNECTED.search(folded):
-        found += _connections(folded)
-    return found
+        yield from _connections(folded, near)
 
 
-def _has_assignment(folded: str) -> bool:
-    """Return whether a name stands before one of the signs: they are few, and quickly found."""
-    for sign in ("=", ":"):
-        at, left = folded.find(sign), _MOST_SIGNS
-        while at >= 0:
-            name = folded[max(0, at - _BEFORE_SIGN) : at].rstrip(" \t\"'`\\")
-            if name[-3:] in _NAME_ENDS or not left:
-                return True
-            at, left = folded.find(sign, at + 1), left - 1
-    return False
-
-
-def _headers(folded: str) -> Iterator[Match]:
+def _headers(folded: str, near: Sequence[Place]) -> Iterator[Match]:
     if "bearer" in folded or "basic" in folded:
         budget = Budget()
-        for found in budget.candidates(_SCHEME, folded, "value"):
+        for found in budget.candidates(_SCHEME, folded, "value", places=near):
             if _is_credential(found["value"]):
                 yield (*found.span("value"), "bearer")
         yield from budget.withheld
     if "=" in folded and "cookie" in folded:
-        for found in _COOKIE.finditer(folded):
+        budget = Budget()
+        for found in budget.candidates(_COOKIE, folded, "value", places=near):
             yield (*found.span("value"), "cookie")
+        yield from budget.withheld
 
 
-def _connections(folded: str) -> Iterator[Match]:
+def _connections(folded: str, near: Sequence[Place]) -> Iterator[Match]:
+    line = f"\n{folded}"  # what is before the text is like the begin of a line
+    places = [(begin, end + 1) for begin, end in near]
     for pattern in (_FIRST_SETTING, _LAST_SETTING):
         budget = Budget()
-        # What is before the text is like the begin of a line.
-        for found in budget.candidates(pattern, f"\n{folded}", "value"):
+        for found in budget.candidates(pattern, line, "value", places=places):
             if not HARMLESS.match(found["value"]) and not CODE.match(found["value"]):
                 yield (found.start("value") - 1, found.end("value") - 1, ASSIGNED)
         yield from ((max(0, begin - 1), end, kind) for begin, end, kind in budget.withheld)
@@ -134,9 +114,13 @@ NAME_BEFORE: Final = 24
 """Characters before a name that tell what it means."""
 
 
-def _named(pattern: re.Pattern[str], text: str, folded: str) -> Iterator[Match]:
+def _named(
+    pattern: re.Pattern[str], text: str, folded: str, near: Sequence[Place]
+) -> Iterator[Match]:
     budget = Budget()
-    for found in budget.candidates(pattern, folded, "value", _may_be_chosen):
+    for found in budget.candidates(
+        pattern, folded, "value", places=near, is_one=_may_be_chosen
+    ):
         yield from _judged(found, text, folded)
     yield from budget.withheld
 
@@ -148,7 +132,7 @@ def _may_be_chosen(found: re.Match[str]) -> bool:
 def _judged(found: re.Match[str], text: str, folded: str) -> Iterator[Match]:
     """Yield what follows a name, if it is a secret."""
     name, sign, quote, value = found.groups()
-    at, begin = found.start(), found.start("value")
+    at, begin = found.start("name"), found.start("value")
     if quote is None:
         value = value.rstrip(TRAILING)
     end = begin + len(value)

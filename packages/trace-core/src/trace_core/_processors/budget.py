@@ -7,17 +7,19 @@ that anybody writes has a candidate in every line for a megabyte; one that is ma
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
 Found: TypeAlias = "re.Match[str]"
 
 Match: TypeAlias = "tuple[int, int, str]"
 """Begin, end and kind of a secret in a text."""
+Place: TypeAlias = "tuple[int, int]"
+"""Begin and end of a part of a text."""
 UNJUDGED: Final = "too many to judge"
 _AT_ONCE: Final = 1_000
 """Candidates of any text that are judged."""
-_CHARACTERS_EACH: Final = 512
+_CHARACTERS_EACH: Final = 768
 """Of a longer text, one more for so many characters."""
 _STEP: Final = 16 * 1024
 """Characters that are withheld unjudged, before judging goes on."""
@@ -47,6 +49,8 @@ class Budget:
         pattern: re.Pattern[str],
         text: str,
         group: int | str = 0,
+        *,
+        places: Iterable[Place] | None = None,
         is_one: Callable[[Found], bool] = bool,
     ) -> Iterator[Found]:
         """Yield what a pattern finds in a text, but for what is withheld.
@@ -55,19 +59,23 @@ class Budget:
             pattern: The pattern.
             text: The text.
             group: What of it may be a secret.
+            places: Where to look, in order; everywhere if not given.
             is_one: Says quickly whether what was found may be one.
         """
-        at = 0
-        while at < len(text):
-            begun, at = at, len(text)
-            for found in pattern.finditer(text, begun):
-                if not is_one(found):
-                    continue
-                if self.allows(*found.span(group)):
-                    yield found
-                elif self.until - _OVERLAP > found.end():
-                    at = self.until - _OVERLAP
-                    break
+        for begin, end in ((0, len(text)),) if places is None else places:
+            at = max(begin, self.until - _OVERLAP)
+            while at < end:
+                begun, at = at, end
+                for some in pattern.finditer(text, begun, end):
+                    # What reaches the end of the place may go on behind it.
+                    found = some if some.end() < end else pattern.match(text, some.start())
+                    if found is None or not is_one(found):
+                        continue
+                    if self.allows(*found.span(group)):
+                        yield found
+                    elif self.until - _OVERLAP > found.end():
+                        at = self.until - _OVERLAP
+                        break
 
     def allows(self, begin: int, end: int) -> bool:
         """Return whether a candidate is to be judged; otherwise it is withheld.

@@ -8,7 +8,7 @@ characters before each: prose has few such words.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
 import attrs
@@ -20,7 +20,7 @@ from trace_core._processors.assignments import (
     is_whole,
     names_other,
 )
-from trace_core._processors.budget import Budget, Covered, Match
+from trace_core._processors.budget import Budget, Covered, Match, Place
 from trace_core._processors.names import OTHER_KEY, key_word
 from trace_core._processors.values import (
     HARMLESS,
@@ -31,11 +31,15 @@ from trace_core._processors.values import (
     looks_random,
 )
 
-Numbered: TypeAlias = "Callable[[int, int], Iterable[tuple[int, int]]]"
+Numbered: TypeAlias = "Callable[[int, int], Iterable[Place]]"
 _BEFORE: Final = 120
 """Characters before a value that are looked at."""
-_FAR: Final = 512
+_FAR: Final = 320
 """Characters from the begin of a name to the first digit of the value it may be the name of."""
+_STEP: Final = 64
+"""Characters from one name to the next that is looked for: a text may be full of them."""
+_LEFT_OF_NAME: Final = 32
+"""Characters before it that belong to a name: of ``; SharedAccessKey`` all but the last three."""
 _QUOTE: Final = r"(?:\\*[\"'`]|\*\*)"
 _PASSWORDS: Final = (
     *("passphrase", "password", "passwort", "passcode", "passwd", "passe", "pass", "pwd"),
@@ -61,15 +65,15 @@ _BY: Final = "identified"
 _ALL_NAMES: Final = (*_KEYS, *_PASSWORDS)
 
 
-def _hints(ascii_only: bool) -> tuple[str, ...]:
-    """Return how the names begin; each is looked for on its own, which is faster than a pattern."""
-    names = [*_ALL_NAMES, _BY]
-    first = [n for n in names if not any(n != m and n.startswith(m) for m in names)]
-    return tuple(name for name in first if name.isascii() is ascii_only)
+def _begins(names: Iterable[str]) -> tuple[str, ...]:
+    """Return how names begin: of those that begin alike, the shortest."""
+    some = tuple(names)
+    return tuple(n for n in some if not any(n != m and n.startswith(m) for m in some))
 
 
-_HINTS: Final = _hints(True)
-_ALL_HINTS: Final = _HINTS + _hints(False)
+_ALL_HINTS: Final = _begins((*_ALL_NAMES, _BY))
+_HINTS: Final = tuple(filter(str.isascii, _ALL_HINTS))
+"""How the names begin; each is looked for on its own, which is faster than a pattern."""
 _NAME: Final = (
     rf"(?P<password>{'|'.join(_PASSWORDS)}|{_BY}(?:[ ]with[ ]\S{{1,40}})?[ ]by(?:[ ]password)?)"
     rf"|(?P<key>{'|'.join(_KEYS)})"
@@ -107,6 +111,13 @@ _COMMAND: Final = re.compile(
     r"|ldap[a-z]{2,8}[ ](?:[^\n|;]{0,120}[ ])?-w[ ]?)[\"']?\Z"
 )
 _FLAGS: Final = (" -u", " -p", " -a", " -w", " --user", " --proxy-user", " --cred")
+_FOR_ASSIGNMENTS: Final = ("?sig", "&sig", "-sig", "bearer", "basic", "cookie")
+"""What stands before secrets that `assignments` knows, besides the names."""
+_NEAR: Final = (*_HINTS, *_FOR_ASSIGNMENTS, *_FLAGS)
+_NEAR_BEYOND_ASCII: Final = (*_ALL_HINTS, *_FOR_ASSIGNMENTS, *_FLAGS)
+_SHORT: Final = 8 * 1024
+"""Characters of a text in which each hint is looked for on its own; in a longer one together, since
+a text that is made to be slow has all of them."""
 _FLAG: Final = re.compile(r"[ ]-[paw][ ]?[\"']?\Z")
 _BETWEEN: Final = " \t\r\n\"'`\\:=>|,-([]*"
 """What stands between a name and its value, besides words."""
@@ -126,6 +137,8 @@ _REST: Final = re.compile(r"[^\s\"'`,;}{&\\<>\uff0c\u3002\uff1b\u3001\uff09\u301
 _QUOTES: Final = ("'", '"', "`", "\\")
 _LISTED: Final = re.compile(r"[\"'\s]{0,8},[\"'\s]{0,16}")
 """Between two secrets of a list."""
+_LISTED_WITHIN: Final = 9
+"""Characters behind a secret among which the comma is."""
 _HYPHENATED: Final = re.compile(r".*[\-/.]")
 _SIGNATURE: Final = 32
 """Characters of a signature, at least."""
@@ -148,12 +161,15 @@ class _Word:
     cased: str
 
 
-def in_context(text: str, folded: str, numbered: Numbered, known: list[Match]) -> Iterator[Match]:
+def in_context(
+    text: str, folded: str, near: Sequence[Place], numbered: Numbered, known: list[Match]
+) -> Iterator[Match]:
     """Find secrets by what stands before them.
 
     Args:
         text: The text.
         folded: The same in lower case.
+        near: Where there are names that secrets have.
         numbered: Returns begin and end of the words that have a digit between two places, in order.
         known: What is known to be a secret already.
 
@@ -161,11 +177,11 @@ def in_context(text: str, folded: str, numbered: Numbered, known: list[Match]) -
         Begin, end and kind of each.
     """
     done, covered, budget = 0, Covered(known), Budget(share=0.5)
-    near = _NearNames(folded, numbered)
-    for first, last in near:
+    words = _NearNames(text, near, numbered)
+    for first, last in words:
         done = max(done, covered.end(first))
         if first < done:
-            near.go_on(done)
+            words.go_on(done)
             continue
         begin = first if text[first - 1 : first] not in _JOINED else _leftmost(text, first)
         before = folded[max(0, begin - _BEFORE) : begin]
@@ -173,7 +189,7 @@ def in_context(text: str, folded: str, numbered: Numbered, known: list[Match]) -
         if not (more or _may_lead(before)) or not LETTER.search(text, first, last):
             continue
         if not budget.allows(begin, last):
-            near.skip(budget.until)
+            words.skip(budget.until)
             continue
         word = text[begin : _stop(text, last, last + LONGEST_JUDGED)]
         skipped = _skipped(_Word(word, before, text[begin - len(before) : begin]))
@@ -181,7 +197,7 @@ def in_context(text: str, folded: str, numbered: Numbered, known: list[Match]) -
             skipped = 0
         if skipped is not None:
             done = _stop(text, last, len(text))
-            near.go_on(done)
+            words.go_on(done)
             yield begin + skipped, done, ASSIGNED
     yield from budget.withheld
 
@@ -190,31 +206,33 @@ class _NearNames:
     """The words with a digit that stand near something that may name them, in order.
 
     Args:
-        folded: The text in lower case.
+        text: The text.
+        near: Where that is.
         numbered: Returns the words with a digit between two places.
     """
 
-    def __init__(self, folded: str, numbered: Numbered) -> None:
-        hints = _HINTS if folded.isascii() else _ALL_HINTS
-        self._windows = sorted(at for hint in (*hints, *_FLAGS) for at in _places(folded, hint))
+    def __init__(self, text: str, near: Sequence[Place], numbered: Numbered) -> None:
+        self._text = text
+        self._near = near
         self._numbered = numbered
         self._at = self._until = 0
 
     def go_on(self, done: int) -> None:
-        """Go on behind a secret even if no name is near: a list of them may follow."""
-        self._until = max(self._until, done + _FAR)
+        """Go on behind a secret even if no name is near, where a list of them may follow."""
+        if self._text.find(",", done, done + _LISTED_WITHIN) >= 0:
+            self._until = max(self._until, done + _FAR)
 
     def skip(self, place: int) -> None:
         """Go on at another place."""
         self._at = place
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        for begin in self._windows:
-            self._at, self._until = max(self._at, begin), max(self._until, begin + 2 * _FAR)
+    def __iter__(self) -> Iterator[Place]:
+        for begin, end in self._near:
+            self._at, self._until = max(self._at, begin), max(self._until, end)
             while self._at < self._until:
                 yield from self._words(self._until)
 
-    def _words(self, until: int) -> Iterator[tuple[int, int]]:
+    def _words(self, until: int) -> Iterator[Place]:
         for word in self._numbered(self._at, until):
             self._at = word[1]
             yield word
@@ -223,12 +241,43 @@ class _NearNames:
         self._at = max(self._at, until)
 
 
+def near_names(folded: str) -> list[Place]:
+    """Return where in a text there are names that secrets have, and something behind each.
+
+    Args:
+        folded: The text in lower case.
+    """
+    places: list[Place] = []
+    for at in _found_hints(folded):
+        begin, end = max(0, at - _LEFT_OF_NAME), at + _STEP + _FAR
+        if places and begin <= places[-1][1]:
+            begin = places.pop()[0]
+        places.append((begin, end))
+    return places
+
+
+def _found_hints(folded: str) -> Iterable[int]:
+    """Return where hints are, in order; of several within `_STEP`, the first."""
+    hints = _NEAR if folded.isascii() else _NEAR_BEYOND_ASCII
+    if len(folded) > _SHORT:
+        return _steps(re.compile("|".join(map(re.escape, hints))), folded)
+    found = filter(folded.__contains__, hints)
+    return sorted(at for hint in found for at in _places(folded, hint))
+
+
+def _steps(pattern: re.Pattern[str], folded: str) -> Iterator[int]:
+    found = pattern.search(folded)
+    while found is not None:
+        yield found.start()
+        found = pattern.search(folded, found.start() + _STEP)
+
+
 def _places(folded: str, hint: str) -> Iterator[int]:
-    """Yield where a hint is; of several within `_FAR`, the first."""
+    """Yield where a hint is; of several within `_STEP`, the first."""
     at = folded.find(hint)
     while at >= 0:
         yield at
-        at = folded.find(hint, at + _FAR)
+        at = folded.find(hint, at + _STEP)
 
 
 def _may_lead(before: str) -> bool:

@@ -18,7 +18,7 @@ from typing import Final
 
 from trace_core._processors.assignments import assignments
 from trace_core._processors.budget import Budget, Match
-from trace_core._processors.context import in_context
+from trace_core._processors.context import in_context, near_names
 from trace_core._processors.rules import INNER, RULES, Inner, Rule, pattern, pattern_before
 from trace_core._processors.values import looks_random
 
@@ -27,12 +27,14 @@ _AS_WORDS: Final = bytes(ord("a") if byte in _LETTERS else ord(" ") for byte in 
 _AS_DIGITS: Final = bytes(ord("1") if chr(byte).isdigit() else ord(" ") for byte in range(128)) + (
     b" " * 128
 )
+_NO_LETTER: Final = re.compile(r"[^A-Za-z0-9_\-.]")
 _BLANK: Final = ord(" ")
 _LONG_WORD: Final = b"a" * 16
 _ESCAPES: Final = {"n": 1, "r": 1, "t": 1, "u": 5}
 """Characters of an escape such as ``\\n`` that stand directly before what follows."""
 _COLOUR: Final = re.compile(r"(?:\x1b|\\{1,4}(?:u001[bB]|x1[bB]|033|e))\[[0-9;]{0,16}[mK]")
 """What a terminal takes for a colour."""
+_COLOURS: Final = ("\x1b[", "1b[", "1B[", "033[", "\\e[")
 _SHORTEST: Final = 6
 """Characters of a password."""
 
@@ -59,6 +61,7 @@ _RULES: Final = _by_start()
 _INNER: Final = (INNER, tuple(_mark(inner.literal) for inner in INNER))
 _SHORT: Final = tuple(inner for inner in INNER if inner.short)
 _SHORT_INNER: Final = (_SHORT, tuple(_mark(inner.literal) for inner in _SHORT))
+_IN_WORDS: Final = tuple(inner for inner in INNER if _NO_LETTER.search(inner.literal) is None)
 _ENCODED: Final = re.compile(r"(?:eyJ|eyA|ewo|ewk|ew0)[A-Za-z0-9+/_\-]{20,}")
 _ENCODED_STARTS: Final = ("ey", "ew")
 _STARTS: Final = {two: tuple(_all_starts(rules)) for two, rules in _RULES.items()}
@@ -81,22 +84,32 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
     Returns:
         Where they are and what they are, in no particular order; they may overlap.
     """
-    if "\x1b" in text or "\\" in text:
+    if "[" in text and any(map(text.__contains__, _COLOURS)):
         text = _COLOUR.sub(_blank, text)
     data = text.encode("ascii", "replace")  # characters beyond ASCII become one byte each
-    words, digits = data.translate(_AS_WORDS), data.translate(_AS_DIGITS)
+    words = data.translate(_AS_WORDS)
+    if b" " not in words:  # a name or an id: nothing stands before it
+        return _in_word(text, words, levels) if len(text) >= len(_LONG_WORD) else []
     found = list(_long_words(text, words, levels))
     inner_rules, marks = _INNER if _LONG_WORD in words else _SHORT_INNER
     for inner in compress(inner_rules, map(text.__contains__, marks)):
         if inner.literal in text and inner.also in text:
             found += _inside(text, inner)
     folded = _folded(text)
-    has_digits = b"1" in digits
-    if "=" in text or ":" in text or "--" in text or " " in text:
-        found += assignments(text, folded, has_digits=has_digits)
-    if has_digits:
+    near = near_names(folded)
+    if near:
+        found += assignments(text, folded, near)
+        digits = data.translate(_AS_DIGITS)
         numbered = functools.partial(_numbered_words, text, words, digits)
-        found += in_context(text, folded, numbered, found)
+        found += in_context(text, folded, near, numbered, found)
+    return found
+
+
+def _in_word(text: str, words: bytes, levels: int) -> list[Match]:
+    found = list(_long_words(text, words, levels))
+    for inner in _IN_WORDS:
+        if inner.literal in text:
+            found += _inside(text, inner)
     return found
 
 
@@ -146,20 +159,21 @@ def _long_words(text: str, words: bytes, levels: int) -> Iterator[Match]:
     """Find secrets among the words that are as long as keys."""
     # Every character a key can have is "a", every other a blank: a long word is then a run of "a"
     # that bytes.find skips to.
-    budget, begun = Budget(), Budget(share=8)  # most that begin like a key are identifiers
+    # Most that begin like a key are identifiers; to decode takes long.
+    budget, begun, encoded = Budget(), Budget(share=2), Budget(share=0.3)
     begin = words.find(_LONG_WORD)
     while begin >= 0:
         end = words.find(b" ", begin)
         end = len(text) if end < 0 else end
         start = _start(text, begin, end)
         two = text[start : start + 2]
-        starts, allowed = _STARTS.get(two), budget if two in _ENCODED_STARTS else begun
+        starts, allowed = _STARTS.get(two), encoded if two in _ENCODED_STARTS else begun
         if starts and text.startswith(starts, start) and allowed.allows(start, end):
             found = _match(text, start, levels)
             if found is not None and budget.allows(*found[:2]):
                 yield found
         begin = words.find(_LONG_WORD, end)
-    yield from (*budget.withheld, *begun.withheld)
+    yield from (*budget.withheld, *begun.withheld, *encoded.withheld)
 
 
 def _start(text: str, begin: int, end: int) -> int:
