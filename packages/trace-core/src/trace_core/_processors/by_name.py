@@ -45,11 +45,13 @@ _BEYOND_ASCII: Final = frozenset(
         "lösenord",
     )
 )
-_PART: Final = re.compile(
-    "key|token|secret|pass|pwd|auth|cred|cookie|sig|kennwort|contras|senha|"
-    + "|".join(_BEYOND_ASCII),
-    re.IGNORECASE,
+PARTS: Final = (
+    *("key", "token", "secret", "pass", "pwd", "auth", "cred", "cookie", "sig"),
+    *("kennwort", "contras", "senha"),
+    *_BEYOND_ASCII,
 )
+"""One of these is in every name of a secret, in lower case."""
+_PART: Final = re.compile("|".join(PARTS), re.IGNORECASE)
 may_be_name: Final = _PART.search
 """Says quickly whether a text may be the name of a secret."""
 _DIGITS: Final = str.maketrans("123456789", "000000000")
@@ -57,7 +59,7 @@ _DIGITS: Final = str.maketrans("123456789", "000000000")
 _KEPT_SHORT: Final = 4
 """Characters: "none", "true", "" under such a key tell nothing."""
 _NAMES: Final = ("name", "key", "header", "field", "variable", "Name", "Key")
-_VALUES: Final = ("value", "Value")
+VALUES: Final = ("value", "Value")
 """Lists of settings have mappings with one of each."""
 _SCHEMA_TYPES: Final = ("string", "object", "array", "integer", "number", "boolean")
 _SCHEMA: Final = frozenset({"type", "title", "description", "format", "pattern"})
@@ -95,37 +97,21 @@ def _filed_under(key: str) -> str | None:
     return OTHER_KEY if several else word
 
 
-def concerns(keys: tuple[str, ...]) -> bool:
-    """Return whether a mapping with some keys may hold a secret by name.
-
-    Args:
-        keys: All keys of the mapping.
-    """
-    return any(map(filed_under, keys)) or named_pair(keys) is not None
-
-
-def has_names(items: tuple[Any, ...]) -> bool:
-    """Return whether a list may hold the name of a secret, and the secret behind it.
-
-    Args:
-        items: The list.
-    """
-    some = items[:_MOST_LISTED]
-    return str in map(type, some) and any(type(one) is str and filed_under(one) for one in some)
-
-
-def named_pair(keys: tuple[str, ...]) -> tuple[str, str] | None:
+def named_pair(keys: Mapping[str, Value]) -> tuple[str, str] | None:
     """Return the keys of a name and of its value.
 
     Args:
-        keys: All keys of a mapping.
+        keys: A mapping.
     """
-    value = next((key for key in _VALUES if key in keys), None)
-    name = next((key for key in _NAMES if key in keys), None) if value else None
-    return (name, value) if name and value else None
+    for value in VALUES:
+        if value in keys:
+            for name in _NAMES:
+                if name in keys:
+                    return name, value
+    return None
 
 
-def without_secrets(value: Mapping[str, Value], filed: Filed = filed_under) -> Mapping[str, Value]:
+def without_secrets(value: Mapping[str, Value], filed: Filed) -> Mapping[str, Value]:
     """Hide secrets in a mapping; the very same comes back if there are none.
 
     Args:
@@ -135,7 +121,7 @@ def without_secrets(value: Mapping[str, Value], filed: Filed = filed_under) -> M
     hides = {key: kind for key in value if (kind := filed(key)) is not None}
     if "token" in hides.values() and any("logprob" in key.lower() for key in value):
         hides = {key: kind for key, kind in hides.items() if kind == _ALL}  # a model's tokens
-    pair = named_pair(tuple(value))
+    pair = named_pair(value)
     if pair is not None:
         name = value[pair[0]]
         kind = filed(name) if isinstance(name, str) else None
@@ -147,7 +133,7 @@ def without_secrets(value: Mapping[str, Value], filed: Filed = filed_under) -> M
     return {**value, **changed}
 
 
-def without_listed(items: Sequence[Value], filed: Filed = filed_under) -> Sequence[Value]:
+def without_listed(items: Sequence[Value], filed: Filed) -> Sequence[Value]:
     """Hide secrets that stand behind their names in a list: ``("x-api-key", "...")``.
 
     Args:

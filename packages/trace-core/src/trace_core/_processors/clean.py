@@ -22,7 +22,7 @@ from trace_core._processors.secrets import (
 from trace_core._processors.values import DIGIT
 
 _CACHED_TEXTS: Final = 2_048
-_JUDGED_ALONE: Final = 1_000
+_JUDGED_ALONE: Final = 100
 """Texts that are searched alone after all, where too much was found in all together."""
 _LONGEST_JOINED: Final = 4_096
 """Characters of a text that is searched together with others."""
@@ -83,21 +83,17 @@ class Cleaner:
         joined = BETWEEN.join(short)
         matches = [match for match in find(joined) if joined[match[0]] != "["]
         matches += self._known.places(joined)
-        left = _JUDGED_ALONE
-        for index, found in spread(short, matches).items():
-            text = short[index]
-            if any(kind == UNJUDGED for *_, kind in found):
-                left -= 1
-                new = self.change(text) if left > 0 else _withheld(text)
-            else:
-                new = _replaced(text, found)
+        found, unjudged = spread(short, matches)
+        for index, places in found.items():
+            changed[short[index]] = _replaced(short[index], places)
+        some = sorted(unjudged)
+        for index in some[:_JUDGED_ALONE]:
+            new = self.change(short[index])
             if new is not None:
-                changed[text] = new
-        return changed
-
-
-def _withheld(text: str) -> str | None:
-    return f"[redacted:{UNJUDGED}]" if DIGIT.match(text) else None  # few secrets have no digit
+                changed[short[index]] = new
+        # Few secrets have no digit.
+        left = filter(DIGIT.match, [short[index] for index in some[_JUDGED_ALONE:]])
+        return {**changed, **dict.fromkeys(left, f"[redacted:{UNJUDGED}]")}
 
 
 def _replaced(text: str, found: list[Match]) -> str:

@@ -6,7 +6,7 @@ import base64
 import functools
 import re
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 from urllib.parse import quote
 
@@ -25,7 +25,13 @@ _IN_HTML: Final = "+&<>\"'`"
 """What some JSON has as ``\\u002B`` and so on."""
 _SAFE_IN_URLS: Final = ("", "/", "=", "/=", "+", "!*'()", "/:?@!$&'()*+,;=")
 """What different programs leave as it is in a URL."""
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/_\-]{10,}")
+_LEAST_ENCODED: Final = 10
+"""Characters of base64 that a secret of 8 becomes, at least."""
+_PIECE: Final = 8
+_PIECES: Final = re.compile(rf"(?s).{{{_PIECE}}}")
+"""A text cut in pieces: one of them is wholly among the first 15 characters of any secret in it."""
+_MANY: Final = 100
+"""Secrets that are not looked for one by one."""
 
 
 @attrs.frozen
@@ -35,6 +41,11 @@ class _Forms:
     plain: tuple[str, ...]
     escaped: tuple[str, ...]
     encoded: tuple[str, ...]
+
+    def shorter_than(self, length: int) -> _Forms:
+        """Return those of fewer characters."""
+        kinds = (self.plain, self.escaped, self.encoded)
+        return _Forms(*(tuple(one for one in kind if len(one) < length) for kind in kinds))
 
 
 class Known:
@@ -46,9 +57,17 @@ class Known:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         forms = [_forms(secret) for secret in secrets if len(secret) >= MIN_LENGTH]
-        self._plain = _longest_first(one for form in forms for one in form.plain)
-        self._escaped = _longest_first(one for form in forms for one in form.escaped)
-        self._encoded = _longest_first(one for form in forms for one in form.encoded)
+        self._all = _Forms(
+            *(
+                _longest_first(one for form in forms for one in getattr(form, kind))
+                for kind in ("plain", "escaped", "encoded")
+            )
+        )
+        self._short = self._all.shorter_than(2 * _PIECE - 1)
+        long = set(chain(*attrs.astuple(self._all))).difference(*attrs.astuple(self._short))
+        if len(long) < _MANY:
+            self._short, long = self._all, set()
+        self._pieces = {one[at : at + _PIECE] for one in long for at in range(_PIECE)}
 
     def without(self, text: str) -> str:
         """Return a text without the secrets; the very same if there are none.
@@ -74,15 +93,19 @@ class Known:
 
     def _among(self, text: str) -> Iterator[str]:
         """Yield what is in a text, the longest first: one may contain another."""
-        yield from (one for one in self._plain if one in text)
-        if self._escaped and ("%" in text or "\\" in text or "+" in text):
-            yield from (one for one in self._escaped if one in text)
-        if self._encoded and (words := " ".join(_BASE64.findall(text))):
-            yield from (one for one in self._encoded if one in words)
+        forms = self._short
+        if self._pieces and not self._pieces.isdisjoint(_PIECES.findall(text)):
+            forms = self._all
+        yield from (one for one in forms.plain if one in text)
+        if forms.escaped and ("%" in text or "\\" in text or "+" in text):
+            yield from (one for one in forms.escaped if one in text)
+        if len(text) >= _LEAST_ENCODED:
+            yield from (one for one in forms.encoded if one in text)
 
 
-def _longest_first(secrets: Iterable[str]) -> list[str]:
-    return sorted({one for one in secrets if len(one) >= MIN_LENGTH}, key=len, reverse=True)
+def _longest_first(secrets: Iterable[str]) -> tuple[str, ...]:
+    long = {one for one in secrets if len(one) >= MIN_LENGTH}
+    return tuple(sorted(long, key=len, reverse=True))
 
 
 @functools.lru_cache(maxsize=_FORMS_KEPT)

@@ -11,7 +11,8 @@ from trace_core import semconv
 from trace_core._model.parts import Event
 from trace_core._model.span import Span
 from trace_core._model.values import Value
-from trace_core._processors.walk import map_texts
+from trace_core._processors.look import look_at
+from trace_core._processors.walk import Walk
 
 
 def truncate(max_chars: int = 32_768) -> Callable[[Span], Span]:
@@ -33,8 +34,11 @@ def truncate(max_chars: int = 32_768) -> Callable[[Span], Span]:
             return None
         return f"{text[:max_chars]}… ({len(text)} characters)"
 
+    walk = Walk(shorten)
+
     def processor(span: Span) -> Span:
-        return map_texts(span, shorten)
+        # A process is described in a few words.
+        return span if look_at(span).characters <= max_chars else walk.span(span)
 
     processor.__name__ = "truncate"
     return processor

@@ -2,50 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import NoneType
-from typing import Any, Final
-
-import attrs
+from typing import Any, Final, NamedTuple
 
 from trace_core._model.span import Span
 
 _ATOMS: Final = frozenset({bool, int, float, NoneType})
-_MOST_ITEMS: Final = 1_000_000
+_MOST_CONTAINERS: Final = 1_000_000
 """To look at; a span with more has a container that contains itself, or nearly."""
-_KEPT_TEXTS: Final = 1_000
-_KEPT_CHARACTERS: Final = 4_096
-"""The longest text of a span that is kept from one processor to the next."""
+_KEPT: Final = 64 * 1024
+"""Characters of a span that is kept from one processor to the next."""
+_SEEN: Final = 2_048
+LONGEST_SEEN: Final = 4_096
+"""Characters; to keep longer texts would take too much memory."""
 
 
-@attrs.frozen
-class Look:
+class Look(NamedTuple):
     """What a span holds, in no particular order.
 
     Args:
-        texts: All texts in values; of a span without any, none.
-        keys: The keys of each mapping.
-        tuples: All sequences.
-        longest: Characters of the longest text.
+        texts: All texts, keys of mappings included.
+        sequences: All sequences.
+        characters: Of all texts together.
     """
 
     texts: list[str]
-    keys: list[tuple[str, ...]]
-    tuples: list[tuple[Any, ...]]
-    longest: int
+    sequences: list[Any]
+    characters: int
 
 
 _last: tuple[Span, Look] | None = None
 
 
-def look_at(span: Span) -> Look | None:
+def look_at(span: Span) -> Look:
     """Collect what a span holds, but for its resource, which is mostly that of the span before.
 
     Args:
         span: The span.
-
-    Returns:
-        What it holds; ``None`` if it holds something else than plain values, or too much.
     """
     global _last  # noqa: PLW0603  # the next processor looks at the same span
     last = _last
@@ -56,40 +50,80 @@ def look_at(span: Span) -> Look | None:
     for event in span.events:
         root += (event.name, event.attributes)
     found = look_into(root)
-    if found and found.longest <= _KEPT_CHARACTERS and len(found.texts) <= _KEPT_TEXTS:
+    if found.characters <= _KEPT:
         _last = (span, found)
     return found
 
 
-def look_into(values: Iterable[Any]) -> Look | None:
-    """Collect what some values hold, level by level.
+def look_into(values: Iterable[Any]) -> Look:
+    """Collect what some values hold.
 
     Args:
         values: The values.
 
-    Returns:
-        What they hold; ``None`` if that is something else than plain values, or too much.
+    Raises:
+        ValueError: One of them contains itself, or too much.
     """
     texts: list[str] = []
-    keys: list[tuple[str, ...]] = []
-    tuples: list[tuple[Any, ...]] = []
-    items, seen = list(values), 0
-    while items:
-        seen += len(items)
-        if seen > _MOST_ITEMS:
-            return None
-        below: list[Any] = []
+    sequences: list[Any] = []
+    todo: list[Iterable[Any]] = [values]
+    for items in todo:  # grows meanwhile
         for item in items:
-            kind = type(item)
-            if kind is str:
+            if (kind := type(item)) is str:
                 texts.append(item)
+            elif kind in _ATOMS:
+                pass
             elif kind is dict:
-                keys.append(tuple(item))
-                below += item.values()
-            elif kind is tuple:
-                tuples.append(item)
-                below += item
-            elif kind not in _ATOMS:
-                return None
-        items = below
-    return Look(texts, keys, tuples, max(map(len, texts), default=0))
+                texts += item
+                todo.append(item.values())
+            elif kind is tuple or kind is list:
+                sequences.append(item)
+                todo.append(item)
+            else:
+                _look_at_other(item, texts, sequences, todo)
+        if len(todo) > _MOST_CONTAINERS:
+            raise ValueError("a value of the span contains itself, or a million others")
+    return Look(texts, sequences, len("".join(texts)))
+
+
+def _look_at_other(
+    item: Any, texts: list[str], sequences: list[Any], todo: list[Iterable[Any]]
+) -> None:
+    """Look at a value of a type that `snapshot` does not make."""
+    if isinstance(item, str):
+        texts.append(item)
+    elif isinstance(item, Mapping):
+        texts += item
+        todo.append(item.values())
+    elif isinstance(item, (tuple, list)):
+        sequences.append(item)
+        todo.append(item)
+
+
+class Seen:
+    """The short texts that a processor has seen and left as they were; the newest few thousand.
+
+    Names, models and system prompts come again with every call. May be used on any thread.
+    """
+
+    def __init__(self) -> None:
+        self._texts: set[str] = set()
+
+    def new(self, texts: Iterable[str]) -> set[str]:
+        """Return those of some texts that were not seen.
+
+        Args:
+            texts: The texts.
+        """
+        seen = self._texts
+        return set() if seen.issuperset(texts) else set(texts).difference(seen)
+
+    def add(self, texts: Iterable[str]) -> None:
+        """Note texts that were left as they were.
+
+        Args:
+            texts: The texts.
+        """
+        if len(self._texts) > _SEEN:
+            self._texts = set()  # not cleared: another thread may be reading it
+        self._texts.update([text for text in texts if len(text) <= LONGEST_SEEN])

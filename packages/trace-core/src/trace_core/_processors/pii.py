@@ -8,7 +8,7 @@ from typing import Final
 
 from trace_core._model.span import Span
 from trace_core._processors.many import BETWEEN
-from trace_core._processors.walk import map_texts
+from trace_core._processors.walk import Walk
 
 # Each pattern begins with the characters that are sought, and looks behind them then: this way most
 # of a text is passed over ten times as fast.
@@ -106,8 +106,10 @@ def redact_pii(
             cleaned = [clean(text) or text for text in texts]
         return {old: new for old, new in zip(texts, cleaned, strict=False) if old != new}
 
+    walk = Walk(clean, many=clean_many)
+
     def processor(span: Span) -> Span:
-        return map_texts(span, clean, clean_many)
+        return walk.span(span)
 
     processor.__name__ = "redact_pii"
     return processor

@@ -106,7 +106,10 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
 
 
 def _in_word(text: str, words: bytes, levels: int) -> list[Match]:
-    found = list(_long_words(text, words, levels))
+    """Find secrets in a text that is a single word."""
+    begin = _start(text, 0, len(text))
+    starts = _STARTS.get(text[begin : begin + 2])
+    found = list(_long_words(text, words, levels)) if starts else []
     for inner in _IN_WORDS:
         if inner.literal in text:
             found += _inside(text, inner)

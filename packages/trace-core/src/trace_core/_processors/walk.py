@@ -2,51 +2,33 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
-from itertools import repeat
 from operator import is_
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import attrs
 
 from trace_core._model.parts import Event, Status
 from trace_core._model.span import Span
 from trace_core._model.values import Value
-from trace_core._processors.by_name import (
-    Filed,
-    concerns,
-    filed_under,
-    has_names,
-    without_listed,
-    without_secrets,
-)
-from trace_core._processors.look import Look, look_at, look_into
-from trace_core._processors.many import MANY, ChangeMany, look_through
+from trace_core._processors.budget import UNJUDGED
+from trace_core._processors.by_name import VALUES, named_pair, without_listed, without_secrets
+from trace_core._processors.look import LONGEST_SEEN, Seen, look_at, look_into
+from trace_core._processors.many import ChangeMany, names_among
 
 TextChange: TypeAlias = Callable[[str], "str | None"]
 """Takes a text and returns another, or ``None`` where nothing is to change."""
 
 PLAIN_TYPES: Final = frozenset({bool, int, float, type(None)})
 """Types of values that hold no text."""
-_CACHED_KEYS: Final = 1_024
-"""Sets of keys, as mappings have them."""
-LONGEST_CACHED: Final = 4_096
-"""Characters; a cache of longer texts would hold too much memory."""
-
-
-def map_texts(span: Span, change: TextChange, many: ChangeMany | None = None) -> Span:
-    """Apply a change to every text of a span, keys of mappings included.
-
-    Args:
-        span: The span.
-        change: Takes a text and returns another or ``None``.
-        many: Does so for many texts at once.
-
-    Returns:
-        The span, the very same if nothing changed.
-    """
-    return Walk(change, many=many).span(span)
+_VALUES: Final = frozenset(VALUES)
+_MANY: Final = 1_000
+"""Texts that are searched as one."""
+_SEVERAL: Final = 64
+"""Items of a list that may hold names and values by turns."""
+_MOST_SPECIAL: Final = 2_000
+"""Containers of a span in which what is filed under the name of a secret is judged."""
+_TOO_MANY: Final = f"[redacted:{UNJUDGED}]"
 
 
 def replaced(span: Span, **fields: Any) -> Span:
@@ -61,7 +43,10 @@ def replaced(span: Span, **fields: Any) -> Span:
 
 
 class Walk:
-    """Goes through a span and copies only what changes.
+    """Changes the texts of spans, keys of mappings included.
+
+    Most spans have nothing to change: names, models and system prompts come again with every call,
+    and are known to stay as they are. So a span is looked at once, and its new texts are judged.
 
     Args:
         change: Takes a text and returns another or ``None``.
@@ -82,115 +67,135 @@ class Walk:
         self._cached = cached or change
         self._many = many
         self._by_name = by_name
-        self._has_names: Callable[[tuple[Any, ...]], bool] = has_names
-        self._filed: Filed = filed_under
+        self._stays = Seen()
         self._resource: object = None
-        self._special: Callable[[tuple[str, ...]], bool] = functools.lru_cache(
-            maxsize=_CACHED_KEYS
-        )(self._is_special)
 
     def span(self, span: Span) -> Span:
-        """Return the span, the very same if nothing in it changed."""
+        """Return the span, the very same if nothing in it changes.
+
+        Raises:
+            ValueError: It contains itself.
+        """
+        texts = look_at(span).texts
         if span.resource is not self._resource:  # mostly that of the span before
-            if not self._leaves(look_into((span.resource,))):
-                return self._changed(span)
-            self._resource = span.resource
-        found = look_at(span)
-        if found and self._many and len(found.texts) + len(found.keys) > MANY:
-            return self._looked_through(span, found, self._many)
-        return span if self._leaves(found) else self._changed(span)
+            texts = [*texts, *look_into((span.resource,)).texts]
+        new = self._stays.new(texts)
+        changes = self._changes(new) if new else None
+        if changes is not None:
+            return changes.span(span)
+        self._resource = span.resource
+        return span
 
-    def _looked_through(self, span: Span, found: Look, many: ChangeMany) -> Span:
-        findings = look_through(found, many, by_name=self._by_name)
-        if findings is None:
-            return span
-        walk = Walk(findings.texts.get, by_name=self._by_name)
-        walk._special = findings.special.__contains__
-        walk._has_names = findings.has_names
-        walk._filed = findings.filed_under
-        return walk._changed(span)
+    def _changes(self, new: set[str]) -> _Changes | None:
+        """Return what is to change because of some texts; ``None`` if nothing is."""
+        texts = self._changed(new)
+        names = names_among(new) if self._by_name else {}
+        if len(new) < _MANY:
+            self._stays.add(new.difference(texts, names))
+        return _Changes(texts, names) if texts or names else None
 
-    def _changed(self, span: Span) -> Span:
+    def _changed(self, new: set[str]) -> Mapping[str, str]:
+        if len(new) > _MANY and self._many is not None:
+            return self._many(list(new))
+        changed = {}
+        for text in new:
+            after = (self._cached if len(text) <= LONGEST_SEEN else self._change)(text)
+            if after is not None:
+                changed[text] = after
+        return changed
+
+
+class _Changes:
+    """What is to change in a span.
+
+    Args:
+        texts: Texts that change, with what they become.
+        names: The names of secrets among the texts, with the kinds of secrets.
+    """
+
+    def __init__(self, texts: Mapping[str, str], names: Mapping[str, str]) -> None:
+        self._texts = texts
+        self._names = names
+        self._left = _MOST_SPECIAL
+
+    def span(self, span: Span) -> Span:
+        """Return the span with the changes."""
         return replaced(
             span,
-            name=self._text(span.name),
+            attributes=self._fields(span.attributes),
+            name=self._texts.get(span.name, span.name),
             status=self._status(span.status),
-            inputs=self.value(span.inputs),
-            outputs=self.value(span.outputs),
-            attributes=self.value(span.attributes),
+            inputs=self._value(span.inputs),
+            outputs=self._value(span.outputs),
             events=self._events(span.events) if span.events else span.events,
-            resource=self.value(span.resource),
+            resource=self._fields(span.resource),
         )
 
-    def _is_special(self, keys: tuple[str, ...]) -> bool:
-        """Return whether one of some keys changes or may hide what is under it."""
-        if self._by_name and concerns(keys):
-            return True
-        return any(self._text(key) is not key for key in keys)
-
-    def _leaves(self, found: Look | None) -> bool:
-        """Return whether nothing changes, as is so for most spans; False if in doubt."""
-        if found is None or found.longest > LONGEST_CACHED:
-            return False
-        if any(map(self._special, found.keys)):
-            return False
-        if self._by_name and any(map(self._has_names, found.tuples)):
-            return False
-        return all(map(is_, map(self._cached, found.texts), repeat(None)))
-
-    def _text(self, text: str) -> str:
-        new = (self._cached if len(text) <= LONGEST_CACHED else self._change)(text)
-        return text if new is None else new
+    def _fields(self, fields: Mapping[str, Value]) -> Mapping[str, Value]:
+        """Change a mapping that stays one, whatever is in it."""
+        return self._without_names(self._items(fields))
 
     def _status(self, status: Status) -> Status:
-        if status.description is None:
-            return status
-        text = self._text(status.description)
-        return status if text is status.description else attrs.evolve(status, description=text)
+        new = self._texts.get(status.description or "")
+        return status if new is None else attrs.evolve(status, description=new)
 
     def _events(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
         changed = tuple(
-            Event(self._text(event.name), event.time_ns, self.value(event.attributes))
-            for event in events
+            Event(self._texts.get(e.name, e.name), e.time_ns, self._fields(e.attributes))
+            for e in events
         )
         return events if changed == events else changed
 
-    def value(self, value: Value) -> Any:
-        """Return the value, the very same if nothing in it changed."""
+    def _value(self, value: Value) -> Any:
         if isinstance(value, str):
-            return self._text(value)
-        if type(value) in PLAIN_TYPES:
-            return value
+            return self._texts.get(value, value)
         if isinstance(value, (dict, Mapping)):  # asking a dict for Mapping alone is slow
             return self._mapping(value)
         return self._sequence(value) if isinstance(value, (tuple, list)) else value
 
-    def _sequence(self, value: Sequence[Value]) -> Sequence[Value]:
-        changed = tuple(map(self.value, value))
-        same = value if all(map(is_, changed, value)) else changed
-        if self._by_name and self._has_names(tuple(value)):
-            return without_listed(same, self._filed)
-        return same
-
-    def _mapping(self, value: Mapping[str, Value]) -> Mapping[str, Value]:
-        cached, plain = self._cached, PLAIN_TYPES
-        changed: dict[str, Value] = {}
+    def _items(self, value: Mapping[str, Value]) -> Mapping[str, Value]:
+        """Change the values of a mapping."""
+        get, plain, below = self._texts.get, PLAIN_TYPES, self._value
+        changed = {}
         for key, item in value.items():
             kind = type(item)
-            if kind is str:
-                new = (cached if len(item) <= LONGEST_CACHED else self._change)(item)  # type: ignore[arg-type]
-                if new is not None:
-                    changed[key] = new
-            elif kind not in plain:
-                below = self.value(item)
-                if below is not item:
-                    changed[key] = below
-        new_items = {**value, **changed} if changed else value
-        return self._special_items(new_items) if self._special(tuple(value)) else new_items
+            if kind in plain:
+                continue
+            new = get(cast("str", item), item) if kind is str else below(item)
+            if new is not item:
+                changed[key] = new
+        return {**value, **changed} if changed else value
 
-    def _special_items(self, value: Mapping[str, Value]) -> Mapping[str, Value]:
-        found = without_secrets(value, self._filed) if self._by_name else value
-        keys = {key: self._text(key) for key in found}
-        if all(map(is_, keys, keys.values())):
+    def _mapping(self, value: Mapping[str, Value]) -> Value:
+        special = self._is_special(value)
+        if special and self._left <= 0:
+            return _TOO_MANY
+        changed = self._items(value)
+        return self._without_names(changed) if special else changed
+
+    def _is_special(self, value: Mapping[str, Value]) -> bool:
+        """Return whether a key changes or may hide something."""
+        if not self._texts.keys().isdisjoint(value) or not self._names.keys().isdisjoint(value):
+            return True
+        return bool(self._names) and not _VALUES.isdisjoint(value) and bool(named_pair(value))
+
+    def _without_names(self, value: Mapping[str, Value]) -> Mapping[str, Value]:
+        """Hide what is filed under the names of secrets, and change the keys."""
+        self._left -= 1
+        found = without_secrets(value, self._names.get) if self._names else value
+        if self._texts.keys().isdisjoint(found):
             return found
-        return {keys[key]: item for key, item in found.items()}
+        return {self._texts.get(key, key): item for key, item in found.items()}
+
+    def _sequence(self, value: Sequence[Value]) -> Value:
+        special = self._names and any(
+            type(one) is str and one in self._names for one in value[:_SEVERAL]
+        )
+        if special and self._left <= 0:
+            return _TOO_MANY
+        changed = tuple(map(self._value, value))
+        same = value if all(map(is_, changed, value)) else changed
+        if not special:
+            return same
+        self._left -= 1
+        return without_listed(same, self._names.get)
