@@ -118,9 +118,7 @@ def _named(
     pattern: re.Pattern[str], text: str, folded: str, near: Sequence[Place]
 ) -> Iterator[Match]:
     budget = Budget()
-    for found in budget.candidates(
-        pattern, folded, "value", places=near, is_one=_may_be_chosen
-    ):
+    for found in budget.candidates(pattern, folded, "value", places=near, is_one=_may_be_chosen):
         yield from _judged(found, text, folded)
     yield from budget.withheld
 

@@ -8,8 +8,8 @@ characters before each: prose has few such words.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import attrs
 
@@ -22,6 +22,16 @@ from trace_core._processors.assignments import (
 )
 from trace_core._processors.budget import Budget, Covered, Match, Place
 from trace_core._processors.names import OTHER_KEY, key_word
+from trace_core._processors.near import (
+    ALL_HINTS,
+    ALL_NAMES,
+    BY,
+    HINTS,
+    KEYS,
+    PASSWORDS,
+    Numbered,
+    WordsNearNames,
+)
 from trace_core._processors.values import (
     HARMLESS,
     LETTER,
@@ -31,52 +41,18 @@ from trace_core._processors.values import (
     looks_random,
 )
 
-Numbered: TypeAlias = "Callable[[int, int], Iterable[Place]]"
 _BEFORE: Final = 120
 """Characters before a value that are looked at."""
-_FAR: Final = 320
-"""Characters from the begin of a name to the first digit of the value it may be the name of."""
-_STEP: Final = 64
-"""Characters from one name to the next that is looked for: a text may be full of them."""
-_LEFT_OF_NAME: Final = 32
-"""Characters before it that belong to a name: of ``; SharedAccessKey`` all but the last three."""
 _QUOTE: Final = r"(?:\\*[\"'`]|\*\*)"
-_PASSWORDS: Final = (
-    *("passphrase", "password", "passwort", "passcode", "passwd", "passe", "pass", "pwd"),
-    *("kennwort", "lösenord", "losenord", "wachtwoord", "senha", "contraseña", "contrasena"),
-    *("parola", "heslo", "jelszó", "jelszo", "hasło", "salasana", "adgangskode", "şifre", "sifre"),
-    *("пароля", "пароль", "密码", "密碼", "口令", "パスワード", "暗証番号", "비밀번호", "암호"),
-    *("mật khẩu", "รหัสผ่าน", "كلمة المرور", "كلمة السر", "סיסמה", "סיסמא", "κωδικός", "पासवर्ड"),
-)
-_KEYS: Final = (
-    *("key", "secret", "token", "authorization", "auth", "credential", "signature", "schlüssel"),
-    *("密钥", "密鑰", "秘钥", "令牌", "トークン", "ключ", "токен", "토큰"),
-)
 _SAID: Final = (
     *("is", "was", "are", "now", "you", "provided", "supplied", "given", "used", "passed"),
     *("received", "here", "has", "been", "still", "ist", "lautet", "est", "es", "é", "er", "är"),
     *("jest", "это"),
 )
 """Words between a name and its value."""
-_BY: Final = "identified"
-"""How the password begins in SQL: ``IDENTIFIED BY '...'``."""
-
-
-_ALL_NAMES: Final = (*_KEYS, *_PASSWORDS)
-
-
-def _begins(names: Iterable[str]) -> tuple[str, ...]:
-    """Return how names begin: of those that begin alike, the shortest."""
-    some = tuple(names)
-    return tuple(n for n in some if not any(n != m and n.startswith(m) for m in some))
-
-
-_ALL_HINTS: Final = _begins((*_ALL_NAMES, _BY))
-_HINTS: Final = tuple(filter(str.isascii, _ALL_HINTS))
-"""How the names begin; each is looked for on its own, which is faster than a pattern."""
 _NAME: Final = (
-    rf"(?P<password>{'|'.join(_PASSWORDS)}|{_BY}(?:[ ]with[ ]\S{{1,40}})?[ ]by(?:[ ]password)?)"
-    rf"|(?P<key>{'|'.join(_KEYS)})"
+    rf"(?P<password>{'|'.join(PASSWORDS)}|{BY}(?:[ ]with[ ]\S{{1,40}})?[ ]by(?:[ ]password)?)"
+    rf"|(?P<key>{'|'.join(KEYS)})"
 )
 _AFTER_NAME: Final = re.compile(
     rf"(?:{_NAME})(?P<many>s?)(?:[_\-]?(?:value|string)|_(?:prod|dev|live))?(?:"
@@ -110,18 +86,10 @@ _COMMAND: Final = re.compile(
     r"|redis-cli[ ](?:[^\n|;]{0,120}[ ])?-a[ ]?"
     r"|ldap[a-z]{2,8}[ ](?:[^\n|;]{0,120}[ ])?-w[ ]?)[\"']?\Z"
 )
-_FLAGS: Final = (" -u", " -p", " -a", " -w", " --user", " --proxy-user", " --cred")
-_FOR_ASSIGNMENTS: Final = ("?sig", "&sig", "-sig", "bearer", "basic", "cookie")
-"""What stands before secrets that `assignments` knows, besides the names."""
-_NEAR: Final = (*_HINTS, *_FOR_ASSIGNMENTS, *_FLAGS)
-_NEAR_BEYOND_ASCII: Final = (*_ALL_HINTS, *_FOR_ASSIGNMENTS, *_FLAGS)
-_SHORT: Final = 8 * 1024
-"""Characters of a text in which each hint is looked for on its own; in a longer one together, since
-a text that is made to be slow has all of them."""
 _FLAG: Final = re.compile(r"[ ]-[paw][ ]?[\"']?\Z")
 _BETWEEN: Final = " \t\r\n\"'`\\:=>|,-([]*"
 """What stands between a name and its value, besides words."""
-_NAME_ENDS: Final = frozenset((name + many)[-3:] for many in ("", "s") for name in _ALL_NAMES)
+_NAME_ENDS: Final = frozenset((name + many)[-3:] for many in ("", "s") for name in ALL_NAMES)
 _SAID_LAST: Final = frozenset((*_SAID, "by"))
 _SUFFIXES: Final = ("value", "tstring", "_prod", "_dev", "_live")
 _LAST: Final = _NAME_ENDS.union(f" {word}"[-3:] for word in _SAID_LAST) | {
@@ -137,8 +105,6 @@ _REST: Final = re.compile(r"[^\s\"'`,;}{&\\<>\uff0c\u3002\uff1b\u3001\uff09\u301
 _QUOTES: Final = ("'", '"', "`", "\\")
 _LISTED: Final = re.compile(r"[\"'\s]{0,8},[\"'\s]{0,16}")
 """Between two secrets of a list."""
-_LISTED_WITHIN: Final = 9
-"""Characters behind a secret among which the comma is."""
 _HYPHENATED: Final = re.compile(r".*[\-/.]")
 _SIGNATURE: Final = 32
 """Characters of a signature, at least."""
@@ -177,7 +143,7 @@ def in_context(
         Begin, end and kind of each.
     """
     done, covered, budget = 0, Covered(known), Budget(share=0.5)
-    words = _NearNames(text, near, numbered)
+    words = WordsNearNames(text, near, numbered)
     for first, last in words:
         done = max(done, covered.end(first))
         if first < done:
@@ -200,84 +166,6 @@ def in_context(
             words.go_on(done)
             yield begin + skipped, done, ASSIGNED
     yield from budget.withheld
-
-
-class _NearNames:
-    """The words with a digit that stand near something that may name them, in order.
-
-    Args:
-        text: The text.
-        near: Where that is.
-        numbered: Returns the words with a digit between two places.
-    """
-
-    def __init__(self, text: str, near: Sequence[Place], numbered: Numbered) -> None:
-        self._text = text
-        self._near = near
-        self._numbered = numbered
-        self._at = self._until = 0
-
-    def go_on(self, done: int) -> None:
-        """Go on behind a secret even if no name is near, where a list of them may follow."""
-        if self._text.find(",", done, done + _LISTED_WITHIN) >= 0:
-            self._until = max(self._until, done + _FAR)
-
-    def skip(self, place: int) -> None:
-        """Go on at another place."""
-        self._at = place
-
-    def __iter__(self) -> Iterator[Place]:
-        for begin, end in self._near:
-            self._at, self._until = max(self._at, begin), max(self._until, end)
-            while self._at < self._until:
-                yield from self._words(self._until)
-
-    def _words(self, until: int) -> Iterator[Place]:
-        for word in self._numbered(self._at, until):
-            self._at = word[1]
-            yield word
-            if self._at > word[1]:
-                return
-        self._at = max(self._at, until)
-
-
-def near_names(folded: str) -> list[Place]:
-    """Return where in a text there are names that secrets have, and something behind each.
-
-    Args:
-        folded: The text in lower case.
-    """
-    places: list[Place] = []
-    for at in _found_hints(folded):
-        begin, end = max(0, at - _LEFT_OF_NAME), at + _STEP + _FAR
-        if places and begin <= places[-1][1]:
-            begin = places.pop()[0]
-        places.append((begin, end))
-    return places
-
-
-def _found_hints(folded: str) -> Iterable[int]:
-    """Return where hints are, in order; of several within `_STEP`, the first."""
-    hints = _NEAR if folded.isascii() else _NEAR_BEYOND_ASCII
-    if len(folded) > _SHORT:
-        return _steps(re.compile("|".join(map(re.escape, hints))), folded)
-    found = filter(folded.__contains__, hints)
-    return sorted(at for hint in found for at in _places(folded, hint))
-
-
-def _steps(pattern: re.Pattern[str], folded: str) -> Iterator[int]:
-    found = pattern.search(folded)
-    while found is not None:
-        yield found.start()
-        found = pattern.search(folded, found.start() + _STEP)
-
-
-def _places(folded: str, hint: str) -> Iterator[int]:
-    """Yield where a hint is; of several within `_STEP`, the first."""
-    at = folded.find(hint)
-    while at >= 0:
-        yield at
-        at = folded.find(hint, at + _STEP)
 
 
 def _may_lead(before: str) -> bool:
@@ -352,7 +240,7 @@ def _is_named(word: _Word) -> bool:
     last = word.before.rstrip(" \"'`(*")[-1:]
     if last.isalpha() and _HYPHENATED.match(word.text) and not looks_random(word.text):
         return False
-    hints = _HINTS if word.before.isascii() else _ALL_HINTS
+    hints = HINTS if word.before.isascii() else ALL_HINTS
     for hint in hints:
         at = word.before.rfind(hint)
         if at >= 0:
@@ -412,7 +300,7 @@ def _is_told(word: _Word, found: re.Match[str], kind: str, *, quoted: bool) -> b
     a_verb = found["password"] == "pass" and not before.endswith("require")  # noqa: S105
     if found["of"] or a_verb:  # "pass 'x=1' to it"; but requirepass is a setting of Redis
         return False
-    if kind == "password" and (quoted or found["password"].startswith(_BY)):
+    if kind == "password" and (quoted or found["password"].startswith(BY)):
         return chosen
     if _SETTER.search(before):
         return chosen

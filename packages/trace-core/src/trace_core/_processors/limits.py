@@ -11,7 +11,7 @@ from trace_core import semconv
 from trace_core._model.parts import Event
 from trace_core._model.span import Span
 from trace_core._model.values import Value
-from trace_core._processors.look import look_at
+from trace_core._processors.look import LONG, look_at
 from trace_core._processors.walk import Walk
 
 
@@ -37,8 +37,9 @@ def truncate(max_chars: int = 32_768) -> Callable[[Span], Span]:
     walk = Walk(shorten)
 
     def processor(span: Span) -> Span:
-        # A process is described in a few words.
-        return span if look_at(span).characters <= max_chars else walk.span(span)
+        found = look_at(span)
+        may_be_long = found.long if max_chars >= LONG else found.texts
+        return walk.span(span) if any(len(text) > max_chars for text in may_be_long) else span
 
     processor.__name__ = "truncate"
     return processor

@@ -11,8 +11,10 @@ from trace_core._model.span import Span
 _ATOMS: Final = frozenset({bool, int, float, NoneType})
 _MOST_CONTAINERS: Final = 1_000_000
 """To look at; a span with more has a container that contains itself, or nearly."""
-_KEPT: Final = 64 * 1024
-"""Characters of a span that is kept from one processor to the next."""
+LONG: Final = 1_000
+"""Characters."""
+_KEPT: Final = 1_000
+"""Texts of a span that is kept from one processor to the next; it has no very long ones."""
 _SEEN: Final = 2_048
 LONGEST_SEEN: Final = 4_096
 """Characters; to keep longer texts would take too much memory."""
@@ -24,12 +26,12 @@ class Look(NamedTuple):
     Args:
         texts: All texts, keys of mappings included.
         sequences: All sequences.
-        characters: Of all texts together.
+        long: Texts in values that have more than `LONG` characters.
     """
 
     texts: list[str]
     sequences: list[Any]
-    characters: int
+    long: list[str]
 
 
 _last: tuple[Span, Look] | None = None
@@ -50,7 +52,7 @@ def look_at(span: Span) -> Look:
     for event in span.events:
         root += (event.name, event.attributes)
     found = look_into(root)
-    if found.characters <= _KEPT:
+    if len(found.texts) <= _KEPT and max(map(len, found.long), default=0) <= LONGEST_SEEN:
         _last = (span, found)
     return found
 
@@ -66,11 +68,14 @@ def look_into(values: Iterable[Any]) -> Look:
     """
     texts: list[str] = []
     sequences: list[Any] = []
+    long: list[str] = []
     todo: list[Iterable[Any]] = [values]
     for items in todo:  # grows meanwhile
         for item in items:
             if (kind := type(item)) is str:
                 texts.append(item)
+                if len(item) > LONG:
+                    long.append(item)
             elif kind in _ATOMS:
                 pass
             elif kind is dict:
@@ -80,23 +85,23 @@ def look_into(values: Iterable[Any]) -> Look:
                 sequences.append(item)
                 todo.append(item)
             else:
-                _look_at_other(item, texts, sequences, todo)
+                _look_at_other(item, Look(texts, sequences, long), todo)
         if len(todo) > _MOST_CONTAINERS:
             raise ValueError("a value of the span contains itself, or a million others")
-    return Look(texts, sequences, len("".join(texts)))
+    return Look(texts, sequences, long)
 
 
-def _look_at_other(
-    item: Any, texts: list[str], sequences: list[Any], todo: list[Iterable[Any]]
-) -> None:
+def _look_at_other(item: Any, found: Look, todo: list[Iterable[Any]]) -> None:
     """Look at a value of a type that `snapshot` does not make."""
     if isinstance(item, str):
-        texts.append(item)
+        found.texts.append(item)
+        if len(item) > LONG:
+            found.long.append(item)
     elif isinstance(item, Mapping):
-        texts += item
+        found.texts.extend(item)
         todo.append(item.values())
     elif isinstance(item, (tuple, list)):
-        sequences.append(item)
+        found.sequences.append(item)
         todo.append(item)
 
 
@@ -116,7 +121,7 @@ class Seen:
             texts: The texts.
         """
         seen = self._texts
-        return set() if seen.issuperset(texts) else set(texts).difference(seen)
+        return {text for text in texts if text not in seen}
 
     def add(self, texts: Iterable[str]) -> None:
         """Note texts that were left as they were.

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Final, TypeAlias
 
-from trace_core._processors.budget import Match
-from trace_core._processors.by_name import PARTS, UNJUDGED, filed_under, may_be_name
+from trace_core._processors.budget import UNJUDGED, Match
+from trace_core._processors.by_name import PARTS, UNJUDGED_NAME, filed_under, may_be_name
 
 ChangeMany: TypeAlias = Callable[[Sequence[str]], "dict[str, str]"]
 """Takes texts and returns those that change, with what they become."""
 BETWEEN: Final = "\n\0\n\0\n"
 """Between two texts that are searched as one: no pattern matches it, and no name has it behind."""
-_JUDGED: Final = 2_000
+_JUDGED: Final = 1_000
 """Names of secrets in a span that are told from one another."""
 _LONGEST_NAME: Final = 64
 """Characters; longer texts are not looked at for whether they are names."""
@@ -26,13 +26,10 @@ def names_among(texts: Iterable[str]) -> dict[str, str]:
     Args:
         texts: The texts.
     """
-    found: dict[str, str] = {}
     short = [text for text in texts if len(text) <= _LONGEST_NAME]
-    for name in filter(may_be_name, short if len(short) < _JUDGED else _with_parts(short)):
-        kind = filed_under(name) if len(found) < _JUDGED else UNJUDGED
-        if kind is not None:
-            found[name] = kind
-    return found
+    names = list(filter(may_be_name, short if len(short) < _JUDGED else _with_parts(short)))
+    found = {name: kind for name in names[:_JUDGED] if (kind := filed_under(name)) is not None}
+    return {**found, **dict.fromkeys(names[_JUDGED:], UNJUDGED_NAME)}
 
 
 def _with_parts(texts: Sequence[str]) -> Sequence[str]:
@@ -56,7 +53,8 @@ def _all_places(joined: str, part: str) -> Iterator[int]:
 
 
 def _starts(texts: Sequence[str]) -> list[int]:
-    return list(accumulate((len(text) + len(BETWEEN) for text in texts), initial=0))
+    joined = accumulate(map(len, texts), initial=0)
+    return [length + index * len(BETWEEN) for index, length in enumerate(joined)]
 
 
 def spread(

@@ -16,7 +16,7 @@ from typing import Any, Final
 from trace_core import _arguments as arguments
 from trace_core._model.span import Span
 from trace_core._model.values import Value
-from trace_core._processors.look import Look, Seen, look_at
+from trace_core._processors.look import LONG, Look, look_at
 from trace_core._processors.walk import PLAIN_TYPES, replaced
 
 _NUMBERS: Final = frozenset({int, float})
@@ -91,20 +91,16 @@ class _PayloadLimit:
     def __init__(self, max_base64: int, max_vector: int) -> None:
         self._max_base64 = max_base64
         self._max_vector = max_vector
-        self._prose = Seen()
 
     def leaves(self, found: Look) -> bool:
         """Return whether a span holds no payload, as most do not; False if in doubt."""
         if found.sequences and any(map(self._is_vector, found.sequences)):
             return False
-        if found.characters <= self._max_base64:
-            return True
-        new = self._prose.new(found.texts)
-        for text in new:
-            if len(text) > self._max_base64 and (" " not in text or ";base64," in text):
-                return False
-        self._prose.add(new)
-        return True
+        most = self._max_base64
+        may_be_long = found.long if most >= LONG else found.texts
+        return not any(
+            len(text) > most and (" " not in text or ";base64," in text) for text in may_be_long
+        )
 
     def _is_vector(self, items: Sequence[Value]) -> bool:
         return len(items) > self._max_vector and _NUMBERS.issuperset(map(type, items))

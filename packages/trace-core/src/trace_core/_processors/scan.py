@@ -18,7 +18,8 @@ from typing import Final
 
 from trace_core._processors.assignments import assignments
 from trace_core._processors.budget import Budget, Match
-from trace_core._processors.context import in_context, near_names
+from trace_core._processors.context import in_context
+from trace_core._processors.near import near_names
 from trace_core._processors.rules import INNER, RULES, Inner, Rule, pattern, pattern_before
 from trace_core._processors.values import looks_random
 

@@ -26,7 +26,7 @@ _MANY: Final = 1_000
 """Texts that are searched as one."""
 _SEVERAL: Final = 64
 """Items of a list that may hold names and values by turns."""
-_MOST_SPECIAL: Final = 2_000
+_MOST_SPECIAL: Final = 1_000
 """Containers of a span in which what is filed under the name of a secret is judged."""
 _TOO_MANY: Final = f"[redacted:{UNJUDGED}]"
 
@@ -187,7 +187,7 @@ class _Changes:
             return found
         return {self._texts.get(key, key): item for key, item in found.items()}
 
-    def _sequence(self, value: Sequence[Value]) -> Value:
+    def _sequence(self, value: Sequence[Value]) -> Any:
         special = self._names and any(
             type(one) is str and one in self._names for one in value[:_SEVERAL]
         )

@@ -1,0 +1,132 @@
+"""Finds where in a text there are names that secrets have: only there values are looked at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, TypeAlias
+
+from trace_core._processors.budget import Place
+
+Numbered: TypeAlias = "Callable[[int, int], Iterable[Place]]"
+_FAR: Final = 320
+"""Characters from the begin of a name to the first digit of the value it may be the name of."""
+_STEP: Final = 64
+"""Characters from one name to the next that is looked for: a text may be full of them."""
+_LEFT_OF_NAME: Final = 32
+"""Characters before it that belong to a name: of ``; SharedAccessKey`` all but the last three."""
+PASSWORDS: Final = (
+    *("passphrase", "password", "passwort", "passcode", "passwd", "passe", "pass", "pwd"),
+    *("kennwort", "lösenord", "losenord", "wachtwoord", "senha", "contraseña", "contrasena"),
+    *("parola", "heslo", "jelszó", "jelszo", "hasło", "salasana", "adgangskode", "şifre", "sifre"),
+    *("пароля", "пароль", "密码", "密碼", "口令", "パスワード", "暗証番号", "비밀번호", "암호"),
+    *("mật khẩu", "รหัสผ่าน", "كلمة المرور", "كلمة السر", "סיסמה", "סיסמא", "κωδικός", "पासवर्ड"),
+)
+KEYS: Final = (
+    *("key", "secret", "token", "authorization", "auth", "credential", "signature", "schlüssel"),
+    *("密钥", "密鑰", "秘钥", "令牌", "トークン", "ключ", "токен", "토큰"),
+)
+BY: Final = "identified"
+"""How the password begins in SQL: ``IDENTIFIED BY '...'``."""
+
+
+ALL_NAMES: Final = (*KEYS, *PASSWORDS)
+
+
+def _begins(names: Iterable[str]) -> tuple[str, ...]:
+    """Return how names begin: of those that begin alike, the shortest."""
+    some = tuple(names)
+    return tuple(n for n in some if not any(n != m and n.startswith(m) for m in some))
+
+
+ALL_HINTS: Final = _begins((*ALL_NAMES, BY))
+HINTS: Final = tuple(filter(str.isascii, ALL_HINTS))
+"""How the names begin; each is looked for on its own, which is faster than a pattern."""
+_FLAGS: Final = (" -u", " -p", " -a", " -w", " --user", " --proxy-user", " --cred")
+_FOR_ASSIGNMENTS: Final = ("?sig", "&sig", "-sig", "bearer", "basic", "cookie")
+"""What stands before secrets that `assignments` knows, besides the names."""
+_NEAR: Final = (*HINTS, *_FOR_ASSIGNMENTS, *_FLAGS)
+_NEAR_BEYOND_ASCII: Final = (*ALL_HINTS, *_FOR_ASSIGNMENTS, *_FLAGS)
+_SHORT: Final = 8 * 1024
+"""Characters of a text in which each hint is looked for on its own; in a longer one together, since
+a text that is made to be slow has all of them."""
+_LISTED_WITHIN: Final = 9
+"""Characters behind a secret among which the comma is."""
+
+
+def near_names(folded: str) -> list[Place]:
+    """Return where in a text there are names that secrets have, and something behind each.
+
+    Args:
+        folded: The text in lower case.
+    """
+    places: list[Place] = []
+    for at in _found_hints(folded):
+        begin, end = max(0, at - _LEFT_OF_NAME), at + _STEP + _FAR
+        if places and begin <= places[-1][1]:
+            begin = places.pop()[0]
+        places.append((begin, end))
+    return places
+
+
+def _found_hints(folded: str) -> Iterable[int]:
+    """Return where hints are, in order; of several within `_STEP`, the first."""
+    hints = _NEAR if folded.isascii() else _NEAR_BEYOND_ASCII
+    if len(folded) > _SHORT:
+        return _steps(re.compile("|".join(map(re.escape, hints))), folded)
+    found = filter(folded.__contains__, hints)
+    return sorted(at for hint in found for at in _places(folded, hint))
+
+
+def _steps(pattern: re.Pattern[str], folded: str) -> Iterator[int]:
+    found = pattern.search(folded)
+    while found is not None:
+        yield found.start()
+        found = pattern.search(folded, found.start() + _STEP)
+
+
+def _places(folded: str, hint: str) -> Iterator[int]:
+    """Yield where a hint is; of several within `_STEP`, the first."""
+    at = folded.find(hint)
+    while at >= 0:
+        yield at
+        at = folded.find(hint, at + _STEP)
+
+
+class WordsNearNames:
+    """The words with a digit that stand near something that may name them, in order.
+
+    Args:
+        text: The text.
+        near: Where that is.
+        numbered: Returns the words with a digit between two places.
+    """
+
+    def __init__(self, text: str, near: Sequence[Place], numbered: Numbered) -> None:
+        self._text = text
+        self._near = near
+        self._numbered = numbered
+        self._at = self._until = 0
+
+    def go_on(self, done: int) -> None:
+        """Go on behind a secret even if no name is near, where a list of them may follow."""
+        if self._text.find(",", done, done + _LISTED_WITHIN) >= 0:
+            self._until = max(self._until, done + _FAR)
+
+    def skip(self, place: int) -> None:
+        """Go on at another place."""
+        self._at = place
+
+    def __iter__(self) -> Iterator[Place]:
+        for begin, end in self._near:
+            self._at, self._until = max(self._at, begin), max(self._until, end)
+            while self._at < self._until:
+                yield from self._words(self._until)
+
+    def _words(self, until: int) -> Iterator[Place]:
+        for word in self._numbered(self._at, until):
+            self._at = word[1]
+            yield word
+            if self._at > word[1]:
+                return
+        self._at = max(self._at, until)
