@@ -173,6 +173,12 @@ def test_no_log_may_be_disabled(litellm: Any, monkeypatch: pytest.MonkeyPatch) -
     assert hides({}) == hides({"no-log": "false", "metadata": None}) == (False, False)
 
 
+def test_what_litellm_adds_to_the_callers_metadata_is_not_theirs() -> None:
+    """It writes into the mapping of one call, and a program may give the next call the same."""
+    metadata = {"team": "red", "hidden_params": {"cost": 1}, "llm_api_timing_windows": [[1, 2]]}
+    assert _requests.call_attributes({"metadata": metadata}) == {"trace.metadata.team": "red"}
+
+
 def test_owners_of_keys(litellm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the proxy knows of the owner of a key is left out if LiteLLM is told so."""
     metadata = {"user_api_key": "hash", "user_api_key_alias": "mine", "tags": ["a"]}

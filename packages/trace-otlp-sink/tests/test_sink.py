@@ -231,6 +231,21 @@ def test_each_span_of_a_partial_refusal_is_counted(collector, queue):
     assert (stats.delivered, stats.dropped_by_reason) == (4, {"rejected by the sink": 2})
 
 
+def test_doctor_asks_the_collector(collector, sink):
+    """By a request without spans; an outage and a refused login are said."""
+    assert (sink.place, sink.check(30)) == (
+        f"{collector.url}/v1/traces",
+        "the server answers and lets us in",
+    )
+    assert collector.spans == []
+    collector.on_spans = lambda spans: status(401, "text/plain", b"who are you?")
+    with pytest.raises(SinkError, match=r"401.*OTEL_EXPORTER_OTLP_HEADERS"):
+        sink.check(30)
+    collector.stop()
+    with pytest.raises(SinkError, match="cannot reach"):
+        sink.check(30)
+
+
 def test_a_warning_of_the_collector_is_logged(collector, sink, caplog):
     """A message without refused spans."""
     collector.on_spans = lambda spans: partial(0, "use gzip")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
@@ -88,13 +89,13 @@ class OtlpSink(SinkBase):
         self._content_given = content is not None
         self._environment = settings.resource(environ)
         self._resource = dict(resource or {})
-        client = GrpcClient if self._protocol == settings.GRPC else Client
-        self._client = client(
+        self._new_client = partial(
+            GrpcClient if self._protocol == settings.GRPC else Client,
             self._endpoint,
             settings.checked_headers(headers or {}, "headers"),
-            settings.timeout(timeout, environ),
             compressed=settings.compression(compression, environ),
         )
+        self._client = self._new_client(timeout=settings.timeout(timeout, environ))
         self._renew_lock()
         after_fork(self._renew_lock)
 
@@ -122,6 +123,27 @@ class OtlpSink(SinkBase):
             exact=settings.content(options.get("exact", "false"), {}),
             protocol=options.get("protocol"),
         )
+
+    @property
+    def place(self) -> str:
+        """The server's address."""
+        return self._endpoint.url
+
+    def check(self, timeout: float = 5.0, /) -> str:
+        """Send a request without spans, which a server must accept, and say so.
+
+        Args:
+            timeout: Seconds the answer may take.
+
+        Raises:
+            SinkError: The server cannot be reached, or does not let us in.
+        """
+        client = self._new_client(timeout=timeout)
+        try:
+            client.export(b"")
+        finally:
+            client.close()
+        return "the server answers and lets us in"
 
     @property
     def exit_timeout(self) -> float:

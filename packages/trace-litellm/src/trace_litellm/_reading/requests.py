@@ -121,13 +121,14 @@ _ROUTER_NAMES: Final = {
     "user_api_key_user_id": "litellm.proxy.user_id",
 }
 """Keys that LiteLLM's Router and proxy add to ``metadata``, and their attributes."""
+_BOOKKEEPING: Final = frozenset({"hidden_params", "llm_api_timing_windows"})
+"""Keys that every call adds to the caller's own mapping, which may be that of the next call too."""
 _ROUTER_BOOKKEEPING: Final = frozenset(
     {
         "api_base",
         "_routing_request_tags",
         "caching_groups",
         "deployment_model_name",
-        "hidden_params",
         "max_retries",
         "model_group_alias",
         "model_group_size",
@@ -154,7 +155,6 @@ _PROXY_BOOKKEEPING: Final = frozenset(
         "litellm_api_version",
         "litellm_received_at",
         "litellm_roi_estimator",
-        "llm_api_timing_windows",
         "queue_time_seconds",
         "used_client_oauth_token",
         "user_agent",
@@ -310,7 +310,7 @@ _prefixed: Final[set[str]] = set()
 @lru_cache(4)
 def _added_names(*, routed: bool, served: bool) -> frozenset[str]:
     """Return the names of what LiteLLM adds to metadata and nobody reads."""
-    names = frozenset(_prefixed.copy())
+    names = _BOOKKEEPING.union(_prefixed.copy())
     if routed:
         names |= _ROUTER_BOOKKEEPING
     if served:
