@@ -138,13 +138,14 @@ def test_the_commands_told_are_those_that_exist():
     parts = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
     told = {name: set(re.findall(r"`(--[a-z-]+)", text)) for name, text in parts.items()}
     filters = told.pop("Filters")
-    told.pop("Where spans are read from")
+    source = told.pop("Where spans are read from")
     spool = [options for name, options in known.items() if name.startswith("spool ")]
     plain = {name: options for name, options in known.items() if " " not in name}
     plain["spool"] = set().union(*spool)
     assert told.keys() == plain.keys()
     for name, options in plain.items():
         shared = filters if "--grep" in options else set()
+        shared |= source if "--experiment" in options else set()
         assert shared <= options, name
         assert told[name] | shared == options, name
 
