@@ -73,7 +73,8 @@ def _raise_version(package: Package, part: str | None) -> None:
     config = Path(__file__).with_name("towncrier.toml")
     command = (sys.executable, "-m", "towncrier", "build", "--yes", "--config", str(config))
     where = ("--dir", str(package.folder), "--version", str(version))
-    subprocess.run((*command, *where), check=True, stdout=subprocess.DEVNULL)
+    quiet = {"check": True, "stdout": subprocess.DEVNULL}
+    subprocess.run((*command, *where), cwd=package.folder, **quiet)  # it asks git, there
     package.version = version
 
 
