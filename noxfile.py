@@ -282,6 +282,19 @@ def unit(session: nox.Session) -> None:
     _pytest(session, "packages", options=options)
 
 
+@nox.session(python=[COMPAT_PYTHON], requires=["build"])
+def strict(session: nox.Session) -> None:
+    """Test what imports neither LiteLLM nor MLflow with every warning an error.
+
+    So no file and no socket is left open. With those two, warnings of theirs are in the way; there
+    only those that our own modules raise are errors.
+    """
+    _install(session, "test", "nats")
+    tests = [f"packages/{name}/tests" for name in ("trace-core", "trace-nats", "trace-otlp-sink")]
+    options = [*TWO_AT_A_TIME, "-W", "error", "-m", "not server and not slow"]
+    _pytest(session, *tests, options=options)
+
+
 @nox.session(python=[COMPAT_PYTHON])
 def coverage(session: nox.Session) -> None:
     """Measure which branches tests run, in programs they start too: ``-- packages/trace-nats``.

@@ -73,8 +73,8 @@ def _raise_version(package: Package, part: str | None) -> None:
     config = Path(__file__).with_name("towncrier.toml")
     command = (sys.executable, "-m", "towncrier", "build", "--yes", "--config", str(config))
     where = ("--dir", str(package.folder), "--version", str(version))
-    quiet = {"check": True, "stdout": subprocess.DEVNULL}
-    subprocess.run((*command, *where), cwd=package.folder, **quiet)  # it asks git, there
+    here = package.folder  # it asks git there
+    subprocess.run((*command, *where), cwd=here, check=True, stdout=subprocess.DEVNULL)
     package.version = version
 
 

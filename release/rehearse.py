@@ -147,6 +147,8 @@ def rehearse(name: str, part: str | None, scratch: Path) -> None:
     with serve(index) as url:
         _install(pins, url, scratch / "venv")
         write_sbom(package, wheels[name], url, scratch / f"{name}.cdx.json")
+    for one in (package, *siblings):
+        _import_all(one, scratch)
     for tested in (package, *(s for s in siblings if any(s.requirements_on(name, extras=False)))):
         _test(tested, scratch)
     print(package.notes(package.version))
@@ -179,6 +181,24 @@ def _install(pins: list[str], url: str, venv: Path) -> None:
     run("uv", "venv", "--quiet", "--python", sys.executable, venv, folder=ROOT)
     install = ("uv", "pip", "install", "--quiet", "--python", venv, "--index", url)
     run(*install, *pins, *groups, folder=ROOT)
+
+
+def _import_all(package: Package, scratch: Path) -> None:
+    """Import every module of a package: in seconds it is clear what a released sibling lacks."""
+    names = sorted(
+        ".".join(path.relative_to(package.folder / "src").with_suffix("").parts)
+        for path in (package.folder / "src").rglob("*.py")
+        if not path.name.startswith("__")
+    )
+    code = "\n".join(f"import {name}" for name in names)
+    try:
+        run(scratch / "venv" / "bin" / "python", "-c", code, folder=scratch)
+    except ReleaseError as error:
+        raise ReleaseError(
+            f"{package.name} {package.version} cannot be imported beside its siblings. If it uses "
+            "what none of their releases has: release that sibling first, as a new minor version, "
+            "and raise the range that is required of it"
+        ) from error
 
 
 def _test(package: Package, scratch: Path) -> None:

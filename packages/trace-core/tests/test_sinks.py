@@ -366,7 +366,8 @@ def test_rotation(folder: Path, make_span: Callable[..., Span]) -> None:
     newest = [decode(line) for line in path.read_bytes().splitlines()]
     assert newest[-1] == spans[-1]
     kept = sum(len((folder / name).read_bytes().splitlines()) for name in names)
-    older = [decode(line) for n in (2, 1) for line in (folder / f"spans.jsonl.{n}").open("rb")]
+    set_aside = [(folder / f"spans.jsonl.{n}").read_bytes() for n in (2, 1)]
+    older = [decode(line) for text in set_aside for line in text.splitlines()]
     assert older + newest == spans[-kept:]
     with pytest.raises(ConfigurationError, match="at least 1"):
         JsonLinesSink(path, rotate_bytes=0)

@@ -59,7 +59,7 @@ def shows(spans: list[Span], text: str) -> bool:
     return text in repr([to_dict(span) for span in spans])
 
 
-@pytest.mark.parametrize(("switch", "stream"), itertools.product(BOTH, (False, True)))
+@pytest.mark.parametrize(("switch", "stream"), list(itertools.product(BOTH, (False, True))))
 def test_neither_side_is_on_the_span(
     litellm: Any, lane: Lane, switch: dict[str, Any], stream: bool
 ) -> None:
@@ -122,7 +122,7 @@ def test_attempts_and_calls_below_hide_as_well(litellm: Any, lane: Lane) -> None
 
 @pytest.mark.parametrize(
     ("switch", "stream"),
-    itertools.product(({"turn_off_message_logging": True}, {"no-log": True}), (False, True)),
+    list(itertools.product(({"turn_off_message_logging": True}, {"no-log": True}), (False, True))),
 )
 @pytest.mark.parametrize("default", [False, True])
 def test_what_a_deployment_hides_its_router_hides(

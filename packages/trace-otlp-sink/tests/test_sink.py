@@ -35,6 +35,12 @@ from trace_otlp_sink import OtlpSink
 SECRET = "s3cr3t/+v4lue-of-a-header"
 
 
+def send(sink: Sink, batch: Sequence[Span]) -> None:
+    """Write with a sink that is used once."""
+    sink.write(batch)
+    sink.close()
+
+
 def spans(*names: str) -> list[Span]:
     made = []
     for number, name in enumerate(names, 1):
@@ -86,8 +92,8 @@ def test_a_batch_is_one_request(collector, sink):
 def test_compression_makes_it_smaller(collector):
     """``gzip`` is asked for by argument or variable."""
     batch = sample_spans() * 50
-    OtlpSink(collector.url).write(batch)
-    OtlpSink(collector.url, compression="gzip").write(batch)
+    send(OtlpSink(collector.url), batch)
+    send(OtlpSink(collector.url, compression="gzip"), batch)
     plain, packed = collector.requests
     assert packed.size < plain.size / 5
     assert packed.headers["Content-Encoding"] == "gzip"
@@ -99,11 +105,11 @@ def test_the_resource_is_the_programs(collector, monkeypatch):
     span = Span(
         SpanContext("1" * 32, "1" * 16), None, "x", SpanKind.LLM, 1, 2, resource={"host": "own"}
     )
-    OtlpSink(collector.url).write([span])
+    send(OtlpSink(collector.url), [span])
     monkeypatch.setenv("OTEL_SERVICE_NAME", "s")
-    OtlpSink(collector.url).write([span])
-    OtlpSink(collector.url, resource={"service.name": "arg", "host": "arg"}).write([span])
-    load_sink(f"otlp:{collector.url}?service=spec").write([span])
+    send(OtlpSink(collector.url), [span])
+    send(OtlpSink(collector.url, resource={"service.name": "arg", "host": "arg"}), [span])
+    send(load_sink(f"otlp:{collector.url}?service=spec"), [span])
     found = [stored.resource for stored in collector.spans]
     assert [r["service.name"] for r in found] == ["r", "s", "arg", "spec"]
     assert [r["host"] for r in found] == ["own", "own", "arg", "own"]
