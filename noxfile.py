@@ -373,7 +373,8 @@ def _oldest(session: nox.Session, packages: Iterable[Path]) -> list[str]:
     pins = dict(line.split("==") for line in found.read_text().splitlines())
     for requirement in declared:
         (least,) = (s.version for s in requirement.specifier if s.operator == ">=")
-        if least.split(".")[:2] != pins[requirement.name].split(".")[:2]:
+        series = least.split(".")[:2]
+        if pins[requirement.name].split(".")[: len(series)] != series:
             session.error(f"{requirement}: {pins[requirement.name]} is the oldest that goes here")
     return [f"{name}=={pins[name]}" for name in {requirement.name for requirement in declared}]
 
