@@ -198,8 +198,9 @@ def test_the_frameworks_told_are_the_frameworks_tested():
 
 
 def test_the_files_to_change_exist():
-    """Each row of CONTRIBUTING.md's table names a file or folder of a package."""
-    table = (ROOT / "CONTRIBUTING.md").read_text().partition("## Where to change what")[2]
+    """Each row of the table in development.md names a file or folder of a package."""
+    page = (ROOT / "docs" / "reference" / "development.md").read_text()
+    table = page.partition("## Where to change what")[2]
     named = re.findall(r"`(trace_\w+/[\w/]+(?:\.py)?)`", table)
     assert len(named) > 20
     folders = {path.parent.name: path for path in ROOT.glob("packages/*/src/*/__init__.py")}
