@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from trace_core import (
+    Background,
     ConfigurationError,
     MemorySink,
     OpenTelemetryBridge,
@@ -21,6 +22,7 @@ from trace_core import (
     capture_context,
     use_parent,
 )
+from trace_core.testing import sample_spans
 
 sdk = pytest.importorskip("opentelemetry.sdk.trace")
 trace = pytest.importorskip("opentelemetry.trace")
@@ -250,3 +252,16 @@ def test_a_bridge_derives_from_the_base_class() -> None:
     """Anything else is refused with the remedy."""
     with pytest.raises(ConfigurationError, match="a bridge must be a Bridge"):
         Tracer(MemorySink(), bridges=[object()])  # type: ignore[list-item]
+
+
+def test_what_delivers_spans_is_not_recorded() -> None:
+    """An instrumented httpx or SQLAlchemy records nothing of a sink, and all of the program."""
+    utils = pytest.importorskip("opentelemetry.instrumentation.utils")
+    seen: list[bool] = []
+    queue = Background(lambda spans: seen.append(utils.is_instrumentation_enabled()))
+    queue.write(sample_spans())
+    assert queue.flush(30)
+    queue.close(10)
+    assert seen
+    assert not any(seen)
+    assert utils.is_instrumentation_enabled()

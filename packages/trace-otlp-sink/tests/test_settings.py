@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trace_core import ConfigurationError
+from trace_core import ConfigurationError, SinkError, load_sink, sink_from_environment
 from trace_otlp_sink import OtlpSink
 from trace_otlp_sink import _settings as settings
 
@@ -113,3 +113,27 @@ def _span():
     from trace_core.testing import sample_spans
 
     return sample_spans()[0]
+
+
+@pytest.mark.parametrize("address", ["localhost:4318", "10.0.0.1:4318", "collector.example.org"])
+def test_an_address_without_its_beginning(address):
+    """What may be meant is said."""
+    with pytest.raises(ConfigurationError, match=f"did you mean 'http://{address}'"):
+        OtlpSink(address)
+
+
+def test_a_password_is_in_no_message(monkeypatch):
+    """Neither in what refuses a target nor in what refuses the variable."""
+    spec = "otlp:http://me:hunter2hunter2@127.0.0.1:4318?nope=1"
+    monkeypatch.setenv("TRACE_SINKS", spec)
+    for ask in (lambda: load_sink(spec), sink_from_environment):
+        with pytest.raises(ConfigurationError, match="unknown option 'nope'") as refusal:
+            ask()
+        assert "hunter2" not in str(refusal.value)
+
+
+def test_a_missing_authority_is_named(monkeypatch):
+    """The file may come: an outage, that says which."""
+    monkeypatch.setenv(f"{GENERAL}CERTIFICATE", "/nowhere.pem")
+    with pytest.raises(SinkError, match=r"/nowhere\.pem.*OTEL_EXPORTER_OTLP_CERTIFICATE"):
+        OtlpSink("https://127.0.0.1:9").check(30)

@@ -209,13 +209,14 @@ def _load_one(spec: str) -> SinkBase:
     except Exception as error:
         raise ConfigurationError(f"sink {name!r} cannot be imported: {_text(error)}") from error
     target = unescaped(target)
+    shown = repr(without_secrets(target))
     try:
         return as_sink(factory(target))
     except (TypeError, ValueError) as error:  # ConfigurationError is a ValueError
-        raise ConfigurationError(f"sink {name!r} refuses {target!r}: {error}") from error
+        raise ConfigurationError(f"sink {name!r} refuses {shown}: {error}") from error
     except Exception as error:
         raise ConfigurationError(
-            f"sink {name!r} cannot be made of {target!r}: {_text(error)}"
+            f"sink {name!r} cannot be made of {shown}: {_text(error)}"
         ) from error
 
 
@@ -251,7 +252,7 @@ def sink_from_environment(environ: Mapping[str, str] = os.environ) -> SinkBase |
     try:
         return load_sink(spec)
     except ConfigurationError as error:
-        raise ConfigurationError(f"TRACE_SINKS={spec!r}: {error}") from error
+        raise ConfigurationError(f"TRACE_SINKS={without_secrets(spec)!r}: {error}") from error
 
 
 def disabled_by_environment(environ: Mapping[str, str] = os.environ) -> bool:

@@ -123,7 +123,9 @@ def _checked(address: str, where: str) -> tuple[str, tuple[str, str] | None]:
     public = without_credentials(address)
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not _has_host(address):
-        raise ConfigurationError(f"{where} is {public!r}; wanted http://HOST:PORT")
+        meant = f"http://{public}"
+        hint = f"; did you mean {meant!r}?" if "//" not in address and _has_host(meant) else ""
+        raise ConfigurationError(f"{where} is {public!r}; wanted http://HOST:PORT{hint}")
     if parts.username is None:
         return public, None
     return public, (unquote(parts.username), unquote(parts.password or ""))

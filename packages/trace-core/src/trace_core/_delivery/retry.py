@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 import attrs
 
 from trace_core import _arguments as arguments
+from trace_core._delivery.uninstrumented import uninstrumented
 from trace_core._errors import Rejected, RetryLater, SinkError
 from trace_core._log import counted, text_of
 from trace_core._model.parts import SpanContext
@@ -240,7 +241,8 @@ class BatchWriter:
             The error, if all the spans failed.
         """
         try:
-            self._write(spans)
+            with uninstrumented():
+                self._write(spans)
         except Rejected as refusal:
             bad = {s.context for s in (spans if refusal.spans is None else refusal.spans)}
             good = [span for span in spans if span.context not in bad]
