@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -90,13 +91,14 @@ class Collector:
         on_spans: Answers a request without faults, which is stored if the status is 200.
     """
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.spans: list[Stored] = []
         self.requests: list[Request] = []
         self.faults: list[str] = []
         self.on_spans: Callable[[list[Stored]], Answer] = lambda spans: good()
         self.came = threading.Condition()
         self._port = port
+        self._tls = tls
         self._http: ThreadingHTTPServer | None = None
         self.start()
 
@@ -132,6 +134,8 @@ class Collector:
 
         self._http = Server(("127.0.0.1", self._port), Handler)
         self._port = self._http.server_port
+        if self._tls is not None:
+            self._http.socket = self._tls.wrap_socket(self._http.socket, server_side=True)
         threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
 
     def stop(self) -> None:

@@ -98,6 +98,21 @@ def test_the_key_of_the_spool_makes_the_same_sink(receiver, monkeypatch):
     assert load_sink(over_http).spool_key == over_http
 
 
+def test_headers_become_metadata(receiver):
+    """In lower case, and as bytes where gRPC wants that."""
+    given = {"X-Percent": "50%", "x-bin": "Z\u00fcrich"}
+    OtlpSink(receiver[1], protocol="grpc", headers=given).write(sample_spans())
+    found = receiver[0].metadata
+    assert (found["x-percent"], found["x-bin"]) == ("50%", "Z\u00fcrich".encode())
+
+
+def test_a_header_that_grpc_cannot_send():
+    """It is told at once, without its value."""
+    with pytest.raises(ConfigurationError, match="the header 'x-name'") as refusal:
+        OtlpSink("http://127.0.0.1:9", protocol="grpc", headers={"X-Name": "Z\u00fcrich"})
+    assert "rich" not in str(refusal.value)
+
+
 @pytest.mark.parametrize(
     ("status", "wanted"),
     [
@@ -140,13 +155,6 @@ def test_nobody_listens():
     """An outage."""
     with pytest.raises(Unavailable, match="answered UNAVAILABLE"):
         OtlpSink("http://127.0.0.1:9", protocol="grpc").write(sample_spans())
-
-
-def test_a_certificate_that_is_missing_is_an_outage(monkeypatch):
-    """The file may come."""
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere.pem")
-    with pytest.raises(OSError, match="nowhere"):
-        OtlpSink("https://127.0.0.1:9", protocol="grpc").write(sample_spans())
 
 
 def test_grpc_has_no_paths():

@@ -70,12 +70,12 @@ class Client(OtlpClient):
 
 def _tls_options(environ: settings.Environment) -> dict[str, Any]:
     """Return the TLS arguments of ``httpx.Client``."""
-    options: dict[str, Any] = {}
-    authority, _ = settings.variable("CERTIFICATE", environ)
-    certificate, _ = settings.variable("CLIENT_CERTIFICATE", environ)
-    key, _ = settings.variable("CLIENT_KEY", environ)
-    if authority:
-        options["verify"] = trusting(authority)
+    authority, certificate, key = settings.certificate_files(environ)
+    if not authority and not certificate:
+        return {}
+    import httpx
+
+    context = trusting(authority) if authority else httpx.create_ssl_context()
     if certificate:
-        options["cert"] = (certificate, key) if key else certificate
-    return options
+        context.load_cert_chain(certificate, key)
+    return {"verify": context}

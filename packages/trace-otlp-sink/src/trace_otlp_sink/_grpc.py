@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +12,14 @@ from typing import Any, Final
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from trace_core import ConfigurationError, Rejected, RetryLater, SinkError, after_fork, no_fork
-from trace_core.otlp import NotFound, NotSupported, ServerFailed, Unauthorized, Unavailable
+from trace_core.otlp import (
+    NotFound,
+    NotSupported,
+    ServerFailed,
+    Unauthorized,
+    Unavailable,
+    trusting,
+)
 from trace_otlp_sink import _settings as settings
 from trace_otlp_sink._client import ADVICE_CERTIFICATES, ADVICE_CREDENTIALS
 
@@ -37,7 +45,7 @@ class GrpcClient:
         compressed: Whether to compress requests.
 
     Raises:
-        ConfigurationError: grpcio is not installed.
+        ConfigurationError: grpcio is not installed, or a header cannot be sent.
     """
 
     def __init__(
@@ -61,7 +69,13 @@ class GrpcClient:
         self._compressed = compressed
         self._channel: Any = None
         self._of_parents: list[Any] = []
+        self._metadata()  # a mistake in it is told now
         after_fork(self._drop_connection)
+
+    def _metadata(self) -> list[tuple[str, str | bytes]]:
+        """Return the headers, read anew from the environment, as gRPC takes them."""
+        headers = settings.sent_headers(self._endpoint, self._headers, os.environ)
+        return [_metadata(name.lower(), value) for name, value in headers.items()]
 
     def _drop_connection(self) -> None:
         if self._channel is not None:  # closing it would be felt by the parent process
@@ -87,13 +101,12 @@ class GrpcClient:
         with no_fork():
             import grpc  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
-        headers = settings.sent_headers(self._endpoint, self._headers, os.environ)
         how = grpc.Compression.Gzip if self._compressed else grpc.Compression.NoCompression
         try:
             answer = self._method(grpc)(
                 body,
                 timeout=self._timeout,
-                metadata=[(name.lower(), value) for name, value in headers.items()],
+                metadata=self._metadata(),
                 compression=how,
             )
         except grpc.RpcError as error:
@@ -128,13 +141,36 @@ class GrpcClient:
         return _OTHERS.get(status, Unavailable)(message)
 
 
+def _metadata(name: str, value: str) -> tuple[str, str | bytes]:
+    """Return a header as gRPC takes it: bytes where the name says so.
+
+    Raises:
+        ConfigurationError: It cannot be sent.
+    """
+    if name.endswith("-bin"):
+        return name, value.encode()
+    if not value.isascii():
+        raise ConfigurationError(f"gRPC cannot send the header {name!r}: its value is not ASCII")
+    return name, value
+
+
 def _names_a_wait(error: Any) -> bool:
     trailing = dict(error.trailing_metadata() or ())
     return b"google.rpc.RetryInfo" in bytes(trailing.get("grpc-status-details-bin", b""))
 
 
-def _certificates(environ: settings.Environment) -> list[bytes | None]:
-    """Read the authority, our key and our certificate, as gRPC takes them."""
-    names = ("CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE")
-    paths = [settings.variable(name, environ)[0] for name in names]
-    return [Path(path).read_bytes() if path else None for path in paths]
+def _certificates(environ: settings.Environment) -> tuple[bytes | None, ...]:
+    """Read the authority, our key and our certificate, as gRPC takes them.
+
+    Raises:
+        Unavailable: They cannot be read or do not belong together. gRPC would end the program.
+    """
+    try:
+        authority, certificate, key = settings.certificate_files(environ)
+        context = trusting(authority) if authority else None
+        if certificate:
+            (context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)).load_cert_chain(certificate, key)
+        paths = (authority, key, certificate)
+        return tuple(Path(path).read_bytes() if path else None for path in paths)
+    except OSError as error:
+        raise Unavailable(f"cannot use certificates: {error}; {ADVICE_CERTIFICATES}") from error

@@ -6,6 +6,7 @@ import base64
 import math
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlencode, urlsplit
 
@@ -203,6 +204,22 @@ def sent_headers(
         return found
     pair = base64.b64encode(":".join(endpoint.login).encode()).decode()
     return {"Authorization": f"Basic {pair}", **found}
+
+
+def certificate_files(environ: Environment) -> tuple[str, str, str]:
+    """Return the files of the authority, of our certificate and of its key; empty if not named.
+
+    A file with our certificate may hold the key as well. A key without a certificate is of no use.
+
+    Raises:
+        OSError: One of them is missing.
+    """
+    names = ("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY")
+    authority, certificate, key = (variable(name, environ)[0] for name in names)
+    key = (key or certificate) if certificate else ""
+    for path in filter(None, (authority, certificate, key)):
+        Path(path).stat()  # TLS libraries do not name the file that they miss
+    return authority, certificate, key
 
 
 def protocol(given: str | None, environ: Environment) -> str:

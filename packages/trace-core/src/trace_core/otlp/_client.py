@@ -344,5 +344,4 @@ def trusting(authorities: str) -> ssl.SSLContext:
 
     if Path(authorities).is_dir():
         return ssl.create_default_context(capath=authorities)
-    Path(authorities).stat()  # else the error does not name the file
     return ssl.create_default_context(cafile=authorities)
