@@ -20,11 +20,9 @@ E = TypeVar("E", bound=enum.Enum)
 
 NOTHING: Final[Mapping[str, Value]] = {}
 _OPTIONAL_TEXT: Final = frozenset({str, NoneType})
-_COUNT_TYPES: Final = frozenset({int, NoneType})
-_AMOUNT_TYPES: Final = frozenset({float, NoneType})
+_MOST: Final = checks.MOST
+_INF: Final = math.inf
 _TRACEPARENT_PARTS: Final = 4
-_TRACE_ID_DIGITS: Final = 32
-SPAN_ID_DIGITS: Final = 16
 
 
 class SpanKind(str, enum.Enum):
@@ -78,8 +76,9 @@ class SpanContext:
     sampled: bool = attrs.field(default=True, eq=False)
 
     def __attrs_post_init__(self) -> None:
-        checks.hex_id(self.trace_id, _TRACE_ID_DIGITS, "trace_id")
-        checks.hex_id(self.span_id, SPAN_ID_DIGITS, "span_id")
+        if not checks.are_ids(self.trace_id, self.span_id):
+            checks.hex_id(self.trace_id, checks.TRACE_ID_DIGITS, "trace_id")
+            checks.hex_id(self.span_id, checks.SPAN_ID_DIGITS, "span_id")
 
     def to_traceparent(self) -> str:
         """Write the W3C ``traceparent`` header that makes this span a remote parent."""
@@ -98,8 +97,8 @@ class SpanContext:
             len(parts) >= _TRACEPARENT_PARTS
             and _is_version(parts[0])
             and (len(parts) == _TRACEPARENT_PARTS or parts[0] != "00")
-            and _is_id(parts[1], _TRACE_ID_DIGITS)
-            and _is_id(parts[2], SPAN_ID_DIGITS)
+            and _is_id(parts[1], checks.TRACE_ID_DIGITS)
+            and _is_id(parts[2], checks.SPAN_ID_DIGITS)
         )
         if not good:
             raise ConfigurationError(
@@ -222,14 +221,17 @@ class TokenUsage:
     source: UsageSource = UsageSource.PROVIDER
 
     def __attrs_post_init__(self) -> None:
-        counts = _counts_of(self)
-        if _COUNT_TYPES.issuperset(map(type, counts)) and checks.fit(filter(None, counts)):
-            counts = ()  # as they should be, which is nearly always
-        for name, value in zip(COUNTS, counts, strict=False):
-            if value is not None:
-                replace_field(self, name, checks.integer(value, f"usage.{name}"))
+        for count in _counts_of(self):  # nearly always they are as they should be
+            if count is not None and not (type(count) is int and -_MOST <= count <= _MOST):
+                self._convert_counts()
+                break
         if type(self.source) is not UsageSource:
             replace_field(self, "source", member(UsageSource, self.source, "usage.source"))
+
+    def _convert_counts(self) -> None:
+        for name, value in zip(COUNTS, _counts_of(self), strict=True):
+            if value is not None:
+                replace_field(self, name, checks.integer(value, f"usage.{name}"))
 
 
 COUNTS: Final = tuple(field.name for field in attrs.fields(TokenUsage) if field.name != "source")
@@ -257,11 +259,13 @@ class Cost:
     saved: float | None = None
 
     def __attrs_post_init__(self) -> None:
-        amounts = _amounts_of(self)
-        known = filter(None, amounts)
-        if _AMOUNT_TYPES.issuperset(map(type, amounts)) and math.isfinite(sum(known)):
-            return
-        for name, value in zip(AMOUNTS, amounts, strict=True):
+        for amount in _amounts_of(self):  # nearly always they are as they should be
+            if amount is not None and not (type(amount) is float and -_INF < amount < _INF):
+                self._convert_amounts()
+                break
+
+    def _convert_amounts(self) -> None:
+        for name, value in zip(AMOUNTS, _amounts_of(self), strict=True):
             if value is not None:
                 replace_field(self, name, checks.amount(value, f"cost.{name}"))
 

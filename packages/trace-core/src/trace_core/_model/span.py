@@ -15,7 +15,6 @@ from trace_core._model import checks
 from trace_core._model.parts import (
     CORE,
     NOTHING,
-    SPAN_ID_DIGITS,
     UNSET,
     Cost,
     Event,
@@ -89,7 +88,7 @@ class Span:
                 f"got {self.start_ns:.3g} and {self.end_ns:.3g}"
             )
         if self.parent_id is not None:
-            checks.hex_id(self.parent_id, SPAN_ID_DIGITS, "parent_id")
+            checks.hex_id(self.parent_id, checks.SPAN_ID_DIGITS, "parent_id")
         check_mapping(self, "attributes")
         if self.events and any(type(event) is not Event for event in self.events):
             raise TypeError("events of a span must be instances of trace_core.Event")

@@ -10,7 +10,7 @@ from trace_core import Cost, OpenSpan, StatusCode, UsageSource, Value, semconv
 from trace_litellm._reading import requests as _requests
 from trace_litellm._reading import responses as _responses
 from trace_litellm._reading.endpoints import FAMILIES
-from trace_litellm._reading.hidden_params import is_price, known, param_attributes
+from trace_litellm._reading.hidden_params import known, param_attributes, price_names
 from trace_litellm._reading.pricing import Priced, cost_of
 from trace_litellm._reading.privacy import REDACTED_TEXT, without_content
 from trace_litellm._reading.record import CallRecord
@@ -18,6 +18,9 @@ from trace_litellm._reading.responses import CALL_ID
 from trace_litellm._reading.usage import completed_usage, usage_in
 
 _CACHED: Final = "cached_response"
+_NOTHING: Final[Mapping[str, Value]] = {}
+_PROVIDER: Final = UsageSource.PROVIDER
+_ERROR: Final = StatusCode.ERROR
 
 
 def complete(record: CallRecord, span: OpenSpan) -> None:
@@ -32,7 +35,7 @@ def complete(record: CallRecord, span: OpenSpan) -> None:
     span.outputs = outputs
     for event in record.resent:
         span.add_event(event)
-    failed = span.status is not None and span.status.code is StatusCode.ERROR
+    failed = span.status is not None and span.status.code is _ERROR
     attributes = {**_attributes(record, outputs, failed=failed), **span.attributes}
     if not record.parent:
         _count(record, span, attributes, failed=failed)
@@ -57,7 +60,7 @@ def _attributes(record: CallRecord, outputs: Value, *, failed: bool) -> dict[str
     asked = without_content(record.parameters) if record.hides_inputs else record.parameters
     attributes: dict[str, Value] = {
         **_requests.request_attributes(asked),
-        **_responses.provider_attributes(_provider(record), record.parameters.get("model")),
+        **_responses.provider_attributes(_provider(record), _text(record.parameters.get("model"))),
         **_responses.response_attributes(outputs),
         **_responses.endpoint_attributes(_url(record)),
         **param_attributes(record.hidden),
@@ -136,22 +139,23 @@ def _count(
 def _cost(record: CallRecord, span: OpenSpan, attributes: Mapping[str, Value]) -> Cost | None:
     usage, parameters = span.usage, record.parameters
     pricing = record.hidden.get("pricing")
-    pricing = pricing if isinstance(pricing, Mapping) else {}
+    pricing = pricing if isinstance(pricing, dict) else _NOTHING
     deployment = pricing.get("prices")
-    prices = {**deployment} if isinstance(deployment, Mapping) else {}
-    prices |= {name: price for name, price in parameters.items() if is_price(name)}
+    prices = {**deployment} if isinstance(deployment, dict) else {}
+    for name in price_names(tuple(parameters)):
+        prices[name] = parameters[name]
     words = usage_in(span.outputs) or {}
     reported = record.hidden.get("response_cost")
     if record.deltas is not None:  # LiteLLM's note is its guess from before the first chunk
         reported = words.get("cost") if not prices else None
     priced = Priced(
-        models=_models(record, attributes.get(semconv.RESPONSE_MODEL), pricing.get("model")),
+        models=_models(record, pricing, attributes.get(semconv.RESPONSE_MODEL)),
         answered=_text(attributes.get(semconv.RESPONSE_MODEL)),
         provider=_text(attributes.get(_responses.PROVIDER)),
         reported=float(reported) if isinstance(reported, (int, float)) else None,
         cache_hit=record.replayed or _is_cache_hit(record),
         prices=prices,
-        usage=words if usage is not None and usage.source is UsageSource.PROVIDER else None,
+        usage=words if usage is not None and usage.source is _PROVIDER else None,
         tier=_service_tier(parameters, words, span.outputs),
         pricing=pricing,
         seconds=(span.end_ns - span.start_ns) / 1e9,
@@ -159,21 +163,19 @@ def _cost(record: CallRecord, span: OpenSpan, attributes: Mapping[str, Value]) -
     return cost_of(usage, priced)
 
 
-def _models(record: CallRecord, answered: Value, sent: Value) -> tuple[str, ...]:
-    """Return the names that the price may be listed under."""
-    pricing = record.hidden.get("pricing")
-    base = pricing.get("base_model") if isinstance(pricing, Mapping) else None
-    hidden = record.hidden
-    own = (hidden.get("model_id"), base, hidden.get("litellm_model_name"))
+def _models(record: CallRecord, pricing: Mapping[str, Value], answered: Value) -> tuple[str, ...]:
+    """Return the names that the price may be listed under, each once."""
+    hidden, sent = record.hidden, pricing.get("model")
+    own = (hidden.get("model_id"), pricing.get("base_model"), hidden.get("litellm_model_name"))
     names = (*own, sent, record.parameters.get("model"), answered)
-    return tuple(dict.fromkeys([name for name in names if isinstance(name, str)]))
+    return tuple({name: None for name in names if isinstance(name, str)})
 
 
 def _service_tier(
     parameters: Mapping[str, Value], usage: Mapping[str, Value], outputs: Value
 ) -> Value:
     """Return the tier that was served, or else the one that was requested."""
-    served = outputs.get("service_tier") if isinstance(outputs, Mapping) else None
+    served = outputs.get("service_tier") if isinstance(outputs, dict) else None
     return served or usage.get("service_tier") or parameters.get("service_tier")
 
 

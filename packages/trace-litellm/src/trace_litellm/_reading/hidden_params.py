@@ -7,6 +7,7 @@ The functions that take a response or a stream copy on the caller's thread; `kno
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from trace_core import Value, snapshot
@@ -130,6 +131,16 @@ def is_price(name: str) -> bool:
     return "cost_per_" in name or "token_cost" in name
 
 
+@lru_cache(256)
+def price_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of a call's parameters that are prices.
+
+    Args:
+        names: Of all of them.
+    """
+    return tuple(filter(is_price, names))
+
+
 def reported_usage(stream: Any) -> dict[str, Value]:
     """Merge the usage of all chunks that LiteLLM keeps of a stream.
 
@@ -162,12 +173,12 @@ def known(params: Mapping[str, Any]) -> dict[str, Value]:
     Args:
         params: What the functions above returned.
     """
-    result: dict[str, Value] = {}
-    for name in _READ & params.keys():
-        value = params[name]
-        if value is not None:
-            result[name] = value if type(value) in _ATOMS else snapshot(value)
-    return result
+    read, atoms = _READ, _ATOMS
+    return {
+        name: value if type(value) in atoms else snapshot(value)
+        for name, value in params.items()
+        if name in read and value is not None and value != {}
+    }
 
 
 def param_attributes(params: Mapping[str, Value]) -> dict[str, Value]:
@@ -176,7 +187,7 @@ def param_attributes(params: Mapping[str, Value]) -> dict[str, Value]:
     Args:
         params: What `known` returned.
     """
-    result = {_ATTRIBUTES[name]: params[name] for name in _ATTRIBUTES.keys() & params.keys()}
+    result = {to: params[name] for name, to in _ATTRIBUTES.items() if name in params}
     headers = params.get("additional_headers")
     if not headers or not isinstance(headers, dict):
         return result

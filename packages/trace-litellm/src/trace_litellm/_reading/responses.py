@@ -54,8 +54,13 @@ def response_attributes(outputs: Value) -> dict[str, Value]:
     if type(model) is str:
         result[semconv.RESPONSE_MODEL] = model
     if type(choices) is tuple:
-        reasons = [c.get("finish_reason") for c in choices if isinstance(c, dict)]
-        result[semconv.RESPONSE_FINISH_REASONS] = tuple([r for r in reasons if r is not None])
+        result[semconv.RESPONSE_FINISH_REASONS] = tuple(
+            [
+                reason
+                for one in choices
+                if isinstance(one, dict) and (reason := one.get("finish_reason")) is not None
+            ]
+        )
     return result
 
 
@@ -76,7 +81,8 @@ def is_finished(outputs: Value) -> bool:
     return any(reasons) or bool(outputs.get("stop_reason")) or outputs.get("status") == "completed"
 
 
-def provider_attributes(provider: str | None, model: Value) -> dict[str, Value]:
+@functools.lru_cache(maxsize=256)
+def provider_attributes(provider: str | None, model: str | None) -> Mapping[str, Value]:
     """Return the attributes for the provider, as LiteLLM and OpenTelemetry name it, and the model.
 
     Args:
@@ -84,7 +90,7 @@ def provider_attributes(provider: str | None, model: Value) -> dict[str, Value]:
         model: The requested model, perhaps with the provider as a prefix.
     """
     result: dict[str, Value] = {}
-    if isinstance(model, str):
+    if model is not None:
         prefix = f"{provider}/"
         result[semconv.REQUEST_MODEL] = model.removeprefix(prefix) if provider else model
     if provider:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -11,15 +12,25 @@ from trace_core import TokenUsage, UsageSource, Value, semconv
 from trace_litellm._reading.responses import is_finished
 from trace_litellm._reading.tokens import estimated_usage
 
-_INPUT: Final = ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_token_count")
-_OUTPUT: Final = (
-    "completion_tokens", "output_tokens", "candidatesTokenCount", "candidates_token_count",
-)  # fmt: skip
-_TOTAL: Final = ("total_tokens", "totalTokenCount", "total_token_count")
+_NAMES: Final = (
+    ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_token_count"),
+    ("completion_tokens", "output_tokens", "candidatesTokenCount", "candidates_token_count"),
+    ("total_tokens", "totalTokenCount", "total_token_count"),
+    ("cache_read_input_tokens", "cachedContentTokenCount"),
+    ("cache_creation_input_tokens",),
+    ("thoughtsTokenCount", "thoughts_token_count"),
+)
+"""What providers call the tokens asked, answered, in all, cached, added to a cache, reasoned."""
 _INPUT_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
 _OUTPUT_DETAILS: Final = (
     "completion_tokens_details", "output_tokens_details", "output_token_details",
 )  # fmt: skip
+_CACHED: Final = ("cached_tokens",)
+_CREATED: Final = ("cache_creation_tokens", "cache_write_tokens")
+_REASONING: Final = ("reasoning_tokens",)
+_AUDIO: Final = ("audio_tokens",)
+_NO_DETAILS: Final[Mapping[str, Value]] = {}
+_PROVIDER: Final = UsageSource.PROVIDER
 _SIDES: Final = {"input": semconv.USAGE_INPUT_SOURCE, "output": semconv.USAGE_OUTPUT_SOURCE}
 
 
@@ -36,33 +47,28 @@ def usage_of(outputs: Value) -> TokenUsage | None:
     usage = usage_in(outputs)
     if usage is None:
         return None
-    counts = _counts(usage)
-    asked, answered, total = (_first(counts, names) for names in (_INPUT, _OUTPUT, _TOTAL))
+    asked, answered, total, cached, created, reasoning = _counts(usage)
     if not asked and not answered:
         return TokenUsage(total=total) if total else None
     details, made = _details(usage, _INPUT_DETAILS), _details(usage, _OUTPUT_DETAILS)
-    cached = details.get("cached_tokens")
-    if cached is None:
-        cached = _first(counts, ("cache_read_input_tokens", "cachedContentTokenCount"))
-    created = _first(details, ("cache_creation_tokens", "cache_write_tokens"))
-    if created is None:
-        created = counts.get("cache_creation_input_tokens")
+    if details:
+        cached = _first(details, _CACHED, cached)
+        created = _first(details, _CREATED, created)
     if asked is not None and "input_tokens" in usage and "cache_read_input_tokens" in usage:
         asked += (cached or 0) + (created or 0)  # Anthropic's input does not include them
-    reasoning = made.get("reasoning_tokens")
-    if reasoning is None:
-        reasoning = _first(counts, ("thoughtsTokenCount", "thoughts_token_count"))
-        answered = (answered or 0) + reasoning if reasoning else answered  # nor Google's output
+    inside = _first(made, _REASONING) if made else None
+    if inside is None and reasoning:
+        answered = (answered or 0) + reasoning  # nor Google's output
     return TokenUsage(
         asked,
         answered,
         max(total or 0, (asked or 0) + (answered or 0)),
         cached,
         created,
-        reasoning,
-        details.get("audio_tokens"),
-        made.get("audio_tokens"),
-        UsageSource.PROVIDER,
+        reasoning if inside is None else inside,
+        _first(details, _AUDIO) if details else None,
+        _first(made, _AUDIO) if made else None,
+        _PROVIDER,
     )
 
 
@@ -86,24 +92,34 @@ def usage_in(outputs: Value) -> dict[str, Value] | None:
     return merged or None
 
 
-def _counts(usage: Mapping[str, Value]) -> dict[str, int]:
-    return {name: value for name, value in usage.items() if type(value) is int}
+def _counts(usage: Mapping[str, Value]) -> list[int | None]:
+    """Return each count of `_NAMES`."""
+    return [_first(usage, names) if names else None for names in _names_among(tuple(usage))]
 
 
-def _first(counts: dict[str, int], names: tuple[str, ...]) -> int | None:
-    """Return the count of the first name that is there."""
+@lru_cache(256)
+def _names_among(names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """Return those names of each count of `_NAMES` that a report has: mostly the same few."""
+    return tuple(tuple(name for name in one if name in names) for one in _NAMES)
+
+
+def _first(
+    counts: Mapping[str, Value], names: tuple[str, ...], otherwise: int | None = None
+) -> int | None:
+    """Return the first count by one of some names."""
     for name in names:
-        if name in counts:
-            return counts[name]
-    return None
+        count = counts.get(name)
+        if type(count) is int:
+            return count
+    return otherwise
 
 
-def _details(usage: dict[str, Value], names: tuple[str, ...]) -> dict[str, int]:
+def _details(usage: Mapping[str, Value], names: tuple[str, ...]) -> Mapping[str, Value]:
     for name in names:
         details = usage.get(name)
         if isinstance(details, dict):
-            return _counts(details)
-    return {}
+            return details
+    return _NO_DETAILS
 
 
 def completed_usage(
@@ -142,7 +158,7 @@ def completed_usage(
 def _with_report(outputs: Value, params: Mapping[str, Value]) -> Value:
     """Replace the usage that the caller saw by the provider's, unless a translation has its own."""
     reported = params.get("usage")
-    if reported is None or not isinstance(outputs, Mapping):
+    if reported is None or not isinstance(outputs, dict):
         return outputs
     if params.get("translated") and usage_of(outputs) is not None:
         return outputs
