@@ -290,7 +290,7 @@ def test_records_of_many_texts(make_span: Callable[..., Span]) -> None:
         def __hash__(self) -> int:
             return hash("model")
 
-    texts = _records._writer.of_thread._texts
+    texts = _records._writer.of_thread.texts
     for number in range(3_000):
         span = make_span(inputs={"model": f"text {number}", "same": "same"})
         assert from_record(to_record(span)) == span

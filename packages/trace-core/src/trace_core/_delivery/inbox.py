@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Final, TypeAlias
 
 import attrs
@@ -15,7 +15,7 @@ from trace_core._delivery.start_records import YoungSpans
 from trace_core._delivery.stats import QUEUE_FULL, LockFreeSum
 from trace_core._log import counted, log_once, owner_key, report
 from trace_core._model.span import Span
-from trace_core._sinks.base import seconds_left
+from trace_core._sinks.base import SinkBase, seconds_left
 from trace_core._tracing import freeze
 from trace_core._tracing.span import OpenSpan
 
@@ -72,6 +72,7 @@ WAKE: Final = StartRecords()
 
 
 Message: TypeAlias = "Flush | StartRecords"
+_MESSAGES: Final = (Flush, StartRecords)
 
 
 class Inbox:
@@ -96,6 +97,7 @@ class Inbox:
         self._capacity = capacity
         self._max_bytes = max_bytes
         self._count = self._total = 0  # spans measured and their bytes
+        self._measured = False  # since `measure_anew`
         self._messages: deque[None] = deque()  # one for each message in the queue
         self._overflow_reported = 0
         self._log_key = owner_key("queue")
@@ -121,13 +123,15 @@ class Inbox:
             self._count = self._total = 0
         self._count += 1
         self._total += size
+        self._measured = True
         room = max(1, min(self._capacity, self._max_bytes * self._count // self._total))
         self.room, self.limit = room, min(room, queued + max(_MEASURED, queued // 4))
         return room
 
     def measure_anew(self) -> None:
         """Forget what was measured, once few spans are queued."""
-        if self.queue.qsize() < _MEASURED:
+        if self._measured and self.queue.qsize() < _MEASURED:
+            self._measured = False
             self.room = self._capacity
             self.limit = min(_MEASURED, self._capacity)
 
@@ -141,28 +145,43 @@ class Inbox:
         """How many spans are queued."""
         return max(0, self.queue.qsize() - len(self._messages))
 
-    def take(self, timeout: float | None) -> tuple[Work | None, Message | None]:
-        """Take the next span or message out of the queue.
+    def take(self, most: int, timeout: float | None = 0) -> tuple[list[Work], Message | None]:
+        """Take what is queued, up to a message or so many spans.
 
         Args:
-            timeout: Seconds to wait for it; ``None``: for ever.
+            most: Spans at the most, at least 1.
+            timeout: Seconds to wait for the first; ``None``: for ever.
+
+        Returns:
+            The spans, and the message behind them.
 
         Raises:
-            Empty: There is none.
+            Empty: There is nothing.
         """
-        item = self.queue.get(timeout != 0, timeout)
-        if isinstance(item, (Flush, StartRecords)):
-            self._messages.popleft()
-            return None, item
-        return item, None
+        queue, work = self.queue, []
+        item = queue.get(timeout != 0, timeout)
+        try:
+            while not isinstance(item, _MESSAGES):
+                work.append(item)
+                if len(work) == most or not queue.qsize():
+                    return work, None
+                item = queue.get(False)
+        except Empty:  # at the end, somebody else takes from it as well
+            return work, None
+        self._messages.popleft()
+        return work, item
 
-    def report_overflow(self, sink: str) -> None:
-        """Log how many spans a full queue has cost, each minute while it costs more."""
+    def report_overflow(self, sink: SinkBase) -> None:
+        """Log how many spans a full queue has cost, each minute while it costs more.
+
+        Args:
+            sink: Where they would have gone.
+        """
         lost = self.overflowed.value
         if lost > self._overflow_reported and log_once(
             f"{self._log_key}:full",
             "tracing: %s of %s: %s dropped so far",
-            *(QUEUE_FULL, sink, counted(lost, "span")),
+            *(QUEUE_FULL, sink.name, counted(lost, "span")),
             every=_OVERFLOW_REPORTED_EVERY,
         ):
             self._overflow_reported = lost

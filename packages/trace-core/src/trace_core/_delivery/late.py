@@ -31,11 +31,11 @@ class LateWriter:
         """Write what is still queued."""
         while True:
             try:
-                work, _ = self._inbox.take(0.0)
+                work, _ = self._inbox.take(1)
             except Empty:
                 return
-            if work is not None:
-                self.write(work)
+            for one in work:
+                self.write(one)
 
     def write(self, work: Work) -> None:
         """Write a span, once."""

@@ -220,7 +220,7 @@ class Background(WrapperSink):
             self._late.hung = True
             self._closed = True
             self._late.drain()
-        self._inbox.report_overflow(self.sink.name)
+        self._inbox.report_overflow(self.sink)
         _report_loss(self.stats, self.sink)
 
     def _end(self, stop: Stop) -> None:

@@ -152,23 +152,26 @@ class BatchWriter:
             spans: The batch.
             urgent: Whether to offer what failed alone though that was only seconds ago.
         """
-        if not self._suspects:
-            clean, suspects = spans, []
-        else:
-            clean = [span for span in spans if span.context not in self._suspects]
-            suspects = [span for span in spans if span.context in self._suspects]
         outcome = Outcome()
+        if self._suspects:
+            self._write_suspected(spans, outcome, urgent=urgent)
+        else:
+            self._write_clean(spans, outcome)
+        if outcome.delivered:
+            self._outages = 0
+        if not outcome.waiting:
+            outcome.error = None
+        return outcome
+
+    def _write_suspected(self, spans: Sequence[Span], outcome: Outcome, *, urgent: bool) -> None:
+        clean = [span for span in spans if span.context not in self._suspects]
+        suspects = [span for span in spans if span.context in self._suspects]
         if clean:
             self._write_clean(clean, outcome)
         if outcome.delivered or not clean:
             self._ask_again(suspects, outcome, urgent=urgent)
         else:
             _wait(suspects, outcome.error, outcome)
-        if outcome.delivered:
-            self._outages = 0
-        if not outcome.waiting:
-            outcome.error = None
-        return outcome
 
     def failed_alone(self, spans: Sequence[Span]) -> bool:
         """Say whether all of these spans have failed alone, so that others may well be taken."""

@@ -69,7 +69,7 @@ class LockFreeSum:
     @property
     def value(self) -> int:
         """The sum."""
-        return self.add(0)
+        return self.add(0) if self._terms else self._total
 
 
 class Ledger:

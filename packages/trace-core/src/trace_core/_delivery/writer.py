@@ -77,7 +77,7 @@ class Writer:
                     self._set_aside_until = 0.0
                 if work or self._is_due():
                     self._write(self._completed(work))
-                    self._inbox.report_overflow(self._sink.name)
+                    self._inbox.report_overflow(self._sink)
                 if self._sink.takes_starts:
                     self._write_starts(message)
                 if isinstance(message, Stop):
@@ -96,45 +96,27 @@ class Writer:
         Returns:
             The spans and the message; neither when it is time to look for something else.
         """
-        work: list[Work] = []
-        message: Message | None = None
-        try:
-            first, message = self._await_first()
-            if first is not None:
-                work.append(first)
-            while message is None and len(work) < self._batch_size:
-                one, message = self._inbox.take(0.0)
-                if one is not None:
-                    work.append(one)
-        except Empty:
-            pass
-        self._inbox.measure_anew()
-        return work, message
-
-    def _await_first(self) -> tuple[Work | None, Message | None]:
-        """Wait for a span or message.
-
-        Raises:
-            Empty: It is time to look for started spans, or for those set aside.
-        """
+        inbox = self._inbox
         while True:
-            patience = self._inbox.young.patience() if self._sink.takes_starts else None
+            patience = inbox.young.patience() if self._sink.takes_starts else None
             if self._set_aside:
                 due = seconds_left(self._set_aside_until)
                 patience = due if patience is None else min(due, patience)
             try:
-                found = self._inbox.take(patience)
+                found = inbox.take(self._batch_size, patience)
             except Empty:
-                if self._inbox.young.waiting or self._is_due():
-                    raise
+                if inbox.young.waiting or self._is_due():
+                    return [], None
             else:
-                self._inbox.young.awake()
+                inbox.young.awake()
+                inbox.measure_anew()
                 return found
 
     def _completed(self, work: list[Work]) -> list[Span]:
         self.ledger.accept(len(work))
         spans = [span for one in work if (span := completed(one)) is not None]
-        self.ledger.dropped(len(work) - len(spans), INVALID)
+        if len(spans) < len(work):
+            self.ledger.dropped(len(work) - len(spans), INVALID)
         return spans
 
     # Start records
@@ -207,18 +189,14 @@ class Writer:
 
     def _some_more(self, waiting: int) -> list[Span]:
         """Take newer spans to offer along with those that failed, which tells what is to blame."""
-        work: list[Work] = []
-        if waiting < 2 * self._batch_size:
-            try:
-                while len(work) < _MORE_AT_RETRY and self._inbox.spans:
-                    one, message = self._inbox.take(0.0)
-                    if one is not None:
-                        work.append(one)
-                    elif message is not None:  # not for us; it now comes later
-                        self._inbox.send(message)
-                        break
-            except Empty:
-                pass
+        if waiting >= 2 * self._batch_size or not self._inbox.spans:
+            return []
+        try:
+            work, message = self._inbox.take(_MORE_AT_RETRY)
+        except Empty:
+            return []
+        if message is not None:  # not for us; it now comes later
+            self._inbox.send(message)
         return self._completed(work)
 
     def _wait_to_retry(self, attempt: int, error: BaseException) -> bool:

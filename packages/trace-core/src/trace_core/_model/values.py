@@ -65,6 +65,8 @@ def snapshot(value: object) -> Value:
     cls = type(value)
     if cls in _ATOMS:
         return value  # type: ignore[return-value]
+    if cls is dict and not value:
+        return {}
     if cls is list and (records := _copy_records(value)) is not None:  # type: ignore[arg-type]
         return records
     return _copy(value, MAX_DEPTH, _Walk())

@@ -67,8 +67,8 @@ class Pipeline(WrapperSink):
     def write(self, spans: Sequence[Span], /) -> None:
         """Process the spans and write those that are left."""
         left: list[Span] = []
-        hurry = self.small_batches
-        until = time.perf_counter() + _SLICE_SECONDS
+        hurry = self.small_batches and len(spans) > 1
+        until = time.perf_counter() + _SLICE_SECONDS if hurry else 0.0
         for span in spans:
             processed = self._process(span)
             if processed is None:
@@ -88,10 +88,22 @@ class Pipeline(WrapperSink):
 
     def _process(self, span: Span) -> Span | None:
         for processor in self._processors:
-            result = _guarded_step(processor, span)
-            if result is None:
-                return None
-            span = result
+            problem: Exception
+            try:
+                result = processor(span)
+            except Exception as error:
+                problem = error
+            else:
+                if result is None:
+                    return None
+                if isinstance(result, Span):
+                    span = result
+                    continue
+                problem = TypeError(
+                    f"it returned a {type(result).__name__}; wanted a Span, or None"
+                )
+            report(f"processor {getattr(processor, '__name__', processor)!s}", problem)
+            span = without_content(span)
         return span
 
     def begin_flush(self, deadline: float, /) -> Callable[[], bool]:
@@ -102,18 +114,6 @@ class Pipeline(WrapperSink):
         """Start closing the sink; the result waits."""
         self._forget_handlers()
         return self.sink.begin_close(deadline)
-
-
-def _guarded_step(processor: Processor, span: Span) -> Span | None:
-    try:
-        processed = processor(span)
-        if processed is None or isinstance(processed, Span):
-            return processed
-        problem = TypeError(f"it returned a {type(processed).__name__}; wanted a Span, or None")
-    except Exception as error:
-        problem = error
-    report(f"processor {getattr(processor, '__name__', processor)!s}", problem)
-    return without_content(span)
 
 
 def pipeline(*processors: Processor, sink: SinkLike) -> SinkBase:

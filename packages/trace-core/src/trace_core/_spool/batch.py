@@ -14,7 +14,7 @@ from trace_core._spool.frames import SPAN, Frame, span_in
 from trace_core._spool.segments import Position
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Batch:
     """Spans to deliver together.
 

@@ -47,7 +47,7 @@ class SpoolDisk:
     @property
     def is_left_alone(self) -> bool:
         """Whether the disk failed a moment ago."""
-        return time.monotonic() < self._again_at
+        return bool(self._again_at) and time.monotonic() < self._again_at
 
     def ask_again(self) -> None:
         """Leave the disk alone no longer."""

@@ -42,25 +42,29 @@ class Memory:
         self.alone = 0
         """How many of the entries are not on disk."""
 
-    def add(self, entry: Entry) -> None:
-        """Add the newest entry."""
-        self.entries.append(entry)
-        self.bytes += len(entry.frame)
-        self.alone += not entry.on_disk
+    def add(self, span: Span, frame: bytes, place: Position) -> None:
+        """Add the newest span, which is not on disk.
+
+        Args:
+            span: The span.
+            frame: Its frame.
+            place: The place behind all that is on disk.
+        """
+        self.entries.append(Entry(place, place, span, frame))
+        self.bytes += len(frame)
+        self.alone += 1
 
     def pop_oldest(self) -> Entry:
         """Remove the oldest entry."""
-        return self._removed(self.entries.popleft())
-
-    def _removed(self, entry: Entry) -> Entry:
+        entry = self.entries.popleft()
         self.bytes -= len(entry.frame)
         self.alone -= not entry.on_disk
         return entry
 
-    def take_alone(self) -> list[Entry]:
-        """Remove the entries that are not on disk, to write them now."""
-        found = [self._removed(self.entries.pop()) for _ in range(self.alone)]
-        return found[::-1]
+    def not_on_disk(self) -> list[Entry]:
+        """Return the entries that are not on disk, oldest first."""
+        entries, alone = self.entries, self.alone
+        return [entries[at] for at in range(-alone, 0)]
 
     def forget_before(self, place: Position) -> None:
         """Remove entries that are on disk before a place."""

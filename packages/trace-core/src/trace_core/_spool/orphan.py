@@ -158,7 +158,7 @@ class Orphans:
     @property
     def left_of_own(self) -> int:
         """Spans of this process that wait in journals it has set aside."""
-        return sum(orphan.left for orphan in tuple(self.found))
+        return sum([orphan.left for orphan in tuple(self.found)]) if self.found else 0
 
     @property
     def is_due(self) -> bool:
@@ -192,6 +192,8 @@ class Orphans:
         Args:
             hurry: Whether none of them is to wait any more.
         """
+        if not self.found:
+            return None
         now = math.inf if hurry else time.monotonic()
         return next((orphan for orphan in self.found if orphan.not_before <= now), None)
 

@@ -21,7 +21,7 @@ _IDLE_SEGMENT_BYTES: Final = 1024 * 1024
 _WRITTEN_AT_ONCE: Final = 256
 
 
-@attrs.frozen
+@attrs.define
 class Settled:
     """What the disk is to be told of a batch that is delivered.
 
@@ -65,6 +65,8 @@ class Own:
         self.memory = Memory()
         self.done: Position = (0, 0)
         self.tail: Position = (0, 0)
+        self.appended = 0
+        """Bytes of spans that the disk has taken."""
         self._started = StartRecords()
         self._held = NOTHING
         self._held_swept = 0  # spans of the held batch that the limits have swept away
@@ -79,24 +81,22 @@ class Own:
     def keep(self, spans: Iterable[Span]) -> None:
         """Keep spans in memory alone, until `save` writes them to disk."""
         for span in spans:
-            self.memory.add(Entry(self.tail, self.tail, span, pack(span)))
+            self.memory.add(span, pack(span), self.tail)
 
     def save(self) -> None:
         """Write what is in memory alone, in order, as far as it fits; raise OSError if not all."""
-        left, at, most = self.memory.take_alone(), 0, _WRITTEN_AT_ONCE
-        try:
-            while at < len(left):
-                piece = left[at : at + most]
-                try:
-                    self._append_on_disk(piece)
-                    at += len(piece)
-                except OSError:
-                    most = len(piece) // 2
-                    if not most:
-                        raise
-        finally:
-            for entry in left[at:]:
-                self.memory.add(Entry(self.tail, self.tail, entry.span, entry.frame))
+        left, at, most = self.memory.not_on_disk(), 0, _WRITTEN_AT_ONCE
+        while at < len(left):
+            piece = left[at : at + most]
+            try:
+                self._append_on_disk(piece)
+                at += len(piece)
+            except OSError:
+                most = len(piece) // 2
+                if not most:
+                    for entry in left[at:]:  # behind what the disk has taken meanwhile
+                        entry.start = entry.end = self.tail
+                    raise
 
     def _append_on_disk(self, entries: Sequence[Entry]) -> None:
         journal = self.journal
@@ -105,13 +105,15 @@ class Own:
             journal.roll()
         data = b"".join([entry.frame for entry in entries])
         number, offset = journal.append(data, len(entries))
+        self.appended += len(data)
+        self.memory.alone -= len(entries)
         offset -= len(data)
         for entry in entries:
             offset += len(entry.frame)
             entry.start, entry.end = self.tail, (number, offset)
             self.tail = entry.end
-            self.memory.add(entry)
-            self._started.note_ended(entry.span)
+            if self._started.open:
+                self._started.note_ended(entry.span)
 
     def note_started(self, spans: Iterable[Span]) -> None:
         """Write records of spans that have started.
@@ -138,11 +140,14 @@ class Own:
                 held = any(span is oldest.span for span in self._held.spans)
                 self._held_swept += held
                 lost += not held
-        return lost, self._shrink_disk()
+        journal = self.journal
+        if journal is None or len(journal.segments) == 1:  # the newest is never removed
+            return lost, 0
+        return lost, self._shrink_disk(journal)
 
-    def _shrink_disk(self) -> int:
-        journal, lost = self.journal, 0
-        while journal is not None and len(journal.segments) > 1 and journal.size > self.max_bytes:
+    def _shrink_disk(self, journal: Journal) -> int:
+        lost = 0
+        while len(journal.segments) > 1 and journal.size > self.max_bytes:
             gone = journal.remove_oldest()
             held = len(self._held.spans) if self._held.end[0] == gone.number else 0
             self._held_swept += held
@@ -189,9 +194,9 @@ class Own:
         if not mine:
             return None
         end, entries = batch.end, self.memory.entries
-        gone = {id(span) for span in batch.spans}
-        while entries and id(entries[0].span) in gone:
-            end = max(end, self.memory.pop_oldest().end)  # it may be on disk by now
+        for span in batch.spans:  # but for those that the limits have swept away
+            if entries and entries[0].span is span:
+                end = max(end, self.memory.pop_oldest().end)  # it may be on disk by now
         journal = self.journal
         if journal is None or end <= self.done:
             return None
@@ -239,14 +244,14 @@ class Own:
         self._started.move(old, fresh)
         old.write_cursor(self.done)
         old.roll()
-        self._begin(fresh, self.memory.take_alone())
+        self._begin(fresh, self.memory.not_on_disk())
         return old
 
     def _begin(self, journal: Journal | None, alone: Iterable[Entry]) -> None:
         self.journal, self.memory, self._held = journal, Memory(), NOTHING
         self.done = self.tail = (0, 0)
         for entry in alone:
-            self.memory.add(Entry((0, 0), (0, 0), entry.span, entry.frame))
+            self.memory.add(entry.span, entry.frame, self.tail)
 
 
 def _settle(
@@ -257,6 +262,7 @@ def _settle(
             segment.settled += count
     if idle and journal.segments[-1].size > _IDLE_SEGMENT_BYTES:
         journal.roll()  # so that what is delivered does not stay on disk
-    last = max((s.number for s in journal.segments if journal.is_done(s, place)), default=0)
-    started.repeat(last, journal)
+    done = [segment.number for segment in journal.segments if journal.is_done(segment, place)]
+    if done:
+        started.repeat(done[-1], journal)
     return Settled(journal, place, journal.acknowledge(place))

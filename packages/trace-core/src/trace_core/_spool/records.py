@@ -60,7 +60,9 @@ def to_record(span: Span) -> bytes:
     """
     row = _row(span)
     try:
-        written, long = _writer.of_thread.write(row)
+        writer = _writer.of_thread
+        long = writer.texts.long = []
+        written = writer.encode(row)
         if long and _PLACE_OF_KEY in written:  # keys must stay where they are, and may be long too
             written, long = _write(row), []
         return _SEPARATOR.join((written.encode(), _write_origin(span), *map(str.encode, long)))
@@ -164,12 +166,8 @@ class _Row:
     """Writes rows, and sets the long texts aside."""
 
     def __init__(self) -> None:
-        self._texts = _Texts()
-        self._encode = _encoder(self._texts.__getitem__)
-
-    def write(self, row: tuple[Any, ...]) -> tuple[str, list[str]]:
-        long = self._texts.long = []
-        return self._encode(row), long
+        self.texts = _Texts()
+        self.encode = _encoder(self.texts.__getitem__)
 
 
 class _Writer(threading.local):

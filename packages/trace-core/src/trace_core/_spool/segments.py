@@ -70,7 +70,8 @@ class SegmentFile:
             OSError: The disk took none or a part of them; that part is taken back.
         """
         try:
-            write_all(self.descriptor, data)
+            if (taken := os.write(self.descriptor, data)) < len(data):  # a nearly full disk
+                write_all(self.descriptor, data[taken:])
         except OSError:
             self._take_back()
             raise

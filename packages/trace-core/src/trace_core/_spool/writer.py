@@ -75,7 +75,7 @@ class SpoolWriter:
         self._orphans = orphans
         self._options = options
         self._left_at_exit = 0
-        self._size_at_look = 0
+        self._appended_at_look = 0
 
     def write(self, spans: Sequence[Span]) -> None:
         """Append spans to the journal. Never raises: without a disk they are kept in memory."""
@@ -105,24 +105,25 @@ class SpoolWriter:
                 self._look_at_others()
             except OSError as error:
                 self.disk.tell(error)
-            self.count_lost(*self.own.shrink())
+            lost = self.own.shrink()
+            if any(lost):
+                self.count_lost(*lost)
             if self.own.tail != before:
                 self.syncer.note_append()
 
     def _save(self) -> None:
+        journal = self.own.journal
         if self.disk.is_left_alone:
             return
-        if self.own.journal is not None and self.disk.has_lost(self.own.journal):
-            self._begin_anew(self.own.journal)
+        if journal is not None and self.disk.has_lost(journal):
+            self._begin_anew(journal)
         if self.own.memory.alone:
             self._open_journal()
             self.own.save()
 
     def _look_at_others(self) -> None:
         """Keep to the limit once the journal has grown: those of others may have, too."""
-        size = self.own.journal.size if self.own.journal else 0
-        self._size_at_look = min(self._size_at_look, size)
-        if size - self._size_at_look > self._options.max_bytes // _LOOKS:
+        if self.own.appended - self._appended_at_look > self._options.max_bytes // _LOOKS:
             self.keep_to_limit(adopted=())
 
     def _open_journal(self) -> None:
@@ -184,7 +185,7 @@ class SpoolWriter:
         Args:
             adopted: Journals that this process has adopted.
         """
-        self._size_at_look = self.own.journal.size if self.own.journal else 0
+        self._appended_at_look = self.own.appended
         removed, share = self.disk.keep_to_limit(self.own.journal, adopted)
         with self.lock:
             self.own.max_bytes = share
@@ -222,3 +223,4 @@ class SpoolWriter:
                     self.disk.tell(error)
                     own.journal.forget()
             self.own = self._options.new_own()
+            self._appended_at_look = 0

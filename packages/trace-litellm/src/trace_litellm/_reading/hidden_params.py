@@ -177,7 +177,7 @@ def known(params: Mapping[str, Any]) -> dict[str, Value]:
     return {
         name: value if type(value) in atoms else snapshot(value)
         for name, value in params.items()
-        if name in read and value is not None and value != {}
+        if value is not None and name in read
     }
 
 

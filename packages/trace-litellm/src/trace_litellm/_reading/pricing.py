@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -193,17 +194,18 @@ def _split(
 ) -> tuple[float | None, float | None]:
     """Divide a cost into input and output, if simple prices per token explain all of it."""
     prices = priced.prices or _listed(priced, *priced.models)
-    per_input = _number(prices.get("input_cost_per_token"))
-    if usage is None or per_input is None:
+    per_input = prices.get("input_cost_per_token")
+    if usage is None or not isinstance(per_input, (int, float)):
         return None, None
     output = (usage.output or 0) * (_number(prices.get("output_cost_per_token")) or 0.0)
-    cached = usage.cache_read or 0
-    per_cached = _number(prices.get("cache_read_input_token_cost"))
-    per_cached = per_input if per_cached is None else per_cached
-    whole = ((usage.input or 0) - cached) * per_input + cached * per_cached
-    if abs(whole + output - total) > _CLOSE * total:
+    asked = (usage.input or 0) * per_input
+    if usage.cache_read:
+        per_cached = _number(prices.get("cache_read_input_token_cost"))
+        if per_cached is not None:
+            asked += usage.cache_read * (per_cached - per_input)
+    if abs(asked + output - total) > _CLOSE * total:
         return None, None
-    return total - output, output
+    return (asked if math.isclose(asked + output, total) else total - output), output
 
 
 def _number(value: Any) -> float | None:
@@ -214,8 +216,15 @@ def _listed(priced: Priced, *models: str) -> Mapping[str, Any]:
     """Return the first entry of LiteLLM's price list that has a price."""
     listed: Mapping[str, Any] = getattr(sys.modules.get("litellm"), "model_cost", {})
     for model in models:
-        for name in (model, model.partition("/")[2], f"{priced.provider}/{model}"):
-            prices: Mapping[str, Any] = listed.get(name) or {}
-            if prices.get("input_cost_per_token") is not None:  # a Router lists all deployments
+        for name in _names_of(model, priced.provider):
+            prices: Mapping[str, Any] | None = listed.get(name)
+            # a Router lists all deployments
+            if prices and prices.get("input_cost_per_token") is not None:
                 return prices
     return {}
+
+
+@lru_cache(256)
+def _names_of(model: str, provider: str | None) -> tuple[str, ...]:
+    """Return what LiteLLM may list a model as."""
+    return model, model.partition("/")[2], f"{provider}/{model}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -12,6 +12,7 @@ from trace_core import TokenUsage, UsageSource, Value, semconv
 from trace_litellm._reading.responses import is_finished
 from trace_litellm._reading.tokens import estimated_usage
 
+_Names: TypeAlias = "tuple[str, ...]"
 _NAMES: Final = (
     ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_token_count"),
     ("completion_tokens", "output_tokens", "candidatesTokenCount", "candidates_token_count"),
@@ -47,10 +48,13 @@ def usage_of(outputs: Value) -> TokenUsage | None:
     usage = usage_in(outputs)
     if usage is None:
         return None
-    asked, answered, total, cached, created, reasoning = _counts(usage)
+    names, details_names, made_names = _names_among(tuple(usage))
+    asked, answered, total, cached, created, reasoning = [
+        _first(usage, some) if some else None for some in names
+    ]
     if not asked and not answered:
         return TokenUsage(total=total) if total else None
-    details, made = _details(usage, _INPUT_DETAILS), _details(usage, _OUTPUT_DETAILS)
+    details, made = _details(usage, details_names), _details(usage, made_names)
     if details:
         cached = _first(details, _CACHED, cached)
         created = _first(details, _CREATED, created)
@@ -92,20 +96,20 @@ def usage_in(outputs: Value) -> dict[str, Value] | None:
     return merged or None
 
 
-def _counts(usage: Mapping[str, Value]) -> list[int | None]:
-    """Return each count of `_NAMES`."""
-    return [_first(usage, names) if names else None for names in _names_among(tuple(usage))]
-
-
 @lru_cache(256)
-def _names_among(names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """Return those names of each count of `_NAMES` that a report has: mostly the same few."""
-    return tuple(tuple(name for name in one if name in names) for one in _NAMES)
+def _names_among(names: tuple[str, ...]) -> tuple[tuple[_Names, ...], _Names, _Names]:
+    """Choose from what a report has the names of counts and details: mostly the same few.
+
+    Returns:
+        The names of each count of `_NAMES`, and of the details of input and output.
+    """
+    found = [
+        tuple(n for n in one if n in names) for one in (*_NAMES, _INPUT_DETAILS, _OUTPUT_DETAILS)
+    ]
+    return tuple(found[:-2]), found[-2], found[-1]
 
 
-def _first(
-    counts: Mapping[str, Value], names: tuple[str, ...], otherwise: int | None = None
-) -> int | None:
+def _first(counts: Mapping[str, Value], names: _Names, otherwise: int | None = None) -> int | None:
     """Return the first count by one of some names."""
     for name in names:
         count = counts.get(name)
@@ -114,7 +118,7 @@ def _first(
     return otherwise
 
 
-def _details(usage: Mapping[str, Value], names: tuple[str, ...]) -> Mapping[str, Value]:
+def _details(usage: Mapping[str, Value], names: _Names) -> Mapping[str, Value]:
     for name in names:
         details = usage.get(name)
         if isinstance(details, dict):
