@@ -4,7 +4,9 @@
     python bench/profile_call.py --calls    # every call, in order
 
 Counted are calls of our functions on the caller's thread, and on the writer's thread switches:
-calls from one of our modules into another, and returns. The provider is mocked; the spool is real.
+calls from one of our modules into another, and returns, from when the span is taken out of the
+queue until it is on disk. What the writer does beside that, such as records of spans that have
+started, depends on how busy the machine is. The provider is mocked; the spool is real.
 """
 
 from __future__ import annotations
@@ -18,25 +20,40 @@ from typing import Any
 
 PACKAGES = ("trace_core", "trace_litellm")
 WARM_UP = 5
+FIRST, LAST = "Writer._completed", "Writer._write"
+"""The first and the last function that the writer's thread calls for a span."""
 
 
 class Profile:
-    """The calls of our functions on one thread, while it is on."""
+    """The calls of our functions on one thread, while it is on.
 
-    def __init__(self) -> None:
-        self.on = False
+    Args:
+        first: The function whose call turns it on, if that is not done from outside.
+        last: The function whose return turns it off again.
+    """
+
+    def __init__(self, first: str = "", last: str = "") -> None:
+        self.on = self.ready = False
+        self._first, self._last = first, last
         self.calls: list[str] = []
         self.switches = 0
         self._module = ""
 
     def __call__(self, frame: FrameType, event: str, _argument: Any) -> None:
         """Take note of an event; what `sys.setprofile` calls."""
-        if not self.on or event not in {"call", "return"}:
+        if event not in {"call", "return"}:
             return
+        name = frame.f_code.co_qualname
+        if self.ready and event == "call" and name == self._first:
+            self.on, self.ready = True, False
+        if not self.on:
+            return
+        if event == "return" and name == self._last:
+            self.on = False
         entered = frame if event == "call" else frame.f_back
         module = _module_of(entered)
         if event == "call" and module:
-            self.calls.append(f"{module}.{frame.f_code.co_qualname}")
+            self.calls.append(f"{module}.{name}")
         if module and module != self._module:
             self.switches += bool(self._module)
             self._module = module
@@ -49,7 +66,7 @@ def _module_of(frame: FrameType | None) -> str:
 
 def profiles() -> tuple[Profile, Profile]:
     """Return the profiles of one traced completion: of the caller's thread, of the writer's."""
-    caller, writer = Profile(), Profile()
+    caller, writer = Profile(), Profile(FIRST, LAST)
     main = threading.current_thread()
 
     def choose(frame: FrameType, event: str, argument: Any) -> None:
@@ -75,12 +92,11 @@ def profiles() -> tuple[Profile, Profile]:
             litellm.completion(**ask)
             tracing.tracer.flush()
         assert main is threading.current_thread()
-        caller.on = writer.on = True
+        caller.on = writer.ready = True
         sys.setprofile(caller)
         litellm.completion(**ask)
         sys.setprofile(None)
         tracing.tracer.flush()
-        writer.on = False
         trace_litellm.autolog(disable=True)
     return caller, writer
 

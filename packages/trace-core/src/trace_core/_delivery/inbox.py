@@ -13,10 +13,9 @@ import attrs
 from trace_core._delivery.size import size_of_span
 from trace_core._delivery.start_records import YoungSpans
 from trace_core._delivery.stats import QUEUE_FULL, LockFreeSum
-from trace_core._log import counted, log_once, owner_key, report
+from trace_core._log import counted, log_once, owner_key
 from trace_core._model.span import Span
 from trace_core._sinks.base import SinkBase, seconds_left
-from trace_core._tracing import freeze
 from trace_core._tracing.span import OpenSpan
 
 _MEASURED: Final = 16
@@ -185,15 +184,3 @@ class Inbox:
             every=_OVERFLOW_REPORTED_EVERY,
         ):
             self._overflow_reported = lost
-
-
-def completed(work: Work) -> Span | None:
-    """Return the span itself; complete it if it has only just ended.
-
-    ``None``, and a log message, if somebody has set a field to what no span can hold.
-    """
-    try:
-        return work if isinstance(work, Span) else freeze.completed(work)
-    except Exception as error:
-        report("completing a span", error)
-        return None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from queue import Empty
 
-from trace_core._delivery.inbox import Inbox, Work, completed
+from trace_core._delivery.inbox import Inbox, Work
 from trace_core._delivery.stats import CLOSED, INVALID, LEFT_AT_EXIT, REJECTED, Ledger
 from trace_core._errors import Rejected
 from trace_core._log import report
 from trace_core._sinks.base import SinkBase
+from trace_core._tracing.freeze import completed
 
 
 class LateWriter:

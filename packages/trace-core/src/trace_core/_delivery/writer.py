@@ -12,7 +12,7 @@ from collections.abc import Callable
 from queue import Empty
 from typing import Final
 
-from trace_core._delivery.inbox import Flush, Inbox, Message, StartRecords, Stop, Work, completed
+from trace_core._delivery.inbox import Flush, Inbox, Message, StartRecords, Stop, Work
 from trace_core._delivery.retry import BatchWriter, Outcome, Retry
 from trace_core._delivery.stats import (
     INVALID,
@@ -27,6 +27,7 @@ from trace_core._model.span import Span
 from trace_core._sinks.base import SinkBase, seconds_left
 from trace_core._sinks.wrapper import flush_guarded
 from trace_core._tracing.context import suppress
+from trace_core._tracing.freeze import completed
 
 _CLOSING_RETRY_SECONDS: Final = 0.25
 _SMALL_BATCH: Final = 16
@@ -78,7 +79,7 @@ class Writer:
                 if work or self._is_due():
                     self._write(self._completed(work))
                     self._inbox.report_overflow(self._sink)
-                if self._sink.takes_starts:
+                if self._sink.takes_starts and (message is not None or self._inbox.young.waiting):
                     self._write_starts(message)
                 if isinstance(message, Stop):
                     self._give_up_set_aside()

@@ -11,7 +11,6 @@ MOST: Final = 2**63 - 1
 """The largest whole number: what OpenTelemetry's format and databases can hold."""
 TRACE_ID_DIGITS: Final = 32
 SPAN_ID_DIGITS: Final = 16
-_BYTES_OF_BOTH: Final = (TRACE_ID_DIGITS + SPAN_ID_DIGITS) // 2
 
 
 def text(value: object, what: str) -> str:
@@ -92,24 +91,6 @@ def hex_id(value: object, digits: int, what: str) -> str:
     raise ValueError(
         f"{what} of a span must be {digits} hexadecimal digits, got {text(value, what)!r:.60}"
     )
-
-
-def are_ids(trace_id: str, span_id: str) -> bool:
-    """Return whether the ids of a span are as they should be: quicker than `hex_id` for each.
-
-    Args:
-        trace_id: The trace's.
-        span_id: The span's own.
-    """
-    try:
-        return (
-            type(trace_id) is type(span_id) is str
-            and len(trace_id) == TRACE_ID_DIGITS
-            and len(span_id) == SPAN_ID_DIGITS
-            and len(bytes.fromhex(trace_id + span_id)) == _BYTES_OF_BOTH
-        )
-    except ValueError:  # other characters than hexadecimal digits
-        return False
 
 
 def wrong_type(what: str, wanted: str, value: object) -> TypeError:

@@ -189,7 +189,9 @@ class SinkBase(ABC):
         Args:
             ended: The span.
         """
-        self.write((completed(ended),))
+        span = completed(ended)
+        if span is not None:
+            self.write((span,))
 
     def start_later(self, started: weakref.ref[OpenSpan], /) -> None:
         """Take a span that has just started, on the caller's thread.

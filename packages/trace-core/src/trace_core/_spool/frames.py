@@ -70,7 +70,7 @@ def _framed(kind: int, key: bytes, record: bytes) -> bytes:
 
 def span_key(span: Span) -> bytes:
     """Return a span's id as the 16 bytes a frame carries."""
-    return span.context.span_id.encode("ascii", "replace")[:ID_BYTES].ljust(ID_BYTES)
+    return span.context.span_id.encode()
 
 
 def key_in(payload: bytes) -> bytes:

@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Final
 
 from trace_core._log import report
-from trace_core._model.parts import Status, StatusCode
+from trace_core._model.parts import SpanContext, Status, StatusCode
 from trace_core._model.span import Span
 from trace_core._tracing.span import OpenSpan
 
@@ -14,21 +14,30 @@ _OK: Final = Status(StatusCode.OK)
 _time_of: Final = attrgetter("time_ns")
 
 
-def completed(ended: OpenSpan) -> Span:
+def completed(ended: Span | OpenSpan) -> Span | None:
     """Do the work on an ended span that the caller did not wait for, and freeze the span.
 
     An exception in that work is logged, and the span keeps what was set before it.
 
     Args:
-        ended: The span.
+        ended: The span; one that is finished is returned as it is.
+
+    Returns:
+        The span; ``None``, and a log message, if somebody has set a field to what no span can hold.
     """
+    if isinstance(ended, Span):
+        return ended
     complete, ended.complete = ended.complete, None  # it may hold the caller's stream
     if complete is not None:
         try:
             complete(ended)
         except Exception as error:
             report("completing a span", error)
-    return frozen(ended)
+    try:
+        return frozen(ended)
+    except Exception as error:
+        report("completing a span", error)
+        return None
 
 
 def frozen(span: OpenSpan) -> Span:
@@ -43,7 +52,7 @@ def frozen(span: OpenSpan) -> Span:
     """
     events = span.events
     return Span(
-        span.context,
+        SpanContext(span.trace_id, span.span_id),
         span.parent_id,
         span.name,
         span.kind,

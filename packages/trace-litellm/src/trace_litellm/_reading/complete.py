@@ -88,8 +88,8 @@ def _attributes(record: CallRecord, outputs: Value, *, failed: bool) -> dict[str
 
 def _url(record: CallRecord) -> str | None:
     requested = record.parameters.get("api_base") or record.parameters.get("base_url")
-    used = str(record.endpoint) if record.endpoint else None
-    return used or _text(record.hidden.get("api_base")) or _text(requested)
+    used = str(record.endpoint) if record.endpoint else record.hidden.get("api_base")
+    return used if used and isinstance(used, str) else _text(requested)
 
 
 def _is_cache_hit(record: CallRecord) -> bool:
@@ -98,9 +98,10 @@ def _is_cache_hit(record: CallRecord) -> bool:
 
 
 def _provider(record: CallRecord) -> str | None:
-    hidden = _text(record.hidden.get("custom_llm_provider"))
-    used = _text(record.provider)
-    return used or (hidden if hidden != _CACHED else None) or _guessed_provider(record)
+    for used in (record.provider, record.hidden.get("custom_llm_provider")):
+        if used and isinstance(used, str) and used != _CACHED:
+            return used
+    return _guessed_provider(record)
 
 
 def _guessed_provider(record: CallRecord) -> str | None:
