@@ -1,8 +1,9 @@
-"""How many instructions tracing takes on the caller's thread: a measure that needs no clock.
+"""How many instructions tracing takes: a measure that needs no clock.
 
-Four things are counted, by valgrind's callgrind: handing one finished span to the background
+Five things are counted, by valgrind's callgrind: handing one finished span to the background
 queue, taking one chunk of a stream, replacing a picture of a megabyte by its digest, which is work
-of the writer's thread, and what tracing adds to one mocked ``litellm.completion`` of 2 KB. Each is
+of the writer's thread, what tracing adds to one mocked ``litellm.completion`` of 2 KB on its
+caller's thread, and what it adds to it on all threads, with redaction and a spool. Each is
 the difference between so many and twice as many, so that what comes before and after is not
 counted. SHA-256 takes 28 million of a picture: valgrind's processor has no instructions for it.
 
@@ -11,9 +12,9 @@ counted. SHA-256 takes 28 million of a picture: valgrind's processor has no inst
     python bench/instructions.py handoff      # one of them; importing LiteLLM takes half a minute
     python bench/instructions.py call --tracer trace_litellm     # another tracer, as JSON
 
-The last one also simulates the processor's caches, because tracing runs cold: a call of LiteLLM's
-between two of ours leaves little of ours in them, so that time is lost on misses which a count of
-instructions does not tell. ``microseconds`` weighs both.
+With ``--tracer`` it also simulates the processor's caches, because tracing runs cold: a call of
+LiteLLM's between two of ours leaves little of ours in them, so that time is lost on misses which a
+count of instructions does not tell. ``microseconds`` weighs both.
 
 Counts are of one kind of interpreter and processor, and are kept by both; of one that is not kept,
 nothing is compared. More than its ``TOLERANCE`` above what is kept is a fault, found by
@@ -41,13 +42,14 @@ from pathlib import Path
 from typing import Any
 
 BASELINE = Path(__file__).with_name("instructions.json")
-TOLERANCE = {"handoff": 0.05, "chunk": 0.05, "picture": 0.3, "call": 0.15}
+TOLERANCE = {"handoff": 0.05, "chunk": 0.05, "picture": 0.3, "call": 0.15, "durable": 0.15}
 """By how much more is no fault; LiteLLM's own part of a call varies, by 2% of it at times, and how
 OpenSSL hashes depends on the processor."""
-TIMES = {"handoff": 2_000, "chunk": 2_000, "picture": 4, "call": 40}
+TIMES = {"handoff": 2_000, "chunk": 2_000, "picture": 4, "call": 40, "durable": 40}
 LIMIT = 900  # seconds
 REST_SECONDS = 2.0
 OURS = "trace_litellm, in memory"
+DURABLE = "trace_litellm"
 SMALL = "completion, 2 KB"
 TOOLS = ("valgrind", "callgrind_control")
 CACHES = ("--cache-sim=yes", "--I1=32768,8,64", "--D1=32768,8,64", "--LL=524288,8,64")
@@ -185,7 +187,15 @@ def _picture(_tracer: str, _case: str) -> None:
         _counted(lambda: limit(span), times)
 
 
-WORKERS = {"handoff": _handoff, "chunk": _chunk, "picture": _picture, "call": _call}
+WORKERS = {
+    "handoff": _handoff,
+    "chunk": _chunk,
+    "picture": _picture,
+    "call": _call,
+    "durable": lambda _tracer, case: _call(DURABLE, case),
+}
+THREADS = {"durable": "all"}
+"""Whose instructions are kept of each; the caller's by default."""
 
 
 # Outside ---------------------------------------------------------------------------------------
@@ -197,7 +207,7 @@ def count(
     """Count the instructions of one hand-off or chunk, or what tracing adds to one call.
 
     Args:
-        what: ``handoff``, ``chunk``, ``picture`` or ``call``.
+        what: ``handoff``, ``chunk``, ``picture``, ``call`` or ``durable``.
         tracer: Whose call.
         case: Which call, of ``cases.py``.
         caches: Simulate caches as well; takes half as long again.
@@ -224,7 +234,7 @@ def count(
         caller, every = _dumped(Path(folder))
     times = TIMES[what]
     without, without_all = _each(caller, times), _each(every, times)
-    if what != "call":
+    if what not in {"call", "durable"}:
         return {"caller": without["Ir"], "all": without_all["Ir"]}
     traced = _each(caller[3:], times)
     found: dict[str, float] = {
@@ -294,7 +304,7 @@ def main() -> None:
         return
     counts, before = dict(kept()), kept()
     for what in options.what or WORKERS:
-        counts[what] = round(count(what)["caller"])
+        counts[what] = round(count(what)[THREADS.get(what, "caller")])
         change = f" ({counts[what] / before[what] - 1:+.1%})" if what in before else ""
         print(f"{machine()} {what}: {counts[what]:,} instructions{change}", flush=True)
     if options.renew:
