@@ -52,6 +52,13 @@ def store() -> Store:
     return Store()
 
 
+def test_a_batch_without_spans_is_not_written() -> None:
+    """Nothing could be read of it, and the sink has nothing to do."""
+    written: list[object] = []
+    outcome = BatchWriter(written.append).write([])
+    assert (outcome.delivered, outcome.waiting, outcome.error, written) == ([], [], None, [])
+
+
 @pytest.mark.parametrize("kind", OUTAGES)
 @pytest.mark.parametrize("count", [1, 2, 100])
 def test_an_outage_of_a_day_makes_no_dead_letter(

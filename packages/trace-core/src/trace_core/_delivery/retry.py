@@ -155,7 +155,7 @@ class BatchWriter:
         outcome = Outcome()
         if self._suspects:
             self._write_suspected(spans, outcome, urgent=urgent)
-        else:
+        elif spans:  # there are none in a batch that could not be read
             self._write_clean(spans, outcome)
         if outcome.delivered:
             self._outages = 0
