@@ -112,8 +112,7 @@ class Own:
             offset += len(entry.frame)
             entry.start, entry.end = self.tail, (number, offset)
             self.tail = entry.end
-            if self._started.open:
-                self._started.note_ended(entry.span)
+            self._started.note_ended(entry.span)
 
     def note_started(self, spans: Iterable[Span]) -> None:
         """Write records of spans that have started.
@@ -140,14 +139,11 @@ class Own:
                 held = any(span is oldest.span for span in self._held.spans)
                 self._held_swept += held
                 lost += not held
-        journal = self.journal
-        if journal is None or len(journal.segments) == 1:  # the newest is never removed
-            return lost, 0
-        return lost, self._shrink_disk(journal)
+        return lost, self._shrink_disk()
 
-    def _shrink_disk(self, journal: Journal) -> int:
-        lost = 0
-        while len(journal.segments) > 1 and journal.size > self.max_bytes:
+    def _shrink_disk(self) -> int:
+        journal, lost = self.journal, 0
+        while journal is not None and len(journal.segments) > 1 and journal.size > self.max_bytes:
             gone = journal.remove_oldest()
             held = len(self._held.spans) if self._held.end[0] == gone.number else 0
             self._held_swept += held

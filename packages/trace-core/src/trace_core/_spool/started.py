@@ -16,8 +16,7 @@ class StartRecords:
     """The start records of spans that are open, by span, each in some segment."""
 
     def __init__(self) -> None:
-        self.open: dict[bytes, tuple[int, bytes]] = {}
-        """By the span's key: the number of the segment, and the frame."""
+        self._open: dict[bytes, tuple[int, bytes]] = {}  # the segment's number, the frame
 
     def note(self, spans: Iterable[Span], journal: Journal) -> None:
         """Write records of spans that have started, unless there are very many open ones.
@@ -25,17 +24,18 @@ class StartRecords:
         Raises:
             OSError: They could not be written.
         """
-        if len(self.open) <= _MOST:
+        if len(self._open) <= _MOST:
             self._write({span_key(span): pack(span, START) for span in spans}, journal)
 
     def _write(self, frames: dict[bytes, bytes], journal: Journal) -> None:
         if frames:
             number, _ = journal.append(b"".join(frames.values()), 0)
-            self.open.update({key: (number, frame) for key, frame in frames.items()})
+            self._open.update({key: (number, frame) for key, frame in frames.items()})
 
     def note_ended(self, span: Span) -> None:
         """Forget a span whose end is written."""
-        self.open.pop(span_key(span), None)
+        if self._open:
+            self._open.pop(span_key(span), None)
 
     def repeat(self, last: int, journal: Journal) -> None:
         """Write those again that would go with segments about to be deleted.
@@ -47,7 +47,7 @@ class StartRecords:
         Raises:
             OSError: They could not be written.
         """
-        old = {key: frame for key, (number, frame) in self.open.items() if number <= last}
+        old = {key: frame for key, (number, frame) in self._open.items() if number <= last}
         self._write(old, journal)
 
     def move(self, old: Journal, fresh: Journal) -> None:
@@ -56,6 +56,6 @@ class StartRecords:
         Raises:
             OSError: They could not be written.
         """
-        if self.open:
-            self._write({key: frame for key, (_, frame) in self.open.items()}, fresh)
-            old.append(b"".join([pack_mark(key, ENDS_ELSEWHERE) for key in self.open]), 0)
+        if self._open:
+            self._write({key: frame for key, (_, frame) in self._open.items()}, fresh)
+            old.append(b"".join([pack_mark(key, ENDS_ELSEWHERE) for key in self._open]), 0)
