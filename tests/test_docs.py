@@ -74,6 +74,7 @@ def test_python_runs(page, provider, tmp_path):
         "ANTHROPIC_API_BASE": provider.url,
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "XDG_STATE_HOME": str(tmp_path / "state"),
+        "TRACE_EXIT_TIMEOUT": "200",  # a busy machine takes long to make a database
     }
     done = subprocess.run(
         [sys.executable, "-c", RUNNER],

@@ -56,6 +56,9 @@ def test_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sink.check() == "the experiment is there"
     sink.write([chat_span()])
     assert sink.trace_url() is None
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "0")  # as mlflow.set_experiment() does
+    assert sink.place == "MLflow at mlflow.db, experiment Default"
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID")
     (tmp_path / "mlflow.db").write_bytes(b"something else" * 1000)
     with pytest.raises(SinkError, match="not a database"):
         sink.check()

@@ -7,6 +7,7 @@ import threading
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterable
+from contextlib import closing
 from typing import Final
 from urllib.parse import urlencode
 
@@ -84,7 +85,7 @@ class PlacedSink(SinkBase):
     def place(self) -> str:
         """The server or database, and the experiment of a call made now."""
         where = self._now()
-        named = where.experiment or f"with id {where.experiment_id}"
+        named = where.experiment or _stored_name(where) or f"with id {where.experiment_id}"
         return f"MLflow at {destination.shown(where.uri)}, experiment {named}"
 
     @property
@@ -123,6 +124,21 @@ class PlacedSink(SinkBase):
                 store.close()
         except sqlite3.Error as error:
             raise SinkError(f"{destination.shown(where.uri)}: {error}") from error
+
+
+def _stored_name(where: destination.Destination) -> str | None:
+    """Return the name of an experiment of which the id is known, if a SQLite file has it.
+
+    A server is not asked: people are told of a place at once, however far away it is.
+    """
+    path = destination.sqlite_path(where.uri)
+    if path is None or where.experiment_id is None or not path.exists():
+        return None
+    try:
+        with closing(SqliteStore(path)) as store:
+            return store.experiments().get(where.experiment_id)
+    except sqlite3.Error:  # no database of MLflow's, or locked: then the id must do
+        return None
 
 
 def _check_server(where: destination.Destination, timeout: float) -> str:
