@@ -63,10 +63,10 @@ _INNER: Final = (INNER, tuple(_mark(inner.literal) for inner in INNER))
 _SHORT: Final = tuple(inner for inner in INNER if inner.short)
 _SHORT_INNER: Final = (_SHORT, tuple(_mark(inner.literal) for inner in _SHORT))
 _IN_WORDS: Final = tuple(inner for inner in INNER if _NO_LETTER.search(inner.literal) is None)
-_ENCODED: Final = re.compile(r"(?:eyJ|eyA|ewo|ewk|ew0)[A-Za-z0-9+/_\-]{20,}")
-_ENCODED_STARTS: Final = ("ey", "ew")
+_ENCODED: Final = re.compile(r"(?:eyJ|eyA|ewo|ewk|ew0|ZXlK)[A-Za-z0-9+/_\-]{20,}")
+_ENCODED_STARTS: Final = ("ey", "ew", "ZX")
 _STARTS: Final = {two: tuple(_all_starts(rules)) for two, rules in _RULES.items()}
-_STARTS["ey"], _STARTS["ew"] = ("eyJ", "eyA"), ("ewo", "ewk", "ew0")
+_STARTS |= {"ey": ("eyJ", "eyA"), "ew": ("ewo", "ewk", "ew0"), "ZX": ("ZXlK",)}
 """All that a secret may begin with, by the first two characters."""
 _LONGEST_BEFORE: Final = 64
 _MOST_LEVELS: Final = 2
