@@ -43,8 +43,6 @@ from trace_core._spool.reader import read_spans
 ROUNDS = int(os.environ.get("TRACE_CHAOS_ROUNDS", "6"))
 WORKER = Path(__file__).with_name("worker.py")
 PER_ROUND = 1_000_000
-LONG = 100
-"""From so many rounds on it is the long form."""
 
 
 class Oracle:
@@ -178,10 +176,11 @@ def test_kill_9_loses_nothing_acknowledged(oracle: Oracle) -> None:
 
 @pytest.mark.parametrize("ending", ["return", "hog"])
 def test_kill_9_between_hand_over_and_append(oracle: Oracle, ending: str) -> None:
-    """What is still in the queue when the process is killed is half a span, on average.
+    """What is still in the queue when the process is killed is lost, and nothing before it.
 
-    Beside a thread that computes it is what comes in while the writer waits for its turn, which
-    the interpreter gives it every five milliseconds: that is told, and cannot be promised less.
+    How many spans that is depends on the machine: half a span on a quiet one, dozens where thirty
+    other programs compute, since these here come at a rate by the clock. For how long a span may be
+    in memory alone is tested in `test_kill`, in the processor time of its program.
     """
     rounds = max(3, ROUNDS // 4)
     for _ in range(rounds):
@@ -199,8 +198,6 @@ def test_kill_9_between_hand_over_and_append(oracle: Oracle, ending: str) -> Non
     for number in lost:  # only the newest of each program: nothing is lost out of the middle
         later = set(range(number, number + PER_ROUND - number % PER_ROUND))
         assert later & handed_over <= lost
-    if ROUNDS >= LONG and ending == "return":  # beside the rest of the suite it means nothing
-        assert mean <= 0.5
 
 
 @pytest.mark.parametrize(

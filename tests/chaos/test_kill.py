@@ -25,8 +25,11 @@ from trace_core._spool.journal import journals_in
 from trace_core._spool.reader import spans_waiting
 
 ROUNDS = int(os.environ.get("TRACE_CHAOS_ROUNDS", "6"))
-PATIENCE = 1 if "TRACE_CHAOS_ROUNDS" in os.environ else 20
-"""How much longer it may be where other tests run beside this one: ``nox -s chaos`` runs it alone."""
+PATIENCE = 2 if "TRACE_CHAOS_ROUNDS" in os.environ else 20
+"""How much longer it may be. The same work takes more processor time where other programs share the
+caches and the cores' halves: 55 ms were seen instead of 50 at a load of 30 on two processors. Where
+other tests run beside this one it says little; ``nox -s chaos`` runs it alone.
+"""
 PROGRAM = Path(__file__).with_name("calls.py")
 OLDEST_MS = {"one by one": 10.0, "children": 50.0, "threads": 50.0, "tasks": 100.0}
 """For how long a returned call may be in memory alone, in processor time of its program.

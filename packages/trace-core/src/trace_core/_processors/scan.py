@@ -66,7 +66,7 @@ _IN_WORDS: Final = tuple(inner for inner in INNER if _NO_LETTER.search(inner.lit
 _ENCODED: Final = re.compile(r"(?:eyJ|eyA|ewo|ewk|ew0|ZXlK)[A-Za-z0-9+/_\-]{20,}")
 _ENCODED_STARTS: Final = ("ey", "ew", "ZX")
 _STARTS: Final = {two: tuple(_all_starts(rules)) for two, rules in _RULES.items()}
-_STARTS |= {"ey": ("eyJ", "eyA"), "ew": ("ewo", "ewk", "ew0"), "ZX": ("ZXlK",)}
+_STARTS.update({"ey": ("eyJ", "eyA"), "ew": ("ewo", "ewk", "ew0"), "ZX": ("ZXlK",)})
 """All that a secret may begin with, by the first two characters."""
 _LONGEST_BEFORE: Final = 64
 _MOST_LEVELS: Final = 2
