@@ -129,7 +129,7 @@ def test_a_status_means_what_otlp_says(receiver, status, wanted):
     """And the next call goes through, once the server is well again."""
     receiver[0].refuses = (grpc.StatusCode[status], "no")
     sink = OtlpSink(receiver[1], protocol="grpc")
-    with pytest.raises(SinkError, match=f"answered {status}: no") as failure:
+    with pytest.raises(SinkError, match=f"ended with {status}: no") as failure:
         sink.write(sample_spans())
     assert type(failure.value) is wanted
     receiver[0].refuses = None
@@ -153,7 +153,7 @@ def test_a_partial_refusal(receiver):
 
 def test_nobody_listens():
     """An outage."""
-    with pytest.raises(Unavailable, match="answered UNAVAILABLE"):
+    with pytest.raises(Unavailable, match="ended with UNAVAILABLE"):
         OtlpSink("http://127.0.0.1:9", protocol="grpc").write(sample_spans())
 
 

@@ -131,7 +131,7 @@ class GrpcClient:
     def _meaning(self, error: Any) -> SinkError:
         """Return the exception that a status means."""
         status, details = error.code().name, str(error.details())[:_SHOWN_CHARACTERS]
-        message = f"{self.name} answered {status}: {details}"
+        message = f"calling {self.name} ended with {status}: {details}"
         if status in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
             return Unauthorized(f"{message}; {ADVICE_CREDENTIALS}", _RETRY_SECONDS)
         if status == "RESOURCE_EXHAUSTED":  # a message too large, unless a time to wait is named
