@@ -21,7 +21,12 @@ settings.load_profile("ours")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that start a server, so that ``nox -s quick`` leaves them out."""
+    """Mark the tests that start a server, so that ``nox -s quick`` leaves them out.
+
+    Skip those of POSIX where it is not, or is hidden: see ``support.without_posix``.
+    """
     for item in items:
+        if not hasattr(os, "geteuid") and item.get_closest_marker("posix"):
+            item.add_marker(pytest.mark.skip(reason="there is no POSIX here"))
         if SERVERS.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("server")

@@ -675,6 +675,36 @@ def workflows(session: nox.Session) -> None:
 
 
 @nox.session(python=[COMPAT_PYTHON], requires=["build"])
+def newer_pythons(session: nox.Session) -> None:
+    """Run the unit tests on newer Pythons, of Debian's unstable suite: as root, on Linux."""
+    _apt_install("debootstrap")
+    if not shutil.which("debootstrap"):
+        session.skip("no debootstrap on PATH")
+    session.install("uv")
+    folder = Path(session.create_tmp()).resolve()
+    for package in PACKAGES:
+        shutil.copy(_wheel(package), folder)
+    ours = [f"trace-{name}" for name in ("core", "otlp-sink", "mlflow-sink", "litellm[mlflow]")]
+    pins = [f"litellm=={NEWEST_LITELLM}", f"mlflow=={COMPAT['mlflow']}"]
+    needed = nox.project.dependency_groups(GROUPS, "test", "compat")
+    wanted = folder / "wanted.txt"
+    wanted.write_text("\n".join(["--find-links=/wheels", *ours, *pins, *needed]))
+    root = session.cache_dir.resolve() / "debian"
+    session.env["UV"] = str(Path(session.bin, "uv"))
+    script = str(ROOT / "tests" / "support" / "newer_pythons.py")
+    session.run("python", script, str(root), str(wanted), *COMPAT["python-newer"])
+
+
+@nox.session(python=[COMPAT_PYTHON], requires=["build"])
+def portability(session: nox.Session) -> None:
+    """Run the unit tests of trace-core and trace-litellm with what Windows has not hidden."""
+    _install(session, "test", "compat", litellm=f"=={NEWEST_LITELLM}")
+    session.env["PYTHONPATH"] = str(ROOT / "tests")
+    options = ["-p", "support.without_posix", "-m", "not server and not slow"]
+    _pytest(session, "packages/trace-core", "packages/trace-litellm", options=options)
+
+
+@nox.session(python=[COMPAT_PYTHON], requires=["build"])
 @nox.parametrize("openai", [nox.param(v, id=v) for v in COMPAT["openai"]])
 def examples(session: nox.Session, openai: str) -> None:
     """Test the example of an adapter, with LiteLLM traced as well where that takes the SDK."""

@@ -36,7 +36,7 @@ def described(error: BaseException) -> Any:
     frames = [
         (Path(frame.filename).name, frame.name)
         for frame in traceback.extract_tb(error.__traceback__)
-        if "trace_litellm" not in frame.filename
+        if not any(own in frame.filename for own in ("trace_litellm", "trace_core"))
     ]
     kept = ("status_code", "code", "param", "llm_provider", "model", "num_retries", "max_retries")
     told = {name: getattr(error, name, None) for name in kept}

@@ -373,6 +373,7 @@ def test_rotation(folder: Path, make_span: Callable[..., Span]) -> None:
         JsonLinesSink(path, rotate_bytes=0)
 
 
+@pytest.mark.posix
 def test_a_pipe_is_no_file(folder: Path, make_span: Callable[..., Span]) -> None:
     """A pipe that nobody reads would hold up the writer for ever: it is refused at once."""
     folder.mkdir(exist_ok=True)

@@ -50,6 +50,10 @@ from trace_core._spool.spool import _RETRY
 FAST = Retry(first=0.001, longest=0.01)
 
 
+FIFO = pytest.param("fifo", marks=pytest.mark.posix)
+FOREIGN = pytest.param("foreign", marks=pytest.mark.posix)
+
+
 def numbered(index: int, **fields: object) -> Span:
     context = SpanContext(f"{index + 1:032x}", f"{index + 1:016x}")
     return Span(context, None, f"span {index}", SpanKind.LLM, 1, 2, **fields)
@@ -930,7 +934,7 @@ def test_a_damaged_cursor_skips_nothing(folder: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", ["cursor", "00000009.seg"])
-@pytest.mark.parametrize("kind", ["fifo", "folder", "link", "foreign"])
+@pytest.mark.parametrize("kind", [FIFO, "folder", "link", FOREIGN])
 def test_what_is_no_file_of_ours_stops_no_delivery(folder: Path, name: str, kind: str) -> None:
     """A FIFO, folder, link or another user's file in a journal is not read; the rest arrives."""
     place = left_behind(folder) / name
@@ -951,6 +955,7 @@ def test_what_is_no_file_of_ours_stops_no_delivery(folder: Path, name: str, kind
     assert outside.read_bytes() == b"untouched"
 
 
+@pytest.mark.posix
 def test_a_journal_of_another_user_is_not_delivered(folder: Path) -> None:
     """A journal whose lock belongs to another user is not adopted."""
     if os.geteuid() != 0:
@@ -979,6 +984,7 @@ def delivered_of(folder: Path, count: int) -> set[str]:
         spool.close(5.0)
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("umask", [0, 0o027, 0o777])
 def test_what_is_made_is_private(folder: Path, umask: int) -> None:
     """Folders are 0700 and files 0600 under any umask, and can be read again."""
@@ -992,6 +998,7 @@ def test_what_is_made_is_private(folder: Path, umask: int) -> None:
     assert delivered_of(folder / "new" / "spool", 10) == {f"span {i}" for i in range(10)}
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("planted", ["root", "folder of the sink", "link"])
 def test_a_folder_of_another_user_is_refused(
     folder: Path, memory: MemorySink, caplog: pytest.LogCaptureFixture, planted: str
@@ -1081,7 +1088,7 @@ def test_each_spool_says_what_it_leaves(folder: Path, caplog: pytest.LogCaptureF
     assert caplog.text.count("1 span left in") == 40
 
 
-@pytest.mark.parametrize("kind", ["torn", "fifo", "folder", "binary", "link"])
+@pytest.mark.parametrize("kind", ["torn", FIFO, "folder", "binary", "link"])
 @pytest.mark.parametrize("name", ["key", "dead.jsonl"])
 def test_odd_files_beside_the_journals_stop_nothing(
     folder: Path, memory: MemorySink, name: str, kind: str
@@ -1246,7 +1253,7 @@ def test_an_odd_file_for_the_limit_stops_no_delivery(folder: Path) -> None:
     assert delivered_of(folder, 10) == {f"span {i}" for i in range(10)}
 
 
-@pytest.mark.parametrize("running", [False, True])
+@pytest.mark.parametrize("running", [pytest.param(False, marks=pytest.mark.posix), True])
 def test_a_journal_without_its_lock_is_delivered(folder: Path, *, running: bool) -> None:
     """Whoever tidies old files takes the lock first; a process that runs keeps its journal."""
     journal = left_behind(folder)
@@ -1287,7 +1294,7 @@ def test_a_torn_end_is_no_damage(folder: Path, tail: bytes) -> None:
     assert not list(journal.parent.glob(".damaged-*"))
 
 
-@pytest.mark.parametrize("kind", ["link", "foreign"])
+@pytest.mark.parametrize("kind", ["link", FOREIGN])
 def test_a_segment_that_is_not_read_is_not_deleted(folder: Path, kind: str) -> None:
     """It stays for whoever put it there, and is no longer in the way."""
     journal = left_behind(folder)
@@ -1335,6 +1342,7 @@ def test_live_spans_do_not_wait_for_an_orphan_that_holds_nothing(folder: Path) -
     assert batch.spans == ()
 
 
+@pytest.mark.posix
 def test_a_journal_in_a_folder_of_another_user_is_not_delivered(folder: Path) -> None:
     """Whose files are ours, though the folder is not: somebody has put it there."""
     if os.geteuid() != 0:

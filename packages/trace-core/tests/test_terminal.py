@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import pty
 import subprocess
 import sys
 from collections.abc import Callable
@@ -344,6 +343,7 @@ COMMAND = "import sys; from trace_core._cli.main import main; sys.exit(main())"
 
 def on_terminal(*arguments: str, **environment: str) -> str:
     """Run the command with a real terminal as its output."""
+    pty = pytest.importorskip("pty")
     main_end, end_of_program = pty.openpty()
     done = subprocess.Popen(
         [sys.executable, "-c", COMMAND, *arguments],

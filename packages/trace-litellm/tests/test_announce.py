@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import os
-import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +29,7 @@ class Terminal(io.StringIO):
 
 def on_terminal(folder: Path, **environment: str) -> str:
     """Run the program with a real terminal as its output."""
+    pty = pytest.importorskip("pty")
     here, there = pty.openpty()
     done = subprocess.Popen(
         [sys.executable, "-c", PROGRAM],

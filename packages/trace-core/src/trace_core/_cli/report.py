@@ -12,6 +12,7 @@ from trace_core._cli.draw import Problems, say, say_json
 from trace_core._cli.filters import filter_of
 from trace_core._cli.sources import source_of
 from trace_core._errors import ConfigurationError
+from trace_core._platform import BINARY
 from trace_core._view import units
 
 _MEGABYTE: Final = 1_000_000
@@ -78,10 +79,10 @@ def _filters(options: argparse.Namespace) -> list[str]:
 def _write(path: Path, data: bytes) -> None:
     """Replace a file, readable for its owner alone: prompts and answers are in it."""
     part = path.with_name(f".{path.name}.part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NO_LINK, 0o600)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _GUARDS, 0o600)
     with open(descriptor, "wb") as file:  # noqa: PTH123  # a descriptor, no path
         file.write(data)
     part.replace(path)
 
 
-_NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
+_GUARDS: Final = getattr(os, "O_NOFOLLOW", 0) | BINARY

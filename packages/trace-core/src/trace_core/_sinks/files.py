@@ -15,12 +15,8 @@ from trace_core._lifecycle import after_fork, forget_handlers
 from trace_core._log import log_once
 from trace_core._model.json import encode
 from trace_core._model.span import Span
+from trace_core._platform import BINARY, OPEN_FILES_STAY, lock
 from trace_core._sinks.base import SinkBase, escaped
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 
 def first_existing(path: Path) -> Path:
@@ -145,12 +141,21 @@ class JsonLinesSink(SinkBase):
 
     def _rotate(self, descriptor: int, inode: int) -> None:
         """Rename the files, unless another process does or has done so, which holds the lock."""
-        if fcntl is not None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)  # until it is closed, which comes next
+        lock(descriptor, wait=True)  # until it is closed, which comes next
         if self._is_in_place(inode):
-            for number in range(self._keep - 1, 0, -1):
-                self._rename(self._numbered(number), self._numbered(number + 1))
-            self._rename(self.path, self._numbered(1))
+            if OPEN_FILES_STAY:
+                self._close_descriptor()
+            try:
+                self._rename_all()
+            except PermissionError as error:
+                if not OPEN_FILES_STAY:
+                    raise
+                log_once(f"jsonl:open:{self.path}", "tracing: not rotated, as in use: %s", error)
+
+    def _rename_all(self) -> None:
+        for number in range(self._keep - 1, 0, -1):
+            self._rename(self._numbered(number), self._numbered(number + 1))
+        self._rename(self.path, self._numbered(1))
 
     def _is_in_place(self, inode: int) -> bool:
         try:
@@ -169,7 +174,7 @@ class JsonLinesSink(SinkBase):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if _is_pipe(self.path):
             raise OSError(errno.EINVAL, "it is a pipe now, and must be a file", str(self.path))
-        return os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        return os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | BINARY, 0o600)
 
     def _append(self, descriptor: int, data: bytes) -> None:
         if self._ends_torn(descriptor):

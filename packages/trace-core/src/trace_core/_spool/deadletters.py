@@ -16,6 +16,7 @@ from trace_core._errors import ConfigurationError
 from trace_core._log import report, without_secrets
 from trace_core._model.json import from_dict, to_dict, to_json
 from trace_core._model.span import Span
+from trace_core._platform import read_at
 from trace_core._spool.files import open_own, write_all
 from trace_core._spool.folders import make_folder
 
@@ -76,7 +77,7 @@ class DeadLetters:
 def _append_whole(descriptor: int, lines: bytes) -> None:
     """Append lines as a whole or not at all, and not to a line that was cut off."""
     size = os.fstat(descriptor).st_size
-    torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+    torn = size > 0 and read_at(descriptor, 1, size - 1) != b"\n"
     try:
         write_all(descriptor, b"\n" + lines if torn else lines)
     except OSError:

@@ -9,7 +9,10 @@ import zlib
 from pathlib import Path
 from typing import Final
 
-_GUARDS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+from trace_core._platform import BINARY
+
+_GUARDS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | BINARY
+_FOLLOWS_LINKS: Final = not hasattr(os, "O_NOFOLLOW")
 _LINE_BYTES: Final = 64  # more than a cursor ever has
 
 
@@ -41,6 +44,8 @@ def open_own(path: Path, flags: int) -> int:
     Raises:
         OSError: It cannot be opened, is no regular file, or belongs to another user.
     """
+    if _FOLLOWS_LINKS and path.is_symlink():
+        raise OSError(errno.ELOOP, "it is a link", str(path))
     descriptor = os.open(path, flags | _GUARDS, 0o600)
     if not is_own_file(os.fstat(descriptor)):
         os.close(descriptor)

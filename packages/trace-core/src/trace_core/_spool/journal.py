@@ -13,6 +13,7 @@ from collections import deque
 from pathlib import Path
 from typing import Final
 
+from trace_core._platform import OPEN_FILES_STAY, is_running, lock, unlock, write_at
 from trace_core._spool.files import (
     cursor_line,
     is_of_this_user,
@@ -30,11 +31,6 @@ from trace_core._spool.segments import (
     read_segment,
     segments_in,
 )
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 
 def _read_boot_id() -> str:
@@ -80,19 +76,7 @@ class Journal:
         Raises:
             OSError: The file system refused it, or files cannot be locked on it.
         """
-        name = f"{_BOOT_ID}-{os.getpid()}-{secrets.token_hex(4)}"
-        unfinished = parent / f"{UNFINISHED_PREFIX}{name}"
-        unfinished.mkdir(mode=0o700)
-        unfinished.chmod(0o700)  # under any umask
-        held = open_own(unfinished / "lock", os.O_RDWR | os.O_CREAT)
-        try:
-            lock(held)
-            # Renamed only once it is locked, lest another process takes it for an orphan.
-            final = unfinished.rename(parent / name)
-        except OSError:
-            os.close(held)
-            raise
-        return cls(final, held)
+        return cls(*_make_locked(parent))
 
     @classmethod
     def adopt(cls, path: Path) -> Journal | None:
@@ -221,10 +205,12 @@ class Journal:
         if self._cursor_file is None:
             self._cursor_file = open_own(self.path / "cursor", os.O_RDWR | os.O_CREAT)
             os.ftruncate(self._cursor_file, len(line))  # it may have been longer
-        os.pwrite(self._cursor_file, line, 0)
+        write_at(self._cursor_file, line, 0)
 
     def set_apart(self) -> None:
         """Let go of the folder and rename it, so that nobody adopts it again."""
+        if OPEN_FILES_STAY:
+            self.forget()
         self.path = self.path.rename(self.path.with_name(f"{DAMAGED_PREFIX}{self.path.name}"))
         self.forget()
 
@@ -245,14 +231,42 @@ class Journal:
         Raises:
             OSError: It cannot be deleted, or there is a segment that could not be read.
         """
+        if OPEN_FILES_STAY:
+            self._unlock()
         if remove:
-            # Oldest first: killed in between, a start record must not outlive its span's end.
-            for path in [*_own_segments(self.path), self.path / "cursor", self.path / "lock"]:
-                path.unlink(missing_ok=True)
-            if self.path.is_dir():
-                self.path.rmdir()
-        unlock(self._lock)
+            _remove(self.path)
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            unlock(self._lock)
         self.forget()
+
+
+def _make_locked(parent: Path) -> tuple[Path, int]:
+    """Make a folder that this process holds; return it with the descriptor of its lock."""
+    name = f"{_BOOT_ID}-{os.getpid()}-{secrets.token_hex(4)}"
+    # Renamed only once it is locked, lest another process takes it for an orphan. Where that
+    # cannot be, whoever does so finds it empty, and this one begins another.
+    unfinished = parent / (name if OPEN_FILES_STAY else f"{UNFINISHED_PREFIX}{name}")
+    unfinished.mkdir(mode=0o700)
+    unfinished.chmod(0o700)  # under any umask
+    held = open_own(unfinished / "lock", os.O_RDWR | os.O_CREAT)
+    try:
+        lock(held)
+        final = unfinished if OPEN_FILES_STAY else unfinished.rename(parent / name)
+    except OSError:
+        os.close(held)
+        raise
+    return final, held
+
+
+def _remove(path: Path) -> None:
+    # Oldest first: killed in between, a start record must not outlive its span's end.
+    for file in [*_own_segments(path), path / "cursor", path / "lock"]:
+        file.unlink(missing_ok=True)
+    if path.is_dir():
+        path.rmdir()
 
 
 def _own_segments(path: Path) -> list[Path]:
@@ -288,17 +302,7 @@ def _has_lost_lock(path: Path) -> bool:
     process = rest.partition("-")[0]
     if not process.isdecimal() or (path / "lock").exists() or not any(path.glob(f"*{SUFFIX}")):
         return False
-    return boot != _BOOT_ID or not _is_running(int(process))
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
+    return boot != _BOOT_ID or not is_running(int(process))
 
 
 def _age(path: Path) -> float:
@@ -306,16 +310,3 @@ def _age(path: Path) -> float:
         return path.stat().st_ctime
     except OSError:
         return 0.0
-
-
-def unlock(descriptor: int | None) -> None:
-    """Let go of a lock, also for a child that was forked meanwhile and has the file open, too."""
-    if fcntl is not None and descriptor is not None:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-
-
-def lock(descriptor: int) -> None:
-    """Lock a file until it is closed, or raise OSError at once if it is locked."""
-    if fcntl is None:
-        raise OSError("no spool on this platform: it has no locks that end with the process")
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from trace_core._platform import lock, unlock
 from trace_core._spool.files import open_own
-from trace_core._spool.journal import UNFINISHED_PREFIX, Journal, journals_in, lock, unlock
+from trace_core._spool.journal import UNFINISHED_PREFIX, Journal, journals_in
 from trace_core._spool.segments import count_spans, segments_in
 
 _UNFINISHED_SECONDS: Final = 60.0
@@ -34,13 +35,15 @@ def limit_folder(folder: Path, max_bytes: int, adopted: Iterable[Journal] = ()) 
     """
     descriptor = open_own(folder / "limit", os.O_RDWR | os.O_CREAT)
     try:
-        lock(descriptor)
-    except OSError:
-        return 0
-    else:
-        return _remove_oldest(folder, max_bytes, {journal.path: journal for journal in adopted})
+        try:
+            lock(descriptor)
+        except OSError:
+            return 0
+        try:
+            return _remove_oldest(folder, max_bytes, {one.path: one for one in adopted})
+        finally:
+            unlock(descriptor)
     finally:
-        unlock(descriptor)
         os.close(descriptor)
 
 

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 import attrs
 
+from trace_core._platform import read_at
 from trace_core._spool.files import is_own_file, open_own, write_all
 from trace_core._spool.frames import HEADER_BYTES, SPAN, Reading, unpack
 
@@ -113,7 +114,7 @@ def read_segment(segment: Segment, offset: int, limit: int, size: int) -> Readin
     try:
         while True:
             size = min(size, left)
-            data = os.pread(descriptor, size, offset)
+            data = read_at(descriptor, size, offset)
             reading = unpack(data, offset, last=size >= left, limit=limit)
             if reading.frames or reading.next > offset + HEADER_BYTES or size >= left:
                 return reading

@@ -1,0 +1,105 @@
+"""What operating systems do differently: locks, reading at a place, other processes.
+
+The branches for Windows are tested by hiding what it has not, and have not run on a real one.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+try:
+    import msvcrt as _msvcrt
+except ImportError:  # all others
+    _msvcrt = None  # type: ignore[assignment]
+
+msvcrt: Any = _msvcrt
+"""Its functions are known to type checkers on Windows alone."""
+BINARY: Final[int] = getattr(os, "O_BINARY", 0)
+"""A flag of `os.open`: Windows changes the line ends of what is written without it."""
+OPEN_FILES_STAY: Final = fcntl is None
+"""Whether a file that is open, and the folder it is in, can be neither renamed nor removed."""
+
+
+def lock(descriptor: int, *, wait: bool = False) -> None:
+    """Lock a file until it is closed, or the process ends.
+
+    Args:
+        descriptor: The file's.
+        wait: Whether to wait for whoever has locked it.
+
+    Raises:
+        OSError: It is locked, or cannot be.
+    """
+    if fcntl is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    elif msvcrt is not None:
+        _lock_byte(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK)
+    else:
+        raise OSError("files cannot be locked on this platform")
+
+
+def unlock(descriptor: int) -> None:
+    """Let go of a lock, also for a child that was forked meanwhile and has the file open, too."""
+    if fcntl is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    elif msvcrt is not None:
+        _lock_byte(descriptor, msvcrt.LK_UNLCK)
+
+
+_LOCKED_BYTE: Final = 1 << 40  # behind what any file has: the byte cannot be read by others
+
+
+def _lock_byte(descriptor: int, how: int) -> None:
+    place = os.lseek(descriptor, 0, os.SEEK_CUR)
+    os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
+    try:
+        msvcrt.locking(descriptor, how, 1)
+    finally:
+        os.lseek(descriptor, place, os.SEEK_SET)
+
+
+def read_at(descriptor: int, size: int, offset: int) -> bytes:
+    """Read from a place in a file, which no other thread reads by this descriptor.
+
+    Args:
+        descriptor: The file's.
+        size: Bytes at the most.
+        offset: Where to begin.
+    """
+    if hasattr(os, "pread"):
+        return os.pread(descriptor, size, offset)
+    os.lseek(descriptor, offset, os.SEEK_SET)
+    return os.read(descriptor, size)
+
+
+def write_at(descriptor: int, data: bytes, offset: int) -> None:
+    """Write to a place in a file, which no other thread uses by this descriptor.
+
+    Args:
+        descriptor: The file's.
+        data: What to write; so little that it is written as a whole.
+        offset: Where to begin.
+    """
+    if hasattr(os, "pwrite"):
+        os.pwrite(descriptor, data, offset)
+        return
+    os.lseek(descriptor, offset, os.SEEK_SET)
+    os.write(descriptor, data)
+
+
+def is_running(process: int) -> bool:
+    """Return whether there is a process of this number, or whether that cannot be known."""
+    if fcntl is None:  # on Windows `os.kill` ends a process, or interrupts several
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
