@@ -352,6 +352,12 @@ CHOSEN = "Summer2024" + "!x"
 """A password that somebody chose: no machine made it."""
 TOLD = {
     "a key in colour": ['\x1b[1;34m"token"\x1b[0m: \x1b[32m"{token}"\x1b[0m', "API_KEY \x1b[33m{token}"],
+    "other blanks": [
+        "password:\u00a0{chosen}", "password\u200b: {chosen}", "password:\u3000{token}",
+        "\ufeffAPI_KEY=\u2009{token}", "ключ\u00a0: {token}",
+    ],
+    "the next line": ["API key:\n{token}", "password:\n\n{token}", "token:\r\n    {token}"],
+    "percent-encoded": ["client_secret%3D{token}%26x=1", "%22password%22%3A%22{token}%22"],
     "prose": [
         "My password is {chosen} and yours?", "my password is: {chosen}", "the api key is `{token}`",
         "The password for the database is {chosen}", "Here is my API key {token}, use it",
@@ -541,6 +547,18 @@ KNOWN = [
     'p"ss\\wörd <1>',
     "a b/c+d e-f_g",
 ]
+
+
+def test_many_known_secrets_are_found() -> None:
+    """More than are looked for one by one, and short ones among them."""
+    known = [f"{number * 7_919:08d}Tenant{number}Xy" for number in range(300)] + ["short-7x"]
+    redactor = redact(known=known, environment=False)
+    for number, secret in enumerate(known):
+        memory = MemorySink()
+        text = "a" * (number % 11) + f" {secret}, {base64.b64encode(secret.encode()).decode()} ok"
+        Tracer(memory).start("call", inputs=text).end()
+        cleaned = str(redactor(memory.spans[0]).inputs)
+        assert cleaned.count("[redacted:known]") == 2, cleaned
 
 
 @pytest.mark.parametrize("known", KNOWN)

@@ -29,9 +29,10 @@ _NAME: Final = (
     r"k(?<=[a-z?&\-_. ]k)ey|secret|token|pass(?:w(?:or)?d|phrase)?|passwd|pwd"
     r"|auth(?:orization)?|credentials?|sig(?:nature)?"
 )
-_VALUE: Final = r"(?P<quote>\\*[\"'`])?(?P<value>[^\s\"'`,;}{&\\]{6,})"
+_QUOTE: Final = r"(?:\\*[\"'`]|%2[27])"
+_VALUE: Final = rf"(?P<quote>{_QUOTE})?(?P<value>[^\s\"'`,;}}{{&\\]{{6,}})"
 _ASSIGNMENT: Final = re.compile(
-    rf"(?P<name>{_NAME})(?:\\*[\"'`])?[ \t]{{0,16}}(?P<sign>=>|:=|[:=](?!=))[ \t]{{0,16}}"
+    rf"(?P<name>{_NAME}){_QUOTE}?[ \t]{{0,16}}(?P<sign>=>|:=|[:=](?!=)|%3[ad])[ \t]{{0,16}}"
     rf"(?:(?:\\*[\"'`])?(?:bearer|basic|token|digest|apikey|bot)[ \t]{{1,4}})?{_VALUE}"
 )
 _OPTION: Final = re.compile(rf"-(?P<name>password|token|key|secret)(?P<sign>[ ]){_VALUE}")
@@ -68,7 +69,7 @@ def assignments(text: str, folded: str, near: Sequence[Place]) -> Iterator[Match
     Returns:
         Begin, end and kind of each.
     """
-    if "=" in text or ":" in text:
+    if "=" in text or ":" in text or "%3" in text:
         yield from _named(_ASSIGNMENT, text, folded, near)
     if "--" in text:
         yield from _named(_OPTION, text, folded, near)

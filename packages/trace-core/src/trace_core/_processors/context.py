@@ -65,12 +65,14 @@ _AFTER_NAME: Final = re.compile(
     rf"|(?P<sign>{_QUOTE}?\]?[ \t]{{0,16}}"
     r"(?:=>|:=|[:=\uff1a](?!=)|[是为為は]|(?<=[\"'])>|(?<=[ ])(?:->|[\|\u2013\u2014\u2192](?=[ ])))"
     r"(?:\*\*)?[ \t]{0,16}"
-    r"\[?(?:[|>][+\-]?[ \t]{0,4}(?:\r?\n|\\+n)[ \t]{1,32})?)"
+    r"\[?(?:(?:[|>][+\-]?[ \t]{0,4})?(?:\r?\n|\\+n){1,2}[ \t]{0,32})?)"
     # for the database is: ...
     r"|(?P<of>(?:[ ](?:for|to|of|für|de|pour|para)[ ][^\n:=\"']{1,40}?)?)"
     rf"(?P<said>(?:[ ](?:{'|'.join(_SAID)})|[ ]?:){{0,4}})(?:[ \t]{{1,16}}\(?|\((?={_QUOTE}))"
     rf")(?P<quote>{_QUOTE})?\Z"
 )
+_BLOCK: Final = re.compile(r"[|>][+\-]?[ \t]{0,4}\r?\n")
+"""What a text of several lines begins with in YAML."""
 _SETTER: Final = re.compile(
     r"(?:^|[\s;&|(\"'])(?:env|arg|setenv|setx|set(?:[ ]-[a-z]{1,3}){1,2}|config[ ]set)[ \t]{1,8}"
     r"[a-z0-9_.\-]{0,64}\Z"
@@ -280,6 +282,8 @@ def _is_given(word: _Word, found: re.Match[str]) -> bool:
     if sign is None:
         return _is_told(word, found, kind, quoted=quoted)
     if sign.strip() == "|" and kind != "password":  # a column of names
+        return looks_random(word.text)
+    if sign.endswith("\n") or ("\n" in sign and not _BLOCK.search(sign)):
         return looks_random(word.text)
     if found["many"] or "[" in sign:  # of names, or of counts
         return looks_paired(word.text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import Final
 from urllib.parse import quote
@@ -29,6 +29,7 @@ _LEAST_ENCODED: Final = 10
 """Characters of base64 that a secret of 8 becomes, at least."""
 _PIECE: Final = 8
 _PIECES: Final = re.compile(rf"(?s).{{{_PIECE}}}")
+_LONG: Final = 2 * _PIECE - 1
 """A text cut in pieces: one of them is wholly among the first 15 characters of any secret in it."""
 _MANY: Final = 100
 """Secrets that are not looked for one by one."""
@@ -42,10 +43,10 @@ class _Forms:
     escaped: tuple[str, ...]
     encoded: tuple[str, ...]
 
-    def shorter_than(self, length: int) -> _Forms:
-        """Return those of fewer characters."""
+    def those(self, wanted: Callable[[str], bool]) -> _Forms:
+        """Return some of them."""
         kinds = (self.plain, self.escaped, self.encoded)
-        return _Forms(*(tuple(one for one in kind if len(one) < length) for kind in kinds))
+        return _Forms(*(tuple(filter(wanted, kind)) for kind in kinds))
 
 
 class Known:
@@ -63,11 +64,14 @@ class Known:
                 for kind in ("plain", "escaped", "encoded")
             )
         )
-        self._short = self._all.shorter_than(2 * _PIECE - 1)
+        self._short = self._all.those(lambda one: len(one) < _LONG)
         long = set(chain(*attrs.astuple(self._all))).difference(*attrs.astuple(self._short))
         if len(long) < _MANY:
             self._short, long = self._all, set()
-        self._pieces = {one[at : at + _PIECE] for one in long for at in range(_PIECE)}
+        self._pieces: dict[str, list[str]] = {}
+        for one in long:
+            for at in range(_PIECE):
+                self._pieces.setdefault(one[at : at + _PIECE], []).append(one)
 
     def without(self, text: str) -> str:
         """Return a text without the secrets; the very same if there are none.
@@ -94,8 +98,10 @@ class Known:
     def _among(self, text: str) -> Iterator[str]:
         """Yield what is in a text, the longest first: one may contain another."""
         forms = self._short
-        if self._pieces and not self._pieces.isdisjoint(_PIECES.findall(text)):
-            forms = self._all
+        pieces = self._pieces.keys() & _PIECES.findall(text) if self._pieces else ()
+        if pieces:
+            near = {one for piece in pieces for one in self._pieces[piece]}
+            forms = self._all.those(lambda one: one in near or len(one) < _LONG)
         yield from (one for one in forms.plain if one in text)
         if forms.escaped and ("%" in text or "\\" in text or "+" in text):
             yield from (one for one in forms.escaped if one in text)

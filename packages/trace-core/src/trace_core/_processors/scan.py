@@ -35,6 +35,8 @@ _ESCAPES: Final = {"n": 1, "r": 1, "t": 1, "u": 5}
 """Characters of an escape such as ``\\n`` that stand directly before what follows."""
 _COLOUR: Final = re.compile(r"(?:\x1b|\\{1,4}(?:u001[bB]|x1[bB]|033|e))\[[0-9;]{0,16}[mK]")
 """What a terminal takes for a colour."""
+_OTHER_BLANKS: Final = re.compile("[\u00a0\u00ad\u2000-\u200f\u202f\u205f-\u2064\u3000\ufeff]")
+"""Blanks of other scripts and of typography, and characters that nobody sees."""
 _COLOURS: Final = ("\x1b[", "1b[", "1B[", "033[", "\\e[")
 _SHORTEST: Final = 6
 """Characters of a password."""
@@ -122,9 +124,13 @@ def _blank(found: re.Match[str]) -> str:
 
 
 def _folded(text: str) -> str:
-    """Return the text in lower case, every character at its place."""
+    """Return the text in lower case with plain blanks, every character at its place."""
     folded = text.lower()
-    return folded if len(folded) == len(text) else text.replace("\u0130", "I").lower()
+    if text.isascii():
+        return folded
+    if len(folded) != len(text):
+        folded = text.replace("\u0130", "I").lower()
+    return _OTHER_BLANKS.sub(" ", folded)
 
 
 def _inside(text: str, inner: Inner) -> Iterator[Match]:
