@@ -259,7 +259,7 @@ def test_unknown_prices_are_told(
     path = folder / "x.jsonl"
     JsonLinesSink(path).write([call(), call("x", dollars=None), call("x", error="no")])
     assert main(["stats", str(path)]) == 0
-    assert "the cost of 1 of these calls is not known" in capsys.readouterr().out
+    assert "the cost of 1 call is not known" in capsys.readouterr().out
 
 
 def test_csv_is_harmless(folder: Path, call: Make, capsys: pytest.CaptureFixture[str]) -> None:
