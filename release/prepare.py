@@ -122,7 +122,8 @@ def main() -> int:
         return 1
     tag = tag_of(package)
     print(f"{package.name} is {package.version} now. Look at the difference, then:")
-    print(f"  git commit -am 'Release {package.name} {package.version}' && git tag -s {tag}")
+    print(f"  git add packages && git commit -m 'Release {package.name} {package.version}'")
+    print(f"  git tag -s {tag}")
     print(f"  git push origin HEAD {tag}")
     return 0
 
