@@ -122,6 +122,15 @@ def test_a_patch_release_breaks_nothing(checkout):
     refuse(checkout, toy(checkout), "minor")
 
 
+def test_a_release_that_is_prepared_needs_no_fragments(checkout):
+    """They are in the changelog by then, and the tag comes later."""
+    change(checkout, "def greet(", "def salute(")
+    package = toy(checkout)
+    package.pyproject.write_text(PYPROJECT.replace("0.1.0", "0.2.0"))
+    package.changelog.write_text(CHANGELOG.replace("0.1.0", "0.2.0"))
+    assert faults(checkout) == []
+
+
 def test_before_the_first_release_all_may_change(checkout, capsys):
     """What a commit that stands for a release had, and is gone, is told and no fault."""
     git(checkout, "tag", "--delete", "trace-toy-v0.1.0")
