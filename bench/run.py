@@ -194,7 +194,7 @@ def deliveries(quick: bool) -> tuple[Results, Results]:
             for _ in range(1 if size > 10_000 else 3)
         ]
         growth[str(size)] = middle([one for one in rounds if one])
-    more = ("mlflow-sqlite", "mlflow-server", "otlp")
+    more = ("mlflow-sqlite", "mlflow-server", "otlp", "otlp-gzip")
     targets = ("jsonl", "spool", *(() if quick else more))
     spans = {"mlflow-sqlite": "2000", "mlflow-server": "2000"}
     through = {

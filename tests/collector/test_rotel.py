@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -89,8 +90,8 @@ def test_what_comes_out_is_what_went_in(
     rotel: Rotel, dialect: str, compression: str, protocol: str
 ) -> None:
     """Every field of every span, those of a hostile one too."""
-    with Collector() as straight:
-        OtlpSink(straight.url, dialect=dialect).write(SPANS)
+    with Collector() as straight, closing(OtlpSink(straight.url, dialect=dialect)) as sink:
+        sink.write(SPANS)
         wanted = {span.span_id: span for span in straight.spans}
     found = passed_through(rotel, dialect=dialect, compression=compression, protocol=protocol)
     assert {span.span_id: span for span in found} == wanted

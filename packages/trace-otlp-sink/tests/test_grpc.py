@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -66,8 +67,8 @@ def receiver(collector: Collector) -> Iterator[tuple[Service, str]]:
 def test_what_arrives_is_what_http_brings(receiver, compression):
     """Every field, in each protocol."""
     spans = [*sample_spans(), hostile_span()]
-    with Collector() as over_http:
-        OtlpSink(over_http.url).write(spans)
+    with Collector() as over_http, closing(OtlpSink(over_http.url)) as plain:
+        plain.write(spans)
     sink = OtlpSink(receiver[1], protocol="grpc", compression=compression)
     sink.write(spans)
     sink.close()

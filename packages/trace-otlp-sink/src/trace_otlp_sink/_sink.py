@@ -209,7 +209,8 @@ class OtlpSink(SinkBase):
 
     def _fill(self, proto: OtlpSpan, span: Span) -> None:
         shown = view(span, self._dialects, content=self._content)
-        otlp.fill_span(proto, span, shown, _write, _write)
+        # a view's attributes are clean already, what events and resources have is not
+        otlp.fill_span(proto, span, shown, otlp.write_structured, _write)
 
     def _resource_of(self, span: Span) -> Mapping[str, Value]:
         """Return the resource of a span, which may come from another program."""

@@ -158,8 +158,6 @@ def fill_attributes(
 
 def write_number(proto: AnyValue, value: Value) -> bool:
     """Write a value if it is a number that protobuf can hold; tell whether it is."""
-    if isinstance(value, (str, tuple, Mapping)) or value is None:
-        return False
     if isinstance(value, bool):
         proto.bool_value = value
     elif isinstance(value, int) and value in _INT64:
@@ -179,6 +177,9 @@ def write_structured(proto: AnyValue, key: str, value: Value) -> None:
         key: The attribute's name, which changes nothing.
         value: Its value.
     """
+    if isinstance(value, str):
+        proto.string_value = clean_text(value)
+        return
     if write_number(proto, value):
         return
     if isinstance(value, Mapping):
