@@ -75,8 +75,8 @@ class Usage:
     ``cost`` is what OpenRouter and its like add in USD; ``audio`` is what of prompt and completion
     is audio; ``created`` and ``created_hour`` are what of the prompt Anthropic put into its cache,
     for five minutes and an hour. ``sparse`` leaves out details that are 0. ``told`` is how a stream
-    tells it: at its end, also in every chunk before, the prompt first and the rest at the end, or
-    at the end and then zeros.
+    tells it: at its end, also in every chunk before, the prompt first and the rest at the end, at
+    the end and then zeros, or, of Anthropic's, at its start alone, with 1 token of the answer.
     """
 
     prompt: int = PROMPT_TOKENS
@@ -88,7 +88,7 @@ class Usage:
     created: int = 0
     created_hour: int = 0
     sparse: bool = False
-    told: Literal["last", "every", "sides", "zeros"] = "last"
+    told: Literal["last", "every", "sides", "zeros", "start"] = "last"
 
     @property
     def total(self) -> int:
@@ -108,7 +108,8 @@ class Scenario:
         chunks: The answer as the deltas to stream; wins over ``text``.
         reasoning: What the model thinks before it answers.
         tool_calls: Tools it asks for; then there is text only if ``text`` or ``chunks`` is given.
-        finish_reason: In OpenAI's terms, translated for the others.
+        finish_reason: In OpenAI's terms, translated for the others; ``error`` makes a Responses
+            answer one that failed.
         n: Number of choices; ``None`` does what the request asks. Choice ``i`` ends in `` #i``.
         usage: Token counts; ``None`` reports none.
         model: The model that the answer names; ``None`` for the one that was asked for.
@@ -465,8 +466,18 @@ def _responses_usage(call: _Call) -> JSON | None:
     }
 
 
+_RESPONSE_ENDS: Final = {"error": "failed", "length": "incomplete"}
+
+
 def _responses(call: _Call) -> JSON:
-    return _response(call, [item for item, _ in _response_items(call)], _responses_usage(call))
+    items = [item for item, _ in _response_items(call)]
+    status = _RESPONSE_ENDS.get(call.finish_reason, "completed")
+    response = _response(call, items, _responses_usage(call), status)
+    if status == "failed":
+        response["error"] = {"code": "server_error", "message": f"scripted end of {call.model}"}
+    elif status == "incomplete":
+        response["incomplete_details"] = {"reason": "max_output_tokens"}
+    return response
 
 
 def _response(
@@ -537,7 +548,8 @@ def _responses_frames(call: _Call) -> Iterator[_Frame]:
     for index, (item, part) in enumerate(_response_items(call)):
         for kind, phase, fields in _item_events(item, part):
             yield event(kind, phase, output_index=index, **fields)
-    yield event("response.completed", _Phase.CLOSE, response=_responses(call))
+    response = _responses(call)
+    yield event(f"response.{response['status']}", _Phase.CLOSE, response=response)
 
 
 def _item_events(item: JSON, part: _Part) -> Iterator[tuple[str, _Phase, JSON]]:
@@ -720,7 +732,8 @@ def _anthropic_frames(call: _Call) -> Iterator[_Frame]:
         yield from _anthropic_block_frames(index, block, deltas)
     stop = _ANTHROPIC_STOP.get(call.finish_reason, call.finish_reason)
     delta = {"stop_reason": stop, "stop_sequence": None}
-    yield _event("message_delta", {"delta": delta, "usage": _anthropic_late(call)}, _Phase.CLOSE)
+    late = {} if call.usage and call.usage.told == "start" else {"usage": _anthropic_late(call)}
+    yield _event("message_delta", {"delta": delta, **late}, _Phase.CLOSE)
     yield _event("message_stop", {}, _Phase.CLOSE)
 
 

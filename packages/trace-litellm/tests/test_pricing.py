@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from support.provider import Lane, Provider, Scenario, Usage
-from support.scenarios import INCLUDE, KEY, MESSAGES, NEWEST
+from support.scenarios import INCLUDE, KEY, LITELLM, MESSAGES, NEWEST
 from trace_core import MemorySink, Span, TokenUsage, Tracer
 from trace_litellm import instrument
 from trace_litellm._reading.pricing import Priced, cost_of
@@ -204,6 +205,43 @@ def test_a_cost_that_the_provider_reports(
     span = spans_of(lambda: litellm.completion("openrouter/some/model", MESSAGES, **base, **more))
     assert span.cost is not None
     assert span.cost.total == cost
+
+
+@pytest.mark.skipif(LITELLM < (1, 106), reason="serves messages in another way")
+@PLACES
+@pytest.mark.parametrize(
+    ("prices", "expected"),
+    [(OWN, 100 * 1e-3 + 20 * 2e-3), (CACHED, 20 * 1e-3 + 80 * 1e-4 + 20 * 2e-3)],
+)
+@pytest.mark.parametrize("model", ["openai/mine", "anthropic/claude-mine"])
+def test_own_prices_of_anthropics_messages(
+    litellm: Any, lane: Lane, where: str, prices: dict[str, float], expected: float, model: str
+) -> None:
+    """Their usage leaves cached tokens out of the prompt's; whoever answers, they count once."""
+    base = {
+        "api_base": lane.openai_base if model.startswith("openai") else lane.url,
+        "api_key": KEY,
+    }
+    params = {"model": f"{model}-{where}-{len(prices)}", **base}
+    priced = {**params, **(prices if where != "model_info" else {})}
+    info = {"model_info": dict(prices)} if where == "model_info" else {}
+    deployment = {"model_name": "group", "litellm_params": priced, **info}
+    router = litellm.Router(model_list=[deployment], num_retries=0)
+    asked = {"messages": MESSAGES, "max_tokens": 9}
+    for stream in (False, True):
+
+        async def call(stream: bool = stream) -> None:
+            if where == "call":
+                result = await litellm.anthropic.messages.acreate(**priced, **asked, stream=stream)
+            else:
+                result = await router.aanthropic_messages(model="group", **asked, stream=stream)
+            if stream:
+                async for _ in result:
+                    pass
+
+        span = spans_of(lambda call=call: asyncio.run(call()))
+        assert span.cost is not None
+        assert span.cost.total == pytest.approx(expected)
 
 
 def test_a_zero_of_a_model_without_prices_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:

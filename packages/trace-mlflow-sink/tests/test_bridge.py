@@ -377,6 +377,17 @@ def test_span_processors_of_the_moment_mask_our_spans(mlflow, tracer, traces):
     assert "masked" in info.request_preview
     assert info.token_usage["total_tokens"] == 30
     assert by_name["plain"].data.spans[0].inputs["model"] == "m"
+    types = {trace.data.spans[0].span_type for trace in by_name.values()}
+    assert types == {"CHAT_MODEL"}  # as it was when the call was made
+
+
+def test_a_span_processor_may_change_the_type(mlflow, tracer, traces):
+    """It is an attribute like others."""
+    with mlflow.tracing.configure(
+        span_processors=[lambda span: span.set_attribute("mlflow.spanType", "AGENT")]
+    ):
+        call(tracer)
+    assert traces()[0].data.spans[0].span_type == "AGENT"
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["failing", "of another process"])
@@ -393,6 +404,9 @@ def test_a_span_that_cannot_be_masked_has_no_content(mlflow, tracer, traces, kno
     (trace,) = traces()
     assert not trace.data.spans[0].inputs
     assert not trace.data.spans[0].outputs
+    assert trace.data.spans[0].span_type == "CHAT_MODEL"
+    assert trace.data.spans[0].attributes["gen_ai.request.model"] == "m"
+    assert trace.data.spans[0].attributes["mlflow.llm.model"] == "m"
     assert trace.info.token_usage["total_tokens"] == 30
 
 

@@ -17,6 +17,9 @@ from trace_litellm._calls.takeover import Takeover
 from trace_litellm._patching import targets as _targets
 from trace_litellm._patching.preflight import find_plain
 from trace_litellm._reading.errors import Failure
+from trace_litellm._reading.hidden_params import hidden_params
+from trace_litellm._reading.own_counts import remember_estimate
+from trace_litellm._reading.record import PartlyKept
 
 COOLDOWN_EVENT = "litellm.router.cooldown"
 
@@ -32,6 +35,8 @@ def hooks_of(call_hooks: CallHooks) -> dict[FunctionType, Hook]:
         (_targets.PRE_CALL, lambda _: call_hooks.before_request),
         (_targets.RUN_ASYNC, carry_context),
         *((place, partial(record_retries, call_hooks.takeover)) for place in _targets.RETRIES),
+        *((place, record_estimates) for place in _targets.ESTIMATES),
+        *((place, record_partly_kept) for place in _targets.PARTLY_KEPT),
         *((place, record_sdk_retries) for place in _targets.SDK_RETRIES),
         *((place, record_cooldowns) for place in _targets.COOLDOWNS),
         (_targets.CLOSE_SESSION, record_closed_sessions),
@@ -143,6 +148,56 @@ def _reason_of(error: BaseException | None, response: Any) -> dict[str, Value]:
         semconv.ERROR_TYPE: kind if status is None else str(status),
     }
     return {name: value for name, value in details.items() if value is not None}
+
+
+def record_estimates(calls: OpenCalls) -> Hook:
+    """Make the hook that remembers the token counts that LiteLLM estimates for a provider.
+
+    Args:
+        calls: The calls in progress.
+    """
+
+    def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        usage = original(*args, **kwargs)
+        try:
+            remember_estimate(usage)
+        except Exception as trouble:
+            calls.on_error("remembering an estimate", trouble)
+        return usage
+
+    return hook
+
+
+def record_partly_kept(calls: OpenCalls) -> Hook:
+    """Make the hook that records what the provider answered of an answer that is partly kept.
+
+    Args:
+        calls: The calls in progress.
+    """
+
+    def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        call = calls.innermost()
+        if call is not None:
+            try:
+                _record_partly_kept(call, *args[1:], **kwargs)
+            except Exception as trouble:
+                calls.on_error("reading an answer that is partly kept", trouble)
+        return original(*args, **kwargs)
+
+    return hook
+
+
+def _record_partly_kept(
+    call: Call, _caching_handler_response: Any, embedding_response: Any, *_: Any, **__: Any
+) -> None:
+    kept = getattr(_caching_handler_response, "final_embedding_cached_response", None)
+    if kept is not None:
+        call.record.partly_kept = PartlyKept(
+            number=sum(one is not None for one in kept.data),
+            kept=snapshot(kept.usage),
+            usage=snapshot(embedding_response.usage),
+            params=hidden_params(embedding_response),
+        )
 
 
 def record_cooldowns(calls: OpenCalls) -> Hook:

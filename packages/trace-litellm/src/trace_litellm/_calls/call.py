@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from trace_core import Event, OpenSpan, Place, SpanKind, Tracer, Value, own_line, semconv
 from trace_core.streams import ChunkEvents, StreamProxy, Watch, is_stream
 from trace_litellm._calls.nesting import Enclosing, enclosing_call, new_call_id
-from trace_litellm._calls.opening import open_span
+from trace_litellm._calls.opening import falls_back, open_span
 from trace_litellm._patching.targets import Target
 from trace_litellm._reading.complete import complete
 from trace_litellm._reading.credentials import remember_settings
 from trace_litellm._reading.endpoints import FAMILIES
 from trace_litellm._reading.errors import Failure, error_attributes
-from trace_litellm._reading.hidden_params import ended_params, hidden_params, stream_params
+from trace_litellm._reading.hidden_params import (
+    ended_params,
+    hidden_params,
+    is_cache_hit,
+    is_custom,
+    stream_params,
+)
 from trace_litellm._reading.privacy import hides
 from trace_litellm._reading.record import CallRecord
 from trace_litellm._reading.responses import SDK_RETRY_EVENT
+from trace_litellm._streams.inside import WithSource, add_last_event
 
 
 class OpenCalls:
@@ -139,16 +145,8 @@ class Call(Delegation):
         self._target = target
         self._attempt_of = attempt_of
         self.above = above
-        parent = target.parent or ("fallbacks" in kwargs and _falls_back(target, kwargs))
-        if attempt_of is not None:
-            self.id: str = attempt_of.id
-        elif target.parent or not target.takes_id:  # its calls have their own, or it makes none
-            self.id = new_call_id()
-        else:
-            chosen = kwargs.get("litellm_call_id")
-            if chosen is None:  # then it is ours to choose, as LiteLLM would have
-                chosen = kwargs["litellm_call_id"] = new_call_id()
-            self.id = str(chosen)
+        parent = target.parent or ("fallbacks" in kwargs and falls_back(target, kwargs))
+        self.id: str = attempt_of.id if attempt_of is not None else _id_of(target, kwargs)
         self.record = record = CallRecord(self.id, target.family, parameters, parent)
         record.hides_inputs, record.hides_outputs = hides(kwargs)
         attempt, above_span = 0, None
@@ -198,8 +196,8 @@ class Call(Delegation):
         record.requests += 1
         if type(details) is dict:
             record.endpoint = details.get("api_base") or record.endpoint
-        provider = logging.model_call_details.get("custom_llm_provider")
-        record.provider = provider or record.provider
+        details = logging.model_call_details
+        record.provider = details.get("custom_llm_provider") or record.provider
 
     def sent_again(self, details: dict[str, Value]) -> None:
         """Record that a provider's SDK sends the request again by itself.
@@ -240,8 +238,8 @@ class Call(Delegation):
         return self.attempt
 
     def _new_attempt(self) -> Call:
-        parameters = self.record.parameters
-        return Call(self.calls, self._target, parameters, {}, above=self, attempt_of=self)
+        asked = self.record.parameters
+        return Call(self.calls, self._target, asked, {}, above=self, attempt_of=self)
 
     def failed(self, error: BaseException) -> None:
         """End the span for an exception on its way to the caller. Never raises."""
@@ -269,13 +267,15 @@ class Call(Delegation):
         return result
 
     def served_by(self, result: Any) -> None:
-        """Remember the stream that is translated for the caller: it keeps the provider's chunks.
+        """Remember the stream that is translated for the caller: it knows the provider's usage.
 
         Args:
             result: What LiteLLM returned to itself. Never raises.
         """
         try:
-            if is_stream(result) and hasattr(result, "chunks"):
+            if not is_stream(result):
+                self.record.kept |= is_cache_hit(hidden_params(result))
+            elif hasattr(result, "chunks") or self.source is None:
                 self.source = result
         except Exception as error:
             self.calls.on_error(f"reading a {type(result).__name__}", error)
@@ -316,6 +316,16 @@ class Call(Delegation):
             self.above.fail(failure)
 
 
+def _id_of(target: Target, kwargs: dict[str, Any]) -> str:
+    """Return the id of a call; where LiteLLM would choose one, it is ours to choose."""
+    if target.parent or not target.takes_id:  # its calls have their own, or it makes none
+        return new_call_id()
+    chosen = kwargs.get("litellm_call_id")
+    if chosen is None:
+        chosen = kwargs["litellm_call_id"] = new_call_id()
+    return str(chosen)
+
+
 def hide_above(call: Call | None, below: CallRecord) -> None:
     """Hide what a call hides from the spans above that repeat it, as a Router's does.
 
@@ -350,18 +360,22 @@ def _follow(call: Call, stream: Any) -> StreamProxy:
     def end(error: BaseException | None) -> None:
         try:
             _end_streams_below(call, error)
+            if error is not None:
+                add_last_event(deltas, stream)
             record.hidden = {**record.hidden, **ended_params(stream, call.source)}
             call.source = None
         except Exception as trouble:
             calls.on_error("reading the end of a stream", trouble)
         call.end(error)
 
+    if record.family == "text":
+        deltas = WithSource(deltas, stream, partial(setattr, call, "source"))
     if calls.stream_events and not record.hides_outputs:
         deltas = ChunkEvents(span, deltas, calls.stream_events)
     record.watch = watch = Watch(span, deltas, end, calls.on_error)
     if call.above is not None:
         call.above.streams_below += (watch,)
-    makes_calls = record.parent or _is_custom(record.hidden.get("custom_llm_provider"))
+    makes_calls = record.parent or is_custom(record.hidden)
     return StreamProxy(stream, watch, call.resume if makes_calls else None)
 
 
@@ -375,14 +389,3 @@ def _end_streams_below(call: Call, error: BaseException | None) -> None:
     below, call.streams_below = call.streams_below, ()
     for watch in below:
         watch.end(own if error is None else "abandoned")
-
-
-def _falls_back(target: Target, kwargs: Mapping[str, Any]) -> bool:
-    """Return whether a completion is going to try one model after another."""
-    return target.family == "chat" and bool(kwargs.get("fallbacks"))
-
-
-def _is_custom(provider: Any) -> bool:
-    """Return whether a provider is a handler of the user's, which may call models as it streams."""
-    litellm: Any = sys.modules.get("litellm")
-    return provider in getattr(litellm, "_custom_providers", ())

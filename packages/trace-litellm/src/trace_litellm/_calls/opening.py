@@ -73,3 +73,13 @@ def _parent(
     if above is not None:  # without an enclosing call this is a thread of LiteLLM's own
         return above.context if enclosing_call.get() is None else None
     return _requests.remote_parent(kwargs) if tracer.parent_here() is None else None
+
+
+def falls_back(target: Target, kwargs: Mapping[str, Any]) -> bool:
+    """Return whether a completion is going to try one model after another.
+
+    Args:
+        target: What is called.
+        kwargs: The keyword arguments.
+    """
+    return target.family == "chat" and bool(kwargs.get("fallbacks"))

@@ -316,6 +316,13 @@ RETRIES: Final = tuple(
     for name in ("completion", "acompletion", "responses", "aresponses")
 )
 """Call a function again until it succeeds. Called while the first failure is being handled."""
+ESTIMATES: Final = ("litellm.responses.streaming_iterator:_estimate_usage_safely",)
+"""Estimate the usage of a Responses stream whose provider reported none; releases from 1.106 on."""
+PARTLY_KEPT: Final = tuple(
+    f"litellm.caching.caching_handler:LLMCachingHandler.{name}_cached_embedding_response_with_api_result"
+    for name in ("combine", "_combine")
+)
+"""Put embeddings from the cache and those of the provider into one answer."""
 SDK_RETRIES: Final = tuple(
     f"openai._base_client:{client}._sleep_for_retry"
     for client in ("SyncAPIClient", "AsyncAPIClient")

@@ -6,18 +6,26 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
+import attrs
+
 from trace_core import Cost, OpenSpan, StatusCode, UsageSource, Value, semconv
 from trace_litellm._reading import requests as _requests
 from trace_litellm._reading import responses as _responses
 from trace_litellm._reading.endpoints import FAMILIES
-from trace_litellm._reading.hidden_params import known, param_attributes, price_names
-from trace_litellm._reading.pricing import Priced, cost_of
+from trace_litellm._reading.hidden_params import (
+    CACHED,
+    is_cache_hit,
+    known,
+    param_attributes,
+    price_names,
+)
+from trace_litellm._reading.own_counts import KEPT
+from trace_litellm._reading.pricing import Priced, cost_in_proportion, cost_of
 from trace_litellm._reading.privacy import REDACTED_TEXT, without_content
 from trace_litellm._reading.record import CallRecord
 from trace_litellm._reading.responses import CALL_ID
-from trace_litellm._reading.usage import completed_usage, usage_in
+from trace_litellm._reading.usage import completed_usage, has_counts_of, usage_in, usage_of
 
-_CACHED: Final = "cached_response"
 _NOTHING: Final[Mapping[str, Value]] = {}
 _PROVIDER: Final = UsageSource.PROVIDER
 _ERROR: Final = StatusCode.ERROR
@@ -30,7 +38,8 @@ def complete(record: CallRecord, span: OpenSpan) -> None:
         record: What the call left behind.
         span: Its span, whose outputs are the copied response, if there was one.
     """
-    record.hidden = known(record.hidden)
+    partly = record.partly_kept
+    record.hidden = known(record.hidden if partly is None else partly.params)
     outputs = _outputs(record, span)
     span.outputs = outputs
     for event in record.resent:
@@ -51,7 +60,7 @@ def _outputs(record: CallRecord, span: OpenSpan) -> Value:
     family, deltas = FAMILIES[record.family], record.deltas
     outputs = family.outputs(span.outputs) if deltas is None else deltas.outputs()
     failure = family.failure(outputs)
-    if failure is not None:
+    if failure is not None and not record.error:
         span.status, record.error = failure.status, failure.attributes
     return outputs
 
@@ -93,13 +102,12 @@ def _url(record: CallRecord) -> str | None:
 
 
 def _is_cache_hit(record: CallRecord) -> bool:
-    hidden = record.hidden
-    return hidden.get("cache_hit") is True or hidden.get("custom_llm_provider") == _CACHED
+    return record.kept or is_cache_hit(record.hidden)
 
 
 def _provider(record: CallRecord) -> str | None:
     for used in (record.provider, record.hidden.get("custom_llm_provider")):
-        if used and isinstance(used, str) and used != _CACHED:
+        if used and isinstance(used, str) and used != CACHED:
             return used
     return _guessed_provider(record)
 
@@ -123,12 +131,35 @@ def _guessed_provider(record: CallRecord) -> str | None:
 def _count(
     record: CallRecord, span: OpenSpan, attributes: dict[str, Value], *, failed: bool
 ) -> None:
-    """Set tokens and cost, and the speed of a stream."""
+    """Set tokens and cost; of an answer that is partly kept those of what the provider answered."""
+    partly, told = record.partly_kept, span.outputs
+    if partly is None or not isinstance(told, Mapping):
+        _count_answer(record, span, attributes, failed=failed)
+        return
+    span.outputs = {**told, "usage": partly.usage}
+    _count_answer(record, span, attributes, failed=failed)
+    span.outputs = told
+    attributes[_responses.KEPT] = partly.number
+    kept = usage_of({"usage": partly.kept})
+    if span.cost is not None:
+        saved = cost_in_proportion(span.cost, span.usage, kept)
+        span.cost = attrs.evolve(span.cost, saved=saved)
+
+
+def _count_answer(
+    record: CallRecord, span: OpenSpan, attributes: dict[str, Value], *, failed: bool
+) -> None:
+    """Set tokens and cost of an answer, and the speed of a stream."""
     ending = attributes.get(semconv.STREAM_ENDING) if record.deltas is not None else None
     counted = completed_usage(
         record.parameters, span.outputs, record.hidden, ending=ending, failed=failed
     )
-    span.usage, sources, span.outputs = counted
+    usage, sources, span.outputs = counted
+    if _is_cache_hit(record):
+        usage, sources = KEPT.marked(span.outputs, usage, sources)
+    elif record.deltas is not None:
+        KEPT.keep(span.outputs, usage, sources)
+    span.usage = usage
     attributes.update(sources)
     span.cost = _cost(record, span, attributes)
     if span.usage is not None and record.watch is not None:
@@ -148,9 +179,10 @@ def _cost(record: CallRecord, span: OpenSpan, attributes: Mapping[str, Value]) -
     words = usage_in(span.outputs) or {}
     reported = record.hidden.get("response_cost")
     if record.deltas is not None:  # LiteLLM's note is its guess from before the first chunk
-        reported = words.get("cost") if not prices else None
+        same = has_counts_of(usage, span.outputs)
+        reported = words.get("cost") if same and not prices else None
     priced = Priced(
-        models=_models(record, pricing, attributes.get(semconv.RESPONSE_MODEL)),
+        models=_models(record, pricing, attributes),
         answered=_text(attributes.get(semconv.RESPONSE_MODEL)),
         provider=_text(attributes.get(_responses.PROVIDER)),
         reported=float(reported) if isinstance(reported, (int, float)) else None,
@@ -164,10 +196,17 @@ def _cost(record: CallRecord, span: OpenSpan, attributes: Mapping[str, Value]) -
     return cost_of(usage, priced)
 
 
-def _models(record: CallRecord, pricing: Mapping[str, Value], answered: Value) -> tuple[str, ...]:
-    """Return the names that the price may be listed under, each once."""
+def _models(
+    record: CallRecord, pricing: Mapping[str, Value], attributes: Mapping[str, Value]
+) -> tuple[str, ...]:
+    """Return the names that the price may be listed under, each once.
+
+    A Router lists its deployments by id.
+    """
     hidden, sent = record.hidden, pricing.get("model")
-    own = (hidden.get("model_id"), pricing.get("base_model"), hidden.get("litellm_model_name"))
+    listed = (hidden.get("model_id"), attributes.get(_responses.MODEL_ID))
+    own = (*listed, pricing.get("base_model"), hidden.get("litellm_model_name"))
+    answered = attributes.get(semconv.RESPONSE_MODEL)
     names = (*own, sent, record.parameters.get("model"), answered)
     return tuple({name: None for name in names if isinstance(name, str)})
 

@@ -6,11 +6,13 @@ The functions that take a response or a stream copy on the caller's thread; `kno
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
 from trace_core import Value, snapshot
+from trace_litellm._reading.own_counts import is_estimate
 from trace_litellm._reading.responses import (
     MODEL_ID,
     OVERHEAD,
@@ -18,7 +20,7 @@ from trace_litellm._reading.responses import (
     REGION,
     REQUEST_ID,
 )
-from trace_litellm._streams.usage import merge_usage
+from trace_litellm._streams.usage import counts_answer, merge_usage
 
 _ATOMS: Final = frozenset({str, float, int, bool, type(None)})
 _READ: Final = frozenset(
@@ -27,10 +29,12 @@ _READ: Final = frozenset(
         "api_base",
         "cache_hit",
         "custom_llm_provider",
+        "estimated",
         "keeps_chunks",
         "litellm_model_name",
         "litellm_overhead_time_ms",
         "model_id",
+        "preliminary",
         "pricing",
         "provider_response_model",
         "region_name",
@@ -39,13 +43,16 @@ _READ: Final = frozenset(
         "usage",
     }
 )
-"""The parameters that are read; ``keeps_chunks``, ``pricing``, ``translated`` and ``usage`` are
-ours."""
+"""The parameters that are read; ``estimated``, ``keeps_chunks``, ``preliminary``, ``pricing``,
+``translated`` and ``usage`` are ours."""
+CACHED: Final = "cached_response"
+"""The provider that LiteLLM names for a stream from its cache."""
 _ATTRIBUTES: Final = {
     "litellm_overhead_time_ms": OVERHEAD,
     "model_id": MODEL_ID,
     "region_name": REGION,
 }
+_PIECES: Final = ("content", "reasoning_content", "text", "tool_calls")
 _PRICING: Final = ("custom_cost_per_second", "custom_cost_per_token", "custom_model_info")
 
 
@@ -63,7 +70,10 @@ def hidden_params(result: Any) -> dict[str, Any]:
         hidden = result.get("_hidden_params")
     if hidden is None:
         return {}
-    return dict(hidden if isinstance(hidden, dict) else getattr(hidden, "__dict__", ()))
+    if isinstance(hidden, dict):
+        return dict(hidden)
+    unnamed = getattr(hidden, "__pydantic_extra__", None)  # such as ``cache_hit``
+    return {**(unnamed or {}), **getattr(hidden, "__dict__", {})}
 
 
 def stream_params(stream: Any) -> dict[str, Any]:
@@ -87,15 +97,49 @@ def ended_params(stream: Any, source: Any) -> dict[str, Any]:
 
     Args:
         stream: The stream that the caller read.
-        source: The provider's stream, if that one is a translation of it.
+        source: The provider's stream, if that one is a translation of it. Streams of the Responses
+            API keep no chunks.
     """
-    provider = stream if source is None else source
+    provider = source if hasattr(source, "chunks") else stream
     return {
         **stream_params(stream),
         **pricing_params(provider),
         **reported_usage(provider),
+        **_cached(stream, source, getattr(stream, "completion_stream", None)),
+        "estimated": any(is_estimate(_final_usage(one)) for one in (stream, source)),
         "translated": source is not None,
     }
+
+
+def is_cache_hit(params: Mapping[str, Any]) -> bool:
+    """Return whether an answer came from LiteLLM's cache.
+
+    Args:
+        params: Its hidden parameters.
+    """
+    return params.get("cache_hit") is True or params.get("custom_llm_provider") == CACHED
+
+
+def is_custom(params: Mapping[str, Any]) -> bool:
+    """Return whether a handler of the user's answers, which may call models as it streams.
+
+    Args:
+        params: The hidden parameters of its stream.
+    """
+    custom = getattr(sys.modules.get("litellm"), "_custom_providers", ())
+    return params.get("custom_llm_provider") in custom
+
+
+def _cached(*streams: Any) -> dict[str, bool]:
+    """Say that an answer was kept, if a stream knows it: the one that the caller read may not."""
+    hit = any(is_cache_hit(stream_params(stream)) for stream in streams)
+    return {"cache_hit": True} if hit else {}
+
+
+def _final_usage(stream: Any) -> Any:
+    """Return the usage in the last event of a Responses stream."""
+    last = getattr(stream, "completed_response", None)
+    return getattr(getattr(last, "response", None), "usage", None)
 
 
 def pricing_params(stream: Any) -> dict[str, Any]:
@@ -150,21 +194,42 @@ def reported_usage(stream: Any) -> dict[str, Value]:
         stream: LiteLLM's stream.
 
     Returns:
-        ``usage``, if a chunk has it, and whether the stream keeps chunks.
+        ``usage``, if a chunk has it; whether its count of the answer is ``preliminary``, because
+        text came after it; and whether the stream keeps chunks.
     """
     inner = getattr(stream, "completion_stream", None)  # text completions wrap chat ones
     chunks = getattr(stream, "chunks", None) or getattr(inner, "chunks", None) or ()
     merged: Value = None
     kept = False
-    for chunk in chunks:
+    counted = 0
+    for number, chunk in enumerate(chunks, 1):
         kept = kept or not isinstance(chunk, (bytes, str))  # else the provider's own events
-        fields = getattr(chunk, "__dict__", None) or {}
-        extra = getattr(chunk, "__pydantic_extra__", None) or {}
-        usage = fields.get("usage") or extra.get("usage")
+        usage = _field(chunk, "usage")
         if usage is not None:
-            merged = merge_usage(merged, snapshot(usage))
+            copied = snapshot(usage)
+            merged = merge_usage(merged, copied)
+            counted = number if counts_answer(copied) else counted
     result: dict[str, Value] = {"keeps_chunks": kept}
-    return result if merged is None else {**result, "usage": merged}
+    if merged is None:
+        return result
+    preliminary = counted > 0 and any(_has_text(chunk) for chunk in chunks[counted:])
+    return {**result, "usage": merged, "preliminary": preliminary}
+
+
+def _field(chunk: Any, name: str) -> Any:
+    """Return a field of a chunk, quicker than the pydantic model would."""
+    fields = getattr(chunk, "__dict__", None) or {}
+    extra = getattr(chunk, "__pydantic_extra__", None) or {}
+    return fields.get(name) or extra.get(name)
+
+
+def _has_text(chunk: Any) -> bool:
+    """Return whether a chunk has a piece of the answer, or of the thoughts before it."""
+    for choice in _field(chunk, "choices") or ():
+        delta = _field(choice, "delta") or choice  # a text completion has none
+        if any(_field(delta, name) for name in _PIECES):
+            return True
+    return False
 
 
 def known(params: Mapping[str, Any]) -> dict[str, Value]:

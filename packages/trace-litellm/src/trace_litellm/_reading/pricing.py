@@ -72,6 +72,21 @@ def cost_of(usage: TokenUsage | None, priced: Priced) -> Cost | None:
     return Cost(input=split[0], output=split[1], total=total)
 
 
+def cost_in_proportion(
+    cost: Cost, usage: TokenUsage | None, other: TokenUsage | None
+) -> float | None:
+    """Compute what other tokens of a prompt cost, at the price that some cost.
+
+    Args:
+        cost: What some cost.
+        usage: Those.
+        other: The others.
+    """
+    if cost.total is None or usage is None or other is None or not usage.input:
+        return None
+    return cost.total / usage.input * (other.input or 0)
+
+
 def _is_free(usage: TokenUsage | None, priced: Priced, *models: str) -> bool:
     """Return whether a cost of 0 is a price: the user's, the provider's, or a listed one.
 
@@ -92,6 +107,8 @@ def _by_litellm(usage: TokenUsage | None, priced: Priced) -> float | None:
     """Ask LiteLLM for the price of a response, as it does itself at the end of a stream."""
     if usage is None or usage.source is UsageSource.MISSING:
         return None
+    if not priced.pricing and priced.prices.keys() & _TOKEN_PRICES and _are_simple(priced.prices):
+        return _by_own_prices(usage, {**_listed(priced, *priced.models), **priced.prices})
     errors: dict[str, Exception] = {}
     for model, answered in _names(priced):
         cost = _cost_as(model, answered, usage, priced, errors)
@@ -106,6 +123,27 @@ def _by_litellm(usage: TokenUsage | None, priced: Priced) -> float | None:
             error,
         )
     return None
+
+
+def _are_simple(prices: Mapping[str, Value]) -> bool:
+    """Return whether prices are those per token of the prompt, of its cache and of the answer."""
+    return prices.keys() <= {*_TOKEN_PRICES, *_CACHE_PRICES}
+
+
+def _by_own_prices(usage: TokenUsage, prices: Mapping[str, Any]) -> float:
+    """Compute a cost from the user's own prices, with listed ones for the cache where none is.
+
+    LiteLLM counts cached tokens twice where it is given such prices and no name that they are
+    registered under, as for the answers of Anthropic's and Google's own interfaces.
+    """
+    asked, answered = (_number(prices.get(name)) or 0.0 for name in _TOKEN_PRICES)
+    cost = (usage.output or 0) * answered
+    rest = usage.input or 0
+    for name, count in zip(_CACHE_PRICES, (usage.cache_read, usage.cache_creation), strict=True):
+        price = _number(prices.get(name))
+        cost += (count or 0) * (asked if price is None else price)
+        rest -= count or 0
+    return cost + max(rest, 0) * asked
 
 
 def _names(priced: Priced) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,23 @@ from trace_core.streams import Deltas, Watch
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
+@attrs.frozen(eq=False)
+class PartlyKept:
+    """Embeddings of which some came from LiteLLM's cache.
+
+    Args:
+        number: How many did.
+        kept: The usage of those, as the cache tells it.
+        usage: The usage of the others, as the provider reported it.
+        params: The hidden parameters of the provider's answer.
+    """
+
+    number: int
+    kept: Value
+    usage: Value
+    params: Mapping[str, Any]
+
+
 @attrs.define(eq=False)
 class CallRecord:
     """What is known of one call besides its span. The caller's thread fills it in.
@@ -37,6 +54,8 @@ class CallRecord:
         requests: The number of requests that LiteLLM made.
         resent: Events of the requests that a provider's SDK sent again.
         answer: The class of a whole answer.
+        kept: Whether a call that LiteLLM makes to serve this one was answered from its cache.
+        partly_kept: What of an answer came from LiteLLM's cache, if only some of it did.
         replayed: Whether the answer comes from a recording, and so costs nothing.
     """
 
@@ -55,6 +74,8 @@ class CallRecord:
     requests: int = 0
     resent: tuple[Event, ...] = ()
     answer: type | None = None
+    kept: bool = False
+    partly_kept: PartlyKept | None = None
     replayed: bool = False
 
     def hide_with(self, other: CallRecord) -> None:

@@ -17,6 +17,8 @@ OVERHEAD: Final = "litellm.overhead_ms"
 REQUEST_ID: Final = "litellm.provider_request_id"
 RATE_LIMIT_PREFIX: Final = "litellm.ratelimit."
 REGION: Final = "litellm.region"
+KEPT: Final = "litellm.cached_inputs"
+"""Number of inputs whose embeddings came from LiteLLM's cache, where others did not."""
 REQUESTS: Final = "litellm.requests"
 """Number of requests that LiteLLM made for this call, without the retries of a provider's SDK."""
 SDK_RETRIES: Final = "litellm.sdk_retries"
@@ -37,6 +39,10 @@ _PROVIDERS: Final = {
     "watsonx": "ibm.watsonx.ai",
     "xai": "x_ai",
 }
+
+
+_FINAL: Final = frozenset({"completed", "failed", "incomplete"})
+"""States of a Responses answer after which nothing comes."""
 
 
 def response_attributes(outputs: Value) -> dict[str, Value]:
@@ -65,7 +71,7 @@ def response_attributes(outputs: Value) -> dict[str, Value]:
 
 
 def is_finished(outputs: Value) -> bool:
-    """Return whether an answer says that it is complete, in the terms of any family.
+    """Return whether an answer says that nothing more comes, in the terms of any family.
 
     Args:
         outputs: The copied response.
@@ -78,7 +84,7 @@ def is_finished(outputs: Value) -> bool:
         for one in (parts if isinstance(parts, tuple) else ())
         if isinstance(one, Mapping)
     ]
-    return any(reasons) or bool(outputs.get("stop_reason")) or outputs.get("status") == "completed"
+    return any(reasons) or bool(outputs.get("stop_reason")) or outputs.get("status") in _FINAL
 
 
 @functools.lru_cache(maxsize=256)

@@ -28,11 +28,20 @@ def estimated_usage(inputs: Value, outputs: Value) -> TokenUsage | None:
     Returns:
         The estimate; ``None`` if the answer has no text.
     """
-    texts = list(_texts(outputs))
-    if not texts or not isinstance(inputs, Mapping):
+    text = answer_text(outputs)
+    if not text or not isinstance(inputs, Mapping):
         return None
-    asked, answered = _asked(inputs), count_tokens(text="".join(texts))
+    asked, answered = _asked(inputs), count_tokens(text=text)
     return TokenUsage(asked, answered, asked + answered, source=UsageSource.ESTIMATED)
+
+
+def answer_text(outputs: Value) -> str:
+    """Return all text of an answer of any family: what was said, thought and asked of tools.
+
+    Args:
+        outputs: The response.
+    """
+    return "".join(_texts(outputs))
 
 
 def _asked(inputs: Mapping[str, Value]) -> int:

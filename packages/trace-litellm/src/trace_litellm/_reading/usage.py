@@ -132,7 +132,7 @@ def completed_usage(
     """Read the token counts of a call, and estimate what the provider did not report.
 
     A count of 0 for a text that is there was not reported. Neither was the count of an answer that
-    was cut, if it is less than what arrived: it is of an earlier moment.
+    was cut or went on after it, if it is less than what arrived: it is of an earlier moment.
 
     Args:
         inputs: The parameters of the call.
@@ -147,16 +147,37 @@ def completed_usage(
     """
     outputs = _with_report(outputs, params)
     usage = usage_of(outputs)
-    if usage is not None and params.get("usage") is None and params.get("keeps_chunks"):
-        usage = attrs.evolve(usage, source=UsageSource.ESTIMATED)  # LiteLLM counted
+    if usage is not None and _is_own_count(params):
+        usage = attrs.evolve(usage, source=UsageSource.ESTIMATED)
     if usage is None and ending is None:  # a whole answer without usage
         return (None if failed else TokenUsage(source=UsageSource.MISSING)), {}, outputs
     finished = ending in (None, "completed") or is_finished(outputs)
+    finished = finished and params.get("preliminary") is not True
     reported = usage or TokenUsage(source=UsageSource.MISSING)
     if not reported.input or not reported.output or not finished:
         estimate = estimated_usage(inputs, outputs)
         return (*_filled(reported, estimate, finished=finished, failed=failed), outputs)
     return usage, {}, outputs
+
+
+def has_counts_of(usage: TokenUsage | None, outputs: Value) -> bool:
+    """Return whether token counts are those that an answer tells, with nothing estimated by us.
+
+    Args:
+        usage: The counts.
+        outputs: The answer.
+    """
+    told = usage_of(outputs)
+    if usage is None or told is None:
+        return usage is None or usage.source is UsageSource.MISSING
+    return (usage.input, usage.output) == (told.input, told.output)
+
+
+def _is_own_count(params: Mapping[str, Value]) -> bool:
+    """Return whether LiteLLM made the counts that the caller saw."""
+    if params.get("estimated") is True:
+        return True
+    return params.get("usage") is None and params.get("keeps_chunks") is True
 
 
 def _with_report(outputs: Value, params: Mapping[str, Value]) -> Value:

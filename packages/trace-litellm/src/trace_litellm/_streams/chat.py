@@ -275,6 +275,12 @@ def _joined_base64(pieces: list[str]) -> str:
     return "".join(pieces)
 
 
+def _text_of(choice: Any) -> Any:
+    """Return the text of a choice; LiteLLM's cache may answer with the chunks of a chat."""
+    delta = getattr(choice, "delta", None)
+    return choice.text if delta is None else getattr(delta, "content", None)
+
+
 class TextDeltas:
     """Combines text completion chunks, per choice."""
 
@@ -291,8 +297,9 @@ class TextDeltas:
         for choice in chunk.choices:
             index = getattr(choice, "index", 0) or 0
             texts = self._texts.setdefault(index, [])
-            if choice.text:
-                texts.append(choice.text)
+            text = _text_of(choice)
+            if text:
+                texts.append(text)
             if choice.finish_reason is not None:
                 self._reasons[index] = choice.finish_reason
         usage = getattr(chunk, "usage", None)

@@ -75,6 +75,7 @@ def merge_anthropic(events: list[Value]) -> Value:
     for event in events:
         if isinstance(event, Mapping):
             _merge_anthropic_event(message, blocks, event)
+    _drop_placeholder(message, events)
     if message:
         message["content"] = tuple(_closed(block) for block in blocks.values())
     return message
@@ -95,6 +96,16 @@ def _merge_anthropic_event(
         message["usage"] = _merge_anthropic_usage(message.get("usage"), event.get("usage"))
     elif kind == "error":
         message["error"] = event.get("error")
+
+
+def _drop_placeholder(message: dict[str, Any], events: list[Value]) -> None:
+    """Drop the first event's count of the answer, if no later event has one: it counts nothing."""
+    usage = message.get("usage")
+    if not isinstance(usage, Mapping) or not usage.get("output_tokens"):
+        return
+    later = [e.get("usage") for e in events if isinstance(e, Mapping)]
+    if not any(isinstance(one, Mapping) and one.get("output_tokens") for one in later):
+        message["usage"] = {**usage, "output_tokens": None}
 
 
 def _merge_anthropic_usage(start: Value, new: Value) -> Value:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from trace_core import Value
 
 _SIDES: Final = ("prompt_tokens", "completion_tokens")
+_ANSWER: Final = ("completion_tokens", "candidatesTokenCount", "candidates_token_count")
 
 
 def merge_usage(before: Value, new: Value) -> Value:
@@ -37,3 +38,12 @@ def merge_usage(before: Value, new: Value) -> Value:
         sides = [merged.get(name) for name in _SIDES]
         merged["total_tokens"] = max(total, sum(side for side in sides if isinstance(side, int)))
     return merged
+
+
+def counts_answer(usage: Value) -> bool:
+    """Return whether a report of usage counts the answer; 0 counts nothing.
+
+    Args:
+        usage: The usage of one chunk.
+    """
+    return isinstance(usage, Mapping) and any(usage.get(name) for name in _ANSWER)

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-from trace_core import Span, Value, drop_content, log_once, snapshot
+from trace_core import Span, Value, drop_content, log_once, semconv, snapshot
 from trace_mlflow_sink._mapping import convert, names, sanitize, trace_info
 
 Processor: TypeAlias = Callable[[Any], object]
@@ -49,6 +49,7 @@ def apply(span: Span) -> Span:
     name = span.attributes.get(names.SPAN_PROCESSORS)
     if name is None:
         return span
+    span = _with_derived(span)
     processors = next((functions for known, functions in _known.values() if known == name), None)
     if processors is None:
         return drop_content()(span)
@@ -65,6 +66,15 @@ def apply(span: Span) -> Span:
         return drop_content()(span)
 
 
+def _with_derived(span: Span) -> Span:
+    """Note on a span what is read from its content, so that it stays what it is without that."""
+    derived: dict[str, Value] = {names.TYPE: convert.span_type(span)}
+    model = convert.model_of(span) if convert.is_model_call(span) else None
+    if model is not None:
+        derived[semconv.REQUEST_MODEL] = model
+    return attrs.evolve(span, attributes={**span.attributes, **derived})
+
+
 def _processed(span: Span, processors: Sequence[Processor]) -> Span:
     live = _live_span(span)
     before = {"inputs": _plain(span.inputs), "outputs": _plain(span.outputs)}
@@ -76,8 +86,10 @@ def _processed(span: Span, processors: Sequence[Processor]) -> Span:
     for process in processors:
         process(live)
     after = {key: v for key, v in live.attributes.items() if own.get(key) != v}
-    for key in (names.SPAN_INPUTS, names.SPAN_OUTPUTS, names.SPAN_TYPE):
+    for key in (names.SPAN_INPUTS, names.SPAN_OUTPUTS):
         after.pop(key, None)
+    if names.SPAN_TYPE in after:
+        after[names.TYPE] = after.pop(names.SPAN_TYPE)
     changes: dict[str, Any] = {
         field: snapshot(getattr(live, field))
         for field, value in before.items()

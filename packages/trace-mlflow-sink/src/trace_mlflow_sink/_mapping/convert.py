@@ -40,6 +40,7 @@ _TYPES: Final = {
     SpanKind.CHAIN: "CHAIN",
 }
 _CHAT_TYPE: Final = "CHAT_MODEL"
+_CHAT_OPERATIONS: Final = frozenset({"chat", "generate_content"})
 _OTHER_TYPE: Final = "UNKNOWN"
 _MODEL_CALLS: Final = frozenset(
     {
@@ -187,9 +188,16 @@ def span_type(span: Span) -> str:
     """
     if names.TYPE in span.attributes:
         return str(span.attributes[names.TYPE])
-    if span.kind is SpanKind.LLM and chat_view.message_format(span.inputs, span.outputs):
+    if span.kind is SpanKind.LLM and _is_chat(span):
         return _CHAT_TYPE
     return _TYPES.get(span.kind, _OTHER_TYPE)
+
+
+def _is_chat(span: Span) -> bool:
+    """Return whether a call is a chat, also if its content is not recorded."""
+    if span.inputs is None and span.outputs is None:
+        return span.attributes.get(semconv.OPERATION_NAME) in _CHAT_OPERATIONS
+    return chat_view.message_format(span.inputs, span.outputs) is not None
 
 
 def _model_call(span: Span) -> dict[str, Value]:

@@ -1,0 +1,102 @@
+"""Remembers the token counts that LiteLLM made itself, where nothing in its answer says so.
+
+It estimates the usage of a Responses stream whose provider reported none, and it keeps in its
+cache, with the answer, what it estimated for any stream.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+from weakref import WeakValueDictionary
+
+import attrs
+
+from trace_core import TokenUsage, UsageSource, Value
+from trace_litellm._reading.tokens import answer_text
+
+Sources: TypeAlias = dict[str, Value]
+"""Attributes that name the source of each side, where the sides differ."""
+
+_MOST_KEPT: Final = 4_096
+_estimates: Final[WeakValueDictionary[int, Any]] = WeakValueDictionary()
+"""By id, because pydantic models have no hash."""
+
+
+def remember_estimate(usage: Any) -> None:
+    """Remember that LiteLLM estimated a usage; for as long as the object lives.
+
+    Args:
+        usage: The object that it made.
+    """
+    if usage is not None:
+        _estimates[id(usage)] = usage
+
+
+def is_estimate(usage: Any) -> bool:
+    """Return whether LiteLLM estimated a usage.
+
+    Args:
+        usage: The object that is part of the answer.
+    """
+    return usage is not None and _estimates.get(id(usage)) is usage
+
+
+@attrs.frozen
+class _Kept:
+    """Where the counts of an answer come from."""
+
+    source: UsageSource
+    sources: Sources
+
+
+class KeptSources:
+    """Where the counts of the latest streams came from, in case LiteLLM's cache repeats one."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[Value, int], _Kept] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def keep(self, outputs: Value, usage: TokenUsage | None, sources: Sources) -> None:
+        """Remember a stream.
+
+        Args:
+            outputs: Its answer.
+            usage: Its tokens.
+            sources: Attributes with the sources of each side.
+        """
+        key = _key(outputs)
+        if usage is None or key is None:
+            return
+        with self._lock:
+            self._kept[key] = _Kept(usage.source, sources)
+            self._kept.move_to_end(key)
+            while len(self._kept) > _MOST_KEPT:
+                self._kept.popitem(last=False)
+
+    def marked(
+        self, outputs: Value, usage: TokenUsage | None, sources: Sources
+    ) -> tuple[TokenUsage | None, Sources]:
+        """Mark the counts of a kept answer for what they were when it was new.
+
+        Args:
+            outputs: The answer.
+            usage: Its tokens, as the cache tells them.
+            sources: Attributes with the sources of each side.
+        """
+        key = _key(outputs)
+        known = self._kept.get(key) if key is not None else None
+        if usage is None or known is None or usage.source is not UsageSource.PROVIDER:
+            return usage, sources
+        return attrs.evolve(usage, source=known.source), known.sources
+
+
+KEPT: Final = KeptSources()
+
+
+def _key(outputs: Value) -> tuple[Value, int] | None:
+    """Tell an answer from others. The id alone is not enough: some servers repeat theirs."""
+    name = outputs.get("id") if isinstance(outputs, Mapping) else None
+    return None if name is None else (name, hash(answer_text(outputs)))
