@@ -423,3 +423,30 @@ def test_a_price_is_split_whatever_a_router_lists(monkeypatch: pytest.MonkeyPatc
     found = cost_of(usage, Priced(("by-id", "gpt-4o-mini"), "openai", None, False, {}))
     assert found is not None
     assert (found.input, found.output) == (pytest.approx(1.5e-6), pytest.approx(12e-6))
+
+
+SAID: list[tuple[Any, Any]] = [
+    ("s", "s"), (" s", " s"), (0, 0), (True, True), (["a", ""], ("a",)), (["", None, "a"], ("a",)),
+    ({"a": 1, "b": None}, {"a": 1}), ("", None), ("  ", None), (None, None), ([], None),
+    ([None], None), ([[""]], None), ({}, None), ({"a": None}, None), (float("nan"), None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "told"), SAID)
+@pytest.mark.parametrize(
+    "name", ["session_id", "conversation_id", "tags", "trace_name", "trace_user_id", "user_id"]
+)
+def test_what_says_nothing_is_no_attribute(name: str, given: Any, told: Any) -> None:
+    """An empty session would hold all calls that have none; a tag would be called None."""
+    assert list(_requests.call_attributes({"metadata": {name: given}}).values()) == (
+        [] if told is None else [told]
+    )
+
+
+@pytest.mark.parametrize("nothing", ["", [], [None], float("nan")])
+def test_what_says_nothing_does_not_replace_what_does(nothing: Any) -> None:
+    """The parameter of the call stays where metadata is empty; and the other way round."""
+    metadata = {"session_id": nothing, "user_id": nothing}
+    named = {"litellm_session_id": "s", "user": "u"}
+    assert set(_requests.call_attributes({**named, "metadata": metadata}).values()) == {"s", "u"}
+    assert _requests.call_attributes({"litellm_session_id": nothing, "user": nothing}) == {}

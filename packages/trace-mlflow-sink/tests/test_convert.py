@@ -227,7 +227,7 @@ def test_no_value_breaks_the_conversion(name, attributes, content, number, time_
         assert request.SerializeToString()
         assert "\0" not in request.resource_spans[0].scope_spans[0].spans[0].name
     found = convert.mlflow_attributes(span)
-    assert len(found["session.id"]) <= 250
+    assert len(found.get("session.id", "")) <= 250
     assert all(math.isfinite(part) for part in (found[names.LLM_COST] or {}).values())
 
 
@@ -255,3 +255,13 @@ def test_spans_can_be_named_as_mlflows_autologging_names_them(name, kind, expect
     assert (attributes["litellm_call_id"], attributes["response_cost"]) == ("c1", 3e-06)
     assert not [key for key in attributes if key.startswith("trace.mlflow.")]
     assert autolog_names.renamed(agent_span()).name == agent_span().name
+
+
+@pytest.mark.parametrize("nothing", [None, "", ()])
+def test_an_empty_session_is_none(nothing):
+    """MLflow would show all traces that have none as one session."""
+    span = chat_span(attributes={semconv.SESSION_ID: nothing, semconv.TAGS: ("a", None)})
+    found = convert.mlflow_attributes(span)
+    assert semconv.SESSION_ID not in found
+    assert "mlflow.traceTag.a" in found
+    assert "mlflow.traceTag.None" not in found

@@ -33,7 +33,23 @@ REQUESTS = [
     (SpanKind.RERANKER, {"query": "q", "documents": ("a", "b")}, "q", True),
     (SpanKind.IMAGE, {"prompt": "q"}, "q", True),
     (SpanKind.INTERNAL, {"x": 1}, '{"x":1}', False),
-    (SpanKind.INTERNAL, "q", '"q"', False),
+    (SpanKind.INTERNAL, "q", "q", False),
+    (SpanKind.LLM, "hidden", "hidden", True),
+    (SpanKind.CHAIN, {"messages": ((USER,), ({"role": "user", "content": "r"},))}, "q\nr", True),
+    (
+        SpanKind.AUDIO,
+        {"file": ("dir/a.wav", {"kind": "binary", "bytes": 8})},
+        "audio, a.wav, 8 bytes",
+        True,
+    ),
+    (SpanKind.AUDIO, {"file": "<_io.BufferedReader name='/tmp/b.mp3'>"}, "audio, b.mp3", True),
+    (
+        SpanKind.AUDIO,
+        {"file": {"kind": "binary", "bytes": 1}, "prompt": "p"},
+        "audio, 1 byte",
+        True,
+    ),
+    (SpanKind.IMAGE, {"image": {"kind": "binary", "bytes": 8}}, "1 image", True),
     (SpanKind.INTERNAL, None, None, False),
 ]
 
@@ -84,6 +100,19 @@ RESPONSES = [
     ),
     (SpanKind.IMAGE, {"data": ({"url": "http://x"},)}, "1 image", True),
     (SpanKind.AUDIO, {"text": "a"}, "a", True),
+    (
+        SpanKind.AUDIO,
+        {"kind": "audio", "bytes": 28, "content_type": "audio/mpeg"},
+        "audio, 28 bytes, audio/mpeg",
+        True,
+    ),
+    (SpanKind.LLM, "hidden", "hidden", True),
+    (
+        SpanKind.CHAIN,
+        (chat(content="a"), chat(content="b"), "ValueError: c"),
+        "a\nb\nValueError: c",
+        True,
+    ),
     (
         SpanKind.MODERATION,
         {"results": ({"categories": {"hate": True, "spam": False}},)},

@@ -62,7 +62,8 @@ def cost_of(usage: TokenUsage | None, priced: Priced) -> Cost | None:
         The cost, 0 with ``saved`` for an answer that was kept; ``None`` where no price is known.
     """
     total = priced.reported
-    if total is None or (total == 0 and not _is_free(usage, priced, *priced.models)):
+    free = total == 0 and not priced.cache_hit and _is_free(usage, priced, *priced.models)
+    if not total and not free:  # LiteLLM says 0 of an answer that it kept
         total = _by_litellm(usage, priced)
     if priced.cache_hit:
         return Cost(input=0.0, output=0.0, total=0.0, saved=total)

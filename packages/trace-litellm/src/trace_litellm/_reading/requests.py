@@ -96,6 +96,8 @@ _REQUEST_ATTRIBUTES: Final = {
 
 _NAMED: Final = frozenset({*_REQUEST_ATTRIBUTES, "encoding_format", "stream"})
 
+_CALLER: Final = {"litellm_session_id": semconv.SESSION_ID, "user": semconv.USER_ID}
+"""Parameters that say in whose name a call is made, and their attributes."""
 _METADATA_NAMES: Final = {
     "conversation_id": semconv.CONVERSATION_ID,
     "session_id": semconv.SESSION_ID,
@@ -264,17 +266,34 @@ def call_attributes(kwargs: Mapping[str, Any]) -> dict[str, Value]:
         kwargs: The keyword arguments.
     """
     attributes: dict[str, Value] = {}
-    session = kwargs.get("litellm_session_id")
-    if session is not None:
-        attributes[semconv.SESSION_ID] = snapshot(session)
-    user = kwargs.get("user")
-    if user is not None:
-        attributes[semconv.USER_ID] = snapshot(user)
+    for name, attribute in _CALLER.items():
+        given = kwargs.get(name)
+        told = None if given is None else meaning(snapshot(given))
+        if told is not None:
+            attributes[attribute] = told
     for name in ("litellm_metadata", "metadata"):
         metadata = kwargs.get(name)
         if metadata is not None and isinstance(metadata, Mapping):
             attributes.update(_metadata(metadata))
     return attributes
+
+
+def meaning(value: Value) -> Value:
+    """Return what an id, a name or tags say, without the parts that say nothing.
+
+    Args:
+        value: What the program gave: a text, a number, or several.
+
+    Returns:
+        ``None`` where nothing is said: an empty text, no items or only such, no number.
+    """
+    if isinstance(value, str):
+        return value if value.strip() else None
+    if isinstance(value, tuple):
+        return tuple(one for one in map(meaning, value) if one is not None) or None
+    if isinstance(value, Mapping):
+        return {name: one for name, one in value.items() if one is not None} or None
+    return value if value == value else None  # noqa: PLR0124  # not a number differs from itself
 
 
 def _metadata(metadata: Mapping[str, Any]) -> dict[str, Value]:
@@ -291,7 +310,9 @@ def _metadata(metadata: Mapping[str, Any]) -> dict[str, Value]:
         known = _METADATA_NAMES.get(name) or _ROUTER_NAMES.get(name)
         if known is not None:
             atom = type(value) in _ATOMS
-            attributes[known] = value if atom else withhold_credentials(snapshot(value))
+            told = meaning(value if atom else withhold_credentials(snapshot(value)))
+            if told is not None:
+                attributes[known] = told
         elif not name.startswith(_PROXY_PREFIXES):
             attributes[semconv.METADATA_PREFIX + name] = _clean(name, snapshot(value))
         elif len(_prefixed) < _MAX_TREATMENTS:

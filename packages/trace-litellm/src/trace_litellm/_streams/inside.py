@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from trace_core import Value
-from trace_litellm._streams.deltas import Deltas
+from trace_core.streams import Deltas
 
 _KEEPS_CHUNKS: Final = "CustomStreamWrapper"
 _DEEPEST: Final = 4

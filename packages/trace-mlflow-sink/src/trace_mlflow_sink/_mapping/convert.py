@@ -55,6 +55,7 @@ _MODEL_CALLS: Final = frozenset(
 """Kinds whose spans carry usage: MLflow hides what lies below a span with usage."""
 _ELSEWHERE: Final = frozenset({semconv.TAGS, semconv.TRACE_NAME})
 _IDS: Final = frozenset({semconv.SESSION_ID, semconv.CONVERSATION_ID})
+_NO_ID: Final = (None, "", ())
 
 
 def write_flat(proto: AnyValue, key: str, value: Value) -> None:
@@ -159,11 +160,10 @@ def mlflow_attributes(span: Span) -> dict[str, Value]:
         span: A finished span.
     """
     found: dict[str, Value] = {
-        key: sanitize.shorten_id(value, LONGEST_SESSION)
-        if key in _IDS and value is not None
-        else value
+        key: sanitize.shorten_id(value, LONGEST_SESSION) if key in _IDS else value
         for key, value in span.attributes.items()
         if key not in _ELSEWHERE and not key.startswith(names.PRIVATE_PREFIX)
+        if key not in _IDS or value not in _NO_ID
     }
     found[names.SPAN_INPUTS] = chat_view.shown(span.inputs)
     found[names.SPAN_OUTPUTS] = chat_view.shown(span.outputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
@@ -11,6 +12,8 @@ from trace_mlflow_sink._mapping.chat_view import as_object, as_objects
 
 _LONGEST: Final = 1_000
 _SHOWN_DOCUMENTS: Final = 3
+_FUNCTIONS: Final = frozenset({SpanKind.CHAIN, SpanKind.INTERNAL, SpanKind.TOOL, SpanKind.AGENT})
+_OPEN_FILE: Final = re.compile(r"<[\w.]+ name='([^']{1,500})'")
 _Object = Mapping[str, Value]
 
 
@@ -38,8 +41,8 @@ def reads_better(span: Span) -> bool:
     Args:
         span: The root span.
     """
-    return _is_better(_request_text(span), _by_mlflow(span.inputs, "user")) or _is_better(
-        _response_text(span), _by_mlflow(span.outputs, "assistant")
+    return _is_better(_request_text(span), _by_mlflow(span, span.inputs, "user")) or _is_better(
+        _response_text(span), _by_mlflow(span, span.outputs, "assistant")
     )
 
 
@@ -53,10 +56,13 @@ def _shortened(text: str | None, value: Value) -> str | None:
     return sanitize.shorten(sanitize.json_text(value) if text is None else text, _LONGEST)
 
 
-def _by_mlflow(value: Value, role: str) -> str | None:
-    """Return the text that MLflow finds itself: in OpenAI's messages, choices and items."""
+def _by_mlflow(span: Span, value: Value, role: str) -> str | None:
+    """Return the text that MLflow finds itself: in OpenAI's messages, choices and items.
+
+    It puts a text in quotes. Those of a function's result are not worth a request more.
+    """
     if isinstance(value, str):
-        return value
+        return value if span.kind in _FUNCTIONS else None
     data = as_object(value)
     choices = [as_object(choice.get("message")) for choice in as_objects(data.get("choices"))]
     messages = next(
@@ -73,14 +79,39 @@ def _by_mlflow(value: Value, role: str) -> str | None:
 
 
 def _request_text(span: Span) -> str | None:
+    if isinstance(span.inputs, str):  # what is hidden
+        return span.inputs
     data = as_object(span.inputs)
     if span.kind is SpanKind.RERANKER and isinstance(data.get("query"), str):
         return str(data["query"])
+    if span.kind is SpanKind.AUDIO and data.get("file") is not None:
+        return _file(data["file"])
     for key in ("messages", "input", "prompt", "contents"):
         found = _text_in(data.get(key), "user", "text")
         if found:
             return found
-    return None
+    return _pictures(data.get("image")) if span.kind is SpanKind.IMAGE else None
+
+
+def _file(value: Value) -> str:
+    """Return the name and size of a file, whichever is known."""
+    parts = value if isinstance(value, (list, tuple)) else (value,)
+    texts = [_base_name(part) for part in parts if isinstance(part, str)]
+    told = (part.get("bytes") for part in as_objects(parts))
+    sizes = [_count(size, "byte") for size in told if isinstance(size, int)]
+    return ", ".join(["audio", *texts[:1], *sizes[:1]])
+
+
+def _base_name(path: str) -> str:
+    """Return the name of a file, of which only what an open file prints may be known."""
+    named = _OPEN_FILE.search(path)
+    return (named[1] if named else path).replace("\\", "/").rpartition("/")[2]
+
+
+def _pictures(value: Value) -> str | None:
+    if value is None:
+        return None
+    return _count(len(value) if isinstance(value, (list, tuple)) else 1, "image")
 
 
 def _text_in(value: Value, role: str, noun: str) -> str | None:
@@ -90,6 +121,8 @@ def _text_in(value: Value, role: str, noun: str) -> str | None:
     if not isinstance(value, (list, tuple)) or not value:
         return None
     messages = as_objects(value)
+    if any(as_objects(one) for one in value):  # a batch of conversations
+        return "\n".join(filter(None, (_text_in(one, role, noun) for one in value))) or None
     if not messages:
         only = value[0] if len(value) == 1 else None
         return only if isinstance(only, str) else _count(len(value), noun)
@@ -110,12 +143,18 @@ def _count(number: int, noun: str) -> str:
 
 
 def _response_text(span: Span) -> str | None:
-    data = as_object(span.outputs)
-    for read in (*_BY_KIND.get(span.kind, ()), _chat, _items, _message, _gemini, _plain):
-        found = read(data)
-        if found:
-            return found
-    return _error(span) if span.outputs is None else None
+    outputs = span.outputs
+    if isinstance(outputs, str):  # what is hidden
+        return outputs
+    if isinstance(outputs, (list, tuple)):  # the answers of a batch; of one that failed the error
+        found = [one if isinstance(one, str) else _answer(span, as_object(one)) for one in outputs]
+        return "\n".join(filter(None, found)) or None
+    return _answer(span, as_object(outputs)) or (_error(span) if outputs is None else None)
+
+
+def _answer(span: Span, data: _Object) -> str | None:
+    readers = (*_BY_KIND.get(span.kind, ()), _chat, _items, _message, _gemini, _plain)
+    return next((text for text in (read(data) for read in readers) if text), None)
 
 
 def _error(span: Span) -> str | None:
@@ -198,6 +237,15 @@ def _documents(data: _Object) -> str | None:
     return "\n".join(lines) or None
 
 
+def _sound(data: _Object) -> str | None:
+    """Return the size and type of audio that was made."""
+    if data.get("kind") != "audio":
+        return None
+    size, kind = data.get("bytes"), data.get("content_type")
+    told = [_count(size, "byte")] if isinstance(size, int) else []
+    return ", ".join(["audio", *told, *([kind] if isinstance(kind, str) else [])])
+
+
 def _flags(data: _Object) -> str | None:
     results = as_objects(data.get("results"))
     if not results:
@@ -208,6 +256,7 @@ def _flags(data: _Object) -> str | None:
 
 _Read = Callable[[_Object], str | None]
 _BY_KIND: Final[Mapping[SpanKind, tuple[_Read, ...]]] = {
+    SpanKind.AUDIO: (_sound,),
     SpanKind.EMBEDDING: (_embeddings,),
     SpanKind.IMAGE: (_images,),
     SpanKind.RERANKER: (_documents,),

@@ -69,11 +69,11 @@ def given(span: Span) -> dict[str, str]:
             value if isinstance(value, str) else sanitize.json_text(value), LONGEST_VALUE
         )
         for key, value in found.items()
-        if key
+        if key and value is not None
     }
 
 
 def _labels(tags: Value) -> list[str]:
     if isinstance(tags, (list, tuple)):
-        return [str(tag) for tag in tags]
+        return [str(tag) for tag in tags if tag is not None]
     return [] if tags is None else [str(tags)]
