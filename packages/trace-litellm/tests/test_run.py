@@ -256,7 +256,7 @@ def test_is_installed_as_a_command() -> None:
         (["run", "--"], "what is to be run?"),
         (["run", "--sink", "nope", "--", "x"], "unknown sink 'nope'; installed are console, jsonl"),
         (["run", "--sink", "console:9", "--", "x"], "wanted 'console' or 'console:tree'"),
-        ([], "required: COMMAND"),
+        ([], "usage: trace-litellm"),
     ],
 )
 def test_says_what_is_wrong_with_its_arguments(
