@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import re
@@ -32,6 +33,7 @@ from trace_core import (
     Sink,
     SinkClosed,
     Span,
+    Spool,
     Status,
     StatusCode,
     TokenUsage,
@@ -712,3 +714,60 @@ def test_a_sink_knows_the_first_one_of_its_chain(tmp_path):
     assert other.outermost is whole
     assert whole.outermost is whole
     whole.close()
+
+
+def test_a_relative_path_is_of_the_folder_where_the_sink_was_made(
+    tmp_path: Path, make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever folder the program goes to before the first span."""
+    monkeypatch.chdir(tmp_path)
+    sink = JsonLinesSink("out.jsonl")
+    spool = Spool("spool", sink)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    spool.write((make_span(),))
+    spool.close()
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 1
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+CLOSED = """
+import os, sys
+from trace_core import JsonLinesSink, Tracer, durable
+
+for number in range(3):
+    os.close(number)
+folder = sys.argv[1]
+tracer = Tracer(
+    durable(JsonLinesSink(folder + "/out.jsonl"), spool_dir=folder + "/spool", environ={})
+)
+for number in range(20):
+    tracer.start("call").end()
+    tracer.flush(10)
+    for descriptor in (1, 2):
+        try:
+            os.write(descriptor, b"printed by a library in C\\n")
+        except OSError:
+            pass
+"""
+
+
+def test_what_is_printed_where_standard_output_is_closed_is_not_in_our_files(
+    tmp_path: Path,
+) -> None:
+    """The next file that is opened gets the number of standard output, and would get all of it."""
+    subprocess.run([sys.executable, "-c", CLOSED, str(tmp_path)], check=True, timeout=60)
+    assert len([decode(line) for line in (tmp_path / "out.jsonl").read_bytes().splitlines()]) == 20
+
+
+@pytest.mark.parametrize("error", [SystemExit, GeneratorExit, asyncio.CancelledError])
+def test_a_processor_that_ends_the_program_costs_the_content_of_a_span(
+    memory: MemorySink, make_span: Callable[..., Span], error: type[BaseException]
+) -> None:
+    """Neither the writer nor the program ends, and nothing is tried again for ever."""
+
+    def leave(span: Span) -> Span:
+        raise error
+
+    pipeline(leave, sink=memory).write((make_span(inputs="secret"),))
+    assert [span.inputs for span in memory.spans] == [None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from pathlib import Path
 from typing import TypeVar
 
 from trace_core._model.errors import ConfigurationError
@@ -57,6 +58,19 @@ def path(value: object, name: str) -> str | os.PathLike[str]:
     if isinstance(value, (str, os.PathLike)) and str(value) and "\0" not in str(value):
         return value
     raise ConfigurationError(f"{name} must be the path of a file or folder, got {value!r:.60}")
+
+
+def absolute(value: object, name: str) -> Path:
+    """Return a path that stays the same when the program changes its folder.
+
+    Raises:
+        ConfigurationError: It is not a text or a path, it is empty, or it holds a NUL.
+    """
+    found = Path(path(value, name))
+    try:
+        return found.absolute()
+    except OSError:  # the program's folder was removed: nothing can be made in it
+        return found
 
 
 def instance(value: object, kind: type[T], name: str) -> T:

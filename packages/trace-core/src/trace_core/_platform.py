@@ -24,6 +24,25 @@ BINARY: Final[int] = getattr(os, "O_BINARY", 0)
 OPEN_FILES_STAY: Final = fcntl is None
 """Whether a file that is open, and the folder it is in, can be neither renamed nor removed."""
 
+_STANDARD_ERROR = 2
+
+
+def above_standard(descriptor: int) -> int:
+    """Return a descriptor of the same file that is none of standard input, output and error.
+
+    A program that has closed those gets their numbers for the next file, and all that is printed,
+    also by libraries in C, goes into it.
+
+    Args:
+        descriptor: The file's; it is closed if another one is returned.
+    """
+    if descriptor > _STANDARD_ERROR or fcntl is None:
+        return descriptor
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _STANDARD_ERROR + 1)
+    finally:
+        os.close(descriptor)
+
 
 def lock(descriptor: int, *, wait: bool = False) -> None:
     """Lock a file until it is closed, or the process ends.

@@ -52,7 +52,9 @@ class LateWriter:
             self._sink.write([span])
         except Rejected:
             self._ledger.dropped(1, REJECTED)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # sys.exit() in a sink does not end the caller
             self._ledger.dropped(1, CLOSED)
             report("writing a span after close", error)
         else:

@@ -88,10 +88,12 @@ class Pipeline(WrapperSink):
 
     def _process(self, span: Span) -> Span | None:
         for processor in self._processors:
-            problem: Exception
+            problem: BaseException
             try:
                 result = processor(span)
-            except Exception as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # sys.exit() in it ends no writer either
                 problem = error
             else:
                 if result is None:

@@ -15,7 +15,7 @@ from trace_core._lifecycle import after_fork, forget_handlers
 from trace_core._log import log_once
 from trace_core._model.json import encode
 from trace_core._model.span import Span
-from trace_core._platform import BINARY, OPEN_FILES_STAY, lock
+from trace_core._platform import BINARY, OPEN_FILES_STAY, above_standard, lock
 from trace_core._sinks.base import SinkBase, escaped
 
 
@@ -61,7 +61,7 @@ class JsonLinesSink(SinkBase):
     ) -> None:
         if rotate_bytes is not None:
             arguments.count(rotate_bytes, "rotate_bytes")
-        self.path = Path(arguments.path(path, "path"))
+        self.path = arguments.absolute(path, "path")
         if self.path.is_dir():
             raise ConfigurationError(f"path must be a file, and {self.path} is a folder")
         if _is_pipe(self.path):
@@ -174,7 +174,9 @@ class JsonLinesSink(SinkBase):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if _is_pipe(self.path):
             raise OSError(errno.EINVAL, "it is a pipe now, and must be a file", str(self.path))
-        return os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | BINARY, 0o600)
+        return above_standard(
+            os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | BINARY, 0o600)
+        )
 
     def _append(self, descriptor: int, data: bytes) -> None:
         if self._ends_torn(descriptor):

@@ -24,7 +24,9 @@ def guarded(where: str, step: Callable[[], T], otherwise: T) -> T:
     """
     try:
         return step()
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit() in a sink ends neither the writer nor the caller
         report(where, error)
         return otherwise
 

@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path
 from typing import Final
 
-from trace_core._platform import BINARY
+from trace_core._platform import BINARY, above_standard
 
 _GUARDS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | BINARY
 _FOLLOWS_LINKS: Final = not hasattr(os, "O_NOFOLLOW")
@@ -46,7 +46,7 @@ def open_own(path: Path, flags: int) -> int:
     """
     if _FOLLOWS_LINKS and path.is_symlink():
         raise OSError(errno.ELOOP, "it is a link", str(path))
-    descriptor = os.open(path, flags | _GUARDS, 0o600)
+    descriptor = above_standard(os.open(path, flags | _GUARDS, 0o600))
     if not is_own_file(os.fstat(descriptor)):
         os.close(descriptor)
         raise OSError(errno.EPERM, "not a regular file of this user", str(path))

@@ -90,7 +90,7 @@ class Spool(WrapperSink):
     ) -> None:
         if sync not in SYNCS:
             raise ConfigurationError(f"sync={sync!r}; choose one of {', '.join(SYNCS)}")
-        self.root = default_spool_dir() if path is None else Path(arguments.path(path, "path"))
+        self.root = default_spool_dir() if path is None else arguments.absolute(path, "path")
         self.sink = as_sink(sink)
         super().__init__((self.sink,), exit_timeout)
         self.small_batches = True
