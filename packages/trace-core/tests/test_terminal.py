@@ -138,7 +138,7 @@ def test_filters(
     ("options", "said"),
     [
         (["--since", "yesteryear"], "wanted a day"),
-        (["--since", "2023-02-30"], "is no day: day is out of range"),
+        (["--since", "2023-02-30"], "is no day: day"),
         (["--until", "7"], "wanted a day"),
         (["--slower-than", "2 parsecs"], "wanted 500ms"),
         (["--dearer-than", "much"], "wanted 0.05"),

@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 
 from trace_core._suggest import did_you_mean
 
-_CHOICE: Final = re.compile(r"invalid choice: '(.*?)' .*?\(choose from (.*)\)", re.DOTALL)
+_CHOICE: Final = re.compile(r"invalid choice: '(.*?)'.*?\(choose from (.*)\)", re.DOTALL)
 _OPTION: Final = re.compile(r"(?<![\w-])--[\w-]+")
 _MISTAKE: Final = 2
 _WIDEST: Final = 100

@@ -269,8 +269,16 @@ def _remove(path: Path) -> None:
         path.rmdir()
 
 
+def _segment_files(path: Path) -> list[Path]:
+    # Not by `glob`, which imports a module the first time: a fork meanwhile would wait for ever.
+    try:
+        return [file for file in path.iterdir() if file.suffix == SUFFIX]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 def _own_segments(path: Path) -> list[Path]:
-    segments = sorted(path.glob(f"*{SUFFIX}"))
+    segments = sorted(_segment_files(path))
     if not all(is_own_file(segment.lstat()) for segment in segments):
         raise OSError(errno.EPERM, "a segment is not a regular file of this user", str(path))
     return segments
@@ -300,7 +308,7 @@ def _has_lost_lock(path: Path) -> bool:
     """
     boot, _, rest = path.name.partition("-")
     process = rest.partition("-")[0]
-    if not process.isdecimal() or (path / "lock").exists() or not any(path.glob(f"*{SUFFIX}")):
+    if not process.isdecimal() or (path / "lock").exists() or not _segment_files(path):
         return False
     return boot != _BOOT_ID or not is_running(int(process))
 

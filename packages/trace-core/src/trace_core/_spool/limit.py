@@ -93,7 +93,7 @@ def remove_unfinished(folder: Path) -> None:
     Args:
         folder: A sink's folder.
     """
-    for path in folder.glob(f"{UNFINISHED_PREFIX}*"):
+    for path in [one for one in folder.iterdir() if one.name.startswith(UNFINISHED_PREFIX)]:
         try:
             if time.time() - path.stat().st_mtime > _UNFINISHED_SECONDS:
                 shutil.rmtree(path)
