@@ -10,7 +10,7 @@ from trace_core import semconv
 from trace_core._model.parts import SpanContext
 from trace_core._model.span import Span
 from trace_core._model.values import Value
-from trace_core._tracing.context import Current, Seen, current, not_stale
+from trace_core._tracing.context import Current, Seen, get_current, not_stale, set_current
 from trace_core._tracing.freeze import frozen
 from trace_core._tracing.span import OpenSpan
 
@@ -173,9 +173,9 @@ class Bridges:
             now: What was made current.
             undo: What `Bridge.enter` returned, of those that entered.
         """
-        if current.get() is now:  # as `trace_core._tracing.context.leave`, without its call
+        if get_current() is now:  # as `Current.leave`, without its call
             outer = now.outer
-            current.set(outer if outer is None or not outer.stale else not_stale(outer))
+            set_current(outer if outer is None or not outer.stale else not_stale(outer))
         else:
             now.stale = True
         for step in reversed(undo):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import Context, ContextVar, Token, copy_context
 from types import NoneType
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
@@ -50,12 +50,29 @@ class Current:
         """Its identity; ``None`` where the program has said that there is no parent."""
         return SpanContext(self.trace_id, self.span_id) if self.span_id else None
 
+    def leave(self) -> None:
+        """Make current again what was current before.
+
+        Generators with spans in them may be closed in any order and in any context. A span that
+        is not current here is marked instead, so that it does not become current again.
+        """
+        if get_current() is self:
+            outer = self.outer
+            set_current(outer if outer is None or not outer.stale else not_stale(outer))
+        else:
+            self.stale = True
+
 
 current: ContextVar[Current | None] = ContextVar("trace_core_current", default=None)
 """The current span; it may be stale: see `not_stale`."""
+get_current: Final = (
+    current.get
+)  # as names, because to look a method up takes as long as to call it
+set_current: Final = current.set
 inherited: ContextVar[Mapping[str, Value] | None] = ContextVar(
     "trace_core_attributes", default=None
 )
+get_inherited: Final = inherited.get
 
 
 def not_stale(now: Current | None) -> Current | None:
@@ -65,22 +82,8 @@ def not_stale(now: Current | None) -> Current | None:
     return now
 
 
-def leave(now: Current) -> None:
-    """Make current again what was current before a span.
-
-    Generators with spans in them may be closed in any order and in any context. A span that is
-    not current here is marked instead, so that it does not become current again.
-
-    Args:
-        now: What was made current.
-    """
-    if current.get() is now:
-        current.set(not_stale(now.outer))
-    else:
-        now.stale = True
-
-
 suppressed: ContextVar[bool] = ContextVar("trace_core_suppressed", default=False)
+is_suppressed: Final = suppressed.get
 
 
 @contextmanager
@@ -113,7 +116,7 @@ def put_back(variable: ContextVar[T], token: Token[T]) -> bool:
 
 def current_context() -> SpanContext | None:
     """Return the identity of the current span, or ``None`` outside of any."""
-    now = not_stale(current.get())
+    now = not_stale(get_current())
     return now.context if now is not None else None
 
 
@@ -134,12 +137,12 @@ def use_parent(parent: SpanContext | str | None) -> Generator[None]:
     if not isinstance(context, (SpanContext, NoneType)):
         raise ConfigurationError(f"wanted a SpanContext or a traceparent, got {parent!r:.60}")
     ids = (context.trace_id, context.span_id) if context is not None else ("", "")
-    now = Current(*ids, not_stale(current.get()), made_in=copy_context())
-    current.set(now)
+    now = Current(*ids, not_stale(get_current()), made_in=copy_context())
+    set_current(now)
     try:
         yield
     finally:
-        leave(now)
+        now.leave()
         now.made_in = None
 
 
@@ -161,7 +164,7 @@ def attributes(
     added = snapshot_mapping(values or {})
     added |= _metadata(short_names.pop("metadata", None))
     added |= {_full_name(key): snapshot(value) for key, value in short_names.items()}
-    token = inherited.set({**(inherited.get() or {}), **added})
+    token = inherited.set({**(get_inherited() or {}), **added})
     try:
         yield
     finally:
@@ -199,7 +202,7 @@ def capture_context() -> Callable[[], AbstractContextManager[None]]:
     Returns:
         A function whose result is a context manager: inside it, what is captured is current.
     """
-    parent, found = not_stale(current.get()), inherited.get()
+    parent, found = not_stale(get_current()), get_inherited()
 
     @contextmanager
     def restored() -> Generator[None]:

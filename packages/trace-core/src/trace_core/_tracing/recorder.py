@@ -27,11 +27,11 @@ from trace_core._sinks.base import SinkBase, SinkLike, as_sink
 from trace_core._tracing.bridges import Bridge, Bridges, nothing
 from trace_core._tracing.context import (
     Current,
-    current,
-    inherited,
-    leave,
+    get_current,
+    get_inherited,
+    is_suppressed,
     not_stale,
-    suppressed,
+    set_current,
 )
 from trace_core._tracing.ids import Clock, IdGenerator, RandomIds, SystemClock
 from trace_core._tracing.span import NO_ID, OpenSpan, unrecorded_span
@@ -114,11 +114,11 @@ class Recorder:
             The open span; whoever opened it ends it.
         """
         # One function, though a long one: every call of the user's pays for it, with cold caches.
-        if suppressed.get():
+        if is_suppressed():
             return unrecorded_span(name, kind)
         try:
             now: Current | SpanContext | None
-            here, above = current.get(), inherited.get()
+            here, above = get_current(), get_inherited()
             now = here = not_stale(here) if here is not None and here.stale else here
             ids = self._ids
             span_id = ids.span_id()
@@ -146,7 +146,7 @@ class Recorder:
 
     def parent_here(self) -> SpanContext | None:
         """Return the parent of a span that is opened here: ours, or another tracing system's."""
-        now, _ = self._bridges.place(not_stale(current.get()), None, {}, NO_ID)
+        now, _ = self._bridges.place(not_stale(get_current()), None, {}, NO_ID)
         return now.context if isinstance(now, Current) else now
 
     def activate(self, span: OpenSpan) -> Callable[[], None]:
@@ -160,10 +160,10 @@ class Recorder:
         """
         if span.span_id == NO_ID:
             return nothing
-        now = Current(span.trace_id, span.span_id, not_stale(current.get()))
+        now = Current(span.trace_id, span.span_id, not_stale(get_current()))
         if not self._bridged:
-            current.set(now)
-            return partial(leave, now)
+            set_current(now)
+            return now.leave
         now.root = span.attributes.get(_LOCAL_ROOT)
         bridges = self._bridges
         undo: list[Callable[[], None]] = []
@@ -177,7 +177,7 @@ class Recorder:
                 undo.append(step)
             entered = step is not nothing and bridge.shows_ours
             now.foreign += _NOTHING_ELSE if entered else (bridges.ask_parent(bridge),)
-        current.set(now)
+        set_current(now)
         return partial(bridges.leave, now, undo)
 
     def end_open_spans(self, timeout: float = _ENDING_SECONDS) -> None:

@@ -12,7 +12,7 @@ from trace_core._model.parts import Scope, SpanKind
 from trace_core._model.span import check_kind, check_name
 from trace_core._model.values import snapshot, snapshot_mapping
 from trace_core._sinks.base import deadline_after, seconds_left
-from trace_core._tracing.context import current, not_stale
+from trace_core._tracing.context import get_current, not_stale
 from trace_core._tracing.decorator import decorate
 from trace_core._tracing.recorder import Recorder
 from trace_core._tracing.span import OpenSpan
@@ -142,7 +142,7 @@ class Tracer(Recorder):
 
         Such as to set more of it: ``tracer.current_span().set(...)``.
         """
-        now = not_stale(current.get())
+        now = not_stale(get_current())
         found = self._open.get(now.span_id) if now is not None else None
         return found() if found is not None else None
 

@@ -12,7 +12,7 @@ from trace_core import Value, capture_context, semconv, snapshot
 from trace_core.patching import Hook, Original
 from trace_litellm._calls.call import Call, OpenCalls
 from trace_litellm._calls.hooks import CallHooks
-from trace_litellm._calls.nesting import capture_enclosing, enclosing_call
+from trace_litellm._calls.nesting import capture_enclosing, get_enclosing
 from trace_litellm._calls.takeover import Takeover
 from trace_litellm._patching import targets as _targets
 from trace_litellm._patching.preflight import find_plain
@@ -245,7 +245,7 @@ def record_closed_sessions(calls: OpenCalls) -> Hook:
     """
 
     def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        enclosing = enclosing_call.get()
+        enclosing = get_enclosing()
         if enclosing is not None and enclosing.family == "session":
             try:
                 _record_closing(calls.by_id.get(enclosing.id), *args[1:], **kwargs)

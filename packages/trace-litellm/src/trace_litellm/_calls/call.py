@@ -8,7 +8,13 @@ from typing import Any
 
 from trace_core import Event, OpenSpan, Place, SpanKind, Tracer, Value, own_line, semconv
 from trace_core.streams import ChunkEvents, StreamProxy, Watch, is_stream
-from trace_litellm._calls.nesting import Enclosing, enclosing_call, new_call_id
+from trace_litellm._calls.nesting import (
+    Enclosing,
+    get_enclosing,
+    new_call_id,
+    reset_enclosing,
+    set_enclosing,
+)
 from trace_litellm._calls.opening import falls_back, open_span
 from trace_litellm._patching.targets import Target
 from trace_litellm._reading.complete import complete
@@ -49,7 +55,7 @@ class OpenCalls:
 
     def innermost(self) -> Call | None:
         """Return the innermost call open around this code."""
-        enclosing = enclosing_call.get()
+        enclosing = get_enclosing()
         return self.by_id.get(enclosing.id) if enclosing is not None else None
 
 
@@ -100,12 +106,12 @@ class OwnIdDelegation(Delegation):
         self._call = call
         self._id = enclosing.id
         calls.by_id[enclosing.id] = call
-        self._token = enclosing_call.set(enclosing)
+        self._token = set_enclosing(enclosing)
 
     def _leave(self) -> None:
         try:
             self._calls.by_id.pop(self._id, None)
-            enclosing_call.reset(self._token)
+            reset_enclosing(self._token)
         except Exception as error:
             self._calls.on_error("leaving a call", error)
 
@@ -178,11 +184,11 @@ class Call(Delegation):
     def _enter(self) -> None:
         self._deactivate = self.calls.tracer.activate(self.span)
         enclosing = self._enclosing = Enclosing(self.id, self.record.family, self.record.parent)
-        self._token = enclosing_call.set(enclosing)
+        self._token = set_enclosing(enclosing)
 
     def _leave(self) -> None:
         try:
-            enclosing_call.reset(self._token)
+            reset_enclosing(self._token)
             self.record.replayed |= self._enclosing.replayed
             self._deactivate()
         except Exception as error:

@@ -18,7 +18,7 @@ from trace_litellm._calls.call import (
 from trace_litellm._calls.nesting import (
     BRIDGES,
     Enclosing,
-    enclosing_call,
+    get_enclosing,
     is_delegation,
     new_call_id,
 )
@@ -93,7 +93,7 @@ class CallHooks:
             if self.takeover.targets and self.takeover.serves(kwargs):
                 return None
             above = batch_of(calls, kwargs) if calls.batches else None
-            enclosing = enclosing_call.get()
+            enclosing = get_enclosing()
             if above is None and enclosing is not None:
                 above = calls.by_id.get(enclosing.id)
                 if is_delegation(enclosing, target, kwargs):

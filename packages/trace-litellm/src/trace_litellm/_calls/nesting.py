@@ -50,6 +50,9 @@ class Enclosing:
 
 
 enclosing_call: ContextVar[Enclosing | None] = ContextVar("trace_litellm_enclosing", default=None)
+get_enclosing: Final = enclosing_call.get  # as names: to look a method up takes as long as its call
+set_enclosing: Final = enclosing_call.set
+reset_enclosing: Final = enclosing_call.reset
 
 _COUNTED_FROM: Final = 10**11
 
@@ -93,15 +96,15 @@ def capture_enclosing() -> Callable[[], AbstractContextManager[None]]:
     Returns:
         A function that makes a context manager: inside it, that call encloses the code.
     """
-    captured = enclosing_call.get()
+    captured = get_enclosing()
 
     @contextmanager
     def restored() -> Generator[None]:
-        token = enclosing_call.set(captured)
+        token = set_enclosing(captured)
         try:
             yield
         finally:
-            enclosing_call.reset(token)
+            reset_enclosing(token)
 
     return restored
 

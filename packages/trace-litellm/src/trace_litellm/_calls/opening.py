@@ -14,7 +14,7 @@ from trace_core import (
     semconv,
     use_parent,
 )
-from trace_litellm._calls.nesting import enclosing_call
+from trace_litellm._calls.nesting import get_enclosing
 from trace_litellm._patching.targets import Target
 from trace_litellm._reading import requests as _requests
 from trace_litellm._reading.privacy import without_content
@@ -71,7 +71,7 @@ def _parent(
 ) -> SpanContext | None:
     """Return the parent where it is not the current span."""
     if above is not None:  # without an enclosing call this is a thread of LiteLLM's own
-        return above.context if enclosing_call.get() is None else None
+        return above.context if get_enclosing() is None else None
     return _requests.remote_parent(kwargs) if tracer.parent_here() is None else None
 
 

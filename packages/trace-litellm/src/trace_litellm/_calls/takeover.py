@@ -18,7 +18,7 @@ from trace_core import SpanKind, after_fork
 from trace_core.patching import Original
 from trace_core.streams import is_stream
 from trace_litellm._calls.call import OpenCalls
-from trace_litellm._calls.nesting import BRIDGES, enclosing_call, is_chosen_by_us
+from trace_litellm._calls.nesting import BRIDGES, get_enclosing, is_chosen_by_us
 from trace_litellm._calls.reported import ReportedCall
 from trace_litellm._patching import callbacks as _callbacks
 from trace_litellm._patching.targets import UNAMBIGUOUS, Shape, Target
@@ -243,7 +243,7 @@ class Takeover:
             return True
         if not requests and target.family in _BRIDGED and _details.is_served(details):
             return True
-        call_id, enclosing = _details.call_id(details), enclosing_call.get()
+        call_id, enclosing = _details.call_id(details), get_enclosing()
         if call_id in self._calls.batches:
             return False
         if is_chosen_by_us(call_id) or call_id in self._calls.by_id:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from trace_core import Value
 from trace_core.patching import Hook, Original, Swap, swap_all
-from trace_litellm._calls.nesting import enclosing_call
+from trace_litellm._calls.nesting import get_enclosing
 from trace_litellm._patching.preflight import (
     Found,
     UnsupportedLiteLLM,
@@ -135,7 +135,7 @@ def _play(found: Found, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 def _mark(found: Found) -> None:
     """Note on the call's span, if there is one, where its answer comes from."""
-    enclosing = enclosing_call.get()
+    enclosing = get_enclosing()
     if enclosing is not None and enclosing.family == found.target.family:
         enclosing.replayed = True
 
