@@ -96,7 +96,9 @@ class CallHooks:
             enclosing = get_enclosing()
             if above is None and enclosing is not None:
                 above = calls.by_id.get(enclosing.id)
-                if is_delegation(enclosing, target, kwargs):
+                if kwargs.get("litellm_call_id") == enclosing.id or is_delegation(
+                    enclosing, target, kwargs
+                ):
                     return _delegated(above, enclosing, target)
                 if (enclosing.family, target.family) in BRIDGES:
                     return self._bridged(above, target, kwargs)

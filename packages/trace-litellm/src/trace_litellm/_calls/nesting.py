@@ -110,13 +110,11 @@ def capture_enclosing() -> Callable[[], AbstractContextManager[None]]:
 
 
 def is_delegation(enclosing: Enclosing, target: Target, kwargs: Mapping[str, Any]) -> bool:
-    """Return whether LiteLLM is calling itself on behalf of the enclosing call.
+    """Return whether LiteLLM is calling itself on behalf of the enclosing call, by another id.
 
-    Then the call has the id of the enclosing call, which we choose, or one of the markers of
-    LiteLLM's async functions. The Router's methods call each other without either.
+    Most such calls have the id of the enclosing call, which we choose; these have one of the
+    markers of LiteLLM's async functions. The Router's methods call each other without either.
     """
-    if kwargs.get("litellm_call_id") == enclosing.id:
-        return True
     if enclosing.parent:
         return enclosing.family == target.family == "router"
     return any(kwargs[name] is True for name in _MARKERS & kwargs.keys())

@@ -58,21 +58,44 @@ def _response(result: Any) -> Value:
     """Copy a response as `snapshot` does, but faster: most of it is pydantic models."""
     cls = type(result)
     if cls in _models:
-        fields: dict[str, Any] = {}
-        for name, value in result.__dict__.items():
-            if value is None and name not in result.__pydantic_fields_set__:
-                continue  # nobody set it
-            fields[name] = value if type(value) in _ATOMS else _response(value)
-        if extra := result.__pydantic_extra__:
-            for name, value in extra.items():
-                fields[name] = value if type(value) in _ATOMS else _response(value)
-        return fields
+        return _model(result)
     if cls is list and len(result) <= _LONG:
-        return tuple([item if type(item) in _ATOMS else _response(item) for item in result])
+        return tuple(map(_response, result))
+    if cls in _ATOMS:
+        return result  # type: ignore[no-any-return]
     if hasattr(cls, "__pydantic_fields__") and len(_models) < _MAX_MODELS:
         _models.add(cls)
         return _response(result)
     return snapshot(result)
+
+
+def _model(model: Any) -> dict[str, Any]:
+    """Copy a pydantic model, without the fields that are ``None`` because nobody set them.
+
+    Its class answers for attributes that it does not have, which makes reading one slow.
+    """
+    fields: dict[str, Any] = {}
+    told = None
+    for name, value in model.__dict__.items():
+        if value is None:
+            if told is None:
+                told = model.__pydantic_fields_set__
+            if name in told:
+                fields[name] = None
+            continue
+        cls = type(value)
+        if cls is str or cls is int or cls in _ATOMS:
+            fields[name] = value
+        elif cls in _models:
+            fields[name] = _model(value)
+        elif cls is list and len(value) == 1 and type(value[0]) in _models:  # the one choice
+            fields[name] = (_model(value[0]),)
+        else:
+            fields[name] = _response(value)
+    if extra := model.__pydantic_extra__:
+        for name, value in extra.items():
+            fields[name] = _model(value) if type(value) in _models else _response(value)
+    return fields
 
 
 def _embeddings(result: Any) -> Any:

@@ -182,7 +182,8 @@ def inputs(
     """
     copied: dict[str, Value] = {}
     known = _treatments
-    for name, value in chain(zip(parameters, args, strict=False), kwargs.items()):
+    named = kwargs.items()
+    for name, value in chain(zip(parameters, args, strict=False), named) if args else named:
         if value is None:
             continue
         treatment = known.get(name) or _judge(name)
