@@ -482,7 +482,8 @@ def test_a_changed_mlflow_costs_nesting_and_no_span(mlflow, tracer, traces, monk
     def broken(*args: object) -> None:
         raise AttributeError("moved in a newer version")
 
-    for name in ("current", "live_trace", "tracking_uri"):
+    monkeypatch.setattr(mlflow.tracing.provider, "get_current_otel_span", broken)
+    for name in ("live_trace", "tracking_uri"):
         monkeypatch.setattr(mlflow_api.MlflowApi, name, broken)
     call(tracer)
     monkeypatch.undo()

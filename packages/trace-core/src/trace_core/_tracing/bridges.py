@@ -51,8 +51,15 @@ class Bridge:
         return {}
 
     def enter(self, span: OpenSpan) -> Callable[[], None]:
-        """Make our span the other system's current one; the result undoes it."""
+        """Make our span the other system's current one; the result undoes it.
+
+        `nothing` stands for having done nothing; it is not called.
+        """
         return nothing
+
+    @staticmethod
+    def nothing() -> None:
+        """Undo nothing."""
 
     def follows(self, span: OpenSpan) -> bool:
         """Take notice of the end of a span of ours; return whether `ended` is to get it, finished.
@@ -207,5 +214,4 @@ def _known(foreign: SpanContext, before: SpanContext | None, ours: Current) -> b
     )
 
 
-def nothing() -> None:
-    """Undo nothing."""
+nothing: Final = Bridge.nothing

@@ -72,7 +72,8 @@ def _parent(
     """Return the parent where it is not the current span."""
     if above is not None:  # without an enclosing call this is a thread of LiteLLM's own
         return above.context if get_enclosing() is None else None
-    return _requests.remote_parent(kwargs) if tracer.parent_here() is None else None
+    remote = _requests.remote_parent(kwargs)  # asked for first: most requests name none
+    return remote if remote is not None and tracer.parent_here() is None else None
 
 
 def falls_back(target: Target, kwargs: Mapping[str, Any]) -> bool:

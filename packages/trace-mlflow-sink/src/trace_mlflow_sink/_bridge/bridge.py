@@ -18,10 +18,6 @@ from trace_mlflow_sink._mapping import names
 from trace_mlflow_sink._mapping.local_trace import localized, trace_id_of
 
 
-def _nothing() -> None:
-    return
-
-
 class MlflowBridge(Bridge):
     """Connects a `trace_core.Tracer` with MLflow's tracing in the same process.
 
@@ -32,6 +28,8 @@ class MlflowBridge(Bridge):
         flush: Delivers what is waiting, for a few seconds; returns whether nothing is left.
         notes_source: Whether traces say what program made them.
     """
+
+    shows_ours = True  # and where the stores differ, `parent` returns nothing
 
     def __init__(
         self,
@@ -70,7 +68,10 @@ class MlflowBridge(Bridge):
         return spans if self._joins_otel else [localized(span) for span in spans]
 
     def _nests(self, api: MlflowApi) -> bool:
-        return self._chooser.uri is None or self._is_same_store(api.tracking_uri())
+        if self._chooser.uri is None:
+            return True
+        theirs, known = api.tracking_uri(), self._same_store
+        return known[1] if known and known[0] == theirs else self._is_same_store(theirs)
 
     def _is_same_store(self, theirs: str | None) -> bool:
         if self._chooser.uri is None:
@@ -84,7 +85,7 @@ class MlflowBridge(Bridge):
     @guarded(None)
     def parent(self) -> SpanContext | None:
         """Return MLflow's current span, local or remote; ``None`` if that is one of ours."""
-        api = self._mlflow()
+        api = self._mlflow.found or self._mlflow()
         if api is None:
             return None
         span = api.current()
@@ -97,7 +98,7 @@ class MlflowBridge(Bridge):
 
     def attributes(self) -> Mapping[str, Value]:
         """Return the destination of a call made now, and what MLflow is set to besides."""
-        api = self._mlflow()
+        api = self._mlflow.found or self._mlflow()
         uri = None if api is None else _tracking_uri(api)
         found = self._chooser.at_call(uri)
         if self.notes_source:
@@ -117,7 +118,7 @@ class MlflowBridge(Bridge):
         if self._is_same_store(uri) and not call_context.add_live_trace(api, current, found):
             call_context.add_experiment(api, found)
 
-    @guarded(_nothing)
+    @guarded(Bridge.nothing)
     def enter(self, span: OpenSpan) -> Callable[[], None]:
         """Make our span MLflow's current one.
 
@@ -127,9 +128,9 @@ class MlflowBridge(Bridge):
         Returns:
             A function that undoes it, to be called in the same thread or task.
         """
-        api = self._mlflow()
+        api = self._mlflow.found or self._mlflow()
         if api is None or not self._nests(api):
-            return _nothing
+            return Bridge.nothing
         autolog_guard.guard.record(self, span.attributes.get(names.LITELLM_CALL_ID))
         otel = api.otel
         ours = otel.SpanContext(
@@ -148,7 +149,7 @@ class MlflowBridge(Bridge):
     @guarded(None)
     def _register(self, otel_trace_id: int) -> None:
         """Register a trace of ours, because MLflow has started a span in it."""
-        api = self._mlflow()
+        api = self._mlflow.found or self._mlflow()
         if api is None or api.live_trace(otel_trace_id) is not None:
             return
         found: dict[str, Value] = {}
@@ -163,7 +164,7 @@ class MlflowBridge(Bridge):
         Args:
             span: Our span.
         """
-        api = self._mlflow()
+        api = self._mlflow.found or self._mlflow()
         if api is None or not self._nests(api):
             return False
         trace_id = self._trace_id(span)
@@ -181,7 +182,7 @@ class MlflowBridge(Bridge):
         Args:
             span: A finished span of ours.
         """
-        api = self._mlflow()
+        api = self._mlflow.found or self._mlflow()
         if api is None:
             return
         (span,) = self.localized((span,))
@@ -193,7 +194,7 @@ class MlflowBridge(Bridge):
     @guarded(None)
     def remove_ended(self) -> None:
         """Remove traces of ours that ended a while ago from MLflow's memory."""
-        api = self._mlflow()
+        api = self._mlflow.found or self._mlflow()
         if api is not None:
             self.traces.remove_ended(api)
 

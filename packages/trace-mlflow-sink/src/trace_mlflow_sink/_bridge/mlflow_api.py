@@ -73,10 +73,8 @@ class MlflowApi:
         self.manager: Any = InMemoryTraceManager.get_instance
         self.no_span: Any = otel.INVALID_SPAN
         self.mirror: Any = _mirror_class(otel)
-
-    def current(self) -> Any:
-        """Return MLflow's current OpenTelemetry span, `no_span` if there is none."""
-        return self.provider.get_current_otel_span()
+        self.current: Any = provider.get_current_otel_span
+        """Returns MLflow's current OpenTelemetry span, `no_span` if there is none."""
 
     def tracking_uri(self) -> str | None:
         """Return the tracking URI if one is set. Does no I/O."""
@@ -115,19 +113,20 @@ class Importer:
     """Returns the parts of MLflow once the program has imported it."""
 
     def __init__(self) -> None:
-        self._found: MlflowApi | None = None
+        self.found: MlflowApi | None = None
+        """The parts, once they have been asked for and found."""
         self._failed = False
 
     def __call__(self) -> MlflowApi | None:
         """Return the parts; ``None`` while MLflow is not imported or if parts are missing."""
-        if self._found is not None or self._failed:
-            return self._found
+        if self.found is not None or self._failed:
+            return self.found
         module = sys.modules.get("mlflow")
         if module is None or getattr(module.__spec__, "_initializing", False):
             return None  # not imported, or another thread is importing it now
-        self._found = _load()
-        self._failed = self._found is None
-        return self._found
+        self.found = _load()
+        self._failed = self.found is None
+        return self.found
 
 
 @guarded(None)
