@@ -53,10 +53,11 @@ def test_no_side_of_a_stream_with_text_is_zero(
     assert sources == ({} if each[0] == each[1] else dict(zip(names, each, strict=True)))
 
 
-def test_a_stream_cut_before_any_text() -> None:
-    """The prompt is counted; 0 is no count of an answer that may have been long."""
+@pytest.mark.parametrize("told", [0, 1])
+def test_a_stream_cut_before_any_text(told: int) -> None:
+    """The prompt is counted; what a provider says first is no count of an answer to come."""
     found, sources = counted(
-        answer(None, {"prompt_tokens": 100, "completion_tokens": 0}), "abandoned"
+        answer(None, {"prompt_tokens": 100, "completion_tokens": told}), "abandoned"
     )
     assert (found.input, found.output, found.total, found.source) == (100, None, None, PROVIDER)
     assert sources == {

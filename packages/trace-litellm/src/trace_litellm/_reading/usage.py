@@ -199,8 +199,8 @@ def _filled(
     arrived = (estimate and estimate.output) or 0
     if arrived > (answered or 0) and not (finished and answered):
         answered = arrived
-    elif not answered and not finished:
-        answered = None
+    elif not finished and not arrived and not usage.reasoning:
+        answered = None  # whatever was counted, nothing of the answer had come
     sources = {
         "input": _source(usage, usage.input, asked),
         "output": _source(usage, usage.output, answered),
