@@ -26,14 +26,13 @@ def faults(root: Path, package: Package) -> Iterator[str]:
         root: The checkout.
         package: The package.
     """
+    if not package.is_released:
+        _show_changes(root, package)
+        return
     since = last_release(root, package.name)
-    if since is None or (package.is_released and package.version > since.version):
+    if since is None or package.version > since.version:
         return  # the release of it is prepared: the changelog has what the fragments said
     broken = breakages(root, package, since)
-    if not package.is_released:
-        if broken:
-            print("\n".join([f"{package.name}: not released yet, so this may change:", *broken]))
-        return
     if has_changed(root, package, since) and not package.fragments:
         yield (
             f"{package.name} is not what {since.version} was: note what users see of it, in "
@@ -41,6 +40,17 @@ def faults(root: Path, package: Package) -> Iterator[str]:
         )
     elif broken and not any(path.name.endswith(_TELLING) for path in package.fragments):
         yield "\n".join([_broken(package, since), *broken, "note it in a fragment .removed.md"])
+
+
+def _show_changes(root: Path, package: Package) -> None:
+    """Print what has changed in an API that nobody has yet, if this clone has what it was."""
+    try:
+        since = last_release(root, package.name)
+        broken = breakages(root, package, since) if since else []
+    except ReleaseError as error:
+        broken = [str(error)]
+    if broken:
+        print("\n".join([f"{package.name}: not released yet, so this may change:", *broken]))
 
 
 def refuse_breakage(root: Path, package: Package, part: str | None) -> None:
