@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 import attrs
 
-from trace_core import TokenUsage, UsageSource, Value
+from trace_core import TokenUsage, UsageSource, Value, after_fork
 from trace_litellm._reading.tokens import answer_text
 
 Sources: TypeAlias = dict[str, Value]
@@ -57,6 +57,10 @@ class KeptSources:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[Value, int], _Kept] = OrderedDict()
+        self._renew_lock()
+        after_fork(self._renew_lock)
+
+    def _renew_lock(self) -> None:
         self._lock = threading.Lock()
 
     def keep(self, outputs: Value, usage: TokenUsage | None, sources: Sources) -> None:
