@@ -253,11 +253,12 @@ def test_the_default_is_where_traces_go(
     options = parser.parse_args(["stats", "--json"])
     assert run(options, "x") == 2
     assert "neither mlflow.db nor traces.jsonl" in capsys.readouterr().err
-    store(f"mlflow:{database(tmp_path)}", chat_span())
+    place = f"mlflow:{database(tmp_path)}"
+    store(place, chat_span())
     assert run(options, "x") == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["model"], row["count"]) == ("openai/gpt-4o-mini", 1)
-    store(f"mlflow:{database(tmp_path)}?experiment=Greetings", chat_span())
+    store(f"{place}?experiment=Greetings", chat_span())
     for more, calls in ((), 1), (("--experiment", "Greetings"), 1), (("--all-experiments",), 2):
         assert run(parser.parse_args(["stats", "--json", *more]), "x") == 0
         (row,) = json.loads(capsys.readouterr().out)

@@ -39,6 +39,14 @@ def _is_pipe(path: Path) -> bool:
     return path.is_fifo() and not str(path).startswith(("/dev/", "/proc/"))
 
 
+def _seen_from_here(path: Path) -> str:
+    """Write a path as one would type it in the current folder."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (ValueError, OSError):  # it is elsewhere, or the folder is gone
+        return str(path)
+
+
 class JsonLinesSink(SinkBase):
     """Appends each span as one line of JSON to a file.
 
@@ -79,12 +87,12 @@ class JsonLinesSink(SinkBase):
     @property
     def place(self) -> str:
         """The file."""
-        return str(self.path)
+        return _seen_from_here(self.path)
 
     @property
     def viewing(self) -> str | None:
         """The command that draws what is in the file."""
-        return f"trace-core show {shlex.quote(str(self.path))}"
+        return f"trace-core show {shlex.quote(_seen_from_here(self.path))}"
 
     def check(self, timeout: float = 5.0, /) -> str | None:
         """Look whether the file can be written.
