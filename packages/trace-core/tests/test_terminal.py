@@ -317,6 +317,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("rich", [True, False], ids=["rich", "plain"])
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 200])
 def test_tables_fit_the_terminal(monkeypatch: pytest.MonkeyPatch, rich: bool, columns: int) -> None:
     """The name is cut, figures never are."""
@@ -366,6 +367,7 @@ def on_terminal(*arguments: str, **environment: str) -> str:
     return b"".join(parts).decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 200])
 def test_on_a_real_terminal(file: Path, columns: int) -> None:
     """Lines fit, errors are red, and NO_COLOR is heeded."""

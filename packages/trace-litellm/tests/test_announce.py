@@ -50,6 +50,7 @@ def on_terminal(folder: Path, **environment: str) -> str:
     return b"".join(parts).decode()
 
 
+@pytest.mark.slow
 def test_on_a_terminal(tmp_path: Path) -> None:
     """One line says where traces go and how to see them, the object says so too."""
     sinks = {"TRACE_SINKS": "jsonl:calls.jsonl"}

@@ -369,6 +369,7 @@ def test_fastapi_httpx_and_our_call_are_one_trace(
     assert_chain(server, ours.spans[0], theirs.one("POST"))
 
 
+@pytest.mark.slow
 def test_nothing_is_imported() -> None:
     """A traced call imports nothing of OpenTelemetry; some releases of LiteLLM do themselves."""
     program = """
