@@ -695,10 +695,12 @@ def test_only_a_span_that_stays_open_leaves_a_start_record() -> None:
     tracer = Tracer(background)
     short = tracer.start("short")
     short.end()
+    slow = ["short"] if short.elapsed_ns >= 10_000_000 else []  # on a busy machine it may be
     for name in ("first", "second"):
-        sink.came.clear()
         kept = tracer.start(name)
-        assert sink.came.wait(10)
+        while name not in sink.started:
+            assert sink.came.wait(10)
+            sink.came.clear()
         assert kept.elapsed_ns >= 10_000_000
         kept.end()
         deadline = time.monotonic() + 10
@@ -707,7 +709,7 @@ def test_only_a_span_that_stays_open_leaves_a_start_record() -> None:
         assert background._inbox.young._asleep, (
             "a writer with nothing to do waits, it does not look around"
         )
-    assert sink.started == ["first", "second"]
+    assert [name for name in sink.started if name not in slow] == ["first", "second"]
     background.close()
     assert [span.name for span in sink.spans] == ["short", "first", "second"]
 
