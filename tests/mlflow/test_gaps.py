@@ -222,6 +222,13 @@ def _script(provider: Provider) -> None:
 
 
 @pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    """One of its own: models that other tests call answer otherwise here."""
+    with Provider() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 def gaps(server: MlflowServer, provider: Provider) -> Iterator[Gaps]:
     """All calls, made and stored."""
     import litellm
