@@ -31,11 +31,11 @@ caches and the cores' halves: 55 ms were seen instead of 50 at a load of 30 on t
 other tests run beside this one it says little; ``nox -s chaos`` runs it alone.
 """
 PROGRAM = Path(__file__).with_name("calls.py")
-OLDEST_MS = {"one by one": 10.0, "children": 50.0, "threads": 50.0, "tasks": 100.0}
+OLDEST_MS = {"one by one": 10.0, "children": 50.0, "threads": 50.0, "tasks": 600.0}
 """For how long a returned call may be in memory alone, in processor time of its program.
 
-Eight threads that compute leave the interpreter to the writer every 40 ms, and 200 calls that return
-at once are work for 50 ms, half of which the event loop has.
+Eight threads that compute leave the interpreter to the writer every 40 ms. While 200 calls return at
+once, an event loop leaves it little on a quiet machine: 270 ms were seen on Python 3.11, and 590 on 3.13.
 """
 HOGS = 4
 
