@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import re
 import subprocess
-import sys
 import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from support.release_scripts import ROOT, module, scripts  # noqa: F401  # a fixture for all
+
 pytest.importorskip("tomllib", reason="releases are made with Python 3.11 or newer")
 pytest.importorskip("packaging")
 pytest.importorskip("griffe")
 
-ROOT = Path(__file__).parent.parent
 SOURCE = '"""A package."""\n\n\ndef greet(name: str) -> str:\n    """Greet."""\n    return name\n'
 PYPROJECT = '[project]\nname = "trace-toy"\nversion = "0.1.0"\n'
 CHANGELOG = "# Changelog\n\n## 0.1.0 - 2026-01-31\n\nFirst version.\n"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def scripts():
-    """The scripts of release/, which are no package."""
-    sys.path.insert(0, str(ROOT / "release"))
-    yield
-    sys.path.remove(str(ROOT / "release"))
-
-
-def module(name: str):
-    return importlib.import_module(name)
 
 
 def git(folder: Path, *words: str) -> str:

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
+from support.release_scripts import ROOT, module, scripts  # noqa: F401  # a fixture for all
+
 pytest.importorskip("tomllib", reason="releases are made with Python 3.11 or newer")
 pytest.importorskip("packaging")
 pytest.importorskip("towncrier")
-
-ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture(scope="module", autouse=True)
-def scripts():
-    """The scripts of release/, which are no package."""
-    sys.path.insert(0, str(ROOT / "release"))
-    yield
-    sys.path.remove(str(ROOT / "release"))
-
-
-def module(name: str):
-    return importlib.import_module(name)
 
 
 @pytest.fixture

@@ -40,6 +40,7 @@ from trace_core import (
     tee,
 )
 from trace_core._delivery.size import rough_size
+from trace_core.testing import sample_spans
 
 FAST = Retry(first=0.001, longest=0.002)
 NEEDS_FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -821,3 +822,18 @@ def test_a_closed_tracer_leaves_no_thread_and_no_descriptor(folder: Path) -> Non
         check=True,
     )
     assert done.stdout.strip() == "[] 0", done.stderr
+
+
+def test_each_queue_says_what_it_loses(caplog: pytest.LogCaptureFixture) -> None:
+    """Also one whose sink lies in memory where another has lain."""
+
+    class Away(MemorySink):
+        def write(self, spans: Sequence[Span], /) -> None:
+            raise OSError("away")
+
+    for _ in range(40):
+        background = Background(Away())
+        background.write(sample_spans()[:1])
+        background.close(0.01)
+        del background
+    assert caplog.text.count("1 span not delivered to") == 40

@@ -99,7 +99,8 @@ class Inbox:
         self._measured = False  # since `measure_anew`
         self._messages: deque[None] = deque()  # one for each message in the queue
         self._overflow_reported = 0
-        self._log_key = owner_key("queue")
+        self.log_key = owner_key("queue")
+        """Begins the keys of what is logged of the queue."""
 
     def refuses(self, work: Work) -> bool:
         """Say whether there is no room for a span, which is lost then. Measures one of many."""
@@ -178,7 +179,7 @@ class Inbox:
         """
         lost = self.overflowed.value
         if lost > self._overflow_reported and log_once(
-            f"{self._log_key}:full",
+            f"{self.log_key}:full",
             "tracing: %s of %s: %s dropped so far",
             *(QUEUE_FULL, sink.name, counted(lost, "span")),
             every=_OVERFLOW_REPORTED_EVERY,

@@ -221,7 +221,7 @@ class Background(WrapperSink):
             self._closed = True
             self._late.drain()
         self._inbox.report_overflow(self.sink)
-        _report_loss(self.stats, self.sink)
+        _report_loss(self.stats, self.sink, self._inbox.log_key)
 
     def _end(self, stop: Stop) -> None:
         """Write what is left and close the sink: on the writer thread, if there is one."""
@@ -231,11 +231,11 @@ class Background(WrapperSink):
         stop.finish(success=True)
 
 
-def _report_loss(stats: Stats, sink: SinkBase) -> None:
+def _report_loss(stats: Stats, sink: SinkBase, log_key: str) -> None:
     lost = stats.dropped_by_reason.get(LEFT_AT_EXIT, 0) + stats.pending
     if lost:
         log_once(
-            f"lost:{id(sink)}",
+            f"{log_key}:lost",
             "tracing: %s not delivered to %s before the exit",
             *(counted(lost, "span"), sink.name),
         )

@@ -9,7 +9,7 @@ from types import FunctionType
 from typing import Any, Final
 
 from trace_core import Value, capture_context, semconv, snapshot
-from trace_core.patching import Hook, Original
+from trace_core.patching import Hook, Original, call_hook
 from trace_litellm._calls.call import Call, OpenCalls
 from trace_litellm._calls.hooks import CallHooks
 from trace_litellm._calls.nesting import capture_enclosing, get_enclosing
@@ -106,16 +106,10 @@ def _wrap_function(call: Call, kwargs: dict[str, Any]) -> None:
     if function is None:
         return
 
+    follow = call_hook(lambda _args, _options: call.next_attempt(), is_async=True)
+
     async def attempt(*args: Any, **options: Any) -> Any:
-        tried = call.next_attempt()
-        if tried is None:
-            return await function(*args, **options)
-        try:
-            result = await function(*args, **options)
-        except BaseException as error:
-            tried.failed(error)
-            raise
-        return tried.returned(result)
+        return await follow(function, args, options)
 
     kwargs["original_function"] = attempt
 
@@ -127,13 +121,30 @@ def record_sdk_retries(calls: OpenCalls) -> Hook:
         calls: The calls in progress.
     """
 
+    def record(call: Call, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        call.sent_again(_reason_of(sys.exc_info()[1], kwargs.get("response")))
+
+    return _recording(calls, record, "recording a retry of an SDK")
+
+
+def _recording(
+    calls: OpenCalls, record: Callable[[Call, tuple[Any, ...], dict[str, Any]], None], doing: str
+) -> Hook:
+    """Make a hook that records something on the innermost call before a function runs.
+
+    Args:
+        calls: The calls in progress.
+        record: Records it, given the call and the function's arguments.
+        doing: What that is, should it fail.
+    """
+
     def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         call = calls.innermost()
         if call is not None:
             try:
-                call.sent_again(_reason_of(sys.exc_info()[1], kwargs.get("response")))
+                record(call, args, kwargs)
             except Exception as trouble:
-                calls.on_error("recording a retry of an SDK", trouble)
+                calls.on_error(doing, trouble)
         return original(*args, **kwargs)
 
     return hook
@@ -175,16 +186,10 @@ def record_partly_kept(calls: OpenCalls) -> Hook:
         calls: The calls in progress.
     """
 
-    def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        call = calls.innermost()
-        if call is not None:
-            try:
-                _record_partly_kept(call, *args[1:], **kwargs)
-            except Exception as trouble:
-                calls.on_error("reading an answer that is partly kept", trouble)
-        return original(*args, **kwargs)
+    def record(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        _record_partly_kept(call, *args[1:], **kwargs)
 
-    return hook
+    return _recording(calls, record, "reading an answer that is partly kept")
 
 
 def _record_partly_kept(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from trace_core import Tracer, setting
-from trace_core.patching import Hook, Original
+from trace_core.patching import Hook, Original, call_hook
 from trace_litellm._calls.batches import adopt, batch_of
 from trace_litellm._calls.call import (
     Call,
@@ -50,30 +51,7 @@ class CallHooks:
             found: What the function is.
             is_async: Whether it is a coroutine function.
         """
-        return self._async_hook(found) if is_async else self._sync_hook(found)
-
-    def _sync_hook(self, found: Found) -> Hook:
-        def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            call = self.begin(found, args, kwargs)
-            if call is None:
-                return original(*args, **kwargs)
-            try:
-                result = original(*args, **kwargs)
-            except BaseException as error:
-                call.failed(error)
-                raise
-            return call.returned(result)
-
-        return hook
-
-    def _async_hook(self, found: Found) -> Hook:
-        def hook(original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            call = self.begin(found, args, kwargs)
-            if call is None:  # without a coroutine of ours around LiteLLM's: most calls in a proxy
-                return original(*args, **kwargs)
-            return _followed(call, original, args, kwargs)
-
-        return hook
+        return call_hook(partial(self.begin, found), is_async=is_async)
 
     def begin(
         self, found: Found, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -143,17 +121,6 @@ class CallHooks:
             self.takeover.follow(logging)
         except Exception as error:
             self.calls.on_error("following a call", error)
-
-
-async def _followed(
-    call: Call | Delegation, original: Original, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    try:
-        result = await original(*args, **kwargs)
-    except BaseException as error:
-        call.failed(error)
-        raise
-    return call.returned(result)
 
 
 def _delegated(call: Call | None, enclosing: Enclosing, target: Target) -> Delegation | None:

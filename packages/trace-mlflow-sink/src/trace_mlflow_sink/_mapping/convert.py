@@ -55,7 +55,8 @@ _MODEL_CALLS: Final = frozenset(
 """Kinds whose spans carry usage: MLflow hides what lies below a span with usage."""
 _ELSEWHERE: Final = frozenset({semconv.TAGS, semconv.TRACE_NAME})
 _IDS: Final = frozenset({semconv.SESSION_ID, semconv.CONVERSATION_ID})
-_NO_ID: Final = (None, "", ())
+NO_ID: Final = (None, "", ())
+"""What names no session, user or conversation."""
 
 
 def write_flat(proto: AnyValue, key: str, value: Value) -> None:
@@ -163,7 +164,7 @@ def mlflow_attributes(span: Span) -> dict[str, Value]:
         key: sanitize.shorten_id(value, LONGEST_SESSION) if key in _IDS else value
         for key, value in span.attributes.items()
         if key not in _ELSEWHERE and not key.startswith(names.PRIVATE_PREFIX)
-        if key not in _IDS or value not in _NO_ID
+        if key not in _IDS or value not in NO_ID
     }
     found[names.SPAN_INPUTS] = chat_view.shown(span.inputs)
     found[names.SPAN_OUTPUTS] = chat_view.shown(span.outputs)

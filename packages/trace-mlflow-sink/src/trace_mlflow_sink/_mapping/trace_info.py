@@ -178,7 +178,7 @@ def _metadata(root: Span, run_id: str | None) -> dict[str, str]:
         (semconv.USER_ID, names.METADATA_USER),
     ):
         value = root.attributes.get(name, said.get(key))
-        if value not in (None, "", ()):
+        if value not in convert.NO_ID:
             found[key] = sanitize.shorten_id(value, convert.LONGEST_SESSION)
     if run_id is not None:
         found[names.METADATA_SOURCE_RUN] = run_id
