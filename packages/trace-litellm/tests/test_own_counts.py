@@ -16,7 +16,7 @@ from support.scenarios import INCLUDE, KEY, LITELLM, MESSAGES
 from trace_core import MemorySink, Span, TokenUsage, Tracer, UsageSource, semconv
 from trace_litellm import instrument
 from trace_litellm._reading.hidden_params import hidden_params, reported_usage
-from trace_litellm._reading.own_counts import KeptSources, is_estimate, remember_estimate
+from trace_litellm._reading.own_counts import KeptCounts, is_estimate, remember_estimate
 from trace_litellm._streams.events import merge_anthropic
 
 ESTIMATED, PROVIDER = UsageSource.ESTIMATED, UsageSource.PROVIDER
@@ -285,14 +285,24 @@ def answer(text: str, name: str | None = "id") -> Any:
 
 def test_what_is_remembered_of_a_stream() -> None:
     """Servers repeat ids; another text is another answer. What is not known is the provider's."""
-    kept = KeptSources()
+    kept, asked = KeptCounts(), {"prompt": "q"}
     told, estimated = TokenUsage(1, 1, source=PROVIDER), TokenUsage(1, 1, source=ESTIMATED)
-    kept.keep(answer("a"), estimated, {"x": "y"})
-    kept.keep(answer("c"), told, {})
-    kept.keep(answer("d", None), estimated, {})
-    assert kept.marked(answer("a"), told, {}) == (estimated, {"x": "y"})
+    kept.keep(asked, answer("a"), estimated, {"x": "y"})
+    kept.keep(asked, answer("c"), told, {})
+    kept.keep(asked, answer("d", None), estimated, {})
+    assert kept.marked(asked, answer("a"), told, {}) == (estimated, {"x": "y"})
+    assert kept.marked({"prompt": "p"}, answer("a"), told, {}) == (told, {})
     for other in (answer("b"), answer("c"), answer("a", "other"), answer("d", None)):
-        assert kept.marked(other, told, {}) == (told, {})
+        assert kept.marked(asked, other, told, {}) == (told, {})
+
+
+def test_counts_that_the_cache_has_forgotten_are_those_of_the_stream() -> None:
+    """Older releases keep a stream without its counts, which are then estimated."""
+    kept, asked = KeptCounts(), {"messages": ({"role": "user", "content": "q"},)}
+    told, estimated = TokenUsage(100, 20, source=PROVIDER), TokenUsage(9, 1, source=ESTIMATED)
+    kept.keep(asked, answer("a"), told, {})
+    assert kept.marked(asked, answer("a"), estimated, {"x": "y"}) == (told, {})
+    assert kept.marked(asked, answer("b"), estimated, {"x": "y"}) == (estimated, {"x": "y"})
 
 
 @dataclass
@@ -323,3 +333,28 @@ def test_hidden_parameters_of_a_text_completion() -> None:
     hidden = Hidden.model_validate({"model_id": "m", "cache_hit": True})
     result = SimpleNamespace(_hidden_params=hidden)
     assert hidden_params(result) == {"model_id": "m", "cache_hit": True}
+    for kept in ({"cache_key": None}, {"cache_key": "k", "cache_hit": True}):  # as releases say it
+        result._hidden_params = Hidden.model_validate({"model_id": "m", **kept})
+        assert hidden_params(result)["cache_hit"] is True
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("api", ["chat", "text"])
+@pytest.mark.usefixtures("cache")
+def test_a_kept_answer_saves_what_the_new_one_cost(
+    litellm: Any, lane: Lane, api: str, stream: bool
+) -> None:
+    """In every release, also at the user's own prices, and where the cache has no counts."""
+    if LITELLM < (1, 65):
+        pytest.skip("has no working cache")
+    lane.script(Scenario(usage=USAGE))
+    own = {"input_cost_per_token": 0.01, "output_cost_per_token": 0.02}
+    call = call_of(litellm, lane, api, caching=True, stream=stream, **own)
+    new, kept = span_of(call), span_of(call)
+    if len(lane.requests) == 2:
+        pytest.skip("not kept by this release")
+    assert kept.attributes[semconv.CACHE_HIT] is True
+    assert (new.usage, new.cost and new.cost.total) == (kept.usage, pytest.approx(1.4))
+    assert kept.cost is not None
+    assert kept.cost.total == 0
+    assert kept.cost.saved == pytest.approx(1.4)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import attrs
 
-from trace_core import Cost, OpenSpan, StatusCode, UsageSource, Value, semconv
+from trace_core import Cost, OpenSpan, StatusCode, TokenUsage, UsageSource, Value, semconv
 from trace_litellm._reading import requests as _requests
 from trace_litellm._reading import responses as _responses
 from trace_litellm._reading.endpoints import FAMILIES
@@ -156,9 +156,9 @@ def _count_answer(
     )
     usage, sources, span.outputs = counted
     if _is_cache_hit(record):
-        usage, sources = KEPT.marked(span.outputs, usage, sources)
+        usage, sources = KEPT.marked(record.parameters, span.outputs, usage, sources)
     elif record.deltas is not None:
-        KEPT.keep(span.outputs, usage, sources)
+        KEPT.keep(record.parameters, span.outputs, usage, sources)
     span.usage = usage
     attributes.update(sources)
     span.cost = _cost(record, span, attributes)
@@ -177,7 +177,7 @@ def _cost(record: CallRecord, span: OpenSpan, attributes: Mapping[str, Value]) -
     for name in price_names(tuple(parameters)):
         prices[name] = parameters[name]
     words = usage_in(span.outputs) or {}
-    reported = record.hidden.get("response_cost")
+    reported, hit = record.hidden.get("response_cost"), _is_cache_hit(record)
     if record.deltas is not None:  # LiteLLM's note is its guess from before the first chunk
         same = has_counts_of(usage, span.outputs)
         reported = words.get("cost") if same and not prices else None
@@ -186,14 +186,21 @@ def _cost(record: CallRecord, span: OpenSpan, attributes: Mapping[str, Value]) -
         answered=_text(attributes.get(semconv.RESPONSE_MODEL)),
         provider=_text(attributes.get(_responses.PROVIDER)),
         reported=float(reported) if isinstance(reported, (int, float)) else None,
-        cache_hit=record.replayed or _is_cache_hit(record),
+        cache_hit=record.replayed or hit,
         prices=prices,
-        usage=words if usage is not None and usage.source is _PROVIDER else None,
+        usage=words if _is_told(usage, span.outputs, kept=hit) else None,
         tier=_service_tier(parameters, words, span.outputs),
         pricing=pricing,
         seconds=(span.end_ns - span.start_ns) / 1e9,
     )
     return cost_of(usage, priced)
+
+
+def _is_told(usage: TokenUsage | None, outputs: Value, *, kept: bool) -> bool:
+    """Return whether counts are the provider's, in an answer that tells them: a kept one may not."""
+    if usage is None or usage.source is not _PROVIDER:
+        return False
+    return not kept or has_counts_of(usage, outputs)
 
 
 def _models(

@@ -72,8 +72,9 @@ def hidden_params(result: Any) -> dict[str, Any]:
         return {}
     if isinstance(hidden, dict):
         return dict(hidden)
-    unnamed = getattr(hidden, "__pydantic_extra__", None)  # such as ``cache_hit``
-    return {**(unnamed or {}), **getattr(hidden, "__dict__", {})}
+    unnamed = getattr(hidden, "__pydantic_extra__", None) or {}  # such as ``cache_hit``
+    kept = {"cache_hit": True} if "cache_key" in unnamed else {}  # all that older releases say
+    return {**kept, **unnamed, **getattr(hidden, "__dict__", {})}
 
 
 def stream_params(stream: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Remembers the token counts that LiteLLM made itself, where nothing in its answer says so.
 
-It estimates the usage of a Responses stream whose provider reported none, and it keeps in its
-cache, with the answer, what it estimated for any stream.
+It estimates the usage of a Responses stream whose provider reported none. In its cache it keeps,
+with the answer, what it estimated for any stream; older releases keep no counts at all.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from weakref import WeakValueDictionary
 import attrs
 
 from trace_core import TokenUsage, UsageSource, Value, after_fork
-from trace_litellm._reading.tokens import answer_text
+from trace_litellm._reading.tokens import answer_text, request_text
 
 Sources: TypeAlias = dict[str, Value]
 """Attributes that name the source of each side, where the sides differ."""
 
+_Key: TypeAlias = "tuple[Value, int, int]"
 _MOST_KEPT: Final = 4_096
 _estimates: Final[WeakValueDictionary[int, Any]] = WeakValueDictionary()
 """By id, because pydantic models have no hash."""
@@ -46,61 +47,80 @@ def is_estimate(usage: Any) -> bool:
 
 @attrs.frozen
 class _Kept:
-    """Where the counts of an answer come from."""
+    """The counts of an answer, and where they come from."""
 
-    source: UsageSource
+    usage: TokenUsage
     sources: Sources
 
 
-class KeptSources:
-    """Where the counts of the latest streams came from, in case LiteLLM's cache repeats one."""
+class KeptCounts:
+    """The counts of the latest streams, in case LiteLLM's cache repeats one."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[Value, int], _Kept] = OrderedDict()
+        self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
         self._renew_lock()
         after_fork(self._renew_lock)
 
     def _renew_lock(self) -> None:
         self._lock = threading.Lock()
 
-    def keep(self, outputs: Value, usage: TokenUsage | None, sources: Sources) -> None:
+    def keep(
+        self,
+        inputs: Mapping[str, Value],
+        outputs: Value,
+        usage: TokenUsage | None,
+        sources: Sources,
+    ) -> None:
         """Remember a stream.
 
         Args:
+            inputs: The parameters of the call.
             outputs: Its answer.
             usage: Its tokens.
             sources: Attributes with the sources of each side.
         """
-        key = _key(outputs)
+        key = _key(inputs, outputs)
         if usage is None or key is None:
             return
         with self._lock:
-            self._kept[key] = _Kept(usage.source, sources)
+            self._kept[key] = _Kept(usage, sources)
             self._kept.move_to_end(key)
             while len(self._kept) > _MOST_KEPT:
                 self._kept.popitem(last=False)
 
     def marked(
-        self, outputs: Value, usage: TokenUsage | None, sources: Sources
+        self,
+        inputs: Mapping[str, Value],
+        outputs: Value,
+        usage: TokenUsage | None,
+        sources: Sources,
     ) -> tuple[TokenUsage | None, Sources]:
         """Mark the counts of a kept answer for what they were when it was new.
 
         Args:
+            inputs: The parameters of the call.
             outputs: The answer.
-            usage: Its tokens, as the cache tells them.
+            usage: Its tokens, as the cache tells them, or estimated.
             sources: Attributes with the sources of each side.
+
+        Returns:
+            The counts and their sources; the counts of then, if the cache has forgotten them.
         """
-        key = _key(outputs)
+        key = _key(inputs, outputs)
         known = self._kept.get(key) if key is not None else None
-        if usage is None or known is None or usage.source is not UsageSource.PROVIDER:
+        if usage is None or known is None:
             return usage, sources
-        return attrs.evolve(usage, source=known.source), known.sources
+        if usage.source is UsageSource.PROVIDER:
+            return attrs.evolve(usage, source=known.usage.source), known.sources
+        return known.usage, known.sources
 
 
-KEPT: Final = KeptSources()
+KEPT: Final = KeptCounts()
 
 
-def _key(outputs: Value) -> tuple[Value, int] | None:
+def _key(inputs: Mapping[str, Value], outputs: Value) -> _Key | None:
     """Tell an answer from others. The id alone is not enough: some servers repeat theirs."""
     name = outputs.get("id") if isinstance(outputs, Mapping) else None
-    return None if name is None else (name, hash(answer_text(outputs)))
+    if name is None:
+        return None
+    return name, hash(request_text(inputs)), hash(answer_text(outputs))

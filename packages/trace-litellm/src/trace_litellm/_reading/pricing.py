@@ -108,7 +108,7 @@ def _by_litellm(usage: TokenUsage | None, priced: Priced) -> float | None:
     """Ask LiteLLM for the price of a response, as it does itself at the end of a stream."""
     if usage is None or usage.source is UsageSource.MISSING:
         return None
-    if not priced.pricing and priced.prices.keys() & _TOKEN_PRICES and _are_simple(priced.prices):
+    if _are_simple(priced) and not _are_prepared(priced):
         return _by_own_prices(usage, {**_listed(priced, *priced.models), **priced.prices})
     errors: dict[str, Exception] = {}
     for model, answered in _names(priced):
@@ -126,9 +126,20 @@ def _by_litellm(usage: TokenUsage | None, priced: Priced) -> float | None:
     return None
 
 
-def _are_simple(prices: Mapping[str, Value]) -> bool:
-    """Return whether prices are those per token of the prompt, of its cache and of the answer."""
-    return prices.keys() <= {*_TOKEN_PRICES, *_CACHE_PRICES}
+def _are_simple(priced: Priced) -> bool:
+    """Return whether the user's prices are those per token of prompt, answer and cache, no others."""
+    names = priced.prices.keys()
+    return not names.isdisjoint(_TOKEN_PRICES) and names <= {*_TOKEN_PRICES, *_CACHE_PRICES}
+
+
+def _are_prepared(priced: Priced) -> bool:
+    """Return whether LiteLLM can be asked with the user's prices: for a stream that it did not keep.
+
+    Of a kept one it notes the prices, but does not make of them what its calculator takes.
+    """
+    if priced.cache_hit:
+        return any(name.startswith("custom_") for name in priced.pricing)
+    return bool(priced.pricing)
 
 
 def _by_own_prices(usage: TokenUsage, prices: Mapping[str, Any]) -> float:

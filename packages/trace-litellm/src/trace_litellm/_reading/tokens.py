@@ -12,7 +12,7 @@ from typing import Any, Final
 from trace_core import TokenUsage, UsageSource, Value
 
 _SAID: Final = frozenset({"arguments", "content", "reasoning_content", "text", "thinking"})
-_ASKED: Final = ("contents", "input", "instructions", "prompt", "system")
+_ASKED: Final = ("contents", "input", "instructions", "messages", "prompt", "system")
 _IMAGES: Final = frozenset({"image", "image_url", "input_image"})
 _IMAGE_TOKENS: Final = 250
 """LiteLLM's count for an image that it does not fetch."""
@@ -44,11 +44,20 @@ def answer_text(outputs: Value) -> str:
     return "".join(_texts(outputs))
 
 
+def request_text(inputs: Mapping[str, Value]) -> str:
+    """Return all text of a request of any family: what was asked, without its tools.
+
+    Args:
+        inputs: The parameters of the call.
+    """
+    asked = [inputs[name] for name in _ASKED if name in inputs]
+    return "\n".join(text for one in asked for text in _texts({"text": one}))
+
+
 def _asked(inputs: Mapping[str, Value]) -> int:
     messages = inputs.get("messages")
     if not isinstance(messages, tuple):
-        asked = [inputs[name] for name in _ASKED if name in inputs]
-        return count_tokens(text="\n".join(text for one in asked for text in _texts({"text": one})))
+        return count_tokens(text=request_text(inputs))
     images = 0
     countable: list[Any] = []
     for message in messages:
