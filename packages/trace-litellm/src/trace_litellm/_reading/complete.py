@@ -197,7 +197,7 @@ def _cost(record: CallRecord, span: OpenSpan, attributes: Mapping[str, Value]) -
 
 
 def _is_told(usage: TokenUsage | None, outputs: Value, *, kept: bool) -> bool:
-    """Return whether counts are the provider's, in an answer that tells them: a kept one may not."""
+    """Return whether an answer tells counts, and they are the provider's: a kept one may not."""
     if usage is None or usage.source is not _PROVIDER:
         return False
     return not kept or has_counts_of(usage, outputs)

@@ -127,15 +127,15 @@ def _by_litellm(usage: TokenUsage | None, priced: Priced) -> float | None:
 
 
 def _are_simple(priced: Priced) -> bool:
-    """Return whether the user's prices are those per token of prompt, answer and cache, no others."""
+    """Return whether the user's prices are those per token of prompt, answer and cache alone."""
     names = priced.prices.keys()
     return not names.isdisjoint(_TOKEN_PRICES) and names <= {*_TOKEN_PRICES, *_CACHE_PRICES}
 
 
 def _are_prepared(priced: Priced) -> bool:
-    """Return whether LiteLLM can be asked with the user's prices: for a stream that it did not keep.
+    """Return whether LiteLLM can be asked with the user's prices: for a stream, mostly.
 
-    Of a kept one it notes the prices, but does not make of them what its calculator takes.
+    Of one that it kept it notes the prices, but makes nothing of them that its calculator takes.
     """
     if priced.cache_hit:
         return any(name.startswith("custom_") for name in priced.pricing)
