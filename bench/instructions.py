@@ -11,6 +11,7 @@ counted. SHA-256 takes 28 million of a picture: valgrind's processor has no inst
     python bench/instructions.py --renew      # write what was counted into instructions.json
     python bench/instructions.py handoff      # one of them; importing LiteLLM takes half a minute
     python bench/instructions.py call --tracer trace_litellm     # another tracer, as JSON
+    python bench/instructions.py --parts      # which part of it takes how many: see parts.py
 
 With ``--tracer`` it also simulates the processor's caches, because tracing runs cold: a call of
 LiteLLM's between two of ours leaves little of ours in them, so that time is lost on misses which a
@@ -45,7 +46,7 @@ BASELINE = Path(__file__).with_name("instructions.json")
 TOLERANCE = {"handoff": 0.05, "chunk": 0.05, "picture": 0.3, "call": 0.15, "durable": 0.15}
 """By how much more is no fault; LiteLLM's own part of a call varies, by 2% of it at times, and how
 OpenSSL hashes depends on the processor."""
-TIMES = {"handoff": 2_000, "chunk": 2_000, "picture": 4, "call": 40, "durable": 40}
+TIMES = {"handoff": 2_000, "chunk": 2_000, "picture": 4, "call": 40, "durable": 40, "parts": 20}
 LIMIT = 900  # seconds
 REST_SECONDS = 2.0
 OURS = "trace_litellm, in memory"
@@ -187,12 +188,24 @@ def _picture(_tracer: str, _case: str) -> None:
         _counted(lambda: limit(span), times)
 
 
+def _parts(_tracer: str, _case: str) -> None:
+    from parts import parts
+
+    many = TIMES["parts"]
+    rounds = (many, many, 2 * many)
+    _be_steady()
+    for act, rest in parts(sum(rounds)):
+        for times in rounds:
+            _counted(act, times, rest)
+
+
 WORKERS = {
     "handoff": _handoff,
     "chunk": _chunk,
     "picture": _picture,
     "call": _call,
     "durable": lambda _tracer, case: _call(DURABLE, case),
+    "parts": _parts,
 }
 THREADS = {"durable": "all"}
 """Whose instructions are kept of each; the caller's by default."""
@@ -220,18 +233,7 @@ def count(
     Raises:
         subprocess.SubprocessError: It could not be counted.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        valgrind = ("valgrind", "--tool=callgrind", "--instr-atstart=no", "--separate-threads=yes")
-        out = (f"--callgrind-out-file={folder}/counts", *(CACHES if caches else ()))
-        inside = (what, "--tracer", tracer, "--case", case, "--inside")
-        command = (*valgrind, *out, sys.executable, __file__, *inside)
-        environ = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run(
-            command, env=environ, capture_output=True, text=True, timeout=LIMIT, check=False
-        )
-        if done.returncode:
-            raise subprocess.SubprocessError(done.stderr[-2_000:])
-        caller, every = _dumped(Path(folder))
+    caller, every = _dumps(what, tracer, case, caches=caches)
     times = TIMES[what]
     without, without_all = _each(caller, times), _each(every, times)
     if what not in {"call", "durable"}:
@@ -246,6 +248,38 @@ def count(
         found["microseconds"] = round(microseconds(traced) - microseconds(without), 1)
         found["microseconds_without"] = round(microseconds(without), 1)
     return found
+
+
+def count_parts() -> str:
+    """Count each part of a call, and return a table of them."""
+    caller, every = _dumps("parts", OURS, SMALL)
+    counted = [
+        (mine, _each(every[at:], TIMES["parts"])["Ir"] - mine)
+        for at in range(0, len(caller), 3)
+        for mine in (_each(caller[at:], TIMES["parts"])["Ir"],)
+    ]
+    sys.path.insert(0, str(Path(__file__).parent))
+    from parts import table
+
+    return table(counted)
+
+
+def _dumps(
+    what: str, tracer: str, case: str, *, caches: bool = False
+) -> tuple[list[Counts], list[Counts]]:
+    """Do something in valgrind; return its dumps, of the caller's thread and of all threads."""
+    with tempfile.TemporaryDirectory() as folder:
+        valgrind = ("valgrind", "--tool=callgrind", "--instr-atstart=no", "--separate-threads=yes")
+        out = (f"--callgrind-out-file={folder}/counts", *(CACHES if caches else ()))
+        inside = (what, "--tracer", tracer, "--case", case, "--inside")
+        command = (*valgrind, *out, sys.executable, __file__, *inside)
+        environ = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(
+            command, env=environ, capture_output=True, text=True, timeout=LIMIT, check=False
+        )
+        if done.returncode:
+            raise subprocess.SubprocessError(done.stderr[-2_000:])
+        return _dumped(Path(folder))
 
 
 def microseconds(counts: Counts) -> float:
@@ -293,17 +327,21 @@ def main() -> None:
     parser.add_argument("--tracer", help="count for this one, and print JSON")
     parser.add_argument("--case", default=SMALL, help="of cases.py; completion, 2 KB by default")
     parser.add_argument("--renew", action="store_true")
+    parser.add_argument("--parts", action="store_true", help="print a table of a call's parts")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.inside:
         WORKERS[options.what[0]](options.tracer, options.case)
+        return
+    if options.parts:
+        print(count_parts())
         return
     if options.tracer:
         what = options.what[0] if options.what else "call"
         print(json.dumps(count(what, options.tracer, options.case, caches=True)))
         return
     counts, before = dict(kept()), kept()
-    for what in options.what or WORKERS:
+    for what in options.what or TOLERANCE:
         counts[what] = round(count(what)[THREADS.get(what, "caller")])
         change = f" ({counts[what] / before[what] - 1:+.1%})" if what in before else ""
         print(f"{machine()} {what}: {counts[what]:,} instructions{change}", flush=True)

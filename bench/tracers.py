@@ -59,20 +59,20 @@ def _ours(sink: Any, *, redacted: bool, bridges: Any = None) -> Switch:
 
 def empty_hooks() -> Switch:
     """Call straight through our hooks: what patching takes before anything is traced."""
-    from trace_litellm._patching import patch as _patch
+    from trace_core.patching import Swap, swap_all
     from trace_litellm._patching.preflight import find_plain, find_targets
     from trace_litellm._patching.targets import PRE_CALL
 
     def through(original: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return original(*args, **kwargs)
 
-    on: list[_patch.Swap] = []
+    on: list[Swap] = []
 
     def patch() -> None:
         functions = [one for found in find_targets().found for one in found.functions]
         pre_call = find_plain(PRE_CALL)
         assert pre_call is not None
-        swaps, failed = _patch.swap_all(dict.fromkeys([*functions, pre_call], through))
+        swaps, failed = swap_all(dict.fromkeys([*functions, pre_call], through))
         assert not failed
         on.extend(swaps)
 

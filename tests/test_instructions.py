@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -43,3 +44,16 @@ def test_no_more_instructions_than_before(instructions: ModuleType, what: str) -
         f"{what}: {found:,} instructions instead of {before:,}; if that must be, "
         "run `nox -s instructions -- --renew`"
     )
+
+
+def test_each_part_can_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `--parts` counts is there, under the names that it is known by."""
+    monkeypatch.syspath_prepend(str(BENCH))
+    parts = importlib.import_module("parts")
+    done = 0
+    for act, rest in parts.parts(2):
+        act()
+        act()
+        rest()
+        done += 1
+    assert done == 2 + len(parts.ALONE) + len(parts.CHAIN)
