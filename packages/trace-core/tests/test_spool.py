@@ -788,7 +788,8 @@ def test_sync_policies(
     monkeypatch.setattr(os, "fdatasync", synced.append, raising=False)
     spool = open_spool(memory, sync=sync, sync_every=0.02)
     spool.write_started(many(1))
-    synced.clear()  # of the file that says whose folder it is
+    wait_for(lambda: len(synced) > 0)  # of the file that says whose folder it is
+    synced.clear()
     for index in range(3):
         spool.write(many(1, start=index))
     if sync == "interval":
@@ -1384,3 +1385,32 @@ def test_a_child_forked_meanwhile_keeps_no_lock(folder: Path) -> None:
         os.close(write)
         os.waitpid(child, 0)
         os.close(read)
+
+
+FIRST_WRITE = """
+import sys
+from trace_core import MemorySink, Spool, Tracer
+
+events = []
+
+def seen(event, arguments):
+    if event.startswith("os.") or event in ("open", "fcntl.flock"):
+        events.append(event)
+
+spool, spans = Spool(sys.argv[1], MemorySink()), MemorySink()
+spool.start = lambda: None  # only what the first spans wait for
+with Tracer(spans).span("one"):
+    pass
+sys.addaudithook(seen)
+spool.write(spans.spans)
+print(*events)
+"""
+
+
+def test_the_first_spans_wait_for_few_calls_of_the_operating_system(folder: Path) -> None:
+    """Each gives the interpreter to the threads that compute; what can be done later is."""
+    program = [sys.executable, "-c", FIRST_WRITE, str(folder / "new")]
+    for made in (3, 1):  # the spool's and the sink's folders are there the second time
+        done = subprocess.run(program, capture_output=True, text=True, check=True)
+        expected = [*["os.mkdir", "os.chmod"] * made, "open", "fcntl.flock", "os.rename", "open"]
+        assert sorted(done.stdout.split()) == sorted(expected)

@@ -41,15 +41,23 @@ class Backlog:
         self._batch_bytes = batch_bytes
         self._turn = 0
 
-    def adopt_if_due(self) -> None:
-        """Look, now and then, for what processes that are gone have left behind."""
-        if self._orphans.is_due:
-            self._keep_to_limit()
+    def tidy_if_due(self, *, closing: bool) -> None:
+        """See to the folder: to its key, its limit, and what processes that are gone left in it.
+
+        When a journal was begun, and now and then.
+
+        Args:
+            closing: Whether there is no time any more for what others have left.
+        """
+        adopts = self._orphans.is_due and not closing
+        if self._writer.is_tidy and not adopts:
+            return
+        self._writer.tidy(self._adopted())
+        if adopts:
             self._orphans.adopt(self._writer.disk.folder)
 
-    def _keep_to_limit(self) -> None:
-        adopted = [orphan.journal for orphan in self._orphans.found if not orphan.own]
-        self._writer.keep_to_limit(adopted)
+    def _adopted(self) -> list[Journal]:
+        return [orphan.journal for orphan in self._orphans.found if not orphan.own]
 
     def next(self, *, hurry: bool) -> tuple[Batch | None, Orphan | None]:
         """Return the next batch, and the orphan it is from, taking turns.
@@ -142,7 +150,7 @@ class Backlog:
                 return
             try:
                 self._orphans.found.append(Orphan(self._go_on_elsewhere(), left))
-                self._keep_to_limit()
+                writer.keep_to_limit(self._adopted())
             except OSError as error:
                 writer.disk.tell(error)
 

@@ -68,8 +68,7 @@ class Deliverer:
         with suppress():
             while not self._is_over():
                 try:
-                    if not self.waits.closing:
-                        self._backlog.adopt_if_due()
+                    self._backlog.tidy_if_due(closing=self.waits.closing)
                     self._deliver_one()
                 except Exception as error:  # the disk: what cannot be read now is tried again
                     report("delivering from the spool", error)

@@ -33,16 +33,12 @@ class SpoolDisk:
         self._log_key = owner_key("spool")
         self._again_at = 0.0
         self._look_at = 0.0
+        self._key_is_noted = False
 
     @property
     def folder(self) -> Path:
         """The sink's folder; settled by the first journal."""
         return self._folder or self._root / folder_name(self._key())
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether there has been a journal."""
-        return self._folder is not None
 
     @property
     def is_left_alone(self) -> bool:
@@ -77,16 +73,30 @@ class SpoolDisk:
     def create_journal(self) -> Journal:
         """Make a journal in the sink's folder, and the folder as needed.
 
+        With as few calls of the operating system as can be: each gives the interpreter to the
+        threads of the program, and the first spans wait for all of them.
+
         Raises:
             OSError: The file system refused it, or a folder belongs to another user.
         """
         folder = self.folder
         make_folder(self._root)
         make_folder(folder)
-        write_key(folder, self._key())
         journal = Journal.create(folder)
         self._folder = folder
+        self._look_at = time.monotonic() + _LOOK_SECONDS
+        self._key_is_noted = False
         return journal
+
+    def note_key(self) -> None:
+        """Leave a note in the folder of whose it is, once there is a journal."""
+        if self._folder is None or self._key_is_noted:
+            return
+        try:
+            write_key(self._folder, self._key())
+            self._key_is_noted = True
+        except OSError as error:
+            report("writing down whose spool it is", error)
 
     def keep_to_limit(self, mine: Journal | None, adopted: Iterable[Journal]) -> tuple[int, int]:
         """Keep the journals of all processes within the limit; the oldest spans go first.

@@ -13,6 +13,7 @@ from trace_core._platform import BINARY, above_standard
 
 _GUARDS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | BINARY
 _FOLLOWS_LINKS: Final = not hasattr(os, "O_NOFOLLOW")
+_OWN_FILE: Final = 0o600
 _LINE_BYTES: Final = 64  # more than a cursor ever has
 
 
@@ -46,12 +47,13 @@ def open_own(path: Path, flags: int) -> int:
     """
     if _FOLLOWS_LINKS and path.is_symlink():
         raise OSError(errno.ELOOP, "it is a link", str(path))
-    descriptor = above_standard(os.open(path, flags | _GUARDS, 0o600))
-    if not is_own_file(os.fstat(descriptor)):
+    descriptor = above_standard(os.open(path, flags | _GUARDS, _OWN_FILE))
+    status = os.fstat(descriptor)
+    if not is_own_file(status):
         os.close(descriptor)
         raise OSError(errno.EPERM, "not a regular file of this user", str(path))
-    if flags & os.O_CREAT and hasattr(os, "fchmod"):
-        os.fchmod(descriptor, 0o600)
+    if flags & os.O_CREAT and stat.S_IMODE(status.st_mode) != _OWN_FILE and hasattr(os, "fchmod"):
+        os.fchmod(descriptor, _OWN_FILE)
     return descriptor
 
 

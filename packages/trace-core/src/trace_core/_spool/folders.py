@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import secrets
+import stat
 import sys
 from pathlib import Path
 from typing import Final
@@ -42,13 +43,29 @@ def make_folder(path: Path) -> None:
     Raises:
         OSError: It cannot be made, or it belongs to another user, who could read what is in it.
     """
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-    for folder in reversed(missing):
-        folder.mkdir(mode=0o700, exist_ok=True)
-        folder.chmod(0o700)
-    if not (is_of_this_user(path.lstat()) and is_of_this_user(path.stat())):
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        _make_missing(path)
+        status = path.lstat()
+    mine = is_of_this_user(status)
+    if mine and stat.S_ISLNK(status.st_mode):
+        mine = is_of_this_user(path.stat())
+    if not mine:
         why = "it belongs to another user; set TRACE_SPOOL_DIR to a folder of your own"
         raise PermissionError(errno.EPERM, why, str(path))
+
+
+def _make_missing(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:  # another process has made it
+        return
+    except FileNotFoundError:
+        _make_missing(path.parent)
+        _make_missing(path)
+        return
+    path.chmod(0o700)
 
 
 def write_new(path: Path, data: bytes) -> None:

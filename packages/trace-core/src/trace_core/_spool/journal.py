@@ -55,14 +55,16 @@ class Journal:
     Args:
         path: The folder.
         lock: Descriptor of the locked file in it; ``None`` to read only.
+        empty: Whether nothing is in it yet, so that nobody need look.
     """
 
-    def __init__(self, path: Path, lock: int | None) -> None:
+    def __init__(self, path: Path, lock: int | None, *, empty: bool = False) -> None:
         self.path = path
         self._lock = lock
-        self.segments: deque[Segment] = deque(segments_in(path))
-        self.acknowledged: Position = read_cursor(path / "cursor")
-        self._file: SegmentFile | None = None
+        self.segments: deque[Segment] = deque(() if empty else segments_in(path))
+        self.acknowledged: Position = (0, 0) if empty else read_cursor(path / "cursor")
+        self.file: SegmentFile | None = None
+        """What is written to."""
         self._cursor_file: int | None = None
         self._frame_bytes = _FRAME_BYTES  # of a frame, when last some were read
 
@@ -76,7 +78,7 @@ class Journal:
         Raises:
             OSError: The file system refused it, or files cannot be locked on it.
         """
-        return cls(*_make_locked(parent))
+        return cls(*_make_locked(parent), empty=True)
 
     @classmethod
     def adopt(cls, path: Path) -> Journal | None:
@@ -116,12 +118,12 @@ class Journal:
         Raises:
             OSError: The disk did not take them; what it took of them is taken back.
         """
-        if self._file is None:
+        if self.file is None:
             number = self.segments[-1].number if self.segments else self.acknowledged[0]
             segment = Segment(number + 1, self.path / f"{number + 1:08d}{SUFFIX}")
-            self._file = SegmentFile(segment)
+            self.file = SegmentFile(segment)
             self.segments.append(segment)
-        file = self._file
+        file = self.file
         try:
             file.append(data, spans)
         finally:
@@ -131,17 +133,13 @@ class Journal:
 
     def is_there(self) -> bool:
         """Say whether nobody has removed it, or the segment that is written to."""
-        return self.path.exists() if self._file is None else self._file.is_there()
+        return self.path.exists() if self.file is None else self.file.is_there()
 
     def roll(self) -> None:
         """Let the next append begin a new segment."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def duplicate(self) -> int | None:
-        """Return another descriptor of the file that is written to, to sync on another thread."""
-        return os.dup(self._file.descriptor) if self._file is not None else None
+        if self.file is not None:
+            self.file.close()
+            self.file = None
 
     def read(
         self, place: Position, limit: int, size: int = CHUNK_BYTES
@@ -181,7 +179,7 @@ class Journal:
 
     def is_done(self, segment: Segment, place: Position) -> bool:
         """Say whether a segment can go once all before a place is settled."""
-        if segment is self.segments[-1] and self._file is not None:
+        if segment is self.segments[-1] and self.file is not None:
             return False  # still being written
         return (segment.number, segment.size) <= place
 

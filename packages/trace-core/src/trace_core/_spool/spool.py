@@ -116,6 +116,7 @@ class Spool(WrapperSink):
         for journal in journals:
             if journal is not None:
                 journal.forget()
+        self._writer.syncer.forget()
         self._set_up()
 
     @property
@@ -164,14 +165,18 @@ class Spool(WrapperSink):
         """
         if spans:
             self._writer.write_started(spans)
+            if self._thread is None:
+                self.start()
 
     def start(self) -> None:
         """Start delivering, which the first write does as well."""
         with self._writer.lock:
             if self._thread is None and not self._deliverer.closed:
-                self._thread = start_thread(self._deliverer.run, "trace-delivery")
-                if self._thread is not None:
-                    self._writer.syncer.start()
+                self._thread = start_thread(self._run, "trace-delivery")
+
+    def _run(self) -> None:
+        self._writer.syncer.start()
+        self._deliverer.run()
 
     def begin_flush(self, deadline: float, /) -> Callable[[], bool]:
         """Ask for the delivery of all that was written so far; the result waits for it."""

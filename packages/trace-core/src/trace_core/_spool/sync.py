@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
 from trace_core._log import report, text_of
 from trace_core._spool.files import sync_file
+from trace_core._spool.segments import SegmentFile
 
 Sync: TypeAlias = Literal["interval", "batch", "never"]
 SYNCS: Final = ("interval", "batch", "never")
@@ -35,26 +37,20 @@ def start_thread(target: Callable[[], None], name: str) -> threading.Thread | No
 
 
 class Syncer:
-    """Has the disk take what was appended to a file: now, or every so often on another thread.
+    """Has the disk take what was appended to files: now, or every so often on another thread.
 
     Args:
         sync: When.
         every: Seconds between two times.
-        duplicate: Returns another descriptor of the file, or ``None`` if there is none.
         failed: Told of an error of the disk.
     """
 
-    def __init__(
-        self,
-        sync: Sync,
-        every: float,
-        duplicate: Callable[[], int | None],
-        failed: Callable[[OSError], None],
-    ) -> None:
+    def __init__(self, sync: Sync, every: float, failed: Callable[[OSError], None]) -> None:
         self._sync = sync
         self._every = every
-        self._duplicate = duplicate
         self._failed = failed
+        self._noted: SegmentFile | None = None
+        self._waiting: deque[int] = deque()  # descriptors of our own: files may be closed meanwhile
         self._dirty = threading.Event()
         self._stopped = threading.Event()
 
@@ -63,12 +59,35 @@ class Syncer:
         if self._sync == "interval":
             start_thread(self._run, "trace-sync")
 
-    def note_append(self) -> None:
-        """See to it that the disk gets what was appended."""
+    def note_append(self, file: SegmentFile | None) -> None:
+        """See to it that the disk gets what was appended.
+
+        The thread that syncs takes no lock: whoever holds one while the program computes would
+        hold up those who append for many turns at the interpreter.
+
+        Args:
+            file: What it was appended to.
+        """
+        if file is None or (self._dirty.is_set() and file is self._noted):
+            return
         if self._sync == "batch":
-            self.sync_now()
-        elif not self._dirty.is_set():  # asking is quicker than setting
-            self._dirty.set()
+            self._sync_file(file.descriptor)
+        elif self._sync == "interval":
+            self._put_off(file)
+
+    def _put_off(self, file: SegmentFile) -> None:
+        try:
+            self._waiting.append(os.dup(file.descriptor))
+        except OSError as error:
+            self._failed(error)
+        self._noted = file
+        self._dirty.set()
+
+    def _sync_file(self, descriptor: int) -> None:
+        try:
+            sync_file(descriptor)
+        except OSError as error:
+            self._failed(error)
 
     def stop(self, *, sync: bool) -> None:
         """Have the thread end.
@@ -77,24 +96,29 @@ class Syncer:
             sync: Whether what it has not synced matters.
         """
         self._stopped.set()
-        if sync and self._sync == "interval" and self._dirty.is_set():
-            self.sync_now()
+        if sync:
+            self._sync_waiting()
+        self.forget()
         self._dirty.set()
+
+    def forget(self) -> None:
+        """Close the descriptors and nothing else: for a forked child, whose parent goes on."""
+        while (descriptor := self._next()) is not None:
+            os.close(descriptor)
 
     def _run(self) -> None:
         while not self._stopped.wait(self._every):
             self._dirty.wait()
             self._dirty.clear()  # first: what is appended from here on is for the next time
-            self.sync_now()
+            self._sync_waiting()
 
-    def sync_now(self) -> None:
-        """Wait until the disk has what was appended so far."""
-        descriptor = self._duplicate()
-        if descriptor is None:
-            return
-        try:
-            sync_file(descriptor)
-        except OSError as error:
-            self._failed(error)
-        finally:
+    def _sync_waiting(self) -> None:
+        while (descriptor := self._next()) is not None:
+            self._sync_file(descriptor)
             os.close(descriptor)
+
+    def _next(self) -> int | None:
+        try:
+            return self._waiting.popleft()
+        except IndexError:
+            return None

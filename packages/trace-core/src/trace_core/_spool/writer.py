@@ -64,6 +64,8 @@ class SpoolWriter:
         self.changed = threading.Condition(self.lock)
         self.awaited = False
         """Whether the delivery thread waits for spans to be written."""
+        self.is_tidy = True
+        """Whether somebody has seen to the folder since the journal was begun."""
         self.written = 0
         """Spans of this process."""
         self.resolved = 0
@@ -71,7 +73,7 @@ class SpoolWriter:
         self.ledger = Ledger()
         self.disk = disk
         self.own = options.new_own()
-        self.syncer = Syncer(options.sync, options.sync_every, self._duplicate, disk.tell)
+        self.syncer = Syncer(options.sync, options.sync_every, disk.tell)
         self._orphans = orphans
         self._options = options
         self._left_at_exit = 0
@@ -108,8 +110,8 @@ class SpoolWriter:
             lost = self.own.shrink()
             if any(lost):
                 self.count_lost(*lost)
-            if self.own.tail != before:
-                self.syncer.note_append()
+            if self.own.tail != before and self.own.journal is not None:
+                self.syncer.note_append(self.own.journal.file)
 
     def _save(self) -> None:
         journal = self.own.journal
@@ -128,12 +130,10 @@ class SpoolWriter:
 
     def _open_journal(self) -> None:
         if self.own.journal is None:
-            first = not self.disk.is_settled
             self.own.begin(self.disk.create_journal())
-            self.keep_to_limit(adopted=())
-            if first:  # what was looked into before may have been another folder
-                self._orphans.look_now()
-                self.changed.notify_all()
+            self.is_tidy = False
+            self._orphans.look_now()  # what was looked into before may have been another folder
+            self.changed.notify_all()
 
     def _begin_anew(self, journal: Journal) -> None:
         waiting, left = self.waiting, self.own.begin_anew()
@@ -144,11 +144,6 @@ class SpoolWriter:
             "tracing: %s was removed while in use: it is made anew with %s from memory; %d lost",
             *(journal.path, counted(left, "span"), lost),
         )
-
-    def _duplicate(self) -> int | None:
-        with self.lock:
-            journal = self.own.journal
-            return journal.duplicate() if journal is not None else None
 
     # Counting; the lock is held
 
@@ -179,6 +174,16 @@ class SpoolWriter:
         self.resolved += count
         self.ledger.dropped(count, reason)
 
+    def tidy(self, adopted: Sequence[Journal]) -> None:
+        """Note in the folder whose it is, and keep it to its limit.
+
+        Args:
+            adopted: Journals that this process has adopted.
+        """
+        self.is_tidy = True
+        self.disk.note_key()
+        self.keep_to_limit(adopted)
+
     def keep_to_limit(self, adopted: Sequence[Journal]) -> None:
         """Keep what all processes have in the sink's folder within the limit.
 
@@ -205,6 +210,8 @@ class SpoolWriter:
         with self.lock:
             self.disk.ask_again()
             self.append()
+            if not self.is_tidy:
+                self.tidy(())
             alone = self.own.memory.alone
             return self.written - self.resolved - alone, alone + self._left_at_exit
 
