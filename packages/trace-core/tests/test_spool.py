@@ -1414,3 +1414,30 @@ def test_the_first_spans_wait_for_few_calls_of_the_operating_system(folder: Path
         done = subprocess.run(program, capture_output=True, text=True, check=True)
         expected = [*["os.mkdir", "os.chmod"] * made, "open", "fcntl.flock", "os.rename", "open"]
         assert sorted(done.stdout.split()) == sorted(expected)
+
+
+SHORT_FILES = """
+import resource, sys
+from trace_core import MemorySink, Spool, Tracer
+
+def away(spans):
+    raise ConnectionError
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+spans = MemorySink()
+with Tracer(spans).span("one", inputs="x" * 1_000):
+    pass
+spool = Spool(sys.argv[1], away)
+for _ in range(50):
+    spool.write(spans.spans)
+print(spool.stats.dropped, spool._writer.own.memory.alone)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
+def test_files_may_be_short(folder: Path) -> None:
+    """Where a process may write no long files (RLIMIT_FSIZE), there are more of them."""
+    program = [sys.executable, "-c", SHORT_FILES, str(folder)]
+    done = subprocess.run(program, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", "0"]
+    assert len(list(folder.rglob("*.seg"))) > 5

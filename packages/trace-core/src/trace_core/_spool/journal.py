@@ -126,6 +126,11 @@ class Journal:
         file = self.file
         try:
             file.append(data, spans)
+        except OSError as error:
+            if error.errno != errno.EFBIG or not file.segment.size:
+                raise
+            self.roll()  # files of this process may be no longer than this one is
+            return self.append(data, spans)
         finally:
             if file.torn:
                 self.roll()
