@@ -116,7 +116,7 @@ class Spool(WrapperSink):
         for journal in journals:
             if journal is not None:
                 journal.forget()
-        self._writer.syncer.forget()
+        self._writer.syncer.end_waiting(sync=False)
         self._set_up()
 
     @property

@@ -6,6 +6,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Literal, TypeAlias
 
 from trace_core._log import report, text_of
@@ -96,29 +97,24 @@ class Syncer:
             sync: Whether what it has not synced matters.
         """
         self._stopped.set()
-        if sync:
-            self._sync_waiting()
-        self.forget()
+        self.end_waiting(sync=sync)
         self._dirty.set()
-
-    def forget(self) -> None:
-        """Close the descriptors and nothing else: for a forked child, whose parent goes on."""
-        while (descriptor := self._next()) is not None:
-            os.close(descriptor)
 
     def _run(self) -> None:
         while not self._stopped.wait(self._every):
             self._dirty.wait()
             self._dirty.clear()  # first: what is appended from here on is for the next time
-            self._sync_waiting()
+            self.end_waiting(sync=True)
 
-    def _sync_waiting(self) -> None:
-        while (descriptor := self._next()) is not None:
-            self._sync_file(descriptor)
-            os.close(descriptor)
+    def end_waiting(self, *, sync: bool) -> None:
+        """Close the descriptors of the files that wait to be synced.
 
-    def _next(self) -> int | None:
-        try:
-            return self._waiting.popleft()
-        except IndexError:
-            return None
+        Args:
+            sync: Whether to sync them; not so in a forked child, whose parent does.
+        """
+        with suppress(IndexError):
+            while True:
+                descriptor = self._waiting.popleft()
+                if sync:
+                    self._sync_file(descriptor)
+                os.close(descriptor)
