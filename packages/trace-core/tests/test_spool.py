@@ -1167,7 +1167,7 @@ def test_journals_that_were_never_finished_go(folder: Path) -> None:
     os.utime(old, (1, 1))
     spool.write(many(1))
     spool.close(0.0)
-    assert not old.exists()
+    wait_for(lambda: not old.exists())  # another thread may be about it
     assert new.exists()
 
 
