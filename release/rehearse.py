@@ -34,6 +34,7 @@ from prepare import PARTS, prepare
 from sbom import write_sbom
 
 ROOT = Path(__file__).parent.parent
+LOCK = ROOT / "requirements" / "all.txt"
 GROUPS = ("test", "compat", "nats")
 """Dependency groups that the packages' tests need."""
 QUICK = ("--numprocesses=2", "--dist=loadfile", "-m", "not server and not slow")
@@ -176,11 +177,14 @@ def _as_released(sibling: Package, package: Package, scratch: Path) -> Package:
 
 
 def _install(pins: list[str], url: str, venv: Path) -> None:
-    """Install the versions in the index into a new environment, with what their tests need."""
+    """Install the versions in the index into a new environment, with what their tests need.
+
+    All else as it is locked: what is tested must not depend on the day.
+    """
     groups = [word for name in GROUPS for word in ("--group", f"{ROOT / 'pyproject.toml'}:{name}")]
     run("uv", "venv", "--quiet", "--python", sys.executable, venv, folder=ROOT)
     install = ("uv", "pip", "install", "--quiet", "--python", venv, "--index", url)
-    run(*install, *pins, *groups, folder=ROOT)
+    run(*install, "--constraint", LOCK, *pins, *groups, folder=ROOT)
 
 
 def _import_all(package: Package, scratch: Path) -> None:
