@@ -1,6 +1,6 @@
 """Memory while a sink is away and comes back, and of many calls with long messages.
 
-    python bench/memory.py outage --seconds 60             # 200 calls a second; 600 in the issue
+    python bench/memory.py outage --seconds 60             # at 200 calls a second
     python bench/memory.py calls --calls 10000 --size 20000
     python bench/memory.py calls --calls 100000 --tracer nobody
 
