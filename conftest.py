@@ -17,6 +17,7 @@ settings.register_profile(
     derandomize="CI" in os.environ,  # there, a change fails for what it changes; here, search on
     print_blob=True,
 )
+settings.register_profile("quick", settings.get_profile("ours"), max_examples=20)
 settings.load_profile("ours")
 
 

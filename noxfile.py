@@ -270,7 +270,7 @@ def quick(session: nox.Session) -> None:
     session.env["XDG_STATE_HOME"] = str(scratch / "state")
     chosen = any(not arg.startswith("-") for arg in session.posargs)
     paths = [] if chosen else ["packages", "tests/test_boundaries.py"]
-    fast = () if chosen else ("-m", "not server and not slow")
+    fast = () if chosen else ("-m", "not server and not slow", "--hypothesis-profile=quick")
     session.run("pytest", "-q", *TWO_AT_A_TIME, *fast, *paths, *session.posargs)
 
 

@@ -195,6 +195,7 @@ def assert_little_work(processor: Callable[[Span], object], small: Value, large:
     assert many <= 1.5 * LARGE / SMALL * few + 40_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processor", PROCESSORS)
 @pytest.mark.parametrize("kind", PIECES)
 def test_texts_take_little_work(kind: str, processor: str) -> None:

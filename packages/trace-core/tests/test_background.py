@@ -153,6 +153,7 @@ def test_a_full_queue_drops_and_counts(gate: Gate, make_span: Callable[..., Span
     assert background.stats.dropped_by_reason == {"queue full": 6}
 
 
+@pytest.mark.slow
 def test_the_queue_has_a_limit_in_bytes(gate: Gate, make_span: Callable[..., Span]) -> None:
     """1,200 spans of a megabyte do not take more than a gigabyte while a sink hangs."""
     tracer = Tracer(Background(gate, max_bytes=64 * 1024**2))

@@ -55,6 +55,7 @@ def test_the_fixtures(tmp_path: Path) -> None:
     assert "1 error(s) in tracing, the first starting a span" in said
 
 
+@pytest.mark.slow
 def test_without_them(tmp_path: Path) -> None:
     """``-p no:trace_core`` leaves them out."""
     assert "fixture 'trace_tracer' not found" in run(tmp_path, "-p", "no:trace_core")

@@ -290,6 +290,7 @@ def test_traces_beyond_the_limit_lose_their_messages(make: Callable[..., Span]) 
     assert stored.count('"gen_ai.request.model":"m"') == 3
 
 
+@pytest.mark.slow
 def test_a_page_points_to_every_trace(make: Callable[..., Span]) -> None:
     """Each row of the list says in which pack its trace is, and where."""
     words = " ".join(str(number) for number in range(40_000))
@@ -381,6 +382,7 @@ def test_a_limit_must_be_a_size(file: Path, size: str, capsys: pytest.CaptureFix
     assert "--max-size must be megabytes" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_file_without_spans_makes_a_page(folder: Path) -> None:
     """It is empty, and no error."""
     empty = folder / "empty.jsonl"

@@ -116,6 +116,7 @@ def test_an_installer_refuses_a_compromised_release(
     assert not list((tmp_path / "site").glob("litellm*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", COMPROMISED)
 @pytest.mark.parametrize("code", [TRACED, DOCTOR], ids=["autolog", "doctor"])
 def test_a_compromised_release_is_refused_where_it_is_installed(

@@ -167,6 +167,7 @@ for one in found:
 """
 
 
+@pytest.mark.slow
 def test_where_mlflow_shares_their_provider(database_uri):
     """Their spans are in MLflow then, so all are one trace; no span has two parents."""
     environ = {**os.environ, "MLFLOW_USE_DEFAULT_TRACER_PROVIDER": "false"}

@@ -92,6 +92,7 @@ def known(span: Span) -> Span:
     )
 
 
+@pytest.mark.slow
 def test_what_was_written_is_read(place: str) -> None:
     """All fields that MLflow keeps come back as they were."""
     written = conversation()
