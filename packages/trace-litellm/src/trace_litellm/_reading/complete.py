@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import attrs
 
-from trace_core import Cost, OpenSpan, StatusCode, TokenUsage, UsageSource, Value, semconv
+from trace_core import Cost, OpenSpan, SpanKind, StatusCode, TokenUsage, UsageSource, Value, semconv
 from trace_litellm._reading import requests as _requests
 from trace_litellm._reading import responses as _responses
 from trace_litellm._reading.endpoints import FAMILIES
@@ -24,11 +24,20 @@ from trace_litellm._reading.pricing import Priced, cost_in_proportion, cost_of
 from trace_litellm._reading.privacy import REDACTED_TEXT, without_content
 from trace_litellm._reading.record import CallRecord
 from trace_litellm._reading.responses import CALL_ID
-from trace_litellm._reading.usage import completed_usage, has_counts_of, usage_in, usage_of
+from trace_litellm._reading.units import Units, cost_by_units
+from trace_litellm._reading.usage import (
+    completed_usage,
+    has_counts_of,
+    prompt_usage,
+    usage_in,
+    usage_of,
+)
 
 _NOTHING: Final[Mapping[str, Value]] = {}
 _PROVIDER: Final = UsageSource.PROVIDER
 _ERROR: Final = StatusCode.ERROR
+_ASKED_ALONE: Final = frozenset({SpanKind.EMBEDDING, SpanKind.RERANKER})
+"""Kinds of calls whose answer is no text, so that all tokens are the prompt's."""
 
 
 def complete(record: CallRecord, span: OpenSpan) -> None:
@@ -151,10 +160,13 @@ def _count_answer(
 ) -> None:
     """Set tokens and cost of an answer, and the speed of a stream."""
     ending = attributes.get(semconv.STREAM_ENDING) if record.deltas is not None else None
-    counted = completed_usage(
-        record.parameters, span.outputs, record.hidden, ending=ending, failed=failed
-    )
-    usage, sources, span.outputs = counted
+    if span.kind in _ASKED_ALONE:
+        usage = prompt_usage(span.outputs, failed=failed)
+        sources: dict[str, Value] = {}
+    else:
+        usage, sources, span.outputs = completed_usage(
+            record.parameters, span.outputs, record.hidden, ending=ending, failed=failed
+        )
     if _is_cache_hit(record):
         usage, sources = KEPT.marked(record.parameters, span.outputs, usage, sources)
     elif record.deltas is not None:
@@ -193,6 +205,9 @@ def _cost(record: CallRecord, span: OpenSpan, attributes: Mapping[str, Value]) -
         pricing=pricing,
         seconds=(span.end_ns - span.start_ns) / 1e9,
     )
+    if prices and not priced.reported:  # which may also be of what has no tokens
+        by_units = cost_by_units(Units(span.kind, parameters, span.outputs, record.hidden), prices)
+        priced.reported = priced.reported if by_units is None else by_units
     return cost_of(usage, priced)
 
 

@@ -20,6 +20,7 @@ from trace_litellm._reading.responses import (
     REGION,
     REQUEST_ID,
 )
+from trace_litellm._reading.units import AUDIO_SECONDS
 from trace_litellm._streams.usage import counts_answer, merge_usage
 
 _ATOMS: Final = frozenset({str, float, int, bool, type(None)})
@@ -27,6 +28,7 @@ _READ: Final = frozenset(
     {
         "additional_headers",
         "api_base",
+        AUDIO_SECONDS,
         "cache_hit",
         "custom_llm_provider",
         "estimated",

@@ -52,6 +52,10 @@ def usage_of(outputs: Value) -> TokenUsage | None:
     asked, answered, total, cached, created, reasoning = [
         _first(usage, some) if some else None for some in names
     ]
+    if asked == 0:  # by LiteLLM's name, which it may have left at that
+        asked = _last(usage, names[0])
+    if answered == 0:
+        answered = _last(usage, names[1])
     if not asked and not answered:
         return TokenUsage(total=total) if total else None
     details, made = _details(usage, details_names), _details(usage, made_names)
@@ -118,12 +122,35 @@ def _first(counts: Mapping[str, Value], names: _Names, otherwise: int | None = N
     return otherwise
 
 
+def _last(counts: Mapping[str, Value], names: _Names) -> int:
+    """Return the last count by one of some names that is more than 0; else 0."""
+    known = [count for name in names if type(count := counts.get(name)) is int and count]
+    return known[-1] if known else 0
+
+
 def _details(usage: Mapping[str, Value], names: _Names) -> Mapping[str, Value]:
     for name in names:
         details = usage.get(name)
         if isinstance(details, dict):
             return details
     return _NO_DETAILS
+
+
+def prompt_usage(outputs: Value, *, failed: bool) -> TokenUsage | None:
+    """Read the token counts of a call whose answer is no text, such as vectors or a ranking.
+
+    Args:
+        outputs: The response.
+        failed: Whether the call failed.
+
+    Returns:
+        The counts: if only their sum was reported, that is the prompt's.
+    """
+    usage = usage_of(outputs)
+    if usage is None:
+        return None if failed else TokenUsage(source=UsageSource.MISSING)
+    asked = usage.input or usage.total
+    return attrs.evolve(usage, input=asked, output=usage.output or 0, source=_PROVIDER)
 
 
 def completed_usage(
