@@ -231,6 +231,92 @@ def test_an_inner_hook_is_inside_whichever_came_first(first_in: str, first_out: 
     assert vars(function) == attributes
 
 
+def test_the_latest_hook_is_the_outermost() -> None:
+    """Of the inner ones too, which are inside all others; each goes by itself."""
+    function = make_function()
+    called: list[str] = []
+
+    def named(name: str) -> Callable[..., Any]:
+        def hook(original: Any, args: Any, kwargs: Any) -> Any:
+            called.append(name)
+            return original(*args, **kwargs)
+
+        return hook
+
+    made = {
+        name: swap(function, named(name), inner=name.startswith("inner"))
+        for name in ("first", "inner", "second", "inner, later", "third")
+    }
+    assert function(3) == 7
+    assert called == ["third", "second", "first", "inner, later", "inner"]
+    made["second"].remove()
+    called.clear()
+    assert function(3) == 7
+    assert called == ["third", "first", "inner, later", "inner"]
+
+
+def test_one_hook_twice() -> None:
+    """Each swap is its own: the one that is removed is not installed, and the other stays."""
+    function = make_function()
+    seen, hook = counting()
+    first, second = swap(function, hook), swap(function, hook)
+    first.remove()
+    assert (first.installed, second.installed) == (False, True)
+    assert function(3) == 7
+    assert len(seen) == 1
+
+
+def test_code_that_another_tool_put_on_top_stays() -> None:
+    """It may call ours, put ours back when we are gone, and be hooked by us anew."""
+    function = make_function()
+    code = function.__code__
+    seen, hook = counting()
+    one = swap(function, hook)
+    below = own_copy(function)
+    their_gate = make_function()
+    other = swap(their_gate, lambda _, args, kwargs: -below(*args, **kwargs))
+    ours, function.__code__ = function.__code__, their_gate.__code__
+    assert not one.installed
+    assert function(3) == -7
+    assert len(seen) == 1
+    one.remove()
+    assert function.__code__ is their_gate.__code__
+    assert function(3) == -7
+    function.__code__ = ours
+    assert function(3) == 7  # straight through
+    assert len(seen) == 1
+    swap(function, hook).remove()
+    assert function.__code__ is code
+    other.remove()
+
+
+def own_copy(function: types.FunctionType) -> types.FunctionType:
+    """Make another function of the same code, as a tool does that puts its own there."""
+    copy = types.FunctionType(
+        function.__code__,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    copy.__kwdefaults__ = function.__kwdefaults__
+    return copy
+
+
+def test_a_call_while_a_hook_is_put_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as one of another thread: it goes straight through."""
+    function = make_function()
+    put, results = patch._Gate.put, []
+
+    def and_call(gate: Any, layers: Any) -> None:
+        results.append(function(3))
+        put(gate, layers)
+
+    monkeypatch.setattr(patch._Gate, "put", and_call)
+    swap(function, counting()[1])
+    assert results == [7]
+
+
 def test_inner_hooks_of_coroutine_functions() -> None:
     """They are awaited by the outer ones."""
     function = make_coroutine_function()
