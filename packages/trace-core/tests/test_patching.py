@@ -317,6 +317,48 @@ def test_a_call_while_a_hook_is_put_in(monkeypatch: pytest.MonkeyPatch) -> None:
     assert results == [7]
 
 
+@pytest.mark.parametrize("attribute", ["__wrapped__", "__signature__"])
+def test_what_tells_a_signature_already_is_left(attribute: str) -> None:
+    """A function that wraps another, or has a signature of its own, gets none from us."""
+    function = make_function()
+    told = {"__wrapped__": lambda a: a, "__signature__": inspect.signature(lambda a: a)}
+    setattr(function, attribute, told[attribute])
+    before = dict(vars(function))
+    one = swap(function, counting()[1])
+    assert vars(function) == before
+    assert str(inspect.signature(function)) == "(a)"
+    one.remove()
+    assert vars(function) == before
+
+
+def test_what_a_hook_gets_is_named_like_the_function() -> None:
+    """Whoever looks at the original, as libraries do for messages, sees the same."""
+    function = make_function()
+    function.__name__, function.__qualname__, function.__module__ = "f", "C.f", "elsewhere"
+    names = []
+
+    def hook(original: Any, args: Any, kwargs: Any) -> Any:
+        names.append((original.__name__, original.__qualname__, original.__module__))
+        return original(*args, **kwargs)
+
+    swap(function, hook)
+    assert function(3) == 7
+    assert names == [("f", "C.f", "elsewhere")]
+
+
+def test_swapping_several_puts_outer_hooks() -> None:
+    """Unless inner ones are asked for."""
+    function = make_function()
+    seen, hook = counting()
+    swap(function, lambda *_: 42)
+    swap_all({function: hook})
+    assert function(3) == 42
+    assert len(seen) == 1
+    swap_all({function: hook}, inner=True)
+    assert function(3) == 42
+    assert len(seen) == 2
+
+
 def test_inner_hooks_of_coroutine_functions() -> None:
     """They are awaited by the outer ones."""
     function = make_coroutine_function()
