@@ -114,6 +114,7 @@ def test_async_generator_functions_stay_what_they_are() -> None:
         left = doubled(3, 4, closed=closed)
         items.append(await anext(left))
         await left.aclose()  # type: ignore[attr-defined]
+        assert closed == ["completed", "left", "left"]  # at once, not when it is collected
         return items
 
     try:
