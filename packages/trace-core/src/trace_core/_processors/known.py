@@ -7,6 +7,7 @@ import functools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
+from operator import attrgetter
 from typing import Final
 from urllib.parse import quote
 
@@ -39,14 +40,16 @@ _MANY: Final = 100
 class _Forms:
     """How a secret may be written: as it is, with escapes, and within base64."""
 
-    plain: tuple[str, ...]
-    escaped: tuple[str, ...]
-    encoded: tuple[str, ...]
+    plain: tuple[str, ...] = ()
+    escaped: tuple[str, ...] = ()
+    encoded: tuple[str, ...] = ()
 
     def those(self, wanted: Callable[[str], bool]) -> _Forms:
         """Return some of them."""
-        kinds = (self.plain, self.escaped, self.encoded)
-        return _Forms(*(tuple(filter(wanted, kind)) for kind in kinds))
+        return _Forms(*(tuple(filter(wanted, kind)) for kind in _kinds_of(self)))
+
+
+_kinds_of: Final = attrgetter("plain", "escaped", "encoded")
 
 
 class Known:
@@ -58,14 +61,10 @@ class Known:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         forms = [_forms(secret) for secret in secrets if len(secret) >= MIN_LENGTH]
-        self._all = _Forms(
-            *(
-                _longest_first(one for form in forms for one in getattr(form, kind))
-                for kind in ("plain", "escaped", "encoded")
-            )
-        )
+        kinds = zip(*map(_kinds_of, forms), strict=True)
+        self._all = _Forms(*(_longest_first(chain(*kind)) for kind in kinds))
         self._short = self._all.those(lambda one: len(one) < _LONG)
-        long = set(chain(*attrs.astuple(self._all))).difference(*attrs.astuple(self._short))
+        long = set(chain(*_kinds_of(self._all))).difference(*_kinds_of(self._short))
         if len(long) < _MANY:
             self._short, long = self._all, set()
         self._pieces: dict[str, list[str]] = {}
@@ -79,6 +78,8 @@ class Known:
         Args:
             text: The text.
         """
+        if not self._all.plain:
+            return text
         for secret in self._among(text):
             text = text.replace(secret, _MARKER)
         return text

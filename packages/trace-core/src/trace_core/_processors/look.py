@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import filterfalse
 from types import NoneType
 from typing import Any, Final, NamedTuple
 
@@ -76,15 +77,13 @@ def look_into(values: Iterable[Any]) -> Look:
                 texts.append(item)
                 if len(item) > LONG:
                     long.append(item)
-            elif kind in _ATOMS:
-                pass
             elif kind is dict:
                 texts += item
                 todo.append(item.values())
             elif kind is tuple or kind is list:
                 sequences.append(item)
                 todo.append(item)
-            else:
+            elif kind not in _ATOMS:
                 _look_at_other(item, Look(texts, sequences, long), todo)
         if len(todo) > _MOST_CONTAINERS:
             raise ValueError("a value of the span contains itself, or a million others")
@@ -120,8 +119,7 @@ class Seen:
         Args:
             texts: The texts.
         """
-        seen = self._texts
-        return {text for text in texts if text not in seen}
+        return set(filterfalse(self._texts.__contains__, texts))
 
     def add(self, texts: Iterable[str]) -> None:
         """Note texts that were left as they were.

@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import Final, TypeAlias
 
 from trace_core._processors.budget import UNJUDGED, Match
-from trace_core._processors.by_name import PARTS, UNJUDGED_NAME, filed_under, may_be_name
+from trace_core._processors.by_name import PARTS, UNJUDGED_NAME, filed_under, has_part
 
 ChangeMany: TypeAlias = Callable[[Sequence[str]], "dict[str, str]"]
 """Takes texts and returns those that change, with what they become."""
@@ -27,7 +27,10 @@ def names_among(texts: Iterable[str]) -> dict[str, str]:
         texts: The texts.
     """
     short = [text for text in texts if len(text) <= _LONGEST_NAME]
-    names = list(filter(may_be_name, short if len(short) < _JUDGED else _with_parts(short)))
+    if not has_part(BETWEEN.join(short).lower()):  # as of most spans: their new texts are ids
+        return {}
+    some = short if len(short) < _JUDGED else _with_parts(short)
+    names = [text for text in some if has_part(text.lower())]
     found = {name: kind for name in names[:_JUDGED] if (kind := filed_under(name)) is not None}
     return {**found, **dict.fromkeys(names[_JUDGED:], UNJUDGED_NAME)}
 
