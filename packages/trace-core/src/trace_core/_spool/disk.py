@@ -112,7 +112,7 @@ class SpoolDisk:
         try:
             removed = limit_folder(folder, self._max_bytes, adopted)
             remove_unfinished(folder)
-        except FileNotFoundError:  # the folder is made for the first span
+        except (FileNotFoundError, NotADirectoryError):  # it is made for the first span
             removed = 0
         except OSError as error:
             report("keeping the spool to its limit", error)
