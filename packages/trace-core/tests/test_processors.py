@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from unittest.mock import ANY
 
 import attrs
@@ -42,6 +43,7 @@ from trace_core import (
 from trace_core._cli.main import main
 from trace_core._processors import secrets as _secrets
 from trace_core._processors.clean import Cleaner
+from trace_core._processors.redact import Redactor
 
 PEM = (
     "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,AB\n\n"
@@ -406,6 +408,48 @@ def test_what_only_looks_personal_stays(text: str) -> None:
 def test_what_is_personal_goes(text: str, cleaned: str) -> None:
     """In the forms that people write."""
     assert redact_pii()(fields_with(text)).status.description == cleaned
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"known": "a single secret"}, "known is a list of secrets, got a single one"),
+        ({"known": b"a single secret"}, "known is a list of secrets, got a single one"),
+        ({"known": ["one", 2, 3, None]}, "known is a list of texts, got NoneType, int, str"),
+        ({"patterns": ["ab+"]}, r"patterns is a mapping by name, got \['ab\+'\]"),
+        ({"patterns": {"mine": "("}}, "the pattern 'mine' is not a valid regular expression"),
+        ({"patterns": {"mine": 5}}, "the pattern 'mine' is not a valid regular expression"),
+    ],
+)
+def test_what_cannot_be_redacted_by_is_refused(options: dict[str, Any], complaint: str) -> None:
+    """When the processor is made, and says what was wanted and what was given."""
+    with pytest.raises(ConfigurationError, match=complaint):
+        redact(**options)
+
+
+def test_a_redacting_processor_is_named_and_tells_no_secret() -> None:
+    """Counts and messages name it."""
+    processor = redact(known=["a secret of mine"], environment=False)
+    assert repr(processor) == "<redact()>"
+    assert processor.__name__ == "redact"
+
+
+def test_a_users_pattern_is_found_in_many_texts() -> None:
+    """Also at their ends, which texts that are searched together do not have."""
+    texts = [f"{number} TICKET-12345" for number in range(100)]
+    span = redact(patterns={"ticket": r"TICKET-\d+$"})(attrs.evolve(fields_with("x"), inputs=texts))
+    assert "TICKET" not in encode(span).decode()
+
+
+def test_what_is_looked_for_is_prepared_once() -> None:
+    """Until another secret is known: to prepare takes longer than to look."""
+    known = ["a secret of mine"]
+    processor = Redactor(lambda: known, {}, environment=False)
+    before = processor._walk()
+    assert processor._walk() is before
+    known.append("another secret of mine")
+    assert processor._walk() is not before
+    assert processor._walk() is processor._walk()
 
 
 def test_sampling(make_span: Callable[..., Span]) -> None:
