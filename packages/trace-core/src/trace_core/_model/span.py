@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from importlib import import_module
-from operator import attrgetter
 from types import NoneType
 from typing import Any, Final
 
@@ -79,7 +77,7 @@ class Span:
 
     def __attrs_post_init__(self) -> None:
         # Runs for each span several times, so that what needs no change is passed over quickly.
-        if not _are_right(*map(type, _fields_of(self))):
+        if not _needs_no_conversion(self):
             for name, check in _CHECKS.items():
                 replace_field(self, name, check(getattr(self, name)))
         if not 0 <= self.start_ns <= _LAST_NS or not 0 <= self.end_ns <= _LAST_NS:
@@ -197,25 +195,21 @@ _CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
 }
 _LAST_NS: Final = 2**63 - 1
 _VALUE: Final = frozenset({NoneType, bool, int, float, str, tuple, dict})
-_RIGHT_TYPES: Final[Mapping[str, frozenset[type]]] = {
-    "name": frozenset({str}),
-    "kind": frozenset({SpanKind}),
-    "inputs": _VALUE,
-    "outputs": _VALUE,
-    "usage": frozenset({TokenUsage, NoneType}),
-    "cost": frozenset({Cost, NoneType}),
-    "status": frozenset({Status}),
-    "context": frozenset({SpanContext}),
-    "start_ns": frozenset({int}),
-    "end_ns": frozenset({int}),
-    "events": frozenset({tuple}),
-    "scope": frozenset({Scope}),
-    "resource": frozenset({dict}),
-}
-_fields_of: Final = attrgetter(*_RIGHT_TYPES)
 
 
-@lru_cache(256)
-def _are_right(*types: type) -> bool:
-    """Tell whether the fields named in `_RIGHT_TYPES` are of types that need no conversion."""
-    return all(found in right for found, right in zip(types, _RIGHT_TYPES.values(), strict=True))
+def _needs_no_conversion(span: Span) -> bool:
+    """Tell whether the fields of a span that `_CHECKS` names are of the types they are to have."""
+    return (
+        type(span.name) is str
+        and type(span.kind) is SpanKind
+        and type(span.inputs) in _VALUE
+        and type(span.outputs) in _VALUE
+        and (span.usage is None or type(span.usage) is TokenUsage)
+        and (span.cost is None or type(span.cost) is Cost)
+        and type(span.status) is Status
+        and type(span.context) is SpanContext
+        and type(span.start_ns) is type(span.end_ns) is int
+        and type(span.events) is tuple
+        and type(span.scope) is Scope
+        and type(span.resource) is dict
+    )

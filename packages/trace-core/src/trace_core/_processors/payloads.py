@@ -94,13 +94,14 @@ class _PayloadLimit:
 
     def leaves(self, found: Look) -> bool:
         """Return whether a span holds no payload, as most do not; False if in doubt."""
-        if found.sequences and any(map(self._is_vector, found.sequences)):
-            return False
+        for items in found.sequences:
+            if len(items) > self._max_vector and self._is_vector(items):
+                return False
         most = self._max_base64
-        may_be_long = found.long if most >= LONG else found.texts
-        return not any(
-            len(text) > most and (" " not in text or ";base64," in text) for text in may_be_long
-        )
+        for text in found.long if most >= LONG else found.texts:
+            if len(text) > most and (" " not in text or ";base64," in text):
+                return False
+        return True
 
     def _is_vector(self, items: Sequence[Value]) -> bool:
         return len(items) > self._max_vector and _NUMBERS.issuperset(map(type, items))
