@@ -14,7 +14,7 @@ import wrapt
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from trace_core.patching import Swap, own_code, swap, swap_all
+from trace_core.patching import Swap, call_hook, own_code, swap, swap_all
 from trace_core.patching import _swap as patch
 
 
@@ -373,6 +373,53 @@ def test_inner_hooks_of_coroutine_functions() -> None:
     swap(function, answer, inner=True)
     assert asyncio.run(function(3)) == 42
     assert len(seen) == 1
+
+
+class Noted:
+    """Notes how a call ends."""
+
+    def __init__(self) -> None:
+        self.ends: list[Any] = []
+
+    def failed(self, error: BaseException) -> None:
+        self.ends.append(error)
+
+    def returned(self, result: Any) -> Any:
+        self.ends.append(result)
+        return "what the caller gets"
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_hook_that_follows_calls(*, is_async: bool) -> None:
+    """From the arguments to the result or the error; a call may be left alone."""
+    failure, begun, call = ValueError("mine"), [], Noted()
+
+    def plain(x: int, *, fails: bool = False) -> int:
+        if fails:
+            raise failure
+        return x
+
+    async def coroutine(x: int, *, fails: bool = False) -> int:
+        await asyncio.sleep(0)
+        return plain(x, fails=fails)
+
+    def begin(args: Any, kwargs: Any) -> Noted | None:
+        begun.append((args, kwargs))
+        return None if args == (0,) else call
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return asyncio.run(coroutine(*args, **kwargs)) if is_async else plain(*args, **kwargs)
+
+    function: Any = coroutine if is_async else plain
+    swap(function, call_hook(begin, is_async=is_async))
+    assert run(0) == 0
+    assert call.ends == []
+    assert run(3) == "what the caller gets"
+    with pytest.raises(ValueError, match="mine") as caught:
+        run(4, fails=True)
+    assert caught.value is failure
+    assert call.ends == [3, failure]
+    assert begun == [((0,), {}), ((3,), {}), ((4,), {"fails": True})]
 
 
 @pytest.mark.parametrize("thing", [print, "text", functools.partial(print)])

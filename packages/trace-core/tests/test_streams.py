@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from trace_core import MemorySink, OpenSpan, Tracer
-from trace_core.streams import ListDeltas, NoDeltas, StreamProxy, Watch
+from trace_core import MemorySink, OpenSpan, Tracer, semconv
+from trace_core.streams import ChunkEvents, ListDeltas, NoDeltas, StreamProxy, Watch
 
 
 class Inner:
@@ -382,3 +382,141 @@ def test_asynchronous_generators() -> None:
     assert asyncio.run(read()) == [None, "a"]
     assert followed.watch.statistics()["trace.stream.chunks"] == 2
     assert followed.ending == "failed"
+
+
+class Answer:
+    """A stream whose iterators are other objects, as those of OpenAI's SDK; entered by `async`."""
+
+    def __init__(self, entered: Any = None) -> None:
+        self.entered = entered
+        self.left = 0
+
+    def __iter__(self) -> Iterator[int]:
+        return iter([1, 2])
+
+    def __next__(self) -> int:
+        raise AssertionError("not asked")
+
+    async def __anext__(self) -> int:
+        raise AssertionError("not asked")
+
+    async def __aiter__(self) -> AsyncIterator[int]:
+        for item in (1, 2):
+            await asyncio.sleep(0)
+            yield item
+
+    async def __aenter__(self) -> Any:
+        return self.entered or self
+
+    async def __aexit__(self, *details: object) -> bool:
+        self.left += 1
+        return True
+
+
+def test_a_stream_whose_iterators_are_other_objects() -> None:
+    """They are followed like the stream."""
+    followed = Followed(Answer())
+    assert list(followed.proxy) == [1, 2]
+    assert followed.ending == "completed"
+    followed = Followed(Answer())
+
+    async def read() -> list[int]:
+        return [item async for item in followed.proxy]
+
+    assert asyncio.run(read()) == [1, 2]
+    assert followed.ending == "completed"
+
+
+def test_an_asynchronous_context_manager() -> None:
+    """It hands out the proxy where the stream hands out itself, and leaving it ends the span."""
+    inner = Answer()
+    followed = Followed(inner)
+    other = Followed(Answer(entered="another thing"))
+
+    async def enter() -> None:
+        async with followed.proxy as entered:
+            assert entered is followed.proxy
+            raise LookupError  # which the stream's __aexit__ takes
+        async with other.proxy as entered:
+            assert entered == "another thing"
+
+    asyncio.run(enter())
+    assert inner.left == 1
+    assert followed.ending == other.ending == "closed"
+
+
+def test_each_step_is_taken_inside_the_span() -> None:
+    """Where the stream makes calls between its chunks; it is left however the step ends."""
+    followed = Followed(Inner([1, 2], RuntimeError("cut")))
+    steps: list[str] = []
+
+    def resume() -> Any:
+        steps.append("in")
+        return lambda: steps.append("out")
+
+    proxy: Any = StreamProxy(followed.proxy._trace_inner, followed.watch, resume)
+
+    async def read() -> None:
+        assert await anext(proxy) == 2
+        with pytest.raises(RuntimeError, match="cut"):
+            await anext(proxy)
+
+    assert next(proxy) == 1
+    assert steps == ["in", "out"]
+    asyncio.run(read())
+    assert steps == ["in", "out"] * 3
+    with pytest.raises(RuntimeError, match="cut"):
+        next(proxy)
+    assert steps == ["in", "out"] * 4
+
+
+def test_chunks_of_no_known_format() -> None:
+    """They are copied up to a limit, and those above it counted."""
+    deltas = ListDeltas()
+    chunk = {"text": ["a"]}
+    for one in (chunk, b"\xff", *range(ListDeltas.LIMIT)):
+        deltas.add(one)
+    chunk["text"].append("b")
+    found: Any = deltas.outputs()
+    assert found["chunks"][:3] == ({"text": ("a",)}, "\ufffd", 0)
+    assert len(found["chunks"]) == ListDeltas.LIMIT
+    assert found["chunks_left_out"] == 2
+    assert "chunks_left_out" not in ListDeltas().outputs()  # type: ignore[operator]
+
+
+def test_chunks_whose_content_is_elsewhere() -> None:
+    """They are counted and not kept."""
+    deltas = NoDeltas()
+    followed = Followed(Inner([1, 2]), deltas)
+    assert list(followed.proxy) == [1, 2]
+    assert deltas.outputs() is None
+    assert followed.watch.statistics()["trace.stream.chunks"] == 2
+
+
+def test_the_first_chunks_are_events() -> None:
+    """As many as are asked for; all are combined."""
+    sink = MemorySink()
+    span = Tracer(sink).start("stream")
+    events = ChunkEvents(span, ListDeltas(), 2)
+    for chunk in ("a", "b", "c"):
+        events.add(chunk)
+    span.end()
+    assert events.outputs() == {"chunks": ("a", "b", "c")}
+    found = [event.attributes for event in sink.spans[0].events]
+    assert found == [
+        {semconv.CHUNK_INDEX: 0, semconv.CHUNK_VALUE: "a"},
+        {semconv.CHUNK_INDEX: 1, semconv.CHUNK_VALUE: "b"},
+    ]
+
+
+@pytest.mark.parametrize("items", [[], [1], [1, 1]])
+def test_the_speed_of_an_answer_that_came_at_once(items: list[int]) -> None:
+    """There is none: nothing is divided by no time."""
+    followed = Followed(Inner(items))
+    list(followed.proxy)
+    followed.watch._times[:] = [5] * len(items)
+    assert followed.watch.tokens_per_second(10) is None
+    followed.watch._times[:] = [0, 2_000_000_000]
+    assert followed.watch.tokens_per_second(10) == 5.0
+    assert followed.watch.tokens_per_second(0) is None
+    assert followed.watch.tokens_per_second(None) is None
