@@ -24,8 +24,8 @@ from trace_litellm._reading.errors import Failure, error_attributes
 from trace_litellm._reading.hidden_params import (
     ended_params,
     hidden_params,
-    is_cache_hit,
     is_custom,
+    source_params,
     stream_params,
 )
 from trace_litellm._reading.privacy import hides
@@ -273,14 +273,14 @@ class Call(Delegation):
         return result
 
     def served_by(self, result: Any) -> None:
-        """Remember the stream that is translated for the caller: it knows the provider's usage.
+        """Remember what is translated for the caller: it knows the provider's usage.
 
         Args:
             result: What LiteLLM returned to itself. Never raises.
         """
         try:
             if not is_stream(result):
-                self.record.kept |= is_cache_hit(hidden_params(result))
+                self.record.sources += (source_params(result),)
             elif hasattr(result, "chunks") or self.source is None:
                 self.source = result
         except Exception as error:

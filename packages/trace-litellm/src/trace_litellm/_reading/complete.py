@@ -48,7 +48,7 @@ def complete(record: CallRecord, span: OpenSpan) -> None:
         span: Its span, whose outputs are the copied response, if there was one.
     """
     partly = record.partly_kept
-    record.hidden = known(record.hidden if partly is None else partly.params)
+    record.hidden = known(_told(record) if partly is None else partly.params)
     outputs = _outputs(record, span)
     span.outputs = outputs
     for event in record.resent:
@@ -62,6 +62,14 @@ def complete(record: CallRecord, span: OpenSpan) -> None:
     if record.hides_outputs and span.outputs is not None:
         span.outputs = REDACTED_TEXT
     span.attributes = attributes
+
+
+def _told(record: CallRecord) -> Mapping[str, Any]:
+    """Return the hidden parameters; of a translated answer what the translation leaves out."""
+    if len(record.sources) != 1:
+        return record.hidden
+    own = {name: value for name, value in record.hidden.items() if value is not None}
+    return {**record.sources[0], **own}
 
 
 def _outputs(record: CallRecord, span: OpenSpan) -> Value:
@@ -111,7 +119,8 @@ def _url(record: CallRecord) -> str | None:
 
 
 def _is_cache_hit(record: CallRecord) -> bool:
-    return record.kept or is_cache_hit(record.hidden)
+    kept = any(is_cache_hit(source) for source in record.sources)
+    return kept or is_cache_hit(record.hidden)
 
 
 def _provider(record: CallRecord) -> str | None:

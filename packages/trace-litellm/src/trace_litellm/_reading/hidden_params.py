@@ -114,6 +114,21 @@ def ended_params(stream: Any, source: Any) -> dict[str, Any]:
     }
 
 
+def source_params(answer: Any) -> dict[str, Any]:
+    """Copy what is known of a whole answer that LiteLLM translates for the caller.
+
+    Args:
+        answer: The provider's answer, as the API has it that serves the call.
+    """
+    hidden, usage = hidden_params(answer), getattr(answer, "usage", None)
+    return {
+        "cache_hit": is_cache_hit(hidden),
+        "response_cost": hidden.get("response_cost"),
+        "translated": True,
+        "usage": None if usage is None else snapshot(usage),
+    }
+
+
 def is_cache_hit(params: Mapping[str, Any]) -> bool:
     """Return whether an answer came from LiteLLM's cache.
 

@@ -54,7 +54,7 @@ class CallRecord:
         requests: The number of requests that LiteLLM made.
         resent: Events of the requests that a provider's SDK sent again.
         answer: The class of a whole answer.
-        kept: Whether a call that LiteLLM makes to serve this one was answered from its cache.
+        sources: What is known of the answers of calls that LiteLLM makes to serve this one.
         partly_kept: What of an answer came from LiteLLM's cache, if only some of it did.
         replayed: Whether the answer comes from a recording, and so costs nothing.
     """
@@ -74,7 +74,7 @@ class CallRecord:
     requests: int = 0
     resent: tuple[Event, ...] = ()
     answer: type | None = None
-    kept: bool = False
+    sources: tuple[Mapping[str, Any], ...] = ()
     partly_kept: PartlyKept | None = None
     replayed: bool = False
 

@@ -30,6 +30,7 @@ _CACHED: Final = ("cached_tokens",)
 _CREATED: Final = ("cache_creation_tokens", "cache_write_tokens")
 _REASONING: Final = ("reasoning_tokens",)
 _AUDIO: Final = ("audio_tokens",)
+_DETAILS: Final = ("cache_read", "cache_creation", "reasoning", "audio_input", "audio_output")
 _NO_DETAILS: Final[Mapping[str, Value]] = {}
 _PROVIDER: Final = UsageSource.PROVIDER
 _SIDES: Final = {"input": semconv.USAGE_INPUT_SOURCE, "output": semconv.USAGE_OUTPUT_SOURCE}
@@ -208,13 +209,20 @@ def _is_own_count(params: Mapping[str, Value]) -> bool:
 
 
 def _with_report(outputs: Value, params: Mapping[str, Value]) -> Value:
-    """Replace the usage that the caller saw by the provider's, unless a translation has its own."""
+    """Replace the usage that the caller saw by the provider's, unless a translation tells all."""
     reported = params.get("usage")
     if reported is None or not isinstance(outputs, dict):
         return outputs
-    if params.get("translated") and usage_of(outputs) is not None:
-        return outputs
-    return {**outputs, "usage": reported}
+    complete = {**outputs, "usage": reported}
+    shown = usage_of(outputs) if params.get("translated") else None
+    return complete if shown is None or _adds_to(shown, usage_of(complete)) else outputs
+
+
+def _adds_to(shown: TokenUsage, reported: TokenUsage | None) -> bool:
+    """Return whether a report has the counts that were shown, and details that were not."""
+    if reported is None or (shown.input, shown.output) != (reported.input, reported.output):
+        return False
+    return any(getattr(reported, name) and not getattr(shown, name) for name in _DETAILS)
 
 
 def _filled(
