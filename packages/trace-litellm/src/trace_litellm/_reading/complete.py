@@ -49,6 +49,7 @@ def complete(record: CallRecord, span: OpenSpan) -> None:
     """
     partly = record.partly_kept
     record.hidden = known(_told(record) if partly is None else partly.params)
+    record.kept = any(map(is_cache_hit, (record.hidden, *record.sources)))
     outputs = _outputs(record, span)
     span.outputs = outputs
     for event in record.resent:
@@ -108,7 +109,7 @@ def _attributes(record: CallRecord, outputs: Value, *, failed: bool) -> dict[str
     if record.resent:
         attributes[_responses.SDK_RETRIES] = len(record.resent)
     if not failed and not record.parent:
-        attributes[semconv.CACHE_HIT] = _is_cache_hit(record)
+        attributes[semconv.CACHE_HIT] = record.kept
     return attributes
 
 
@@ -116,11 +117,6 @@ def _url(record: CallRecord) -> str | None:
     requested = record.parameters.get("api_base") or record.parameters.get("base_url")
     used = str(record.endpoint) if record.endpoint else record.hidden.get("api_base")
     return used if used and isinstance(used, str) else _text(requested)
-
-
-def _is_cache_hit(record: CallRecord) -> bool:
-    kept = any(is_cache_hit(source) for source in record.sources)
-    return kept or is_cache_hit(record.hidden)
 
 
 def _provider(record: CallRecord) -> str | None:
@@ -176,7 +172,7 @@ def _count_answer(
         usage, sources, span.outputs = completed_usage(
             record.parameters, span.outputs, record.hidden, ending=ending, failed=failed
         )
-    if _is_cache_hit(record):
+    if record.kept:
         usage, sources = KEPT.marked(record.parameters, span.outputs, usage, sources)
     elif record.deltas is not None:
         KEPT.keep(record.parameters, span.outputs, usage, sources)
@@ -198,7 +194,7 @@ def _cost(record: CallRecord, span: OpenSpan, attributes: Mapping[str, Value]) -
     for name in price_names(tuple(parameters)):
         prices[name] = parameters[name]
     words = usage_in(span.outputs) or {}
-    reported, hit = record.hidden.get("response_cost"), _is_cache_hit(record)
+    reported, hit = record.hidden.get("response_cost"), record.kept
     if record.deltas is not None:  # LiteLLM's note is its guess from before the first chunk
         same = has_counts_of(usage, span.outputs)
         reported = words.get("cost") if same and not prices else None
@@ -234,12 +230,17 @@ def _models(
 
     A Router lists its deployments by id.
     """
-    hidden, sent = record.hidden, pricing.get("model")
-    listed = (hidden.get("model_id"), attributes.get(_responses.MODEL_ID))
-    own = (*listed, pricing.get("base_model"), hidden.get("litellm_model_name"))
-    answered = attributes.get(semconv.RESPONSE_MODEL)
-    names = (*own, sent, record.parameters.get("model"), answered)
-    return tuple({name: None for name in names if isinstance(name, str)})
+    hidden = record.hidden
+    names = (
+        hidden.get("model_id"),
+        attributes.get(_responses.MODEL_ID),
+        pricing.get("base_model"),
+        hidden.get("litellm_model_name"),
+        pricing.get("model"),
+        record.parameters.get("model"),
+        attributes.get(semconv.RESPONSE_MODEL),
+    )
+    return tuple(dict.fromkeys([name for name in names if type(name) is str]))
 
 
 def _service_tier(

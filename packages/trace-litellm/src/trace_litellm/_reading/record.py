@@ -55,6 +55,7 @@ class CallRecord:
         resent: Events of the requests that a provider's SDK sent again.
         answer: The class of a whole answer.
         sources: What is known of the answers of calls that LiteLLM makes to serve this one.
+        kept: Whether the answer came from LiteLLM's cache; told once the record is read.
         partly_kept: What of an answer came from LiteLLM's cache, if only some of it did.
         replayed: Whether the answer comes from a recording, and so costs nothing.
     """
@@ -75,6 +76,7 @@ class CallRecord:
     resent: tuple[Event, ...] = ()
     answer: type | None = None
     sources: tuple[Mapping[str, Any], ...] = ()
+    kept: bool = False
     partly_kept: PartlyKept | None = None
     replayed: bool = False
 
