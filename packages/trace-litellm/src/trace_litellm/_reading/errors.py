@@ -43,7 +43,7 @@ _CODES: Final = {
     "context_length_exceeded": "context_window",
 }
 """The provider's error code, for errors whose text LiteLLM does not know."""
-_STATUSES: Final = {
+_STATUSES: Final[dict[int | None, str]] = {
     400: "invalid_request",
     401: "authentication",
     403: "permission",
@@ -123,8 +123,10 @@ def category(error: BaseException) -> str:
         return "cancelled"
     for cls in type(error).__mro__:
         known = _CATEGORIES.get(cls.__name__)
+        if known == "invalid_request":  # also LiteLLM's class for what it does not know
+            return _by_code(error) or _STATUSES.get(_status(error), known)
         if known is not None:
-            return (known == "invalid_request" and _by_code(error)) or known
+            return known
     return _by_status(_status(error))
 
 

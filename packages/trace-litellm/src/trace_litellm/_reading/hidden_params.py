@@ -49,6 +49,8 @@ _READ: Final = frozenset(
 ``translated`` and ``usage`` are ours."""
 CACHED: Final = "cached_response"
 """The provider that LiteLLM names for a stream from its cache."""
+_TEXT_STREAM: Final = "TextCompletionStreamWrapper"
+"""Around the provider's stream: older releases put their own count in the place of its usage."""
 _ATTRIBUTES: Final = {
     "litellm_overhead_time_ms": OVERHEAD,
     "model_id": MODEL_ID,
@@ -110,7 +112,7 @@ def ended_params(stream: Any, source: Any) -> dict[str, Any]:
         **reported_usage(provider),
         **_cached(stream, source, getattr(stream, "completion_stream", None)),
         "estimated": any(is_estimate(_final_usage(one)) for one in (stream, source)),
-        "translated": source is not None,
+        "translated": source is not None and type(stream).__name__ != _TEXT_STREAM,
     }
 
 
