@@ -33,11 +33,12 @@ SETTINGS = {
 
 def make_root(root: Path, pythons: list[str]) -> None:
     """Make a small Debian with some Pythons, unless it is there."""
-    if (root / "usr" / "bin" / f"python{pythons[-1]}").exists():
+    programs = (f"python{pythons[-1]}", "git")
+    if all((root / "usr" / "bin" / program).exists() for program in programs):
         return
     shutil.rmtree(root, ignore_errors=True)
     wanted = [name for python in pythons for name in (f"python{python}", f"python{python}-venv")]
-    include = f"--include={','.join([*wanted, 'ca-certificates'])}"
+    include = f"--include={','.join([*wanted, 'ca-certificates', 'git'])}"
     run = ("debootstrap", "--variant=minbase", include, "sid", str(root))
     subprocess.run(run, check=True, stdout=subprocess.DEVNULL)
 
@@ -57,7 +58,8 @@ def copy_in(root: Path, wanted: Path) -> None:
         shutil.copytree(
             SOURCES / f"packages/{package}/tests", root / f"src/packages/{package}/tests"
         )
-    shutil.copytree(SOURCES / "tests", root / "src/tests")
+    for name in ("docs", "tests"):
+        shutil.copytree(SOURCES / name, root / "src" / name)
     for name in ("conftest.py", "pyproject.toml", "compat.toml"):
         shutil.copy2(SOURCES / name, root / "src" / name)
     (root / "overrides.txt").write_text(NO_WHEEL)
