@@ -120,10 +120,12 @@ def test_no_more_is_read_than_is_asked_for(
     assert len(reading.frames) == 10
     assert sizes[0] == 64 * 1024
     assert 10 * long < sizes[1] < 11 * long + 64 * 1024
+    place, reading = journal.read(place, 10)
+    assert 10 * long < sizes[2] < 11 * long + 64 * 1024
     place, reading = journal.read(place, 10, size=5)
-    assert sizes[2] == 5
+    assert sizes[3] == 5
     assert len(reading.frames) >= 1  # however little was allowed, one is read
-    assert names(journal, place)[0] == f"span {11 + len(reading.frames)}"
+    assert names(journal, place)[0] == f"span {21 + len(reading.frames)}"
 
 
 def test_what_is_settled_is_forgotten_but_for_what_is_written_to(journal: Journal) -> None:
@@ -336,6 +338,59 @@ def test_a_segment_that_is_no_file_stops_the_removal(left: Path) -> None:
     assert (left / "00000001.seg").exists()
     assert (left / "lock").exists()
     journal.forget()
+
+
+def test_a_segment_without_a_frame(left: Path) -> None:
+    """It is read to its end, and what is in it counts as damage."""
+    (left / "00000001.seg").write_bytes(b"no frame" * 10)
+    journal = Journal.adopt(left)
+    assert journal is not None
+    place, reading = journal.read((0, 0), 10)
+    assert (place, reading.frames, reading.damaged) == ((1, 80), [], 1)
+    assert journal.read(place, 10)[0] == place
+    journal.release(remove=True)
+
+
+def test_a_strangers_file_is_not_deleted(left: Path) -> None:
+    """The folder stays with it."""
+    (left / "note").write_text("mine")
+    journal = Journal.adopt(left)
+    assert journal is not None
+    with pytest.raises(OSError, match="not empty"):
+        journal.release(remove=True)
+    assert [path.name for path in left.iterdir()] == ["note"]
+    journal.forget()
+
+
+@pytest.mark.posix
+def test_nobody_takes_a_journal_that_is_being_removed(
+    left: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is let go of only when it is gone."""
+    real, found = _journal._remove, []
+
+    def spied(path: Path) -> None:
+        found.append(Journal.adopt(path))
+        real(path)
+
+    monkeypatch.setattr(_journal, "_remove", spied)
+    journal = Journal.adopt(left)
+    assert journal is not None
+    journal.release(remove=True)
+    assert found == [None]
+
+
+@pytest.mark.posix
+def test_under_any_umask(tmp_path: Path) -> None:
+    """The folder is its user's to write to, and nobody else's."""
+    before = os.umask(0o777)
+    try:
+        journal = Journal.create(tmp_path)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(journal.path.stat().st_mode) == 0o700
+    journal.append(frame(0), 1)
+    journal.release(remove=True)
 
 
 def test_a_folder_that_is_gone_is_removed(left: Path) -> None:
