@@ -66,23 +66,20 @@ def run(options: argparse.Namespace, program: str) -> int:
         complain(str(error))
         return 1 if isinstance(error, Unreadable) else 2
     except (KeyboardInterrupt, BrokenPipeError):
-        _give_up_output()
-        return _BROKEN
+        return _ended(_BROKEN)
     except OSError as error:  # of the source, or of what it is printed to
         complain(str(error))
-        _give_up_output()
-        return 1
+        return _ended(1)
     return status
 
 
-def _give_up_output() -> None:
-    """Have the interpreter not fail at its end once more to print what cannot be printed."""
+def _ended(status: int) -> int:
+    """Have the interpreter not try once more, at its end, to print what cannot be printed."""
     try:
         sys.stdout.flush()
     except OSError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return status
 
 
 def add_commands(commands: Any) -> None:

@@ -160,9 +160,8 @@ class Journal:
             Where to go on, and what was read; nothing was read at the end of the journal.
         """
         for segment in list(self.segments):
-            number, offset = segment.number, 0
-            if number == place[0]:
-                offset = place[1]
+            number = segment.number
+            offset = place[1] if number == place[0] else 0
             if number < place[0] or offset >= segment.size:
                 continue
             likely = max(_LEAST_BYTES, limit * self._frame_bytes)  # do not read what is not asked
@@ -184,9 +183,8 @@ class Journal:
 
     def is_done(self, segment: Segment, place: Position) -> bool:
         """Say whether a segment can go once all before a place is settled."""
-        if segment is self.segments[-1] and self.file is not None:
-            return False  # still being written
-        return (segment.number, segment.size) <= place
+        is_written_to = segment is self.segments[-1] and self.file is not None
+        return not is_written_to and (segment.number, segment.size) <= place
 
     def remove_oldest(self) -> Segment:
         """Delete the oldest segment, delivered or not."""
