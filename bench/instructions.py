@@ -1,17 +1,19 @@
 """How many instructions tracing takes: a measure that needs no clock.
 
-Five things are counted, by valgrind's callgrind: handing one finished span to the background
+Six things are counted, by valgrind's callgrind: handing one finished span to the background
 queue, taking one chunk of a stream, replacing a picture of a megabyte by its digest, which is work
-of the writer's thread, what tracing adds to one mocked ``litellm.completion`` of 2 KB on its
-caller's thread, and what it adds to it on all threads, with redaction and a spool. Each is
-the difference between so many and twice as many, so that what comes before and after is not
-counted. SHA-256 takes 28 million of a picture: valgrind's processor has no instructions for it.
+of the writer's thread, what OpenTelemetry's bridge adds to one span below a span of the program's,
+what tracing adds to one mocked ``litellm.completion`` of 2 KB on its caller's thread, and what it
+adds to it on all threads, with redaction and a spool. Each is the difference between so many and
+twice as many, so that what comes before and after is not counted. SHA-256 takes 28 million of a
+picture: valgrind's processor has no instructions for it.
 
     python bench/instructions.py              # count, and compare with instructions.json
     python bench/instructions.py --renew      # write what was counted into instructions.json
     python bench/instructions.py handoff      # one of them; importing LiteLLM takes half a minute
     python bench/instructions.py call --tracer trace_litellm     # another tracer, as JSON
     python bench/instructions.py --parts      # which part of it takes how many: see parts.py
+    python bench/instructions.py --bridge     # what the bridge to OpenTelemetry adds to a call
 
 With ``--tracer`` it also simulates the processor's caches, because tracing runs cold: a call of
 LiteLLM's between two of ours leaves little of ours in them, so that time is lost on misses which a
@@ -43,11 +45,17 @@ from pathlib import Path
 from typing import Any
 
 BASELINE = Path(__file__).with_name("instructions.json")
-TOLERANCE = {"handoff": 0.05, "chunk": 0.05, "picture": 0.3, "call": 0.15, "durable": 0.15}
+TOLERANCE = {
+    "handoff": 0.05, "chunk": 0.05, "picture": 0.3, "bridge": 0.05, "call": 0.15, "durable": 0.15,
+}  # fmt: skip
 """By how much more is no fault; LiteLLM's own part of a call varies, by 2% of it at times, and how
 OpenSSL hashes depends on the processor."""
-TIMES = {"handoff": 2_000, "chunk": 2_000, "picture": 4, "call": 40, "durable": 40, "parts": 20}
-LIMIT = 900  # seconds
+TIMES = {
+    "handoff": 2_000, "chunk": 2_000, "picture": 4, "bridge": 400, "call": 40, "durable": 40,
+    "bridged": 20, "parts": 20,
+}  # fmt: skip
+WARM_UP = 100
+LIMIT = 1_800  # seconds
 REST_SECONDS = 2.0
 OURS = "trace_litellm, in memory"
 DURABLE = "trace_litellm"
@@ -199,16 +207,85 @@ def _parts(_tracer: str, _case: str) -> None:
             _counted(act, times, rest)
 
 
+def _program_with_span() -> Any:
+    """Be a program that uses OpenTelemetry: return its span, to be entered."""
+    from opentelemetry import trace
+    from tracers import _provider
+
+    trace.set_tracer_provider(_provider())
+    return trace.get_tracer("program").start_as_current_span("request")
+
+
+def _bridge(_tracer: str, _case: str) -> None:
+    from trace_core import SinkBase, SpanKind, Tracer
+    from trace_litellm._otel import CallBridge
+
+    class Nowhere(SinkBase):
+        def write(self, spans: Any, /) -> None: ...
+
+        def write_later(self, span: Any, /) -> None: ...
+
+    with _program_with_span():
+        _be_steady()
+        for bridges in ((), (CallBridge(),)):
+            tracer = Tracer(Nowhere(), redacted=False, bridges=bridges)
+
+            def act(tracer: Tracer = tracer) -> None:
+                span = tracer.open("completion", SpanKind.LLM, None, {})
+                tracer.activate(span)()
+                span.end()
+
+            for times in (TIMES["bridge"] // 2, TIMES["bridge"], 2 * TIMES["bridge"]):
+                _counted(act, times)
+
+
+def _bridged(_tracer: str, case: str) -> None:
+    """Count a call without a bridge and with it, in programs that use more and more of theirs."""
+    from cases import Clock, cases
+    from tracers import bridged, in_memory
+
+    run, clock = cases()[case].run, Clock()
+    _be_steady()
+    for _ in range(WARM_UP):  # calls become a little dearer, for LiteLLM's own reasons
+        run(clock)
+    entered: list[Any] = []  # a context manager that is collected leaves its span
+    become = (
+        lambda: None,
+        lambda: __import__("opentelemetry.sdk.trace"),
+        lambda: entered.append(_program_with_span()),
+        lambda: entered[0].__enter__(),  # noqa: PLW0108  # made by the step before
+    )
+    for step in become:
+        step()
+        for make in (in_memory, bridged, bridged, in_memory):
+            switch = make()
+            switch.on()
+            for times in (TIMES["bridged"] // 2, TIMES["bridged"], 2 * TIMES["bridged"]):
+                _counted(lambda: run(clock), times, switch.flush)
+            switch.off()
+
+
+PROGRAMS = (
+    "OpenTelemetry not imported",
+    "imported by others alone",
+    "a tracer provider, no span",
+    "below a span of the program's",
+)
+"""Those that `_bridged` counts in."""
 WORKERS = {
     "handoff": _handoff,
     "chunk": _chunk,
     "picture": _picture,
     "call": _call,
+    "bridge": _bridge,
     "durable": lambda _tracer, case: _call(DURABLE, case),
     "parts": _parts,
 }
+INSIDE = {**WORKERS, "bridged": _bridged}
 THREADS = {"durable": "all"}
 """Whose instructions are kept of each; the caller's by default."""
+COMPARED = ("bridge", "call", "durable")
+"""What is done without and with what is measured: the difference is kept."""
 
 
 # Outside ---------------------------------------------------------------------------------------
@@ -220,15 +297,15 @@ def count(
     """Count the instructions of one hand-off or chunk, or what tracing adds to one call.
 
     Args:
-        what: ``handoff``, ``chunk``, ``picture``, ``call`` or ``durable``.
+        what: ``handoff``, ``chunk``, ``picture``, ``bridge``, ``call`` or ``durable``.
         tracer: Whose call.
         case: Which call, of ``cases.py``.
         caches: Simulate caches as well; takes half as long again.
 
     Returns:
         Instructions on the ``caller``'s thread and on ``all`` threads; of a call what tracing
-        adds, and what it takes ``without``, on the caller's thread. With ``caches``, for both what
-        that takes in ``microseconds``.
+        adds, of a span what the bridge adds, and what it takes ``without``, on the caller's
+        thread. With ``caches``, for both what that takes in ``microseconds``.
 
     Raises:
         subprocess.SubprocessError: It could not be counted.
@@ -236,7 +313,7 @@ def count(
     caller, every = _dumps(what, tracer, case, caches=caches)
     times = TIMES[what]
     without, without_all = _each(caller, times), _each(every, times)
-    if what not in {"call", "durable"}:
+    if what not in COMPARED:
         return {"caller": without["Ir"], "all": without_all["Ir"]}
     traced = _each(caller[3:], times)
     found: dict[str, float] = {
@@ -262,6 +339,19 @@ def count_parts() -> str:
     from parts import table
 
     return table(counted)
+
+
+def count_bridged(case: str = SMALL) -> dict[str, tuple[int, int]]:
+    """Count what a call takes without and with OpenTelemetry's bridge, for each of `PROGRAMS`.
+
+    On the caller's thread, and all in one process: LiteLLM's own part differs from one to the next
+    by more than a bridge takes. In one it differs by some thousands still.
+    """
+    caller, _ = _dumps("bridged", OURS, case)
+    each = [_each(caller[at:], TIMES["bridged"])["Ir"] for at in range(0, len(caller), 3)]
+    fours = [each[at : at + 4] for at in range(0, len(each), 4)]
+    pairs = [((first + last) // 2, (second + third) // 2) for first, second, third, last in fours]
+    return dict(zip(PROGRAMS, pairs, strict=True))
 
 
 def _dumps(
@@ -328,10 +418,15 @@ def main() -> None:
     parser.add_argument("--case", default=SMALL, help="of cases.py; completion, 2 KB by default")
     parser.add_argument("--renew", action="store_true")
     parser.add_argument("--parts", action="store_true", help="print a table of a call's parts")
+    parser.add_argument("--bridge", action="store_true", help="what the bridge adds to a call")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.inside:
-        WORKERS[options.what[0]](options.tracer, options.case)
+        INSIDE[options.what[0]](options.tracer, options.case)
+        return
+    if options.bridge:
+        for program, (without, bridged) in count_bridged(options.case).items():
+            print(f"{machine()} {program}: {bridged - without:+,} (of {bridged:,})", flush=True)
         return
     if options.parts:
         print(count_parts())

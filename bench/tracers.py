@@ -92,9 +92,10 @@ def in_memory() -> Switch:
 
 def bridged() -> Switch:
     """The same with the bridge to OpenTelemetry, in a program that does not use it."""
-    from trace_core import Background, OpenTelemetryBridge
+    from trace_core import Background
+    from trace_litellm._otel import CallBridge
 
-    return _ours(Background(Discard()), redacted=False, bridges=[OpenTelemetryBridge()])
+    return _ours(Background(Discard()), redacted=False, bridges=[CallBridge()])
 
 
 def bridged_in_use() -> Switch:
@@ -102,8 +103,13 @@ def bridged_in_use() -> Switch:
     from opentelemetry import trace
 
     trace.set_tracer_provider(_provider())
-    trace.get_tracer("program").start_as_current_span("request").__enter__()
+    entered = trace.get_tracer("program").start_as_current_span("request")
+    entered.__enter__()
+    _entered.append(entered)  # one that is collected leaves its span
     return bridged()
+
+
+_entered: list[Any] = []
 
 
 def durable() -> Switch:

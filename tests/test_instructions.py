@@ -13,7 +13,7 @@ import pytest
 
 BENCH = Path(__file__).parents[1] / "bench"
 EVERYTHING = "TRACE_INSTRUCTIONS"
-NEED_NO_LITELLM = ("handoff", "picture")
+NEED_NO_LITELLM = ("handoff", "picture", "bridge")
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +31,9 @@ def instructions() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("what", ["handoff", "picture", "chunk", "call", "durable"])
+@pytest.mark.parametrize("what", ["handoff", "picture", "bridge", "chunk", "call", "durable"])
 def test_no_more_instructions_than_before(instructions: ModuleType, what: str) -> None:
-    """Neither a hand-off, a picture, a chunk of a stream nor a traced call has become dearer unnoticed."""
+    """Neither a hand-off, a picture, a bridged span, a chunk nor a call has become dearer unnoticed."""
     if what not in NEED_NO_LITELLM and not os.environ.get(EVERYTHING):
         pytest.skip("importing LiteLLM in valgrind takes half a minute: run `nox -s instructions`")
     before = instructions.kept().get(what)

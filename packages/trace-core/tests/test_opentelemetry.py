@@ -265,3 +265,15 @@ def test_what_delivers_spans_is_not_recorded() -> None:
     assert seen
     assert not any(seen)
     assert utils.is_instrumentation_enabled()
+
+
+def test_a_disabled_sdk_does_not_turn_tracing_off(
+    tracer: Tracer, memory: MemorySink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``OTEL_SDK_DISABLED`` is for OpenTelemetry's SDK, whose spans are none then: ours are roots."""
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
+    disabled = sdk.TracerProvider().get_tracer("their program")
+    with disabled.start_as_current_span("request"), tracer.span("outer") as outer:
+        tracer.start("inner").end()
+    assert parents(memory) == {"inner": outer.span_id, "outer": None}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 from trace_core import Bridge, OpenTelemetryBridge, SinkBase, setting
 
@@ -39,6 +39,33 @@ def bridges_for(sink: SinkBase) -> tuple[Bridge, ...]:
     return (*sink.bridges, CallBridge())
 
 
+def litellm_records() -> bool:
+    """Return whether LiteLLM has a callback that makes OpenTelemetry spans."""
+    litellm = sys.modules.get("litellm")
+    try:  # this is asked for each span, and to look into five empty lists takes a while
+        known = litellm.__dict__
+        if not (
+            known["callbacks"]
+            or known["success_callback"]
+            or known["failure_callback"]
+            or known["_async_success_callback"]
+            or known["_async_failure_callback"]
+        ):
+            return False
+    except (AttributeError, KeyError):  # not imported, or another release of it
+        pass
+    return any(
+        one in _NAMES if isinstance(one, str) else _makes_spans(type(one))  # type: ignore[arg-type]  # a class
+        for name in _LISTS
+        for one in getattr(litellm, name, None) or ()
+    )
+
+
+@lru_cache(maxsize=256)
+def _makes_spans(cls: type[object]) -> bool:
+    return any(base.__name__ in _CLASSES for base in cls.__mro__)
+
+
 class CallBridge(OpenTelemetryBridge):
     """Leaves LiteLLM's own OpenTelemetry callbacks what they record.
 
@@ -46,20 +73,4 @@ class CallBridge(OpenTelemetryBridge):
     passes on what is written to it; so it must not be current where there is no other.
     """
 
-    def _stands_back(self) -> bool:
-        return litellm_records()
-
-
-def litellm_records() -> bool:
-    """Return whether LiteLLM has a callback that makes OpenTelemetry spans."""
-    litellm = sys.modules.get("litellm")
-    for name in _LISTS:  # a proxy has dozens of callbacks, and this is asked for each span
-        for one in getattr(litellm, name, None) or ():
-            if one in _NAMES if isinstance(one, str) else _makes_spans(type(one)):  # type: ignore[arg-type]  # a class
-                return True
-    return False
-
-
-@lru_cache(maxsize=256)
-def _makes_spans(cls: type[Any]) -> bool:
-    return any(base.__name__ in _CLASSES for base in cls.__mro__)
+    _stands_back = staticmethod(litellm_records)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+import attrs
+
 from trace_core import _arguments as arguments
 from trace_core import semconv
 from trace_core._model.parts import SpanContext
@@ -123,7 +125,11 @@ class Bridges:
             span_id: Its id.
         """
         parent: SpanContext | Current | None = here
-        before, separate = self._before(here) if here is not None else (), False
+        before: Seen = ()
+        root: Value = None
+        separate = False
+        if here is not None:
+            before, root = self._before(here), here.root
         for index, bridge in enumerate(self.all):
             try:
                 foreign = bridge.parent()
@@ -137,7 +143,6 @@ class Bridges:
                 break
         if inherited or self._with_attributes:
             attributes = {**(inherited or {}), **self.attributes(), **attributes}
-        root = here.root if here is not None else None
         if separate:
             attributes[_LOCAL_ROOT] = root or span_id
             if here is not None and root is not None:
@@ -173,24 +178,6 @@ class Bridges:
                 self.on_error("reading another tracer's context", error)
         return found
 
-    def leave(self, now: Current, undo: list[Callable[[], None]]) -> None:
-        """Make current again what was current before a span, everywhere.
-
-        Args:
-            now: What was made current.
-            undo: What `Bridge.enter` returned, of those that entered.
-        """
-        if get_current() is now:  # as `Current.leave`, without its call
-            outer = now.outer
-            set_current(outer if outer is None or not outer.stale else not_stale(outer))
-        else:
-            now.stale = True
-        for step in reversed(undo):
-            try:
-                step()
-            except Exception as error:
-                self.on_error("leaving another tracer's context", error)
-
     def ended(self, span: OpenSpan) -> None:
         """Tell the other systems of a span that has ended.
 
@@ -203,6 +190,33 @@ class Bridges:
                     bridge.ended(frozen(span))
             except Exception as error:
                 self.on_error("telling another tracer of a span", error)
+
+
+@attrs.define(eq=False)
+class Entered(Current):
+    """A span of ours that is current in other systems as well.
+
+    Attributes:
+        bridges: Who connects them.
+        undo: What `Bridge.enter` returned, of those that entered, the last one first.
+    """
+
+    bridges: Bridges = attrs.field(init=False)  # by name it would take a dictionary
+    undo: tuple[Callable[[], None], ...] = attrs.field(init=False, default=())
+
+    def leave(self) -> None:
+        """Make current again what was current before a span, everywhere."""
+        if get_current() is self:  # as `Current.leave`, without its call
+            outer = self.outer
+            set_current(outer if outer is None or not outer.stale else not_stale(outer))
+        else:
+            self.stale = True
+        undo, self.undo = self.undo, ()  # it holds more than ids
+        for step in undo:
+            try:
+                step()
+            except Exception as error:
+                self.bridges.on_error("leaving another tracer's context", error)
 
 
 def _known(foreign: SpanContext, before: SpanContext | None, ours: Current) -> bool:

@@ -10,7 +10,7 @@ import sys
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
 
 from trace_core._model.parts import SpanContext, unchecked_context
@@ -70,16 +70,18 @@ class OpenTelemetryBridge(Bridge):
     def parent(self) -> SpanContext | None:
         """Return OpenTelemetry's current span, local or remote; it may be one of ours."""
         api = self._found or self._api()
-        span = api.get_current().get(api.key) if api is not None else None
-        if api is None or span is None:
+        if api is None:
             return None
+        span = api.get_current().get(api.key)
+        if span is None:
+            return None
+        last, known = self._last
+        if last() is span:
+            return known
         if type(span) is api.our_span:
             ours: SpanContext | None = None if span.left else span.ours
             return ours
-        if type(span) not in api.others and api.represents_ours(span):
-            return None
-        last, known = self._last
-        return known if last() is span else self._read(api, span)
+        return None if api.represents_ours(span) else self._read(api, span)
 
     def _read(self, api: _Api, span: Any) -> SpanContext | None:
         """Return the ids of a span of theirs; ``None`` if it has none.
@@ -123,27 +125,34 @@ class OpenTelemetryBridge(Bridge):
         api = self._found or self._api()
         if api is None:
             return nothing
-        outside = api.get_current()
-        around = outside.get(api.key)
+        get_current, key, our_span, new_context, attach, leave = api.often_used
+        outside = get_current()
+        around = outside.get(key)
+        last, theirs = self._last
         if around is None:
-            if api.is_unused() or self._stands_back():
+            if not (api.used or api.is_used()) or self._stands_back():
                 return nothing
-        elif type(around) is api.our_span:
-            if around.trace_id != span.trace_id:
-                return nothing
-        else:
-            if type(around) not in api.others and api.represents_ours(around):
-                return nothing  # another bridge has done it already
-            last, theirs = self._last
-            if last() is not around:
-                theirs = self._read(api, around)
+        elif last() is around:
             if theirs is not None and theirs.trace_id != span.trace_id:
                 return nothing
-        ours = api.our_span()
-        ours.trace_id, ours.span_id, ours.outside = span.trace_id, span.span_id, outside
-        ours.inside = inside = api.new_context({**outside, api.key: ours})
-        api.attach(inside)
-        return ours.leave  # type: ignore[no-any-return]
+        elif not self._may_enter(api, around, span.trace_id):
+            return nothing
+        ours = our_span()
+        ours.trace_id = span.trace_id
+        ours.span_id = span.span_id
+        ours.outside = outside
+        inside = new_context({**outside, key: ours})
+        attach(inside)
+        return partial(leave, ours, inside)
+
+    def _may_enter(self, api: _Api, around: Any, trace_id: str) -> bool:
+        """Return whether a span of a trace may be current inside another one."""
+        if type(around) is api.our_span:
+            return bool(around.trace_id == trace_id)
+        if api.represents_ours(around):
+            return False  # another bridge has done it already
+        theirs = self._read(api, around)
+        return theirs is None or theirs.trace_id == trace_id
 
     def _stands_back(self) -> bool:
         """Return whether our span must not be the current one where there is no other."""
@@ -169,31 +178,32 @@ class _Api:
     """
 
     def __init__(self, trace: Any, context: Any) -> None:
-        self.get_current, self.attach = _access(context)
-        self.new_context = context.Context
+        self.get_current, attach = _access(context)
         (self.key,) = trace.set_span_in_context(trace.INVALID_SPAN, context.Context())
-        self.others: set[type] = set()
-        """Classes of spans that do not represent ours."""
-        self.our_span = _span_class(trace, self.get_current, self.attach)
+        self.our_span = _span_class(trace)
+        self.often_used = (
+            self.get_current, self.key, self.our_span, context.Context, attach,
+            _leaving(self.get_current, attach),
+        )  # fmt: skip
         self._trace = trace
+        self.used = False
         self.parts_of: Callable[[Any], Any] = _parts_of
         probe = trace.SpanContext(1, 2, False, trace.TraceFlags(_SAMPLED))
         if isinstance(probe, tuple) and tuple(probe) == _parts_of(probe):
             self.parts_of = tuple
 
-    def is_unused(self) -> bool:
-        """Return whether the program has set no tracer provider, as if imported by others alone.
+    def is_used(self) -> bool:
+        """Return whether the program has set a tracer provider, which it can once.
 
         MLflow, for one, imports OpenTelemetry and has a provider of its own.
         """
-        return getattr(self._trace, "_TRACER_PROVIDER", self) is None
+        self.used = getattr(self._trace, "_TRACER_PROVIDER", self) is not None
+        return self.used
 
-    def represents_ours(self, span: Any) -> bool:
+    @staticmethod
+    def represents_ours(span: Any) -> bool:
         """Return whether a span of another bridge represents ours, by its class."""
-        if getattr(type(span), "stands_for_ours", False):
-            return True
-        self.others.add(type(span))
-        return False
+        return bool(getattr(type(span), "stands_for_ours", False))
 
 
 def _access(context: Any) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
@@ -206,13 +216,27 @@ def _access(context: Any) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
     return context.get_current, context.attach
 
 
+def _leaving(get_current: Callable[[], Any], attach: Callable[[Any], Any]) -> Callable[..., None]:
+    def leave(ours: _OurSpan, inside: Any) -> None:
+        """Restore what was current, unless that was done, or this is another context.
+
+        ``detach`` would log an error in those cases, which are none.
+        """
+        if get_current() is inside:
+            attach(ours.outside)
+        else:
+            ours.left = True
+
+    return leave
+
+
 def _parts_of(ids: Any) -> tuple[int, int, bool, int, Any, bool]:
     """Return the parts of OpenTelemetry's ids."""
     flags = ids.trace_flags
     return ids.trace_id, ids.span_id, ids.is_remote, flags, ids.trace_state, ids.is_valid
 
 
-_OWN: Final = frozenset({"trace_id", "span_id", "outside", "inside", "around"})
+_OWN: Final = frozenset({"trace_id", "span_id", "outside", "around"})
 _PASSED_ON: Final = (
     "add_event", "add_link", "is_recording", "record_exception", "set_attribute",
     "set_attributes", "set_status", "update_name",
@@ -228,31 +252,16 @@ class _OurSpan:
         trace_id: Our trace.
         span_id: Our span.
         outside: The context that was current.
-        inside: The one in which this is the current span.
         left: Whether it was left while another one was current: it is no parent any more.
     """
 
     trace: Any
-    get_current: Callable[[], Any]
-    attach: Callable[[Any], Any]
     trace_id: str
     span_id: str
     outside: Any
-    inside: Any
     left = False
 
     __init__ = object.__init__  # whoever makes it sets the attributes: that saves a call
-
-    def leave(self) -> None:
-        """Restore what was current, unless that was done, or this is another context.
-
-        ``detach`` would log an error in those cases, which are none.
-        """
-        if self.get_current() is self.inside:
-            self.attach(self.outside)
-        else:
-            self.left = True
-        self.inside = None  # it holds this object
 
     @cached_property
     def ours(self) -> SpanContext:
@@ -289,14 +298,9 @@ class _OurSpan:
         return getattr(self.around, name)
 
 
-def _span_class(trace: Any, get_current: Callable[[], Any], attach: Callable[[Any], Any]) -> Any:
+def _span_class(trace: Any) -> Any:
     """Return the class of the spans that represent ours: one of OpenTelemetry's as well."""
-    own = {
-        "trace": trace,
-        "get_current": staticmethod(get_current),
-        "attach": staticmethod(attach),
-        **{name: _passing_on(name) for name in _PASSED_ON},
-    }
+    own = {"trace": trace, **{name: _passing_on(name) for name in _PASSED_ON}}
     return type("OurSpan", (_OurSpan, trace.NonRecordingSpan), own)
 
 

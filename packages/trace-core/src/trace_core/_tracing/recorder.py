@@ -8,7 +8,6 @@ import sys
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Final
 
 from trace_core import _arguments as arguments
@@ -24,7 +23,7 @@ from trace_core._model.parts import (
 )
 from trace_core._model.values import Value, class_name
 from trace_core._sinks.base import SinkBase, SinkLike, as_sink
-from trace_core._tracing.bridges import Bridge, Bridges, nothing
+from trace_core._tracing.bridges import Bridge, Bridges, Entered, nothing
 from trace_core._tracing.context import (
     Current,
     get_current,
@@ -160,25 +159,30 @@ class Recorder:
         """
         if span.span_id == NO_ID:
             return nothing
-        now = Current(span.trace_id, span.span_id, not_stale(get_current()))
+        outer = get_current()
+        if outer is not None and outer.stale:
+            outer = not_stale(outer)
         if not self._bridged:
+            now = Current(span.trace_id, span.span_id, outer)
             set_current(now)
             return now.leave
-        now.root = span.attributes.get(_LOCAL_ROOT)
         bridges = self._bridges
-        undo: list[Callable[[], None]] = []
+        entered = Entered(span.trace_id, span.span_id, outer)
+        entered.bridges = bridges
+        entered.root = span.attributes.get(_LOCAL_ROOT)
         for bridge in bridges.all:  # here, because a call of a function more takes time
             step = nothing
             try:
                 step = bridge.enter(span)
             except Exception as error:
                 self.on_error("entering another tracer's context", error)
-            if step is not nothing:
-                undo.append(step)
-            entered = step is not nothing and bridge.shows_ours
-            now.foreign += _NOTHING_ELSE if entered else (bridges.ask_parent(bridge),)
-        set_current(now)
-        return partial(bridges.leave, now, undo)
+            if step is nothing:
+                entered.foreign += (bridges.ask_parent(bridge),)
+                continue
+            entered.undo = (step, *entered.undo) if entered.undo else (step,)
+            entered.foreign += _NOTHING_ELSE if bridge.shows_ours else (bridges.ask_parent(bridge),)
+        set_current(entered)
+        return entered.leave
 
     def end_open_spans(self, timeout: float = _ENDING_SECONDS) -> None:
         """End every span still open, marked as interrupted: for the exit of a program.
