@@ -138,9 +138,7 @@ class OpenTelemetryBridge(Bridge):
         elif not self._may_enter(api, around, span.trace_id):
             return nothing
         ours = our_span()
-        ours.trace_id = span.trace_id
-        ours.span_id = span.span_id
-        ours.outside = outside
+        ours.trace_id, ours.span_id, ours.outside = span.trace_id, span.span_id, outside
         inside = new_context({**outside, key: ours})
         attach(inside)
         return partial(leave, ours, inside)

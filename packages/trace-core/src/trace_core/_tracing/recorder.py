@@ -176,11 +176,10 @@ class Recorder:
                 step = bridge.enter(span)
             except Exception as error:
                 self.on_error("entering another tracer's context", error)
-            if step is nothing:
-                entered.foreign += (bridges.ask_parent(bridge),)
-                continue
-            entered.undo = (step, *entered.undo) if entered.undo else (step,)
-            entered.foreign += _NOTHING_ELSE if bridge.shows_ours else (bridges.ask_parent(bridge),)
+            if step is not nothing:
+                entered.undo = (step, *entered.undo) if entered.undo else (step,)
+            shown = step is not nothing and bridge.shows_ours
+            entered.foreign += _NOTHING_ELSE if shown else (bridges.ask_parent(bridge),)
         set_current(entered)
         return entered.leave
 
