@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,13 @@ from support.scenarios import INCLUDE, KEY, LITELLM, MESSAGES
 from trace_core import MemorySink, Span, TokenUsage, Tracer, UsageSource, semconv
 from trace_litellm import instrument
 from trace_litellm._reading.hidden_params import hidden_params, reported_usage
-from trace_litellm._reading.own_counts import KeptCounts, is_estimate, remember_estimate
+from trace_litellm._reading.own_counts import (
+    KeptCounts,
+    is_estimate,
+    marked_by_original,
+    original_answer,
+    remember_estimate,
+)
 from trace_litellm._streams.events import merge_anthropic
 
 ESTIMATED, PROVIDER = UsageSource.ESTIMATED, UsageSource.PROVIDER
@@ -388,3 +395,57 @@ def test_a_kept_answer_saves_what_the_new_one_cost(
     assert kept.cost is not None
     assert kept.cost.total == 0
     assert kept.cost.saved == pytest.approx(1.4)
+
+
+@pytest.mark.parametrize(
+    ("answer", "sources"),
+    [
+        ({"prompt_eval_count": 100, "eval_count": 20}, (PROVIDER, None)),
+        ({"eval_count": 20}, (ESTIMATED, ("estimated", "provider"))),
+        ({"usage": {"prompt_tokens": 100}}, (ESTIMATED, ("provider", "estimated"))),
+        ({"total_duration": 100, "done": True}, (ESTIMATED, None)),
+    ],
+)
+def test_a_count_that_the_provider_did_not_send(answer: dict[str, Any], sources: Any) -> None:
+    """It is LiteLLM's own: what the provider sent names no such count."""
+    usage = TokenUsage(100, 20, 120, source=PROVIDER)
+    marked, sides = marked_by_original(usage, json.dumps(answer))
+    assert (marked.input, marked.output, marked.source) == (100, 20, sources[0])
+    names = (semconv.USAGE_INPUT_SOURCE, semconv.USAGE_OUTPUT_SOURCE)
+    assert (tuple(sides[name] for name in names) if sides else None) == sources[1]
+
+
+def test_only_providers_that_litellm_counts_for_are_looked_at() -> None:
+    """And only what they sent as JSON: LiteLLM may have put a word of its own in its place."""
+    sent = {"original_response": '{"done": true}'}
+    assert original_answer("ollama_chat", sent) == '{"done": true}'
+    assert original_answer("openai", sent) is None
+    assert original_answer("ollama_chat", None) is None
+    for other in (None, "redacted-by-litellm", {"done": True}):
+        assert original_answer("ollama_chat", {"original_response": other}) is None
+
+
+@pytest.mark.parametrize(
+    "counts", [{}, {"eval_count": 20}, {"eval_count": 20, "prompt_eval_count": 9}]
+)
+def test_an_answer_of_ollama(
+    litellm: Any, monkeypatch: pytest.MonkeyPatch, counts: dict[str, int]
+) -> None:
+    """Its server leaves out the count of a prompt that it has in its cache."""
+    import httpx
+    from litellm.llms.custom_httpx.http_handler import HTTPHandler
+
+    message = {"role": "assistant", "content": "one two three"}
+    body = {"model": "mine", "message": message, "done": True, **counts}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=body)
+
+    client = HTTPHandler(client=httpx.Client(transport=httpx.MockTransport(answer)))
+    asked = {"model": "ollama_chat/mine", "messages": MESSAGES, "client": client}
+    span = span_of(lambda: litellm.completion(api_base="http://127.0.0.1:9", **asked))
+    words = ["provider" if name in counts else "estimated" for name in _OLLAMA]
+    assert sources_of(span) == tuple(words)
+
+
+_OLLAMA = ("prompt_eval_count", "eval_count")

@@ -254,6 +254,23 @@ def test_a_zero_of_a_model_without_prices_is_unknown(monkeypatch: pytest.MonkeyP
     assert cost_of(usage, Priced(("bare",), "openai", 0.0, False, {})) is None
 
 
+def test_no_server_is_asked_for_prices(litellm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LiteLLM 1.65 asks Ollama's, listed or not: the list and the user's prices are enough."""
+
+    def asked(*_: Any) -> Any:
+        raise AssertionError
+
+    monkeypatch.setattr("trace_litellm._reading.pricing._cost_as", asked)
+    monkeypatch.setitem(litellm.model_cost, "ollama_chat/listed", OWN)
+    usage, chat = TokenUsage(100, 20, 120), "ollama_chat"
+    assert cost_of(usage, Priced(("unlisted",), chat, None, False, {})) is None
+    listed = cost_of(usage, Priced(("listed",), chat, None, False, {}))
+    own = cost_of(usage, Priced(("unlisted",), chat, None, False, OWN, pricing={"model": "x"}))
+    assert listed is not None
+    assert own is not None
+    assert (listed.total, own.total) == (pytest.approx(0.14), pytest.approx(0.14))
+
+
 def test_what_cannot_be_priced_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """With the model and what LiteLLM says of it."""
     with caplog.at_level(logging.WARNING):

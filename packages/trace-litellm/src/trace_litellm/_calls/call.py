@@ -28,6 +28,7 @@ from trace_litellm._reading.hidden_params import (
     source_params,
     stream_params,
 )
+from trace_litellm._reading.own_counts import original_answer
 from trace_litellm._reading.privacy import hides
 from trace_litellm._reading.record import CallRecord
 from trace_litellm._reading.responses import SDK_RETRY_EVENT
@@ -173,6 +174,7 @@ class Call(Delegation):
 
     # On the class, because most calls end without setting them.
     source: Any = None
+    details: Any = None  # what LiteLLM tells its callbacks
     batch_id: str | None = None
     requested_id: Any = None
     attempt: Call | None = None
@@ -200,10 +202,10 @@ class Call(Delegation):
             self.attempt.requested(logging, details)
         record = self.record
         record.requests += 1
-        if type(details) is dict:
-            record.endpoint = details.get("api_base") or record.endpoint
-        details = logging.model_call_details
-        record.provider = details.get("custom_llm_provider") or record.provider
+        endpoint = details.get("api_base") if type(details) is dict else None
+        record.endpoint = endpoint or record.endpoint
+        self.details = logging.model_call_details
+        record.provider = self.details.get("custom_llm_provider") or record.provider
 
     def sent_again(self, details: dict[str, Value]) -> None:
         """Record that a provider's SDK sends the request again by itself.
@@ -266,6 +268,7 @@ class Call(Delegation):
             if is_stream(result):
                 return _follow(self, result)
             self.record.answer, self.record.hidden = type(result), hidden_params(result)
+            self.record.original = original_answer(self.record.provider, self.details)
             self.span.outputs = FAMILIES[self.record.family].copy(result)
         except Exception as error:
             self.calls.on_error(f"reading a {type(result).__name__}", error)

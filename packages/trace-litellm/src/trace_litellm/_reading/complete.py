@@ -19,7 +19,7 @@ from trace_litellm._reading.hidden_params import (
     param_attributes,
     price_names,
 )
-from trace_litellm._reading.own_counts import KEPT
+from trace_litellm._reading.own_counts import KEPT, marked_by_original
 from trace_litellm._reading.pricing import Priced, cost_in_proportion, cost_of
 from trace_litellm._reading.privacy import REDACTED_TEXT, without_content
 from trace_litellm._reading.record import CallRecord
@@ -172,6 +172,8 @@ def _count_answer(
         usage, sources, span.outputs = completed_usage(
             record.parameters, span.outputs, record.hidden, ending=ending, failed=failed
         )
+    if record.original is not None and usage is not None and usage.source is _PROVIDER:
+        usage, sources = marked_by_original(usage, record.original)
     if record.kept:
         usage, sources = KEPT.marked(record.parameters, span.outputs, usage, sources)
     elif record.deltas is not None:

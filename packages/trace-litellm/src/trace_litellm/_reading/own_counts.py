@@ -1,11 +1,13 @@
 """Remembers the token counts that LiteLLM made itself, where nothing in its answer says so.
 
 It estimates the usage of a Responses stream whose provider reported none. In its cache it keeps,
-with the answer, what it estimated for any stream; older releases keep no counts at all.
+with the answer, what it estimated for any stream; older releases keep no counts at all. And for a
+few providers it counts a whole answer itself where they do not.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -14,7 +16,7 @@ from weakref import WeakValueDictionary
 
 import attrs
 
-from trace_core import TokenUsage, UsageSource, Value, after_fork
+from trace_core import TokenUsage, UsageSource, Value, after_fork, semconv
 from trace_litellm._reading.tokens import answer_text, request_text
 
 Sources: TypeAlias = dict[str, Value]
@@ -124,3 +126,47 @@ def _key(inputs: Mapping[str, Value], outputs: Value) -> _Key | None:
     if name is None:
         return None
     return name, hash(request_text(inputs)), hash(answer_text(outputs))
+
+
+_COUNTED_FOR: Final = frozenset(
+    {
+        "a2a", "aleph_alpha", "huggingface", "langgraph", "ollama_chat", "petals", "predibase",
+        "replicate", "sagemaker",
+    }
+)  # fmt: skip
+"""Providers for which LiteLLM has code that counts the tokens of whole answers."""
+_COUNT: Final = re.compile(r'"[^"]*(?:token|count)[^"]*"\s*:\s*(\d+)', re.IGNORECASE)
+
+
+def original_answer(provider: str | None, details: Any) -> str | None:
+    """Return what a provider sent, if LiteLLM may have counted the tokens for it.
+
+    Args:
+        provider: LiteLLM's name of it.
+        details: What LiteLLM tells its callbacks of the call.
+    """
+    if provider not in _COUNTED_FOR or not isinstance(details, Mapping):
+        return None
+    original = details.get("original_response")
+    return original if isinstance(original, str) and original.startswith("{") else None
+
+
+def marked_by_original(usage: TokenUsage, original: str) -> tuple[TokenUsage, Sources]:
+    """Mark as estimated what a provider did not count: its answer has no such count.
+
+    Args:
+        usage: The tokens, as LiteLLM tells them.
+        original: What the provider sent.
+    """
+    told = {int(count) for count in _COUNT.findall(original)}
+    sources: Sources = {
+        name: (UsageSource.PROVIDER if count in told else UsageSource.ESTIMATED).value
+        for name, count in (
+            (semconv.USAGE_INPUT_SOURCE, usage.input),
+            (semconv.USAGE_OUTPUT_SOURCE, usage.output),
+        )
+    }
+    differ = len(set(sources.values())) > 1
+    if UsageSource.ESTIMATED.value not in sources.values():
+        return usage, {}
+    return attrs.evolve(usage, source=UsageSource.ESTIMATED), sources if differ else {}

@@ -18,6 +18,8 @@ from trace_litellm._reading.tokens import mutable
 _CLOSE: Final = 0.01
 _MILLISECONDS: Final = 1_000
 _TOKEN_PRICES: Final = ("input_cost_per_token", "output_cost_per_token")
+_ASKED_FOR_PRICES: Final = frozenset({"ollama", "ollama_chat"})
+"""Providers whose server some releases of LiteLLM ask for the price of a model."""
 _CACHE_PRICES: Final = ("cache_read_input_token_cost", "cache_creation_input_token_cost")
 
 
@@ -110,6 +112,9 @@ def _by_litellm(usage: TokenUsage | None, priced: Priced) -> float | None:
         return None
     if _are_simple(priced) and not _are_prepared(priced):
         return _by_own_prices(usage, {**_listed(priced, *priced.models), **priced.prices})
+    if priced.provider in _ASKED_FOR_PRICES and not priced.prices:
+        listed = _listed(priced, *priced.models)
+        return _by_own_prices(usage, listed) if listed else None
     errors: dict[str, Exception] = {}
     for model, answered in _names(priced):
         cost = _cost_as(model, answered, usage, priced, errors)
@@ -137,6 +142,8 @@ def _are_prepared(priced: Priced) -> bool:
 
     Of one that it kept it notes the prices, but makes nothing of them that its calculator takes.
     """
+    if priced.provider in _ASKED_FOR_PRICES:
+        return False
     if priced.cache_hit:
         return any(name.startswith("custom_") for name in priced.pricing)
     return bool(priced.pricing)

@@ -57,6 +57,7 @@ class CallRecord:
         sources: What is known of the answers of calls that LiteLLM makes to serve this one.
         kept: Whether the answer came from LiteLLM's cache; told once the record is read.
         partly_kept: What of an answer came from LiteLLM's cache, if only some of it did.
+        original: What the provider sent, if LiteLLM may have counted its tokens.
         replayed: Whether the answer comes from a recording, and so costs nothing.
     """
 
@@ -78,6 +79,7 @@ class CallRecord:
     sources: tuple[Mapping[str, Any], ...] = ()
     kept: bool = False
     partly_kept: PartlyKept | None = None
+    original: str | None = None
     replayed: bool = False
 
     def hide_with(self, other: CallRecord) -> None:
