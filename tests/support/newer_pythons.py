@@ -33,12 +33,11 @@ SETTINGS = {
 
 def make_root(root: Path, pythons: list[str]) -> None:
     """Make a small Debian with some Pythons, unless it is there."""
-    programs = (f"python{pythons[-1]}", "git")
-    if all((root / "usr" / "bin" / program).exists() for program in programs):
+    if (root / "usr" / "bin" / f"python{pythons[-1]}").exists():
         return
     shutil.rmtree(root, ignore_errors=True)
     wanted = [name for python in pythons for name in (f"python{python}", f"python{python}-venv")]
-    include = f"--include={','.join([*wanted, 'ca-certificates', 'git'])}"
+    include = f"--include={','.join([*wanted, 'ca-certificates'])}"
     run = ("debootstrap", "--variant=minbase", include, "sid", str(root))
     subprocess.run(run, check=True, stdout=subprocess.DEVNULL)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -29,6 +30,8 @@ def metadata(info: Any) -> dict[str, str]:
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A git repository with one commit, and the program in it."""
+    if shutil.which("git") is None:
+        pytest.skip("no git here")
     made = tmp_path / "repository"
     made.mkdir()
     monkeypatch.chdir(made)
