@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from support.provider import Lane, Provider, Scenario, Usage
-from support.scenarios import KEY, LITELLM
+from support.scenarios import KEY, LITELLM, NEWEST
 from trace_core import MemorySink, Span, Tracer, UsageSource, snapshot
 from trace_litellm import instrument
 from trace_litellm._reading.complete import _told
@@ -56,6 +56,8 @@ def test_googles_api_served_by_another_provider(
     litellm: Any, lane: Lane, name: str, where: str
 ) -> None:
     """The answer in Google's words has no cached tokens; the provider's had, and they are cheap."""
+    if name.endswith("stream") and not NEWEST:
+        pytest.skip("older releases do not ask the provider for a stream's usage")
     lane.script(Scenario(usage=Usage(prompt=100, completion=20, cached=80)))
     base = {"model": f"openai/mine-{where}", "api_base": lane.openai_base, "api_key": KEY}
     deployment = {"model_name": "group", "litellm_params": base, "model_info": PRICES}
