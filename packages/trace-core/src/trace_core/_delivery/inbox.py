@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
@@ -20,6 +22,10 @@ from trace_core._tracing.span import OpenSpan
 
 _MEASURED: Final = 16
 _OVERFLOW_REPORTED_EVERY: Final = 60.0
+_WAKING_SECONDS: Final = 0.0001
+"""A thread takes about so long to wake up on a processor that rests."""
+_CALLERS_SHARE: Final = 0.5
+"""For how long a thread goes on after it has waited, as a share of the wait."""
 
 Work: TypeAlias = Span | OpenSpan
 
@@ -97,6 +103,9 @@ class Inbox:
         self._max_bytes = max_bytes
         self._count = self._total = 0  # spans measured and their bytes
         self._measured = False  # since `measure_anew`
+        self._held = threading.Lock()  # for ever: a sleep that no test of a program replaces
+        self._held.acquire()
+        self._lets_again_at = 0.0
         self._messages: deque[None] = deque()  # one for each message in the queue
         self._overflow_reported = 0
         self.log_key = owner_key("queue")
@@ -128,9 +137,29 @@ class Inbox:
         self.room, self.limit = room, min(room, queued + max(_MEASURED, queued // 4))
         return room
 
+    def let_writer_run(self) -> None:
+        """Leave the interpreter to the writer for a moment; called for one of many spans.
+
+        A thread that makes many short calls of the operating system, such as an event loop's, gets
+        the interpreter back before another one wakes up. What is queued then would wait for 100 ms
+        and more, and be lost if the process is killed.
+        """
+        begin = time.monotonic()
+        if begin < self._lets_again_at:
+            return
+        self._lets_again_at = math.inf  # for other threads, and a signal handler in this one
+        try:
+            self._held.acquire(timeout=_WAKING_SECONDS)
+        finally:
+            end = time.monotonic()
+            self._lets_again_at = end + _CALLERS_SHARE * (end - begin)
+
     def measure_anew(self) -> None:
-        """Forget what was measured, once few spans are queued."""
-        if self._measured and self.queue.qsize() < _MEASURED:
+        """Measure the next span, or forget what was measured once few spans are queued."""
+        queued = self.queue.qsize()
+        if queued >= _MEASURED:
+            self.limit = min(self.limit, queued)
+        elif self._measured:
             self._measured = False
             self.room = self._capacity
             self.limit = min(_MEASURED, self._capacity)

@@ -1,7 +1,8 @@
 """`Background`: the queue between the caller's thread and the thread that writes to a sink.
 
 The caller does one ``SimpleQueue.put``: no lock, no system call of ours, safe in finalisers and
-signal handlers. What happens on the other thread is in `trace_core._delivery.writer`.
+signal handlers. While many spans are queued it lets the writer run now and then. What happens on
+the other thread is in `trace_core._delivery.writer`.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class Background(WrapperSink):
     # On the caller's thread
 
     def write(self, spans: Sequence[Span], /) -> None:
-        """Queue the spans. Never raises and never waits."""
+        """Queue the spans. Never raises, and waits for nothing but a turn of the writer's."""
         for span in spans:
             self.write_later(span)
 
@@ -119,12 +120,15 @@ class Background(WrapperSink):
         """
         # Every call of the user's pays for this; what is seldom is elsewhere.
         queue = self._queue
-        if queue.qsize() >= self._inbox.limit and self._inbox.refuses(ended):
+        is_long = queue.qsize() >= self._inbox.limit
+        if is_long and self._inbox.refuses(ended):
             pass  # it is counted as lost
         elif self._closed:
             self._late.write(ended)
         else:
             queue.put(ended)
+            if is_long:
+                self._inbox.let_writer_run()
         if self._thread is None or self._closed:
             self._ensure_written()
 
