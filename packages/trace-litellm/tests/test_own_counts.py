@@ -322,10 +322,10 @@ def test_what_is_remembered_of_a_stream() -> None:
     kept.keep(asked, answer("a"), estimated, {"x": "y"})
     kept.keep(asked, answer("c"), told, {})
     kept.keep(asked, answer("d", None), estimated, {})
-    assert kept.marked(asked, answer("a"), told, {}) == (estimated, {"x": "y"})
-    assert kept.marked({"prompt": "p"}, answer("a"), told, {}) == (told, {})
+    assert kept.as_new(asked, answer("a"), told, {}) == (estimated, {"x": "y"})
+    assert kept.as_new({"prompt": "p"}, answer("a"), told, {}) == (told, {})
     for other in (answer("b"), answer("c"), answer("a", "other"), answer("d", None)):
-        assert kept.marked(asked, other, told, {}) == (told, {})
+        assert kept.as_new(asked, other, told, {}) == (told, {})
 
 
 def test_counts_that_the_cache_has_forgotten_are_those_of_the_stream() -> None:
@@ -333,8 +333,8 @@ def test_counts_that_the_cache_has_forgotten_are_those_of_the_stream() -> None:
     kept, asked = KeptCounts(), {"messages": ({"role": "user", "content": "q"},)}
     told, estimated = TokenUsage(100, 20, source=PROVIDER), TokenUsage(9, 1, source=ESTIMATED)
     kept.keep(asked, answer("a"), told, {})
-    assert kept.marked(asked, answer("a"), estimated, {"x": "y"}) == (told, {})
-    assert kept.marked(asked, answer("b"), estimated, {"x": "y"}) == (estimated, {"x": "y"})
+    assert kept.as_new(asked, answer("a"), estimated, {"x": "y"}) == (told, {})
+    assert kept.as_new(asked, answer("b"), estimated, {"x": "y"}) == (estimated, {"x": "y"})
 
 
 @dataclass

@@ -175,7 +175,7 @@ def _count_answer(
     if record.original is not None and usage is not None and usage.source is _PROVIDER:
         usage, sources = marked_by_original(usage, record.original)
     if record.kept:
-        usage, sources = KEPT.marked(record.parameters, span.outputs, usage, sources)
+        usage, sources = KEPT.as_new(record.parameters, span.outputs, usage, sources)
     elif record.deltas is not None:
         KEPT.keep(record.parameters, span.outputs, usage, sources)
     span.usage = usage

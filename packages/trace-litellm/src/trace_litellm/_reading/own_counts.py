@@ -90,14 +90,16 @@ class KeptCounts:
             while len(self._kept) > _MOST_KEPT:
                 self._kept.popitem(last=False)
 
-    def marked(
+    def as_new(
         self,
         inputs: Mapping[str, Value],
         outputs: Value,
         usage: TokenUsage | None,
         sources: Sources,
     ) -> tuple[TokenUsage | None, Sources]:
-        """Mark the counts of a kept answer for what they were when it was new.
+        """Return the counts of a kept answer as they were when it was new, if that is known.
+
+        Older releases keep their own count of a text stream in place of the provider's.
 
         Args:
             inputs: The parameters of the call.
@@ -106,14 +108,12 @@ class KeptCounts:
             sources: Attributes with the sources of each side.
 
         Returns:
-            The counts and their sources; the counts of then, if the cache has forgotten them.
+            The counts and their sources.
         """
         key = _key(inputs, outputs)
         known = self._kept.get(key) if key is not None else None
         if usage is None or known is None:
             return usage, sources
-        if usage.source is UsageSource.PROVIDER:
-            return attrs.evolve(usage, source=known.usage.source), known.sources
         return known.usage, known.sources
 
 
