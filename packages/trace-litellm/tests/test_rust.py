@@ -17,6 +17,7 @@ from trace_core import MemorySink, Span, StatusCode, UsageSource
 pytestmark = [
     pytest.mark.skipif(LITELLM < (1, 95, 1), reason="all in Python"),
     pytest.mark.skipif(find_spec("litellm.rust_bridge") is None, reason="all in Python"),
+    pytest.mark.posix,  # where fcntl cannot be imported, LiteLLM serves the first call in Python
 ]
 OF_HTTPX = "gzip, deflate"
 """The ``accept-encoding`` of LiteLLM's client in Python."""
