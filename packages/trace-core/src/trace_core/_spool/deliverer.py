@@ -127,6 +127,8 @@ class Deliverer:
             reason = outcome.refused[0][1]
             log_once(f"{self._log_key}:refused", "tracing: refused for good: %s", reason)
         self._backlog.settle(batch, orphan, outcome)
+        if not batch.spans:
+            return  # start records alone: the sink was not asked, and may still be away
         was_away = self._backlog.tries.failed > 0
         self._backlog.tries.clear()
         if was_away and outcome.delivered:

@@ -292,14 +292,18 @@ def journals_in(parent: Path) -> list[Path]:
         parent: Where to look.
     """
     try:
-        found = [p for p in parent.iterdir() if is_of_this_user(p.lstat()) and _is_journal(p)]
+        found = [path for path in parent.iterdir() if not path.name.startswith(".")]
     except OSError:
         return []
-    return sorted((p for p in found if not p.name.startswith(".")), key=_age)
+    return sorted(filter(_is_journal, found), key=_age)
 
 
 def _is_journal(path: Path) -> bool:
-    return (path / "lock").exists() or _has_lost_lock(path)
+    try:
+        mine = is_of_this_user(path.lstat())
+    except FileNotFoundError:  # removed or renamed meanwhile, as others do
+        return False
+    return mine and ((path / "lock").exists() or _has_lost_lock(path))
 
 
 def _has_lost_lock(path: Path) -> bool:
