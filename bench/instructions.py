@@ -207,16 +207,9 @@ def _parts(_tracer: str, _case: str) -> None:
             _counted(act, times, rest)
 
 
-def _program_with_span() -> Any:
-    """Be a program that uses OpenTelemetry: return its span, to be entered."""
-    from opentelemetry import trace
-    from tracers import _provider
-
-    trace.set_tracer_provider(_provider())
-    return trace.get_tracer("program").start_as_current_span("request")
-
-
 def _bridge(_tracer: str, _case: str) -> None:
+    from tracers import program_with_span
+
     from trace_core import SinkBase, SpanKind, Tracer
     from trace_litellm._otel import CallBridge
 
@@ -225,7 +218,7 @@ def _bridge(_tracer: str, _case: str) -> None:
 
         def write_later(self, span: Any, /) -> None: ...
 
-    with _program_with_span():
+    with program_with_span():
         _be_steady()
         for bridges in ((), (CallBridge(),)):
             tracer = Tracer(Nowhere(), redacted=False, bridges=bridges)
@@ -242,7 +235,7 @@ def _bridge(_tracer: str, _case: str) -> None:
 def _bridged(_tracer: str, case: str) -> None:
     """Count a call without a bridge and with it, in programs that use more and more of theirs."""
     from cases import Clock, cases
-    from tracers import bridged, in_memory
+    from tracers import bridged, in_memory, program_with_span
 
     run, clock = cases()[case].run, Clock()
     _be_steady()
@@ -252,7 +245,7 @@ def _bridged(_tracer: str, case: str) -> None:
     become = (
         lambda: None,
         lambda: __import__("opentelemetry.sdk.trace"),
-        lambda: entered.append(_program_with_span()),
+        lambda: entered.append(program_with_span()),
         lambda: entered[0].__enter__(),  # noqa: PLW0108  # made by the step before
     )
     for step in become:

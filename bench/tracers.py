@@ -100,16 +100,21 @@ def bridged() -> Switch:
 
 def bridged_in_use() -> Switch:
     """The same in a program that uses OpenTelemetry: a span of its own is current."""
-    from opentelemetry import trace
-
-    trace.set_tracer_provider(_provider())
-    entered = trace.get_tracer("program").start_as_current_span("request")
+    entered = program_with_span()
     entered.__enter__()
     _entered.append(entered)  # one that is collected leaves its span
     return bridged()
 
 
 _entered: list[Any] = []
+
+
+def program_with_span() -> Any:
+    """Be a program that uses OpenTelemetry: return its span, to be entered."""
+    from opentelemetry import trace
+
+    trace.set_tracer_provider(_provider())
+    return trace.get_tracer("program").start_as_current_span("request")
 
 
 def durable() -> Switch:

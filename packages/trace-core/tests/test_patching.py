@@ -273,7 +273,7 @@ def test_code_that_another_tool_put_on_top_stays() -> None:
     code = function.__code__
     seen, hook = counting()
     one = swap(function, hook)
-    below = own_copy(function)
+    below = patch._copy(function)  # as a tool does that puts its own code there
     their_gate = make_function()
     other = swap(their_gate, lambda _, args, kwargs: -below(*args, **kwargs))
     ours, function.__code__ = function.__code__, their_gate.__code__
@@ -289,19 +289,6 @@ def test_code_that_another_tool_put_on_top_stays() -> None:
     swap(function, hook).remove()
     assert function.__code__ is code
     other.remove()
-
-
-def own_copy(function: types.FunctionType) -> types.FunctionType:
-    """Make another function of the same code, as a tool does that puts its own there."""
-    copy = types.FunctionType(
-        function.__code__,
-        function.__globals__,
-        function.__name__,
-        function.__defaults__,
-        function.__closure__,
-    )
-    copy.__kwdefaults__ = function.__kwdefaults__
-    return copy
 
 
 def test_a_call_while_a_hook_is_put_in(monkeypatch: pytest.MonkeyPatch) -> None:

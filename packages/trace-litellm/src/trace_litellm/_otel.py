@@ -43,14 +43,7 @@ def litellm_records() -> bool:
     """Return whether LiteLLM has a callback that makes OpenTelemetry spans."""
     litellm = sys.modules.get("litellm")
     try:  # this is asked for each span, and to look into five empty lists takes a while
-        known = litellm.__dict__
-        if not (
-            known["callbacks"]
-            or known["success_callback"]
-            or known["failure_callback"]
-            or known["_async_success_callback"]
-            or known["_async_failure_callback"]
-        ):
+        if not any(map(litellm.__dict__.__getitem__, _LISTS)):
             return False
     except (AttributeError, KeyError):  # not imported, or another release of it
         pass

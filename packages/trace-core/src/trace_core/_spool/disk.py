@@ -33,7 +33,6 @@ class SpoolDisk:
         self._log_key = owner_key("spool")
         self._again_at = 0.0
         self._look_at = 0.0
-        self._key_is_noted = False
 
     @property
     def folder(self) -> Path:
@@ -85,16 +84,14 @@ class SpoolDisk:
         journal = Journal.create(folder)
         self._folder = folder
         self._look_at = time.monotonic() + _LOOK_SECONDS
-        self._key_is_noted = False
         return journal
 
     def note_key(self) -> None:
         """Leave a note in the folder of whose it is, once there is a journal."""
-        if self._folder is None or self._key_is_noted:
+        if self._folder is None:
             return
         try:
             write_key(self._folder, self._key())
-            self._key_is_noted = True
         except OSError as error:
             report("writing down whose spool it is", error)
 

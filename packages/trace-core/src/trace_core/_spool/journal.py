@@ -127,13 +127,13 @@ class Journal:
         try:
             file.append(data, spans)
         except OSError as error:
-            if error.errno != errno.EFBIG or not file.segment.size:
-                raise
-            self.roll()  # files of this process may be no longer than this one is
-            return self.append(data, spans)
-        finally:
-            if file.torn:
+            # Of a file that may be no longer than it is (RLIMIT_FSIZE) there may be another.
+            is_longest = error.errno == errno.EFBIG and file.segment.size > 0
+            if file.torn or is_longest:
                 self.roll()
+            if not is_longest:
+                raise
+            return self.append(data, spans)
         return (file.segment.number, file.segment.size)
 
     def is_there(self) -> bool:

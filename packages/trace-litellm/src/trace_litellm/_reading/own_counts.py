@@ -16,8 +16,9 @@ from weakref import WeakValueDictionary
 
 import attrs
 
-from trace_core import TokenUsage, UsageSource, Value, after_fork, semconv
+from trace_core import TokenUsage, UsageSource, Value, after_fork
 from trace_litellm._reading.tokens import answer_text, request_text
+from trace_litellm._reading.usage import source_of
 
 Sources: TypeAlias = dict[str, Value]
 """Attributes that name the source of each side, where the sides differ."""
@@ -159,14 +160,10 @@ def marked_by_original(usage: TokenUsage, original: str) -> tuple[TokenUsage, So
         original: What the provider sent.
     """
     told = {int(count) for count in _COUNT.findall(original)}
-    sources: Sources = {
-        name: (UsageSource.PROVIDER if count in told else UsageSource.ESTIMATED).value
-        for name, count in (
-            (semconv.USAGE_INPUT_SOURCE, usage.input),
-            (semconv.USAGE_OUTPUT_SOURCE, usage.output),
-        )
-    }
-    differ = len(set(sources.values())) > 1
-    if UsageSource.ESTIMATED.value not in sources.values():
-        return usage, {}
-    return attrs.evolve(usage, source=UsageSource.ESTIMATED), sources if differ else {}
+    source, sources = source_of(
+        {
+            side: UsageSource.PROVIDER if count in told else UsageSource.ESTIMATED
+            for side, count in (("input", usage.input), ("output", usage.output))
+        }
+    )
+    return attrs.evolve(usage, source=source), sources

@@ -246,11 +246,23 @@ def _filled(
     total = None if asked is None or answered is None else asked + answered
     if (asked, answered) == (usage.input, usage.output):
         total = usage.total
-    source = UsageSource.ESTIMATED if UsageSource.ESTIMATED in known else UsageSource.PROVIDER
-    differ = len(set(sources.values())) > 1
-    attributes = {_SIDES[side]: one.value for side, one in sources.items() if differ}
+    source, attributes = source_of(sources)
     filled = attrs.evolve(usage, input=asked, output=answered, total=total, source=source)
-    return filled, dict(attributes)
+    return filled, attributes
+
+
+def source_of(sides: Mapping[str, UsageSource]) -> tuple[UsageSource, dict[str, Value]]:
+    """Tell the source of counts from those of their sides.
+
+    Args:
+        sides: Where the counts ``input`` and ``output`` come from.
+
+    Returns:
+        The source, an estimate if one of them is; and attributes that name both where they differ.
+    """
+    known, differ = sides.values(), len(set(sides.values())) > 1
+    source = UsageSource.ESTIMATED if UsageSource.ESTIMATED in known else UsageSource.PROVIDER
+    return source, {_SIDES[side]: one.value for side, one in sides.items() if differ}
 
 
 def _source(usage: TokenUsage, reported: int | None, count: int | None) -> UsageSource:
