@@ -112,9 +112,13 @@ class Inbox:
         """Begins the keys of what is logged of the queue."""
 
     def refuses(self, work: Work) -> bool:
-        """Say whether there is no room for a span, which is lost then. Measures one of many."""
+        """Say whether there is no room for a span, which is lost then.
+
+        Called for one of many spans: it measures this one, and gives the writer a turn.
+        """
         queued = self.queue.qsize()
         if queued < self.room and queued < self._make_room(size_of_span(work), queued):
+            self._let_writer_run()
             return False
         self.overflowed.add(1)
         if not isinstance(work, Span):
@@ -137,8 +141,8 @@ class Inbox:
         self.room, self.limit = room, min(room, queued + max(_MEASURED, queued // 4))
         return room
 
-    def let_writer_run(self) -> None:
-        """Leave the interpreter to the writer for a moment; called for one of many spans.
+    def _let_writer_run(self) -> None:
+        """Leave the interpreter to the writer for a moment.
 
         A thread that makes many short calls of the operating system, such as an event loop's, gets
         the interpreter back before another one wakes up. What is queued then would wait for 100 ms

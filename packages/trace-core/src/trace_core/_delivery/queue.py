@@ -120,15 +120,12 @@ class Background(WrapperSink):
         """
         # Every call of the user's pays for this; what is seldom is elsewhere.
         queue = self._queue
-        is_long = queue.qsize() >= self._inbox.limit
-        if is_long and self._inbox.refuses(ended):
+        if queue.qsize() >= self._inbox.limit and self._inbox.refuses(ended):
             pass  # it is counted as lost
         elif self._closed:
             self._late.write(ended)
         else:
             queue.put(ended)
-            if is_long:
-                self._inbox.let_writer_run()
         if self._thread is None or self._closed:
             self._ensure_written()
 
