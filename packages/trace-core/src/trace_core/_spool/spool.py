@@ -82,7 +82,7 @@ class Spool(WrapperSink):
         sync_every: float = 0.5,
         batch_size: int = 100,
         batch_bytes: int = 4 * _MIB,
-        linger: float = 0.05,
+        linger: float = 0.2,
         retry: Retry | None = None,
         adopt: bool = True,
         adopt_every: float = 30.0,
