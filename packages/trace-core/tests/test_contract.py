@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -155,6 +156,21 @@ WRONG = {
     "to_dict": lambda: to_dict("span"),  # type: ignore[arg-type]
     "from_dict": lambda: from_dict("span"),  # type: ignore[arg-type]
 }
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no folder in use can be removed there")
+def test_a_relative_path_in_a_folder_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing can be made in it, so it is told at once; an absolute path works."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for make in (JsonLinesSink, lambda path: Spool(path, MemorySink())):
+        with pytest.raises(ConfigurationError, match="folder that the program runs in is gone"):
+            make("spans")
+    JsonLinesSink(tmp_path / "spans.jsonl").close()
 
 
 @pytest.mark.parametrize("make", WRONG.values(), ids=WRONG)

@@ -64,13 +64,17 @@ def absolute(value: object, name: str) -> Path:
     """Return a path that stays the same when the program changes its folder.
 
     Raises:
-        ConfigurationError: It is not a text or a path, it is empty, or it holds a NUL.
+        ConfigurationError: It is not a text or a path, it is empty, it holds a NUL, or it is
+            relative and the program's folder is gone.
     """
     found = Path(path(value, name))
     try:
         return found.absolute()
-    except OSError:  # the program's folder was removed: nothing can be made in it
-        return found
+    except OSError as error:
+        raise ConfigurationError(
+            f"{name} is {str(found)!r:.60}, but the folder that the program runs in is gone: "
+            "give an absolute path"
+        ) from error
 
 
 def instance(value: object, kind: type[T], name: str) -> T:

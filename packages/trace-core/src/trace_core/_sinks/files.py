@@ -108,7 +108,7 @@ class JsonLinesSink(SinkBase):
     @property
     def spool_key(self) -> str:
         """The specification that makes this sink again."""
-        return f"jsonl:{escaped(str(self.path.absolute()))}"
+        return f"jsonl:{escaped(str(self.path))}"
 
     def _renew_lock(self) -> None:
         self._lock = threading.Lock()
