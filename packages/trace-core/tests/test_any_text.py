@@ -17,6 +17,8 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trace_core import (
     Span,
@@ -29,7 +31,9 @@ from trace_core import (
     snapshot,
     truncate,
 )
-from trace_core._processors.clean import clean_text
+from trace_core._processors.by_name import filed_under
+from trace_core._processors.clean import Cleaner, clean_text
+from trace_core._processors.many import names_among
 from trace_core._processors.rules import INNER, RULES
 
 RANDOM = random.Random(13)
@@ -260,3 +264,36 @@ def test_many_texts_are_cleaned_like_one() -> None:
     assert redact_pii()(span) is span
     mails = redact_pii()(span_with([*harmless, "a@b.com", "\n\0\n\0\n", "c@d.org!"])).inputs
     assert mails == (*harmless, "[redacted:e-mail]", "\n\0\n\0\n", "[redacted:e-mail]!")
+
+
+KNOWN = "a1b2c3d4e5f6g7"
+SNIPPETS = st.one_of(
+    st.sampled_from(
+        [*NAMES, *SIGNS, *STARTS, KNOWN, "a1B2c3D4", "\u0130", "\n\0\n\0\n", "\0\n", " "]
+    ),
+    st.sampled_from(sorted(PIECES)).map(lambda kind: PIECES[kind]()),
+    st.text(max_size=3),
+)
+TEXTS = st.lists(st.lists(SNIPPETS, min_size=1, max_size=6).map("".join), max_size=8, unique=True)
+
+
+@given(TEXTS)
+def test_texts_searched_together_are_cleaned_as_each_alone(texts: list[str]) -> None:
+    """Nothing of one text has a part in what is found in the next."""
+    cleaner = Cleaner([KNOWN])
+    alone = {text: new for text in texts if (new := cleaner.change(text)) is not None}
+    assert cleaner.change_many(texts) == alone
+
+
+@given(TEXTS)
+def test_names_looked_for_together_are_found_as_each_alone(texts: list[str]) -> None:
+    """So it is for names of secrets, in any script."""
+    short = [text for text in texts if len(text) <= 64]
+    assert names_among(texts) == {text: kind for text in short if (kind := filed_under(text))}
+
+
+def test_of_too_many_also_those_of_several_lines_are_withheld() -> None:
+    """A digit counts wherever it is."""
+    texts = [f"a line\ntoken={word(14)}7a" for _ in range(20_000)]
+    changed = Cleaner().change_many(texts)
+    assert not any("7a" in changed.get(text, text) for text in texts)

@@ -138,9 +138,7 @@ def without_secrets(value: Mapping[str, Value], filed: Filed) -> Mapping[str, Va
         if kind is not None:
             hides.setdefault(pair[1], _PASSWORD if kind == _ALL else kind)
     changed = {key: hidden(value[key], kind) for key, kind in hides.items()}
-    if all(changed[key] is value[key] for key in changed):
-        return value
-    return {**value, **changed}
+    return {**value, **changed} if any(changed[k] is not value[k] for k in changed) else value
 
 
 def without_listed(items: Sequence[Value], filed: Filed) -> Sequence[Value]:
@@ -168,7 +166,7 @@ def hidden(value: Value, kind: str) -> Value:
         kind: What `filed_under` says of the key.
     """
     if isinstance(value, str):
-        return _HIDDEN if value != _HIDDEN and _is_secret(value, kind) else value
+        return _HIDDEN if _is_secret(value, kind) and value != _HIDDEN else value
     if kind == _ALL and isinstance(value, (Mapping, tuple, list)) and len(value) > _MOST_HIDDEN:
         return _HIDDEN
     if isinstance(value, Mapping):
@@ -193,10 +191,10 @@ def _hidden_below(value: Mapping[str, Value], kind: str) -> Value:
 
 
 def _is_secret(value: str, kind: str) -> bool:
+    if kind == UNJUDGED_NAME:  # of very many
+        return DIGIT.match(value) is not None
     if kind == _ALL:
         return len(value) > _KEPT_SHORT
     if kind == OTHER_KEY:
         return looks_random(value)
-    if kind == UNJUDGED_NAME:
-        return DIGIT.match(value) is not None
     return looks_filed(value, password=kind.startswith("pass") or kind == "pwd")

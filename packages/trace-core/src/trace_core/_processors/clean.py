@@ -77,8 +77,8 @@ class Cleaner:
         """
         changed = {}
         short = [text for text in texts if MIN_LENGTH <= len(text) <= _LONGEST_JOINED]
-        for text in texts:
-            if len(text) > _LONGEST_JOINED and (new := self.change(text)) is not None:
+        for text in [text for text in texts if len(text) > _LONGEST_JOINED]:
+            if (new := self.change(text)) is not None:
                 changed[text] = new
         joined = BETWEEN.join(short)
         matches = [match for match in find(joined) if joined[match[0]] != "["]

@@ -149,6 +149,7 @@ def in_context(
     for first, last in words:
         done = max(done, covered.end(first))
         if first < done:
+            words.skip(done)
             words.go_on(done)
             continue
         begin = first if text[first - 1 : first] not in _JOINED else _leftmost(text, first)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain, count, islice, repeat
+from operator import add
 from typing import Final, TypeAlias
 
 from trace_core._processors.budget import UNJUDGED, Match
@@ -27,25 +28,25 @@ def names_among(texts: Iterable[str]) -> dict[str, str]:
         texts: The texts.
     """
     short = [text for text in texts if len(text) <= _LONGEST_NAME]
-    if not has_part(BETWEEN.join(short).lower()):  # as of most spans: their new texts are ids
+    joined = BETWEEN.join(short).lower()
+    if not has_part(joined):  # as of most spans: their new texts are ids
         return {}
-    some = short if len(short) < _JUDGED else _with_parts(short)
-    names = [text for text in some if has_part(text.lower())]
+    names = _with_parts(short, joined)
     found = {name: kind for name in names[:_JUDGED] if (kind := filed_under(name)) is not None}
     return {**found, **dict.fromkeys(names[_JUDGED:], UNJUDGED_NAME)}
 
 
-def _with_parts(texts: Sequence[str]) -> Sequence[str]:
-    """Return the texts that may hold a part of a secret's name, which mostly are few."""
-    joined = BETWEEN.join(texts).lower()
-    if len(joined) != sum(map(len, texts)) + len(BETWEEN) * (len(texts) - 1):
-        return texts  # in lower case some letter becomes two
-    parts = [part for part in PARTS if part in joined]
-    if sum(map(joined.count, parts)) > len(texts) // 4:
-        return texts
+def _with_parts(texts: Sequence[str], joined: str) -> Sequence[str]:
+    """Return the texts that hold a part of a secret's name; of many, mostly few do."""
+    every = chain.from_iterable(_all_places(joined, part) for part in PARTS)
+    most = 1 + len(texts) * 3 // 4
+    places = list(islice(every, most))
     starts = _starts(texts)
-    indexes = {bisect_right(starts, at) - 1 for part in parts for at in _all_places(joined, part)}
-    return [texts[index] for index in sorted(indexes) if index < len(texts)]
+    in_place = starts[-1] == len(joined) + len(BETWEEN)  # in lower case some letter becomes two
+    if len(places) == most or not in_place:
+        return [text for text in texts if has_part(text.lower())]
+    indexes = set(map(bisect_right, repeat(starts), places))
+    return [texts[index - 1] for index in sorted(indexes)]
 
 
 def _all_places(joined: str, part: str) -> Iterator[int]:
@@ -56,12 +57,12 @@ def _all_places(joined: str, part: str) -> Iterator[int]:
 
 
 def _starts(texts: Sequence[str]) -> list[int]:
-    joined = accumulate(map(len, texts), initial=0)
-    return [length + index * len(BETWEEN) for index, length in enumerate(joined)]
+    """Return where texts begin when they are joined, and where one more would."""
+    return list(map(add, accumulate(map(len, texts), initial=0), count(0, len(BETWEEN))))
 
 
 def spread(
-    texts: Sequence[str], matches: Iterable[Match]
+    texts: Sequence[str], matches: Sequence[Match]
 ) -> tuple[dict[int, list[Match]], set[int]]:
     """Tell which of some texts, joined by `BETWEEN`, have matches, and where in them.
 
@@ -72,7 +73,7 @@ def spread(
     Returns:
         The matches in a text by its index, and the indexes of texts that were not judged.
     """
-    starts = _starts(texts)
+    starts = _starts(texts) if matches else []
     found: dict[int, list[Match]] = {}
     unjudged: set[int] = set()
     for begin, end, kind in matches:

@@ -13,7 +13,6 @@ import functools
 import re
 import string
 from collections.abc import Iterator
-from itertools import compress
 from typing import Final
 
 from trace_core._processors.assignments import assignments
@@ -61,9 +60,8 @@ def _mark(literal: str) -> str:
 
 
 _RULES: Final = _by_start()
-_INNER: Final = (INNER, tuple(_mark(inner.literal) for inner in INNER))
-_SHORT: Final = tuple(inner for inner in INNER if inner.short)
-_SHORT_INNER: Final = (_SHORT, tuple(_mark(inner.literal) for inner in _SHORT))
+_INNER: Final = tuple((_mark(inner.literal), inner) for inner in INNER)
+_SHORT_INNER: Final = tuple((mark, inner) for mark, inner in _INNER if inner.short)
 _IN_WORDS: Final = tuple(inner for inner in INNER if _NO_LETTER.search(inner.literal) is None)
 _ENCODED: Final = re.compile(r"(?:eyJ|eyA|ewo|ewk|ew0|ZXlK)[A-Za-z0-9+/_\-]{20,}")
 _ENCODED_STARTS: Final = ("ey", "ew", "ZX")
@@ -87,15 +85,15 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
     Returns:
         Where they are and what they are, in no particular order; they may overlap.
     """
-    if "[" in text and any(map(text.__contains__, _COLOURS)):
+    if "[" in text and any(colour in text for colour in _COLOURS):
         text = _COLOUR.sub(_blank, text)
     data = text.encode("ascii", "replace")  # characters beyond ASCII become one byte each
     words = data.translate(_AS_WORDS)
     if b" " not in words:  # a name or an id: nothing stands before it
         return _in_word(text, words, levels) if len(text) >= len(_LONG_WORD) else []
     found = list(_long_words(text, words, levels))
-    inner_rules, marks = _INNER if _LONG_WORD in words else _SHORT_INNER
-    for inner in compress(inner_rules, map(text.__contains__, marks)):
+    marked = _INNER if _LONG_WORD in words else _SHORT_INNER
+    for inner in [inner for mark, inner in marked if mark in text]:
         if inner.literal in text and inner.also in text:
             found += _inside(text, inner)
     folded = _folded(text)

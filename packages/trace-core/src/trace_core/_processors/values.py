@@ -31,7 +31,7 @@ CODE: Final = re.compile(
 _TEMPLATE: Final = re.compile(r"[<{$\[%*(]|.*(?:\$[{(]|%\(|\*\*\*|\.\.\.|…)")
 _DOTTED: Final = re.compile(r"[a-z_]\w{0,30}(?:\??(?:\.|::|->)[a-z_]\w{0,30})+!?$")
 _SYMBOL: Final = re.compile(r".*[!@#%^&*~+=|?$]")
-DIGIT: Final = re.compile(r".*[0-9]")
+DIGIT: Final = re.compile(r"(?s).*[0-9]")
 MACHINE_MADE: Final = re.compile(r"(?=.{10})[a-z]*[0-9]+[a-z]+[0-9][a-z0-9+/=_\-]*$")
 _PIECE_OF_WORDS: Final = r"(?:[a-z]{1,15}\d{0,4}|\d{1,8}|\d{1,2}[a-z]{1,2}|[a-z]\d{1,2}[a-z])"
 _WORDS: Final = re.compile(rf"_{{0,2}}{_PIECE_OF_WORDS}(?:[_\-./:+]{_PIECE_OF_WORDS}){{0,32}}$")

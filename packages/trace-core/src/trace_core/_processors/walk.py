@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from operator import is_
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 import attrs
 
@@ -12,7 +11,7 @@ from trace_core._model.parts import Event, Status
 from trace_core._model.span import Span
 from trace_core._model.values import Value
 from trace_core._processors.budget import UNJUDGED
-from trace_core._processors.by_name import VALUES, named_pair, without_listed, without_secrets
+from trace_core._processors.by_name import named_pair, without_listed, without_secrets
 from trace_core._processors.look import LONGEST_SEEN, Seen, look_at, look_into
 from trace_core._processors.many import ChangeMany, names_among
 
@@ -21,7 +20,6 @@ TextChange: TypeAlias = Callable[[str], "str | None"]
 
 PLAIN_TYPES: Final = frozenset({bool, int, float, type(None)})
 """Types of values that hold no text."""
-_VALUES: Final = frozenset(VALUES)
 _MANY: Final = 1_000
 """Texts that are searched as one."""
 _SEVERAL: Final = 64
@@ -86,15 +84,15 @@ class Walk:
         self._resource = span.resource
         return span
 
-    def _changes(self, new: set[str]) -> _Changes | None:
+    def _changes(self, new: dict[str, None]) -> _Changes | None:
         """Return what is to change because of some texts; ``None`` if nothing is."""
         texts = self._changed(new)
         names = names_among(new) if self._by_name else {}
         if len(new) < _MANY:
-            self._stays.add(new.difference(texts, names))
+            self._stays.add(new.keys() - {*texts, *names} if texts or names else new)
         return _Changes(texts, names) if texts or names else None
 
-    def _changed(self, new: set[str]) -> Mapping[str, str]:
+    def _changed(self, new: dict[str, None]) -> Mapping[str, str]:
         if len(new) > _MANY and self._many is not None:
             return self._many(list(new))
         changed = {}
@@ -116,32 +114,30 @@ class _Changes:
     def __init__(self, texts: Mapping[str, str], names: Mapping[str, str]) -> None:
         self._texts = texts
         self._names = names
+        self._special = texts.keys() | names.keys()
         self._left = _MOST_SPECIAL
 
     def span(self, span: Span) -> Span:
         """Return the span with the changes."""
         return replaced(
             span,
-            attributes=self._fields(span.attributes),
+            attributes=self._mapping(span.attributes, stays=True),
             name=self._texts.get(span.name, span.name),
             status=self._status(span.status),
             inputs=self._value(span.inputs),
             outputs=self._value(span.outputs),
             events=self._events(span.events) if span.events else span.events,
-            resource=self._fields(span.resource),
+            resource=self._mapping(span.resource, stays=True),
         )
-
-    def _fields(self, fields: Mapping[str, Value]) -> Mapping[str, Value]:
-        """Change a mapping that stays one, whatever is in it."""
-        return self._without_names(self._items(fields))
 
     def _status(self, status: Status) -> Status:
         new = self._texts.get(status.description or "")
         return status if new is None else attrs.evolve(status, description=new)
 
     def _events(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
+        get = self._texts.get
         changed = tuple(
-            Event(self._texts.get(e.name, e.name), e.time_ns, self._fields(e.attributes))
+            Event(get(e.name, e.name), e.time_ns, self._mapping(e.attributes, stays=True))
             for e in events
         )
         return events if changed == events else changed
@@ -153,31 +149,30 @@ class _Changes:
             return self._mapping(value)
         return self._sequence(value) if isinstance(value, (tuple, list)) else value
 
-    def _items(self, value: Mapping[str, Value]) -> Mapping[str, Value]:
-        """Change the values of a mapping."""
-        get, plain, below = self._texts.get, PLAIN_TYPES, self._value
-        changed = {}
-        for key, item in value.items():
-            kind = type(item)
-            if kind in plain:
-                continue
-            new = get(cast("str", item), item) if kind is str else below(item)
-            if new is not item:
-                changed[key] = new
-        return {**value, **changed} if changed else value
-
-    def _mapping(self, value: Mapping[str, Value]) -> Value:
-        special = self._is_special(value)
-        if special and self._left <= 0:
+    def _mapping(self, value: Mapping[str, Value], *, stays: bool = False) -> Any:
+        """Change a mapping; one that stays a mapping may hold anything."""
+        special = stays or not self._special.isdisjoint(value)
+        if not special and self._names and ("value" in value or "Value" in value):  # as of few
+            special = named_pair(value) is not None
+        if special and self._left <= 0 and not stays:
             return _TOO_MANY
-        changed = self._items(value)
-        return self._without_names(changed) if special else changed
-
-    def _is_special(self, value: Mapping[str, Value]) -> bool:
-        """Return whether a key changes or may hide something."""
-        if not self._texts.keys().isdisjoint(value) or not self._names.keys().isdisjoint(value):
-            return True
-        return bool(self._names) and not _VALUES.isdisjoint(value) and bool(named_pair(value))
+        get, plain, changed = self._texts.get, PLAIN_TYPES, None
+        item: Any
+        for key, item in value.items():
+            if (kind := type(item)) is str:
+                new: Any = get(item, item)
+            elif kind in plain:
+                continue
+            elif kind is dict:
+                new = self._mapping(item)
+            elif kind is tuple:
+                new = self._sequence(item)
+            else:
+                new = self._value(item)
+            if new is not item:
+                changed = changed or {**value}
+                changed[key] = new
+        return self._without_names(changed or value) if special else changed or value
 
     def _without_names(self, value: Mapping[str, Value]) -> Mapping[str, Value]:
         """Hide what is filed under the names of secrets, and change the keys."""
@@ -188,14 +183,27 @@ class _Changes:
         return {self._texts.get(key, key): item for key, item in found.items()}
 
     def _sequence(self, value: Sequence[Value]) -> Any:
-        special = self._names and any(
-            type(one) is str and one in self._names for one in value[:_SEVERAL]
+        special = self._names and not self._names.keys().isdisjoint(
+            [one for one in value[:_SEVERAL] if type(one) is str]
         )
         if special and self._left <= 0:
             return _TOO_MANY
-        changed = tuple(map(self._value, value))
-        same = value if all(map(is_, changed, value)) else changed
+        get, plain, changed = self._texts.get, PLAIN_TYPES, None
+        item: Any
+        for index, item in enumerate(value):
+            if (kind := type(item)) is str:
+                new: Any = get(item, item)
+            elif kind in plain:
+                continue
+            elif kind is dict:
+                new = self._mapping(item)
+            else:
+                new = self._value(item)
+            if new is not item:
+                changed = changed or list(value)
+                changed[index] = new
+        found = tuple(changed) if changed else value
         if not special:
-            return same
+            return found
         self._left -= 1
-        return without_listed(same, self._names.get)
+        return without_listed(found, self._names.get)
