@@ -209,18 +209,21 @@ def _is_own_count(params: Mapping[str, Value]) -> bool:
 
 
 def _with_report(outputs: Value, params: Mapping[str, Value]) -> Value:
-    """Replace the usage that the caller saw by the provider's, unless a translation tells all."""
+    """Replace the usage that the caller saw by the provider's, unless that tells no more."""
     reported = params.get("usage")
     if reported is None or not isinstance(outputs, dict):
         return outputs
     complete = {**outputs, "usage": reported}
-    shown = usage_of(outputs) if params.get("translated") else None
-    return complete if shown is None or _adds_to(shown, usage_of(complete)) else outputs
+    if params.get("translated") and not _adds_to(usage_of(outputs), usage_of(complete)):
+        return outputs
+    return complete
 
 
-def _adds_to(shown: TokenUsage, reported: TokenUsage | None) -> bool:
+def _adds_to(shown: TokenUsage | None, reported: TokenUsage | None) -> bool:
     """Return whether a report has the counts that were shown, and details that were not."""
-    if reported is None or (shown.input, shown.output) != (reported.input, reported.output):
+    if shown is None or reported is None:
+        return reported is not None
+    if (shown.input, shown.output) != (reported.input, reported.output):
         return False
     return any(getattr(reported, name) and not getattr(shown, name) for name in _DETAILS)
 
