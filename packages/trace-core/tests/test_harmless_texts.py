@@ -26,7 +26,7 @@ from trace_core import (
     snapshot,
     truncate,
 )
-from trace_core._processors import assignments, context, payloads, pii, rules, scan
+from trace_core._processors import assignments, context, payloads, pii, rules, scan, tables
 from trace_core._processors.clean import clean_text
 
 HARMLESS = (Path(__file__).parent / "data" / "harmless.txt").read_text("utf-8").splitlines()
@@ -161,6 +161,7 @@ SHAPES = [
         "Private-Lines: 1\n",
         "Private-Lines: 1\n" + "a1B2" * 9,
     ),
+    *("user,password\nb,abcdef1\n\n", "a;pwd\n", "password,a\nb,abcdef1\n", '"a,', 'pwd,a\n"a,'),
     *("API_KEYS=a1b2c3d4e5f6,", "a1b2c3d4e5f6g7,", "JQQJ99", "sk-a1B2", "key \\\\"),
     *(start for rule in rules.RULES for start in rule.starts),
     *(start + "a1" for rule in rules.RULES for start in rule.starts),
@@ -182,6 +183,8 @@ SEARCHED: dict[str, re.Pattern[str]] = {
         )
     },
     "_COLOUR": scan._COLOUR,
+    "_HEADER": tables._HEADER,
+    "_row": tables._row(",", 3),
     **{
         name: getattr(context, name)
         for name in ("_AFTER_NAME", "_SETTER", "_USER", "_LEFT", "_REST", "_LISTED")

@@ -30,14 +30,8 @@ from trace_core._spool.reader import Folder, folders_in
 DOCTOR_GROUP: Final = "trace_core.doctor"
 """Entry points of other packages: functions that return a line about the package's state."""
 _PACKAGES: Final = (
-    "trace-core",
-    "trace-litellm",
-    "trace-mlflow-sink",
-    "trace-nats",
-    "trace-otlp-sink",
-    "litellm",
-    "mlflow",
-    "rich",
+    *("trace-core", "trace-litellm", "trace-mlflow-sink", "trace-nats", "trace-otlp-sink"),
+    *("litellm", "mlflow", "rich"),
 )
 _MARKS: Final = {"ok": ("✓", "32"), "note": ("•", "33"), "problem": ("✗", "31")}
 _NARROWEST: Final = 20

@@ -32,18 +32,10 @@ _STRONG: Final = re.compile(
     r"|subscriptionkey|credentials?|cookie)(?P<many>s?)$"
 )
 _BEYOND_ASCII: Final = frozenset(
-    (
-        "密码",
-        "密碼",
-        "口令",
-        "密钥",
-        "密鑰",
-        "パスワード",
-        "비밀번호",
-        "пароль",
-        "hasło",
-        "lösenord",
-    )
+    {
+        *("密码", "密碼", "口令", "密钥", "密鑰", "パスワード"),
+        *("비밀번호", "пароль", "hasło", "lösenord"),
+    }
 )
 PARTS: Final = (
     *("key", "token", "secret", "pass", "pwd", "auth", "cred", "cookie", "sig"),
@@ -195,6 +187,16 @@ def _is_secret(value: str, kind: str) -> bool:
         return DIGIT.match(value) is not None
     if kind == _ALL:
         return len(value) > _KEPT_SHORT
+    return is_filed(value, kind)
+
+
+def is_filed(value: str, kind: str) -> bool:
+    """Return whether what is filed under a name looks like a secret.
+
+    Args:
+        value: A text.
+        kind: What `filed_under` says of the name.
+    """
     if kind == OTHER_KEY:
         return looks_random(value)
-    return looks_filed(value, password=kind.startswith("pass") or kind == "pwd")
+    return looks_filed(value, password=kind.startswith("pass") or kind in ("pwd", _ALL))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, chain, count, islice, repeat
 from operator import add
 from typing import Final, TypeAlias
 
 from trace_core._processors.budget import UNJUDGED, Match
 from trace_core._processors.by_name import PARTS, UNJUDGED_NAME, filed_under, has_part
+from trace_core._processors.near import all_places
 
 ChangeMany: TypeAlias = Callable[[Sequence[str]], "dict[str, str]"]
 """Takes texts and returns those that change, with what they become."""
@@ -38,7 +39,7 @@ def names_among(texts: Iterable[str]) -> dict[str, str]:
 
 def _with_parts(texts: Sequence[str], joined: str) -> Sequence[str]:
     """Return the texts that hold a part of a secret's name; of many, mostly few do."""
-    every = chain.from_iterable(_all_places(joined, part) for part in PARTS)
+    every = chain.from_iterable(all_places(joined, part, len(part)) for part in PARTS)
     most = 1 + len(texts) * 3 // 4
     places = list(islice(every, most))
     starts = _starts(texts)
@@ -47,13 +48,6 @@ def _with_parts(texts: Sequence[str], joined: str) -> Sequence[str]:
         return [text for text in texts if has_part(text.lower())]
     indexes = set(map(bisect_right, repeat(starts), places))
     return [texts[index - 1] for index in sorted(indexes)]
-
-
-def _all_places(joined: str, part: str) -> Iterator[int]:
-    at = joined.find(part)
-    while at >= 0:
-        yield at
-        at = joined.find(part, at + len(part))
 
 
 def _starts(texts: Sequence[str]) -> list[int]:

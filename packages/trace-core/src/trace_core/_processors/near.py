@@ -55,14 +55,14 @@ _LISTED_WITHIN: Final = 9
 """Characters behind a secret among which the comma is."""
 
 
-def near_names(folded: str) -> list[Place]:
+def near_names(hints: Iterable[int]) -> list[Place]:
     """Return where in a text there are names that secrets have, and something behind each.
 
     Args:
-        folded: The text in lower case.
+        hints: Where the names begin.
     """
     places: list[Place] = []
-    for at in _found_hints(folded):
+    for at in hints:
         begin, end = max(0, at - _LEFT_OF_NAME), at + _STEP + _FAR
         if places and begin <= places[-1][1]:
             begin = places.pop()[0]
@@ -70,13 +70,17 @@ def near_names(folded: str) -> list[Place]:
     return places
 
 
-def _found_hints(folded: str) -> Iterable[int]:
-    """Return where hints are, in order; of several within `_STEP`, the first."""
+def find_hints(folded: str) -> list[int]:
+    """Return where names of secrets may begin; of several within `_STEP`, the first.
+
+    Args:
+        folded: The text in lower case.
+    """
     hints = _NEAR if folded.isascii() else _NEAR_BEYOND_ASCII
     if len(folded) > _SHORT:
-        return _steps(_together(hints), folded)
+        return list(_steps(_together(hints), folded))
     found = [hint for hint in hints if hint in folded]
-    return sorted(at for hint in found for at in _places(folded, hint))
+    return sorted(at for hint in found for at in all_places(folded, hint, _STEP))
 
 
 @functools.cache
@@ -95,12 +99,18 @@ def _steps(pattern: re.Pattern[str], folded: str) -> Iterator[int]:
         found = pattern.search(folded, found.start() + _STEP)
 
 
-def _places(folded: str, hint: str) -> Iterator[int]:
-    """Yield where a hint is; of several within `_STEP`, the first."""
-    at = folded.find(hint)
+def all_places(text: str, part: str, step: int) -> Iterator[int]:
+    """Yield where a part of a text is; of several within some characters, the first.
+
+    Args:
+        text: The text.
+        part: What to look for.
+        step: How many characters.
+    """
+    at = text.find(part)
     while at >= 0:
         yield at
-        at = folded.find(hint, at + _STEP)
+        at = text.find(part, at + step)
 
 
 class WordsNearNames:

@@ -28,17 +28,9 @@ _BASE64: Final = f"{string.ascii_letters}{string.digits}+/_-\r\n".encode()
 _SAMPLE: Final = 1_024
 _ENCODED: Final = frozenset(
     {
-        *(
-            "b64_json",
-            "file_data",
-            "b64",
-            "base64",
-            "audio",
-            "image",
-            "images",
-            "partial_image_b64",
-        ),
-        *("image_base64", "audio_base64", "bytesBase64Encoded", "encoded_video", "imageBytes"),
+        *("b64_json", "file_data", "b64", "base64", "audio", "image", "images", "imageBytes"),
+        *("partial_image_b64", "image_base64", "audio_base64", "bytesBase64Encoded"),
+        "encoded_video",
     }
 )
 """Fields that carry base64 and nothing else where they hold a long text without blanks."""

@@ -1,8 +1,9 @@
 """Finds secrets in a text, in time proportional to its length.
 
-There are five kinds of search, each behind a test that costs next to nothing and that most texts
+There are six kinds of search, each behind a test that costs next to nothing and that most texts
 fail: words that are as long as keys, by how they begin; secrets with something special inside;
-values that follow a name such as ``password=``; cookies; words with a digit, by what is before.
+values that follow a name such as ``password=``; cookies; columns of tables; words with a digit, by
+what is before.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from typing import Final
 from trace_core._processors.assignments import assignments
 from trace_core._processors.budget import Budget, Match
 from trace_core._processors.context import in_context
-from trace_core._processors.near import near_names
+from trace_core._processors.near import find_hints, near_names
 from trace_core._processors.rules import INNER, RULES, Inner, Rule, pattern, pattern_before
+from trace_core._processors.tables import in_tables
 from trace_core._processors.values import looks_random
 
 _LETTERS: Final = (string.ascii_letters + string.digits + "_-.").encode()
@@ -97,8 +99,11 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
         if inner.literal in text and inner.also in text:
             found += _inside(text, inner)
     folded = _folded(text)
-    near = near_names(folded)
-    if near:
+    hints = find_hints(folded)
+    if hints:
+        near = near_names(hints)
+        if "\n" in text and ("," in text or ";" in text or "\t" in text):
+            found += in_tables(text, hints)
         found += assignments(text, folded, near)
         digits = data.translate(_AS_DIGITS)
         numbered = functools.partial(_numbered_words, text, words, digits)

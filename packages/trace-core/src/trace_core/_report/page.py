@@ -27,13 +27,8 @@ from trace_core._sinks.console import by_trace
 EXTREME_CALLS: Final = 10
 _KINDS: Final = 50
 _SCRIPTS: Final = (
-    "dom.js",
-    "format.js",
-    "charts.js",
-    "messages.js",
-    "trace.js",
-    "list.js",
-    "main.js",
+    *("dom.js", "format.js", "charts.js", "messages.js"),
+    *("trace.js", "list.js", "main.js"),
 )
 _UNSAFE: Final = re.compile("[<>&\u2028\u2029]")
 

@@ -1,0 +1,77 @@
+"""Finds secrets in tables, such as CSV, whose header row has the name of a secret."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from trace_core._processors.assignments import ASSIGNED
+from trace_core._processors.budget import Budget, Match
+from trace_core._processors.by_name import filed_under, is_filed
+from trace_core._processors.names import OTHER_KEY
+
+_NAME: Final = r"[ ]?\"?[^\W\d][\w .\-]{0,31}\"?"
+_HEADER: Final = re.compile(
+    rf"{_NAME}(?P<sign>[,;\t]){_NAME}(?:(?P=sign){_NAME}){{0,30}}[ ]?\r?\n(?=[^\s\0].*(?P=sign))"
+)
+_END: Final = re.compile(r"\n[ \t\r\0]*\n|\Z")
+"""An empty line, or the end of the text."""
+_FAR: Final = 1_000
+"""Characters from where a header row begins to the first name of a secret in it."""
+_STEP: Final = 64
+"""Characters behind a hint in which others are left out."""
+_KINDS: Final = {"token": OTHER_KEY}
+"""Only what a machine made is a secret in a column of tokens: it may be of a model's."""
+_MOST: Final = 4
+"""Columns of secrets; each takes a search of its own."""
+
+
+def in_tables(text: str, hints: Sequence[int]) -> Iterator[Match]:
+    """Find secrets in a text by the header rows of tables.
+
+    Args:
+        text: The text.
+        hints: Where names of secrets may begin, in order.
+
+    Returns:
+        Begin, end and kind of each.
+    """
+    done, budgets = 0, [Budget() for _ in range(_MOST)]
+    for hint in hints:
+        line = text.rfind("\n", max(0, hint - _FAR), hint) + 1
+        for begin in (line, text.find("\n", hint, hint + _STEP) + 1):
+            if begin < max(done, budgets[0].until):
+                continue
+            done, header = begin + 1, _HEADER.match(text, begin)
+            if header is not None and _columns(header):
+                done = next(_END.finditer(text, header.end())).end()
+                yield from _in_table(text, header, done, budgets)
+    yield from (match for budget in budgets for match in budget.withheld)
+
+
+def _columns(header: re.Match[str]) -> list[tuple[re.Pattern[str], str]]:
+    """Return how to find what is in the columns of secrets, and their kinds."""
+    sign = header["sign"]
+    kinds = [filed_under(name.strip(' "\r\n')) for name in header.group().split(sign)]
+    found = [(at, _KINDS.get(kind, kind)) for at, kind in enumerate(kinds) if kind is not None]
+    return [(_row(sign, column), kind) for column, kind in found[:_MOST]]
+
+
+def _in_table(
+    text: str, header: re.Match[str], end: int, budgets: Iterable[Budget]
+) -> Iterator[Match]:
+    rows = ((header.end() - 1, end),)
+    for (row, kind), budget in zip(_columns(header), budgets, strict=False):
+        for found in budget.candidates(row, text, "value", places=rows):
+            if is_filed(found["value"].rstrip(), kind):
+                yield (*found.span("value"), ASSIGNED)
+
+
+@functools.lru_cache(maxsize=128)
+def _row(sign: str, column: int) -> re.Pattern[str]:
+    """Return a pattern for a row with a digit in a column."""
+    cell = rf'(?:"[^"\n]*"|[^{sign}"\n]*){sign}'
+    digit = rf'(?=[^{sign}"\n]*[0-9])'
+    return re.compile(rf'\n(?:{cell}){{{column}}}[ ]?"?(?P<value>{digit}[^{sign}"\r\n]{{6,}})')
