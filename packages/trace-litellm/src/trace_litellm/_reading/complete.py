@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import attrs
@@ -49,7 +50,7 @@ def complete(record: CallRecord, span: OpenSpan) -> None:
     """
     partly = record.partly_kept
     record.hidden = known(_told(record) if partly is None else partly.params)
-    record.kept = any(map(is_cache_hit, (record.hidden, *record.sources)))
+    record.kept = is_cache_hit(record.hidden) or any(map(is_cache_hit, record.sources))
     outputs = _outputs(record, span)
     span.outputs = outputs
     for event in record.resent:
@@ -242,6 +243,14 @@ def _models(
         record.parameters.get("model"),
         attributes.get(semconv.RESPONSE_MODEL),
     )
+    try:
+        return _distinct(names)
+    except TypeError:  # one of them is a mapping, and no name
+        return _distinct.__wrapped__(names)
+
+
+@lru_cache(256)
+def _distinct(names: tuple[object, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([name for name in names if type(name) is str]))
 
 
