@@ -6,6 +6,7 @@ The branches for Windows are tested by hiding what it has not, and have not run 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Any, Final
 
 try:
@@ -36,12 +37,44 @@ def above_standard(descriptor: int) -> int:
     Args:
         descriptor: The file's; it is closed if another one is returned.
     """
-    if descriptor > _STANDARD_ERROR or fcntl is None:
-        return descriptor
+    return descriptor if descriptor > _STANDARD_ERROR or fcntl is None else aside(descriptor)
+
+
+_ASIDE: Final = 900
+"""Of the 1,024 files that a process may have open by default."""
+
+
+def aside(descriptor: int) -> int:
+    """Return a descriptor of the same file with a number that no file of the program gets.
+
+    A program that becomes a daemon closes all descriptors and opens its own files, which get the
+    lowest numbers: what we write to one of ours would go into them.
+
+    Args:
+        descriptor: The file's; it is closed.
+    """
     try:
-        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _STANDARD_ERROR + 1)
+        return duplicate(descriptor)
     finally:
         os.close(descriptor)
+
+
+def duplicate(descriptor: int) -> int:
+    """Return another descriptor of a file, see `aside`."""
+    if fcntl is None:
+        return os.dup(descriptor)
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _ASIDE)
+    except OSError:  # so many may not be open here
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _STANDARD_ERROR + 1)
+
+
+def close(*descriptors: int | None) -> None:
+    """Close files that stay open for long, and that the program may have closed meanwhile."""
+    for descriptor in descriptors:
+        if descriptor is not None:
+            with suppress(OSError):
+                os.close(descriptor)
 
 
 def lock(descriptor: int, *, wait: bool = False) -> None:
@@ -65,7 +98,8 @@ def lock(descriptor: int, *, wait: bool = False) -> None:
 def unlock(descriptor: int) -> None:
     """Let go of a lock, also for a child that was forked meanwhile and has the file open, too."""
     if fcntl is not None:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        with suppress(OSError):  # the program has closed all files
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
     elif msvcrt is not None:
         _lock_byte(descriptor, msvcrt.LK_UNLCK)
 

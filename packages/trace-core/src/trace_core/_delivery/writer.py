@@ -14,13 +14,7 @@ from typing import Final
 
 from trace_core._delivery.inbox import Flush, Inbox, Message, StartRecords, Stop, Work
 from trace_core._delivery.retry import BatchWriter, Outcome, Retry
-from trace_core._delivery.stats import (
-    INVALID,
-    LEFT_AT_EXIT,
-    QUEUE_FULL,
-    REJECTED,
-    Ledger,
-)
+from trace_core._delivery.stats import INVALID, LEFT_AT_EXIT, QUEUE_FULL, REJECTED, Ledger
 from trace_core._errors import Rejected, RetryLater
 from trace_core._log import counted, log_once, owner_key, report, text_of
 from trace_core._model.span import Span

@@ -14,11 +14,7 @@ from trace_core._processors.budget import UNJUDGED, Match
 from trace_core._processors.known import Known
 from trace_core._processors.many import BETWEEN, spread
 from trace_core._processors.scan import find
-from trace_core._processors.secrets import (
-    MIN_LENGTH,
-    environment_secrets,
-    remembered_secrets,
-)
+from trace_core._processors.secrets import MIN_LENGTH, environment_secrets, remembered_secrets
 from trace_core._processors.values import DIGIT
 
 _CACHED_TEXTS: Final = 2_048

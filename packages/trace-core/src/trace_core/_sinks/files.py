@@ -15,7 +15,7 @@ from trace_core._lifecycle import after_fork, forget_handlers
 from trace_core._log import log_once
 from trace_core._model.json import encode
 from trace_core._model.span import Span
-from trace_core._platform import BINARY, OPEN_FILES_STAY, above_standard, lock
+from trace_core._platform import BINARY, OPEN_FILES_STAY, aside, close, lock
 from trace_core._sinks.base import SinkBase, escaped
 
 
@@ -133,7 +133,11 @@ class JsonLinesSink(SinkBase):
         """Let go of a file that is full, removed or renamed: the next write makes a new one."""
         if self._descriptor is None:
             return
-        mine = os.fstat(self._descriptor)
+        try:
+            mine = os.fstat(self._descriptor)
+        except OSError:  # the program has closed all descriptors
+            self._descriptor = None
+            return
         in_place = self._is_in_place(mine.st_ino)
         if in_place and (self._rotate_bytes is None or mine.st_size < self._rotate_bytes):
             return
@@ -182,9 +186,7 @@ class JsonLinesSink(SinkBase):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if _is_pipe(self.path):
             raise OSError(errno.EINVAL, "it is a pipe now, and must be a file", str(self.path))
-        return above_standard(
-            os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | BINARY, 0o600)
-        )
+        return aside(os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | BINARY, 0o600))
 
     def _append(self, descriptor: int, data: bytes) -> None:
         if self._ends_torn(descriptor):
@@ -209,6 +211,5 @@ class JsonLinesSink(SinkBase):
         forget_handlers(self)
 
     def _close_descriptor(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        close(self._descriptor)
+        self._descriptor = None

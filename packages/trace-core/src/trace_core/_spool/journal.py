@@ -13,14 +13,8 @@ from collections import deque
 from pathlib import Path
 from typing import Final
 
-from trace_core._platform import OPEN_FILES_STAY, is_running, lock, unlock, write_at
-from trace_core._spool.files import (
-    cursor_line,
-    is_of_this_user,
-    is_own_file,
-    open_own,
-    read_cursor,
-)
+from trace_core._platform import OPEN_FILES_STAY, aside, close, is_running, lock, unlock, write_at
+from trace_core._spool.files import cursor_line, is_of_this_user, is_own_file, open_own, read_cursor
 from trace_core._spool.frames import Reading
 from trace_core._spool.segments import (
     CHUNK_BYTES,
@@ -123,6 +117,8 @@ class Journal:
             segment = Segment(number + 1, self.path / f"{number + 1:08d}{SUFFIX}")
             self.file = SegmentFile(segment)
             self.segments.append(segment)
+            if number:  # else the first spans wait
+                self.step_aside()
         file = self.file
         try:
             file.append(data, spans)
@@ -135,6 +131,13 @@ class Journal:
                 raise
             return self.append(data, spans)
         return (file.segment.number, file.segment.size)
+
+    def step_aside(self) -> None:
+        """Keep open files out of the program's way, once there is time for it."""
+        if self._lock is not None:
+            self._lock = aside(self._lock)
+        if self.file is not None:
+            self.file.descriptor = aside(self.file.descriptor)
 
     def is_there(self) -> bool:
         """Say whether nobody has removed it, or the segment that is written to."""
@@ -204,7 +207,7 @@ class Journal:
         self.acknowledged = max(self.acknowledged, place)
         line = cursor_line(place)
         if self._cursor_file is None:
-            self._cursor_file = open_own(self.path / "cursor", os.O_RDWR | os.O_CREAT)
+            self._cursor_file = aside(open_own(self.path / "cursor", os.O_RDWR | os.O_CREAT))
             os.ftruncate(self._cursor_file, len(line))  # it may have been longer
         write_at(self._cursor_file, line, 0)
 
@@ -218,9 +221,7 @@ class Journal:
     def forget(self) -> None:
         """Close the descriptors and nothing else: for a forked child, whose parent goes on."""
         self.roll()
-        for descriptor in (self._cursor_file, self._lock):
-            if descriptor is not None:
-                os.close(descriptor)
+        close(self._cursor_file, self._lock)
         self._cursor_file = self._lock = None
 
     def release(self, *, remove: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from trace_core._platform import read_at
+from trace_core._platform import close, read_at
 from trace_core._spool.files import is_own_file, open_own, write_all
 from trace_core._spool.frames import HEADER_BYTES, SPAN, Reading, unpack
 
@@ -86,15 +87,17 @@ class SegmentFile:
             self.torn = True
 
     def is_there(self) -> bool:
-        """Say whether the file is still where it was made, and not removed or moved away."""
+        """Say whether the file is open and where it was made, not removed or moved away."""
         try:
             return os.path.samestat(self.segment.path.stat(), os.fstat(self.descriptor))
-        except FileNotFoundError:
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EBADF):
+                raise
             return False
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self.descriptor)
+        close(self.descriptor)
 
 
 def read_segment(segment: Segment, offset: int, limit: int, size: int) -> Reading:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from contextlib import suppress
 from typing import Final, Literal, TypeAlias
 
 from trace_core._log import report, text_of
+from trace_core._platform import close, duplicate
 from trace_core._spool.files import sync_file
 from trace_core._spool.segments import SegmentFile
 
@@ -78,7 +78,7 @@ class Syncer:
 
     def _put_off(self, file: SegmentFile) -> None:
         try:
-            self._waiting.append(os.dup(file.descriptor))
+            self._waiting.append(duplicate(file.descriptor))
         except OSError as error:
             self._failed(error)
         self._noted = file
@@ -117,4 +117,4 @@ class Syncer:
                 descriptor = self._waiting.popleft()
                 if sync:
                     self._sync_file(descriptor)
-                os.close(descriptor)
+                close(descriptor)

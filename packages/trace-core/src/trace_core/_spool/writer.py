@@ -9,14 +9,7 @@ from typing import Final
 import attrs
 
 from trace_core import _arguments as arguments
-from trace_core._delivery.stats import (
-    DAMAGED,
-    DISK_FULL,
-    LEFT_AT_EXIT,
-    REMOVED,
-    SPOOL_FULL,
-    Ledger,
-)
+from trace_core._delivery.stats import DAMAGED, DISK_FULL, LEFT_AT_EXIT, REMOVED, SPOOL_FULL, Ledger
 from trace_core._log import counted, log_once
 from trace_core._model.span import Span
 from trace_core._spool.disk import SpoolDisk
@@ -141,7 +134,7 @@ class SpoolWriter:
         self.drop(lost, REMOVED)
         log_once(
             f"spool:removed:{journal.path}",
-            "tracing: %s was removed while in use: it is made anew with %s from memory; %d lost",
+            "tracing: %s was removed or closed in use: made anew with %s from memory; %d lost",
             *(journal.path, counted(left, "span"), lost),
         )
 
@@ -182,6 +175,9 @@ class SpoolWriter:
         """
         self.is_tidy = True
         self.disk.note_key()
+        with self.lock:
+            if self.own.journal is not None:
+                self.own.journal.step_aside()
         self.keep_to_limit(adopted)
 
     def keep_to_limit(self, adopted: Sequence[Journal]) -> None:

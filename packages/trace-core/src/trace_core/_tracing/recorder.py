@@ -14,13 +14,7 @@ from trace_core import _arguments as arguments
 from trace_core import semconv
 from trace_core._lifecycle import after_fork, at_exit
 from trace_core._log import counted, report
-from trace_core._model.parts import (
-    Scope,
-    SpanContext,
-    SpanKind,
-    Status,
-    StatusCode,
-)
+from trace_core._model.parts import Scope, SpanContext, SpanKind, Status, StatusCode
 from trace_core._model.values import Value, class_name
 from trace_core._sinks.base import SinkBase, SinkLike, as_sink
 from trace_core._tracing.bridges import Bridge, Bridges, Entered, nothing

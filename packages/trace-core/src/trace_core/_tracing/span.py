@@ -6,15 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from trace_core import semconv
-from trace_core._model.parts import (
-    Cost,
-    Event,
-    Scope,
-    SpanContext,
-    SpanKind,
-    Status,
-    TokenUsage,
-)
+from trace_core._model.parts import Cost, Event, Scope, SpanContext, SpanKind, Status, TokenUsage
 from trace_core._model.span import SETTABLE
 from trace_core._model.values import Value, snapshot_mapping
 from trace_core._tracing.exceptions import describe
