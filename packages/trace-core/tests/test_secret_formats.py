@@ -384,7 +384,7 @@ TOLD = {
     "a shell": ["setenv X_TOKEN {token}", "set -gx X_TOKEN {token}", 'setx X_API_KEY "{token}"'],
     "an index": [
         'os.environ["OPENAI_API_KEY"] = "{token}"', "config['password'] = '{chosen}'",
-        'process.env["OPENAI_KEY"] = "{token}"',
+        'process.env["OPENAI_KEY"] = "{token}"', "{{b'password': b'{chosen}'}}",
     ],
     "a key of a vendor": ["OPENAI_KEY={token}", 'openai_key: "{token}"'],
     "the user of a URL": ["https://{token}@github.com/a/b.git", "https://{token}:@api.example.com/v1"],

@@ -23,6 +23,10 @@ TABLES = [
     '"user","password","age"\n"Smith, Bob","{secret}","7"\n',
     "id,access_token,refreshToken,pwd\n1,{key},{key},{secret}\n",
     "a token for each:\nuser,token\nbob,{key}\n",
+    '{{"path": "users.csv", "content":"user,password\\nbob,{secret}\\nann,{secret}"}}',
+    '{{"rows": ["x"], "text": "Here:\\n\\nuser;api_key\\nbob;{key}\\n"}}',
+    "| user | password |\n|------|:--------:|\n| bob  | {secret} |\n| ann | {secret}    |\n",
+    "user | api key\n--- | ---\nbob | {key}\n",
     "x,y\nz,z\nuser,password\nbob,{secret}\n",
 ]
 HARMLESS = [
@@ -37,6 +41,9 @@ HARMLESS = [
     "import os, secret\nfrom a2, b345678 import c\n",
     "SELECT user,password\nFROM users2\n",
     "user,password\nbob\nabcdef12\n",
+    "| Feature | Token | Auth |\n|---|---|---|\n| v1-2026 | bar12345 | OAuth2.0 |\n",
+    "| Setting | Password |\n|---|---|\n| length | 8-64 characters |\n| stored | sha-256 |\n",
+    "| Provider | API key |\n|---|---|\n| S3 | AWS_S3_KEY_ID |\n| x | $X_KEY2 |\n",
     "username,password\nuser_name_1,os.environ\n",
 ]
 

@@ -30,7 +30,7 @@ _NAME: Final = (
     r"|auth(?:orization)?|credentials?|sig(?:nature)?"
 )
 _QUOTE: Final = r"(?:\\*[\"'`]|%2[27])"
-_VALUE: Final = rf"(?P<quote>{_QUOTE})?(?P<value>[^\s\"'`,;}}{{&\\]{{6,}})"
+_VALUE: Final = rf"(?:b(?=[\"']))?(?P<quote>{_QUOTE})?(?P<value>[^\s\"'`,;}}{{&\\]{{6,}})"
 _ASSIGNMENT: Final = re.compile(
     rf"(?P<name>{_NAME}){_QUOTE}?[ \t]{{0,16}}(?P<sign>=>|:=|[:=](?!=)|%3[ad])[ \t]{{0,16}}"
     rf"(?:(?:\\*[\"'`])?(?:bearer|basic|token|digest|apikey|bot)[ \t]{{1,4}})?{_VALUE}"

@@ -102,7 +102,7 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
     hints = find_hints(folded)
     if hints:
         near = near_names(hints)
-        if "\n" in text and ("," in text or ";" in text or "\t" in text):
+        if "\n" in text or "\\n" in text:
             found += in_tables(text, hints)
         found += assignments(text, folded, near)
         digits = data.translate(_AS_DIGITS)

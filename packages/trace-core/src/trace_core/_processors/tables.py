@@ -1,4 +1,4 @@
-"""Finds secrets in tables, such as CSV, whose header row has the name of a secret."""
+"""Finds secrets in tables, of CSV or Markdown, whose header row has the name of a secret."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from trace_core._processors.names import OTHER_KEY
 
 _NAME: Final = r"[ ]?\"?[^\W\d][\w .\-]{0,31}\"?"
 _HEADER: Final = re.compile(
-    rf"{_NAME}(?P<sign>[,;\t]){_NAME}(?:(?P=sign){_NAME}){{0,30}}[ ]?\r?\n(?=[^\s\0].*(?P=sign))"
+    rf"\|?{_NAME}(?P<sign>[,;\t|]){_NAME}(?:(?P=sign){_NAME}){{0,30}}\|?[ ]?\r?\n"
+    r"(?=[^\s\0].*(?P=sign))"
 )
-_END: Final = re.compile(r"\n[ \t\r\0]*\n|\Z")
-"""An empty line, or the end of the text."""
+_END: Final = r"\n(?=[^%s\n]*(?:\n|\Z))|\Z"
+"""A line with a single cell, where a table ends."""
 _FAR: Final = 1_000
 """Characters from where a header row begins to the first name of a secret in it."""
 _STEP: Final = 64
@@ -38,6 +39,8 @@ def in_tables(text: str, hints: Sequence[int]) -> Iterator[Match]:
     Returns:
         Begin, end and kind of each.
     """
+    if "\\n" in text:  # in JSON
+        text = text.replace("\\n", " \n").replace(': "', ':\n"').replace(':"', '\n"')
     done, budgets = 0, [Budget() for _ in range(_MOST)]
     for hint in hints:
         line = text.rfind("\n", max(0, hint - _FAR), hint) + 1
@@ -46,7 +49,8 @@ def in_tables(text: str, hints: Sequence[int]) -> Iterator[Match]:
                 continue
             done, header = begin + 1, _HEADER.match(text, begin)
             if header is not None and _columns(header):
-                done = next(_END.finditer(text, header.end())).end()
+                end = re.compile(_END % re.escape(header["sign"]))
+                done = next(end.finditer(text, header.end())).end()
                 yield from _in_table(text, header, done, budgets)
     yield from (match for budget in budgets for match in budget.withheld)
 
@@ -54,7 +58,8 @@ def in_tables(text: str, hints: Sequence[int]) -> Iterator[Match]:
 def _columns(header: re.Match[str]) -> list[tuple[re.Pattern[str], str]]:
     """Return how to find what is in the columns of secrets, and their kinds."""
     sign = header["sign"]
-    kinds = [filed_under(name.strip(' "\r\n')) for name in header.group().split(sign)]
+    names = header.group().removeprefix("|").split(sign)
+    kinds = [filed_under(name.strip(' "\r\n')) for name in names]
     found = [(at, _KINDS.get(kind, kind)) for at, kind in enumerate(kinds) if kind is not None]
     return [(_row(sign, column), kind) for column, kind in found[:_MOST]]
 
@@ -65,13 +70,17 @@ def _in_table(
     rows = ((header.end() - 1, end),)
     for (row, kind), budget in zip(_columns(header), budgets, strict=False):
         for found in budget.candidates(row, text, "value", places=rows):
-            if is_filed(found["value"].rstrip(), kind):
-                yield (*found.span("value"), ASSIGNED)
+            value, begin = found["value"].rstrip(), found.start("value")
+            if is_filed(value, kind):
+                yield begin, begin + len(value), ASSIGNED
 
 
 @functools.lru_cache(maxsize=128)
 def _row(sign: str, column: int) -> re.Pattern[str]:
     """Return a pattern for a row with a digit in a column."""
+    sign = re.escape(sign)
     cell = rf'(?:"[^"\n]*"|[^{sign}"\n]*){sign}'
     digit = rf'(?=[^{sign}"\n]*[0-9])'
-    return re.compile(rf'\n(?:{cell}){{{column}}}[ ]?"?(?P<value>{digit}[^{sign}"\r\n]{{6,}})')
+    return re.compile(
+        rf'\n\|?(?:{cell}){{{column}}}[ ]{{0,16}}"?(?P<value>{digit}[^{sign}"\r\n]{{6,}})'
+    )
