@@ -1478,3 +1478,17 @@ def test_a_program_may_close_all_files_and_open_its_own(folder: Path) -> None:
     program = [sys.executable, "-c", DAEMON, str(folder)]
     done = subprocess.run(program, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["8", "8", "1"], done.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a file system of Linux")
+def test_where_no_folders_can_be_made_spans_go_through_memory(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """There a folder is missing however often the one above it is made."""
+    sink = MemorySink()
+    spool = Spool(Path("/proc/self/spool"), sink)
+    spool.write(many(1))
+    assert spool.flush(20)
+    spool.close()
+    assert len(sink.spans) == 1
+    assert "cannot be written" in caplog.text

@@ -56,14 +56,16 @@ def make_folder(path: Path) -> None:
         raise PermissionError(errno.EPERM, why, str(path))
 
 
-def _make_missing(path: Path) -> None:
+def _make_missing(path: Path, *, again: bool = False) -> None:
     try:
         path.mkdir(mode=0o700)
     except FileExistsError:  # another process has made it
         return
     except FileNotFoundError:
+        if again:  # a file system that makes no folders, such as /proc
+            raise
         _make_missing(path.parent)
-        _make_missing(path)
+        _make_missing(path, again=True)
         return
     path.chmod(0o700)
 
