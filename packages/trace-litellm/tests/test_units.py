@@ -35,8 +35,8 @@ def span_of(call: Callable[[], Any]) -> Span:
 
 def call_of(litellm: Any, lane: Lane, api: str, **more: Any) -> Callable[[], Any]:
     """Return a call of an API whose model LiteLLM has no price of."""
-    base = {"model": "openai/mine", "api_base": lane.openai_base, "api_key": KEY, **more}
-    ranking = {**base, "model": "cohere/mine", "api_base": f"{lane.openai_base}/rerank"}
+    base = {"model": "openai/by-unit", "api_base": lane.openai_base, "api_key": KEY, **more}
+    ranking = {**base, "model": "cohere/by-unit", "api_base": f"{lane.openai_base}/rerank"}
     audio = ("a.wav", b"RIFF")
     calls: dict[str, Callable[[], Any]] = {
         "image": lambda: litellm.image_generation(prompt="p", n=2, size="10x20", **base),
