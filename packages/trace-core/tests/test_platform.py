@@ -145,3 +145,20 @@ def test_where_spools_live(
     found = default_spool_dir().as_posix()
     assert found.endswith(end)
     assert not variable or found.startswith(folder.as_posix())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="users have numbers elsewhere")
+def test_users_without_a_home_have_a_spool_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container that runs as a number which no user has."""
+
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setenv("TMPDIR", str(folder))
+    assert default_spool_dir() == folder / f"trace-core-spool-{os.getuid()}"
+    monkeypatch.delenv("TMPDIR")
+    assert default_spool_dir().is_absolute()

@@ -18,14 +18,24 @@ _KEY_BYTES: Final = 64 * 1024  # more than a key ever has
 
 
 def default_spool_dir() -> Path:
-    """Return where spools live unless told otherwise: in the user's own state folder."""
+    """Return where spools live unless told otherwise: in the user's own state folder.
+
+    For a user without a home, as in a container that runs as a number, that is a folder of its own
+    among the temporary ones.
+    """
+    try:
+        return _state_folder() / "trace-core" / "spool"
+    except RuntimeError:
+        user = getattr(os, "getuid", int)()
+        return Path(os.environ.get("TMPDIR") or "/tmp", f"trace-core-spool-{user}")  # noqa: S108
+
+
+def _state_folder() -> Path:
     if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = str(Path.home() / "Library" / "Application Support")
-    else:
-        base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(base) / "trace-core" / "spool"
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support"
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
 
 
 def folder_name(key: str) -> str:
