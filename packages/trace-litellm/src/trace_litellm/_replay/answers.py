@@ -30,6 +30,8 @@ _CLASSES: Final = {
     "text": f"{_TYPES}.TextCompletionResponse",
 }
 """The class of a whole answer where it was not recorded, because the answer was a stream."""
+_ITEMS: Final = {"message": "GenericResponseOutputItem", "function_call": "OutputFunctionToolCall"}
+"""Classes of the items of an answer that LiteLLM has translated for the Responses API."""
 _PACKAGES: Final = frozenset({"google", "litellm", "openai"})
 
 
@@ -68,7 +70,18 @@ def _object(recording: Recording, outputs: Any) -> Any:
         raise _without_content(recording, f"a {named} cannot be made again")
     answer = _built(cls, outputs)
     _set_usage(answer, outputs.get("usage"))
+    if cls.__name__ == "ResponsesAPIResponse" and isinstance(answer.output, list):
+        answer.output = [_item(item) for item in answer.output]
     return answer
+
+
+def _item(item: Any) -> Any:
+    """Make an object of an item that the answer's class has left as it is: older releases do."""
+    name = _ITEMS.get(item.get("type", "")) if isinstance(item, dict) else None
+    cls = _class("litellm.types.responses.main", name) if name else None
+    with contextlib.suppress(Exception):  # one of a provider's own
+        return item if cls is None else cls(**item)
+    return item
 
 
 def _built(cls: Any, outputs: dict[str, Any]) -> Any:
