@@ -39,19 +39,20 @@ def in_tables(text: str, hints: Sequence[int]) -> Iterator[Match]:
     Returns:
         Begin, end and kind of each.
     """
-    if "\\n" in text:  # in JSON
+    if "\\" in text and "\\n" in text:  # in JSON
         text = text.replace("\\n", " \n").replace(': "', ':\n"').replace(':"', '\n"')
-    done, budgets = 0, [Budget() for _ in range(_MOST)]
+    done, budgets = 0, list[Budget]()
     for hint in hints:
         line = text.rfind("\n", max(0, hint - _FAR), hint) + 1
         for begin in (line, text.find("\n", hint, hint + _STEP) + 1):
-            if begin < max(done, budgets[0].until):
-                continue
-            done, header = begin + 1, _HEADER.match(text, begin)
+            header = _HEADER.match(text, begin) if begin >= done else None
+            done = max(done, begin + 1)
             if header is not None and _columns(header):
                 end = re.compile(_END % re.escape(header["sign"]))
                 done = next(end.finditer(text, header.end())).end()
+                budgets = budgets or [Budget() for _ in range(_MOST)]
                 yield from _in_table(text, header, done, budgets)
+                done = max(done, budgets[0].until)
     yield from (match for budget in budgets for match in budget.withheld)
 
 
