@@ -1157,7 +1157,7 @@ def router_stream_async(w: World) -> Any:
 
 
 PRICED_APART = Expect(
-    "chat openai/mine", cost=PROMPT_TOKENS * 1e-3 + COMPLETION_TOKENS * 2e-3,
+    "chat openai/priced", cost=PROMPT_TOKENS * 1e-3 + COMPLETION_TOKENS * 2e-3,
     attributes={"trace.stream.ending": "completed"},
 )  # fmt: skip
 
@@ -1165,7 +1165,7 @@ PRICED_APART = Expect(
 @case(routed(PRICED_APART, group="priced"))
 def router_stream_priced_by_deployment(w: World) -> Any:
     prices = {"input_cost_per_token": 1e-3, "output_cost_per_token": 2e-3}
-    mine = {"model_name": "priced", "litellm_params": {"model": "openai/mine", **w.other()}}
+    mine = {"model_name": "priced", "litellm_params": {"model": "openai/priced", **w.other()}}
     router = w.litellm.Router(model_list=[{**mine, "model_info": prices}])
     return texts(router.completion("priced", MESSAGES, **INCLUDE))
 
