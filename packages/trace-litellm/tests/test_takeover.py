@@ -90,7 +90,7 @@ def anthropic(lane: Lane) -> dict[str, Any]:
 
 def callbacks_left(litellm: Any) -> list[str]:
     """Name the lists of LiteLLM's in which one of our callbacks is."""
-    modules = [m for name, m in list(sys.modules.items()) if name.split(".")[0] == "litellm"]
+    modules = [m for name, m in sys.modules.copy().items() if name.split(".")[0] == "litellm"]
     return [
         f"{module.__name__}.{name}"
         for module in modules
