@@ -12,7 +12,7 @@ from trace_core._processors.budget import Place
 Numbered: TypeAlias = "Callable[[int, int], Iterable[Place]]"
 _FAR: Final = 320
 """Characters from the begin of a name to the first digit of the value it may be the name of."""
-_STEP: Final = 64
+STEP: Final = 64
 """Characters from one name to the next that is looked for: a text may be full of them."""
 _LEFT_OF_NAME: Final = 32
 """Characters before it that belong to a name: of ``; SharedAccessKey`` all but the last three."""
@@ -63,7 +63,7 @@ def near_names(hints: Iterable[int]) -> list[Place]:
     """
     places: list[Place] = []
     for at in hints:
-        begin, end = max(0, at - _LEFT_OF_NAME), at + _STEP + _FAR
+        begin, end = max(0, at - _LEFT_OF_NAME), at + STEP + _FAR
         if places and begin <= places[-1][1]:
             begin = places.pop()[0]
         places.append((begin, end))
@@ -71,7 +71,7 @@ def near_names(hints: Iterable[int]) -> list[Place]:
 
 
 def find_hints(folded: str) -> list[int]:
-    """Return where names of secrets may begin; of several within `_STEP`, the first.
+    """Return where names of secrets may begin; of several within `STEP`, the first.
 
     Args:
         folded: The text in lower case.
@@ -80,7 +80,7 @@ def find_hints(folded: str) -> list[int]:
     if len(folded) > _SHORT:
         return list(_steps(_together(hints), folded))
     found = [hint for hint in hints if hint in folded]
-    return sorted(at for hint in found for at in all_places(folded, hint, _STEP))
+    return sorted(at for hint in found for at in all_places(folded, hint, STEP))
 
 
 @functools.cache
@@ -96,7 +96,7 @@ def _steps(pattern: re.Pattern[str], folded: str) -> Iterator[int]:
     found = pattern.search(folded)
     while found is not None:
         yield found.start()
-        found = pattern.search(folded, found.start() + _STEP)
+        found = pattern.search(folded, found.start() + STEP)
 
 
 def all_places(text: str, part: str, step: int) -> Iterator[int]:

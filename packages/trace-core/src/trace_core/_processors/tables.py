@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from trace_core._processors.assignments import ASSIGNED
-from trace_core._processors.budget import Budget, Match
+from trace_core._processors.budget import Budget, Match, Place
 from trace_core._processors.by_name import filed_under, is_filed
 from trace_core._processors.names import OTHER_KEY
+from trace_core._processors.near import STEP
 
+_Column: TypeAlias = "tuple[re.Pattern[str], str]"
+"""How to find what is in a column of secrets, and their kind."""
 _NAME: Final = r"[ ]?\"?[^\W\d][\w .\-]{0,31}\"?"
 _HEADER: Final = re.compile(
     rf"\|?{_NAME}(?P<sign>[,;\t|]){_NAME}(?:(?P=sign){_NAME}){{0,30}}\|?[ ]?\r?\n"
@@ -21,8 +24,6 @@ _END: Final = r"\n(?=[^%s\n]*(?:\n|\Z))|\Z"
 """A line with a single cell, where a table ends."""
 _FAR: Final = 1_000
 """Characters from where a header row begins to the first name of a secret in it."""
-_STEP: Final = 64
-"""Characters behind a hint in which others are left out."""
 _KINDS: Final = {"token": OTHER_KEY}
 """Only what a machine made is a secret in a column of tokens: it may be of a model's."""
 _MOST: Final = 4
@@ -44,19 +45,20 @@ def in_tables(text: str, hints: Sequence[int]) -> Iterator[Match]:
     done, budgets = 0, list[Budget]()
     for hint in hints:
         line = text.rfind("\n", max(0, hint - _FAR), hint) + 1
-        for begin in (line, text.find("\n", hint, hint + _STEP) + 1):
+        for begin in (line, text.find("\n", hint, hint + STEP) + 1):
             header = _HEADER.match(text, begin) if begin >= done else None
             done = max(done, begin + 1)
-            if header is not None and _columns(header):
-                end = re.compile(_END % re.escape(header["sign"]))
-                done = next(end.finditer(text, header.end())).end()
-                budgets = budgets or [Budget() for _ in range(_MOST)]
-                yield from _in_table(text, header, done, budgets)
-                done = max(done, budgets[0].until)
+            if header is None or not (columns := _columns(header)):
+                continue
+            end = re.compile(_END % re.escape(header["sign"]))
+            done = next(end.finditer(text, header.end())).end()
+            budgets = budgets or [Budget() for _ in range(_MOST)]
+            yield from _in_rows(text, ((header.end() - 1, done),), columns, budgets)
+            done = max(done, budgets[0].until)
     yield from (match for budget in budgets for match in budget.withheld)
 
 
-def _columns(header: re.Match[str]) -> list[tuple[re.Pattern[str], str]]:
+def _columns(header: re.Match[str]) -> list[_Column]:
     """Return how to find what is in the columns of secrets, and their kinds."""
     sign = header["sign"]
     names = header.group().removeprefix("|").split(sign)
@@ -65,11 +67,10 @@ def _columns(header: re.Match[str]) -> list[tuple[re.Pattern[str], str]]:
     return [(_row(sign, column), kind) for column, kind in found[:_MOST]]
 
 
-def _in_table(
-    text: str, header: re.Match[str], end: int, budgets: Iterable[Budget]
+def _in_rows(
+    text: str, rows: Sequence[Place], columns: Iterable[_Column], budgets: Iterable[Budget]
 ) -> Iterator[Match]:
-    rows = ((header.end() - 1, end),)
-    for (row, kind), budget in zip(_columns(header), budgets, strict=False):
+    for (row, kind), budget in zip(columns, budgets, strict=False):
         for found in budget.candidates(row, text, "value", places=rows):
             value, begin = found["value"].rstrip(), found.start("value")
             if is_filed(value, kind):
