@@ -159,6 +159,6 @@ def test_users_without_a_home_have_a_spool_too(
     monkeypatch.setattr(Path, "home", no_home)
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     monkeypatch.setenv("TMPDIR", str(folder))
-    assert default_spool_dir() == folder / f"trace-core-spool-{os.getuid()}"
+    assert default_spool_dir() == folder / f"trace-core-spool-{os.geteuid()}"
     monkeypatch.delenv("TMPDIR")
     assert default_spool_dir().is_absolute()

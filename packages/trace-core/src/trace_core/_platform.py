@@ -37,7 +37,7 @@ def above_standard(descriptor: int) -> int:
     Args:
         descriptor: The file's; it is closed if another one is returned.
     """
-    return descriptor if descriptor > _STANDARD_ERROR or fcntl is None else aside(descriptor)
+    return descriptor if descriptor > _STANDARD_ERROR else aside(descriptor)
 
 
 _ASIDE: Final = 900
@@ -51,8 +51,10 @@ def aside(descriptor: int) -> int:
     lowest numbers: what we write to one of ours would go into them.
 
     Args:
-        descriptor: The file's; it is closed.
+        descriptor: The file's; it is closed if another one is returned.
     """
+    if descriptor >= _ASIDE or fcntl is None:
+        return descriptor
     try:
         return duplicate(descriptor)
     finally:

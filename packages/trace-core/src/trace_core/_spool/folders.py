@@ -26,7 +26,7 @@ def default_spool_dir() -> Path:
     try:
         return _state_folder() / "trace-core" / "spool"
     except RuntimeError:
-        user = getattr(os, "getuid", int)()
+        user = getattr(os, "geteuid", int)()
         return Path(os.environ.get("TMPDIR") or "/tmp", f"trace-core-spool-{user}")  # noqa: S108
 
 
@@ -66,17 +66,14 @@ def make_folder(path: Path) -> None:
         raise PermissionError(errno.EPERM, why, str(path))
 
 
-def _make_missing(path: Path, *, again: bool = False) -> None:
+def _make_missing(path: Path) -> None:
     try:
         path.mkdir(mode=0o700)
     except FileExistsError:  # another process has made it
         return
     except FileNotFoundError:
-        if again:  # a file system that makes no folders, such as /proc
-            raise
         _make_missing(path.parent)
-        _make_missing(path, again=True)
-        return
+        path.mkdir(mode=0o700, exist_ok=True)  # a file system may make none, such as /proc
     path.chmod(0o700)
 
 
