@@ -17,6 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from trace_core._errors import Rejected, RetryLater, SinkError
 from trace_core._lifecycle import after_fork, no_fork
+from trace_core.otlp._answers import MIB, read_answer
 
 if TYPE_CHECKING:
     import ssl
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 _RETRY_SECONDS: Final = 30.0
 _LONGEST_RETRY_SECONDS: Final = 300.0
 _SHOWN_CHARACTERS: Final = 300
+_ANSWER_BYTES: Final = 256 * MIB
+_CONFIRMATION_BYTES: Final = MIB
 _PROTOBUF: Final = "application/x-protobuf"
 _JSON: Final = "application/json"
 _UNAUTHORIZED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
@@ -78,7 +81,7 @@ class OtlpClient:
 
     Args:
         address: The server's address without credentials, because httpx logs what it requests.
-        timeout: Seconds an answer may take.
+        timeout: Seconds an answer may take to begin, and then for each megabyte.
     """
 
     server = "an OTLP receiver"
@@ -134,7 +137,7 @@ class OtlpClient:
             found = answer.json()
             for key in keys:
                 found = found[key]
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise self._not_a_receiver(answer) from error
         if not isinstance(found, dict):
             raise self._not_a_receiver(answer)
@@ -158,20 +161,13 @@ class OtlpClient:
                 stored.
         """
         sent = {**headers, "Content-Type": _PROTOBUF}
-        answer = self.request("POST", path, content=body, headers=sent)
-        parsed = ExportTraceServiceResponse()
-        kind = _content_type(answer)
+        answer = self.request(
+            "POST", path, content=body, headers=sent, max_bytes=_CONFIRMATION_BYTES
+        )
         try:
-            # MLflow 3.6 sends JSON, and calls it protobuf. No protobuf of this message is a "{".
-            if kind in (_PROTOBUF, _JSON) and answer.content.startswith(b"{"):
-                json_format.ParseDict(answer.json(), parsed)
-            elif kind == _PROTOBUF:
-                parsed.ParseFromString(answer.content)
-            else:
-                raise self._not_a_receiver(answer)
-        except (DecodeError, json_format.ParseError, ValueError) as error:
+            partial = _confirmation(answer).partial_success
+        except (DecodeError, json_format.ParseError, ValueError, RecursionError) as error:
             raise self._not_a_receiver(answer) from error
-        partial = parsed.partial_success
         return int(partial.rejected_spans), str(partial.error_message)
 
     def _not_a_receiver(self, answer: httpx.Response) -> NotAReceiver:
@@ -189,6 +185,7 @@ class OtlpClient:
         json: object = None,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        max_bytes: int = _ANSWER_BYTES,
     ) -> httpx.Response:
         """Make a request. Redirects are not followed: a POST would become a GET.
 
@@ -199,6 +196,7 @@ class OtlpClient:
             json: The body, to be written as JSON.
             params: The query.
             headers: More headers.
+            max_bytes: Length of an answer at the most; of a longer one, what is beyond is not read.
 
         Returns:
             An answer with a 2xx status.
@@ -217,14 +215,15 @@ class OtlpClient:
             import httpx
 
         try:
-            answer = self._connection().request(
+            with self._connection().stream(
                 method,
                 f"{self.name}{path}",
                 content=content,
                 json=json,
                 params=params,
                 headers=headers,
-            )
+            ) as arriving:
+                answer = read_answer(arriving, self._timeout, max_bytes)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             self.close()
             raise Unavailable(
@@ -280,6 +279,31 @@ _OTHER_STATUS: Final[Mapping[int, type[SinkError]]] = {
 }
 
 
+def _confirmation(answer: httpx.Response) -> ExportTraceServiceResponse:
+    """Read the answer of an OTLP receiver that has stored spans.
+
+    Raises:
+        ValueError: It is not one, or makes no sense.
+        DecodeError: It is no protobuf.
+        ParseError: It is other JSON.
+        RecursionError: It is JSON that is nested too deeply.
+    """
+    parsed = ExportTraceServiceResponse()
+    kind = _content_type(answer)
+    if kind not in (_PROTOBUF, _JSON) or len(answer.content) >= _CONFIRMATION_BYTES:
+        raise ValueError("not an answer of an OTLP receiver")
+    # MLflow 3.6 sends JSON, and calls it protobuf. No protobuf of this message is a "{".
+    if answer.content.startswith(b"{"):
+        json_format.ParseDict(answer.json(), parsed)
+    elif kind == _PROTOBUF:
+        parsed.ParseFromString(answer.content)
+    else:
+        raise ValueError("not a JSON object")
+    if parsed.partial_success.rejected_spans < 0:
+        raise ValueError("a count below zero")
+    return parsed
+
+
 def _is_verdict(answer: httpx.Response) -> bool:
     """Say whether the server itself has refused a body, and not a proxy that refuses anything.
 
@@ -312,7 +336,7 @@ def _retry_after(header: str | None) -> float | None:
 def _seconds_until(date: str) -> float:
     try:
         return parsedate_to_datetime(date).timestamp() - time.time()
-    except ValueError:
+    except (ValueError, OverflowError):
         return float("nan")
 
 
