@@ -66,6 +66,12 @@ def test_callables_without_name_or_signature(tracer: Tracer, memory: MemorySink)
     assert [span.outputs for span in memory.spans] == [5, 2]
 
 
+def test_what_is_no_function_is_refused(tracer: Tracer) -> None:
+    """A name without its keyword is the usual mistake."""
+    with pytest.raises(TypeError, match=r"got 'my name'; for a name: trace\(name=...\)"):
+        tracer.trace("my name")  # type: ignore[type-var]
+
+
 def test_coroutines(tracer: Tracer, memory: MemorySink) -> None:
     """The span lasts until the coroutine is done, and is current in it."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import os
 import re
 import shutil
@@ -135,6 +136,27 @@ def test_a_line_torn_by_another_process_is_ended(
     first, torn, last = sink.path.read_bytes().splitlines()
     assert decode(first) == decode(last) == span
     assert torn == b'{"schema":1,"trace_id"'
+
+
+def test_a_line_that_another_process_is_writing_is_not_torn(
+    folder: Path, make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long write shows in the file bit by bit: no empty line comes of it."""
+    sink = JsonLinesSink(folder / "spans.jsonl")
+    sink.write([make_span(name="a")])
+    line = sink.path.read_bytes()
+    pieces = [line[:10], line[10:20], line[20:]]
+
+    def write_on(_: float) -> None:
+        with sink.path.open("ab") as other:
+            other.write(pieces.pop(0))
+
+    monkeypatch.setattr("trace_core._sinks.files.time.sleep", write_on)
+    write_on(0)
+    sink.write([make_span(name="b")])
+    sink.close()
+    assert pieces == []
+    assert [json.loads(line)["name"] for line in sink.path.open()] == ["a", "a", "b"]
 
 
 def test_console_lines(make_span: Callable[..., Span]) -> None:

@@ -294,6 +294,20 @@ def test_hostile_objects_are_named() -> None:
     assert result["<Hostile>"] == 2
 
 
+def test_classes_that_cannot_be_hashed() -> None:
+    """A metaclass that defines equality alone makes such classes."""
+
+    class Comparable(type):
+        __hash__ = None  # type: ignore[assignment]
+
+    class Strange(metaclass=Comparable):
+        """An instance of which is in somebody's arguments."""
+
+    assert snapshot(Strange()) == "<Strange: unreadable (TypeError)>"
+    assert snapshot([Strange()]) == "<list: unreadable (TypeError)>"
+    assert snapshot({"a": {"b": Strange()}, "c": 1})["c"] == 1  # type: ignore[index,call-overload]
+
+
 def test_unknown_objects_are_shortened() -> None:
     """The repr of an unknown object is kept up to a limit."""
 

@@ -38,6 +38,7 @@ from trace_core import (
 from trace_core._log import counted
 from trace_core._spool.batch import readable_spans
 from trace_core._spool.deadletters import DeadLetters
+from trace_core._spool.folders import read_key
 from trace_core._spool.frames import HEADER_BYTES, MAGIC, SPAN, key_in, pack, unpack
 from trace_core._spool.journal import Journal, journals_in
 from trace_core._spool.limit import limit_folder
@@ -762,6 +763,16 @@ def test_writes_after_close_are_kept(open_spool: Callable[..., Spool], memory: M
     second = open_spool(memory)
     second.start()
     wait_for(lambda: len(memory.spans) == 2)
+
+
+def test_a_spool_first_written_to_after_its_close_is_known(
+    open_spool: Callable[..., Spool], memory: MemorySink
+) -> None:
+    """So that commands can tell whose spans they are that wait in it."""
+    spool = open_spool(memory)
+    spool.close()
+    spool.write(many(1))
+    assert read_key(spool.folder) == spool.spool_key
 
 
 def test_what_is_delivered_does_not_stay(

@@ -300,6 +300,15 @@ def test_nesting_in_tasks(tracer: Tracer, memory: MemorySink) -> None:
     }
 
 
+def test_only_exceptions_are_failures(tracer: Tracer, memory: MemorySink) -> None:
+    """A text instead of an exception is a mistake of the caller's, and told as one."""
+    span = tracer.start("a")
+    with pytest.raises(TypeError, match="must be an exception, got str"):
+        span.fail("no answer")  # type: ignore[arg-type]
+    span.end()
+    assert [one.status.code.value for one in memory.spans] == ["OK"]
+
+
 def test_cancellation_is_a_failure_that_goes_on(tracer: Tracer, memory: MemorySink) -> None:
     """A cancelled task's span has an error status, and the cancellation arrives."""
 

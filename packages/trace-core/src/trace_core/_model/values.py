@@ -63,12 +63,15 @@ def snapshot(value: object) -> Value:
         Plain data that shares no container with ``value``.
     """
     cls = type(value)
-    if cls in _ATOMS:
-        return value  # type: ignore[return-value]
-    if cls is dict and not value:
-        return {}
-    if cls is list and (records := _copy_records(value)) is not None:  # type: ignore[arg-type]
-        return records
+    try:
+        if cls in _ATOMS:
+            return value  # type: ignore[return-value]
+        if cls is dict and not value:
+            return {}
+        if cls is list and (records := _copy_records(value)) is not None:  # type: ignore[arg-type]
+            return records
+    except Exception:  # a class that cannot be hashed: it is named below
+        return _copy(value, MAX_DEPTH, _Walk())
     return _copy(value, MAX_DEPTH, _Walk())
 
 
@@ -109,9 +112,9 @@ def _copy_records(values: list[Any]) -> Value:
 
 def _copy(value: Any, depth: int, walk: _Walk) -> Value:
     cls = type(value)  # not __class__, which a mock or proxy may lie about
-    if cls in _ATOMS:
-        return cast("Value", value)
     try:
+        if cls in _ATOMS:
+            return cast("Value", value)
         if depth <= 0:
             return f"<{class_name(cls)}: nested deeper than {MAX_DEPTH}>"
         if depth < _SUSPICIOUS_DEPTH:

@@ -6,8 +6,10 @@ import errno
 import os
 import shlex
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from trace_core import _arguments as arguments
 from trace_core._errors import ConfigurationError, SinkClosed
@@ -17,6 +19,10 @@ from trace_core._model.json import encode
 from trace_core._model.span import Span
 from trace_core._platform import BINARY, OPEN_FILES_STAY, aside, close, lock
 from trace_core._sinks.base import SinkBase, escaped
+
+_LOOKS: Final = 40
+_LOOK_SECONDS: Final = 0.05
+"""Between two looks at a line that another process may be writing."""
 
 
 def first_existing(path: Path) -> Path:
@@ -45,6 +51,11 @@ def _seen_from_here(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except (ValueError, OSError):  # it is elsewhere, or the folder is gone
         return str(path)
+
+
+def _byte_at(descriptor: int, offset: int) -> bytes:
+    os.lseek(descriptor, offset, os.SEEK_SET)  # appending is not affected
+    return os.read(descriptor, 1)
 
 
 class JsonLinesSink(SinkBase):
@@ -196,12 +207,20 @@ class JsonLinesSink(SinkBase):
             written += os.write(descriptor, data[written:])
 
     def _ends_torn(self, descriptor: int) -> bool:
-        """Say whether the last line is incomplete, after a full disk or a killed process."""
-        size = os.fstat(descriptor).st_size
-        if not size:
-            return False
-        os.lseek(descriptor, size - 1, os.SEEK_SET)  # appending is not affected
-        return os.read(descriptor, 1) != b"\n"
+        """Say whether the last line is incomplete, after a full disk or a killed process.
+
+        Another process may be about to complete it: then the file grows.
+        """
+        before = 0
+        for _ in range(_LOOKS):
+            size = os.fstat(descriptor).st_size
+            if not size or _byte_at(descriptor, size - 1) == b"\n":
+                return False
+            if size == before:
+                return True
+            before = size
+            time.sleep(_LOOK_SECONDS)
+        return True
 
     def close(self, timeout: float = 5.0, /) -> None:
         """Close the file."""

@@ -157,6 +157,8 @@ class Spool(WrapperSink):
         self._writer.write(spans)
         if self._thread is None:
             self.start()
+        if self._deliverer.closed:  # no thread sees to the folder any more
+            self._writer.save_rest()
 
     def write_started(self, spans: Sequence[Span], /) -> None:
         """Append records of spans that have started; best effort.

@@ -43,7 +43,14 @@ def decorate(tracer: Starter, function: F, *, name: str | None, kind: SpanKind) 
 
     Returns:
         A function of the same kind and signature.
+
+    Raises:
+        TypeError: ``function`` cannot be called, as in ``@tracer.trace("name")``.
     """
+    if not callable(function):
+        raise TypeError(
+            f"trace() decorates functions, got {function!r:.60}; for a name: trace(name=...)"
+        )
     title = name or str(getattr(function, "__qualname__", type(function).__qualname__))
     signature = _signature(function)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from trace_core import semconv
+from trace_core._model.checks import wrong_type
 from trace_core._model.parts import Cost, Event, Scope, SpanContext, SpanKind, Status, TokenUsage
 from trace_core._model.span import SETTABLE
 from trace_core._model.values import Value, snapshot_mapping
@@ -176,7 +177,12 @@ class OpenSpan:
                 begins at the user's own line, and leaves frames of tracing out.
             called_from: Where the work was asked for, as `own_line` says, if the exception was
                 raised on another thread or task.
+
+        Raises:
+            TypeError: It is no exception.
         """
+        if not isinstance(error, BaseException):
+            raise wrong_type("error", "an exception", error)
         status, attributes = describe(error, called_from)
         self.attributes.setdefault(semconv.ERROR_TYPE, attributes[semconv.EXCEPTION_TYPE])
         if self.status is None:

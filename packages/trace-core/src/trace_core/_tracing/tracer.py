@@ -132,6 +132,7 @@ class Tracer(Recorder):
             The decorated function, of the same kind.
 
         Raises:
+            TypeError: ``function`` cannot be called.
             ValueError: There is no such kind.
         """
         wrap = partial(decorate, self, name=name, kind=check_kind(kind))
