@@ -716,6 +716,36 @@ def test_only_a_span_that_stays_open_leaves_a_start_record() -> None:
     assert [span.name for span in sink.spans] == ["short", "first", "second"]
 
 
+class SlowToGetReady(Starts):
+    """A sink that cannot write until it may, such as one whose disk does not answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[str] = []
+        self.may = threading.Event()
+
+    def write_started(self, spans: Sequence[Span], /) -> None:
+        self.events.append(f"ready {list(spans)}" if not self.events else "starts")
+        assert self.may.wait(60)
+
+    def write(self, spans: Sequence[Span], /) -> None:
+        super().write(spans)
+        self.events.append("spans")
+
+
+def test_a_sink_gets_ready_before_the_first_span_ends_and_holds_up_nobody() -> None:
+    """A span that starts waits a moment for that, and no longer."""
+    sink = SlowToGetReady()
+    tracer = Tracer(Background(sink))
+    span = tracer.start("work")  # would wait for ever
+    span.end()
+    sink.may.set()
+    assert tracer.flush()
+    assert sink.events[0] == "ready []"
+    assert "spans" in sink.events[1:]
+    tracer.close()
+
+
 def test_a_flush_records_the_start_of_the_young_as_well() -> None:
     """Who asks for a flush may be about to kill the process."""
     sink = Starts()

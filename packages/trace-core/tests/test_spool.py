@@ -1413,18 +1413,49 @@ spool.start = lambda: None  # only what the first spans wait for
 with Tracer(spans).span("one"):
     pass
 sys.addaudithook(seen)
+spool.write_started(())
+print(*events)
+events.clear()
 spool.write(spans.spans)
 print(*events)
 """
 
 
 def test_the_first_spans_wait_for_few_calls_of_the_operating_system(folder: Path) -> None:
-    """Each gives the interpreter to the threads that compute; what can be done later is."""
+    """Each gives the interpreter to the threads that compute: made ready, it only writes."""
     program = [sys.executable, "-c", FIRST_WRITE, str(folder / "new")]
     for made in (3, 1):  # the spool's and the sink's folders are there the second time
         done = subprocess.run(program, capture_output=True, text=True, check=True)
         expected = [*["os.mkdir", "os.chmod"] * made, "open", "fcntl.flock", "os.rename", "open"]
-        assert sorted(done.stdout.split()) == sorted(expected)
+        ready, written = done.stdout.splitlines()
+        assert sorted(ready.split()) == sorted(expected)
+        assert written.split() == []
+
+
+ROOM_FOR_FILES = """
+import os, sys
+from pathlib import Path
+from trace_core import MemorySink, Spool
+
+def room():
+    status = Path("/proc/self/status").read_text()
+    return next(line.split()[1] for line in status.splitlines() if line.startswith("FDSize"))
+
+if os.fork():  # a child has room for the files that are open; others may have had more before
+    sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+print(room())
+Spool(sys.argv[1], MemorySink())
+print(room())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux alone")
+def test_there_is_room_for_its_files_before_it_writes(folder: Path) -> None:
+    """Among several threads the kernel waits for 10 ms and more before it makes that."""
+    program = [sys.executable, "-c", ROOM_FOR_FILES, str(folder)]
+    done = subprocess.run(program, capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert before < 900 < after
 
 
 SHORT_FILES = """

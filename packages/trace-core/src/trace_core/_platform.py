@@ -71,6 +71,19 @@ def duplicate(descriptor: int) -> int:
         return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _STANDARD_ERROR + 1)
 
 
+def make_room_aside() -> None:
+    """Have the kernel make room for files that are aside, before they are.
+
+    Where a process has several threads it waits 10 ms and more for that, and all who write with it.
+    """
+    with suppress(OSError):  # then it is made with the first file that is
+        descriptor = os.open(os.devnull, os.O_RDONLY | BINARY)
+        try:
+            os.close(duplicate(descriptor))
+        finally:
+            os.close(descriptor)
+
+
 def close(*descriptors: int | None) -> None:
     """Close files that stay open for long, and that the program may have closed meanwhile."""
     for descriptor in descriptors:

@@ -29,6 +29,9 @@ _MIB: Final = 1024 * 1024
 _SINKS_SHARE: Final = 0.9
 """Of the time to close. Whoever waits may end the interpreter next, and a thread that is cut off
 while it imports or logs leaves locks behind that hang the exit for ever."""
+_READY_SECONDS: Final = 0.01
+"""For a writer that has just started to make its files, which takes 1 ms. Among the threads of a
+busy program it would take 50 ms, and a kill would lose all that ends meanwhile."""
 _KEEPING_SECONDS: Final = 5.0
 """For a sink that keeps spans on disk to take what is queued, beyond the time to deliver."""
 
@@ -157,16 +160,19 @@ class Background(WrapperSink):
             self._late.drain()
 
     def _start(self) -> None:
-        # Without waiting: a signal handler may interrupt the very thread that starts the writer.
+        """Start the writer, and leave the interpreter to it until it can write, for a moment."""
+        # A signal handler may interrupt the very thread that starts the writer.
         if not self._starting.acquire(blocking=False):
             return
         try:
             if self._thread is None:
-                run = self._writer.run
+                run, ready = self._writer.run, threading.Lock()
+                ready.acquire()
                 thread = threading.Thread(
-                    target=run, args=(self._end,), name="trace-writer", daemon=True
+                    target=run, args=(self._end, ready), name="trace-writer", daemon=True
                 )
                 thread.start()
+                ready.acquire(timeout=_READY_SECONDS)
                 self._thread = thread
         except RuntimeError as error:
             # No thread to be had, or the interpreter is shutting down: what is queued stays

@@ -59,13 +59,16 @@ class Writer:
         """End the wait before a repetition, because somebody waits for a flush or the close."""
         self._hurry.set()
 
-    def run(self, end: Callable[[Stop], None]) -> None:
+    def run(self, end: Callable[[Stop], None], ready: threading.Lock) -> None:
         """Write until asked to stop.
 
         Args:
             end: Called with what asked for it.
+            ready: Released once the sink is ready to write.
         """
         with suppress():  # a processor that calls a model must not trace itself for ever
+            self._get_ready()
+            ready.release()
             while True:
                 work, message = self._next_batch()
                 if isinstance(message, Flush):
@@ -82,6 +85,13 @@ class Writer:
                 if isinstance(message, Flush):
                     success = flush_guarded(self._sink, message.deadline)
                     message.finish(success=success and not self._set_aside)
+
+    def _get_ready(self) -> None:
+        if self._sink.takes_starts:
+            try:
+                self._sink.write_started(())
+            except Exception as error:
+                report("getting ready to write", error)
 
     # Taking spans
 

@@ -175,7 +175,7 @@ class SinkBase(ABC):
     def write_started(self, spans: Sequence[Span], /) -> None:  # noqa: B027  # optional
         """Take start records: spans that have started, without content and end.
 
-        Called only if `takes_starts` is true.
+        Called only if `takes_starts` is true; at first without any, so that the sink gets ready.
 
         Args:
             spans: The start records.

@@ -19,6 +19,7 @@ from trace_core._errors import ConfigurationError
 from trace_core._lifecycle import after_fork
 from trace_core._log import counted, log_once, owner_key
 from trace_core._model.span import Span
+from trace_core._platform import make_room_aside
 from trace_core._sinks.base import SinkLike, as_sink, seconds_left
 from trace_core._sinks.wrapper import WrapperSink, flush_guarded
 from trace_core._spool.deliverer import Deliverer, DelivererOptions
@@ -104,6 +105,7 @@ class Spool(WrapperSink):
         after_fork(self._renew)
 
     def _set_up(self) -> None:
+        make_room_aside()  # while there is a single thread, if it can be
         self._orphans = orphans = Orphans(self._adopt_every)
         disk = SpoolDisk(self.root, lambda: self.spool_key, self._writing.max_bytes)
         self._writer = SpoolWriter(disk, orphans, self._writing)
@@ -161,14 +163,13 @@ class Spool(WrapperSink):
             self._writer.save_rest()
 
     def write_started(self, spans: Sequence[Span], /) -> None:
-        """Append records of spans that have started; best effort.
+        """Append records of spans that have started; best effort. Without any, only get ready.
 
         If the process dies before such a span ends, it is delivered as interrupted.
         """
-        if spans:
-            self._writer.write_started(spans)
-            if self._thread is None:
-                self.start()
+        self._writer.write_started(spans)
+        if spans and self._thread is None:
+            self.start()
 
     def start(self) -> None:
         """Start delivering, which the first write does as well."""

@@ -21,6 +21,8 @@ class StartRecords:
     def note(self, spans: Iterable[Span], journal: Journal) -> None:
         """Write records of spans that have started, unless there are very many open ones.
 
+        Without any, only the journal's segment is made, if there is none.
+
         Raises:
             OSError: They could not be written.
         """
@@ -28,9 +30,8 @@ class StartRecords:
             self._write({span_key(span): pack(span, START) for span in spans}, journal)
 
     def _write(self, frames: dict[bytes, bytes], journal: Journal) -> None:
-        if frames:
-            number, _ = journal.append(b"".join(frames.values()), 0)
-            self._open.update({key: (number, frame) for key, frame in frames.items()})
+        number, _ = journal.append(b"".join(frames.values()), 0)
+        self._open.update({key: (number, frame) for key, frame in frames.items()})
 
     def note_ended(self, span: Span) -> None:
         """Forget a span whose end is written."""
@@ -48,7 +49,8 @@ class StartRecords:
             OSError: They could not be written.
         """
         old = {key: frame for key, (number, frame) in self._open.items() if number <= last}
-        self._write(old, journal)
+        if old:
+            self._write(old, journal)
 
     def move(self, old: Journal, fresh: Journal) -> None:
         """Write all in another journal, and in the one until now that their ends are there.
