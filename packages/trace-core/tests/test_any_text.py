@@ -33,8 +33,9 @@ from trace_core import (
 )
 from trace_core._processors.by_name import filed_under
 from trace_core._processors.clean import Cleaner, clean_text
+from trace_core._processors.inner import INNER
 from trace_core._processors.many import names_among
-from trace_core._processors.rules import INNER, RULES
+from trace_core._processors.rules import RULES
 
 RANDOM = random.Random(13)
 ALNUM = string.ascii_letters + string.digits

@@ -26,7 +26,7 @@ from trace_core import (
     snapshot,
     truncate,
 )
-from trace_core._processors import assignments, context, payloads, pii, rules, scan, tables
+from trace_core._processors import assignments, context, inner, payloads, pii, rules, scan, tables
 from trace_core._processors.clean import clean_text
 
 HARMLESS = (Path(__file__).parent / "data" / "harmless.txt").read_text("utf-8").splitlines()
@@ -165,11 +165,11 @@ SHAPES = [
     *("API_KEYS=a1b2c3d4e5f6,", "a1b2c3d4e5f6g7,", "JQQJ99", "sk-a1B2", "key \\\\"),
     *(start for rule in rules.RULES for start in rule.starts),
     *(start + "a1" for rule in rules.RULES for start in rule.starts),
-    *(inner.literal for inner in rules.INNER),
-    *(inner.literal + "a1B2" * 4 for inner in rules.INNER),
+    *(one.literal for one in inner.INNER),
+    *(one.literal + "a1B2" * 4 for one in inner.INNER),
 ]
 SEARCHED: dict[str, re.Pattern[str]] = {
-    **{f"{inner.name} {inner.literal}": rules.pattern(inner) for inner in rules.INNER},
+    **{f"{one.name} {one.literal}": inner.inner_pattern(one) for one in inner.INNER},
     **{
         name: getattr(assignments, name)
         for name in (

@@ -18,7 +18,8 @@ import pytest
 
 from trace_core import MemorySink, Tracer, names_credential, pipeline, redact
 from trace_core._processors.clean import clean_text
-from trace_core._processors.rules import INNER, RULES
+from trace_core._processors.inner import INNER
+from trace_core._processors.rules import RULES
 
 ALPHABETS = {
     "alnum": string.ascii_letters + string.digits,
@@ -203,6 +204,53 @@ FORMATS = {
     "wandb": "wandb_v1_{word:60}",
     "xai": "xai-{alnum:80}",
     "yandex": "AQVN{word:36}",
+    "airtable oauth": "oaa{alnum:14}.v1.{alnum:60}.{hex:64}",
+    "atlassian, older": "ATATT{word:60}",
+    "aws appsync": "da2-{lower:26}",
+    "bannerbear": "bb_pr_{hex:30}",
+    "besttime": "pri_{hex:32}",
+    "bitbucket data center": "BBDC-{word:44}",
+    "checkout": "sk_" + UUID,
+    "clickup": "pk_{digit:8}_{upper:32}",
+    "close": "api_{alnum:22}.{alnum:22}",
+    "cloudflare global": "cfk_{alnum:40}{hex:8}",
+    "cloudflare origin": "v1.0-{alnum:171}",
+    "defined networking": "dnkey-{word:26}-{word:52}",
+    "dropbox": "sl.u.{word:140}",
+    "facebook app": "{digit:16}|{word:27}",
+    "figma public": "figp_{word:40}",
+    "fleetbase": "flb_live_{alnum:20}",
+    "flexport": "shltm_{word:40}",
+    "klaviyo": "pk_{alnum:6}_{hex:34}",
+    "lob": "live_{hex:35}",
+    "lob public": "test_pub_{hex:31}",
+    "locationiq": "pk.{hex:32}",
+    "mailgun, any letters": "key-{lower:32}",
+    "new relic license": "{hex:32}FFFFNRAL",
+    "nightfall": "NF-{alnum:32}",
+    "pagarme": "ak_live_{alnum:30}",
+    "pganalyze": "pgar_{alnum:28}",
+    "photoroom": "sk_pr_{alnum:6}_{hex:40}",
+    "plaid": "access-production-" + UUID,
+    "portainer": "ptr_{alnum:44}",
+    "pubnub": "sub-c-" + UUID,
+    "ramp": "ramp_sec_{alnum:48}",
+    "robinhood": "rh-api-" + UUID,
+    "rootly": "rootly_{hex:64}",
+    "salad": "salad_cloud_{alnum:6}_{alnum:40}",
+    "salesforce": "3MVG9{alnum:80}",
+    "secret key of a smaller vendor": "sk_{lower:32}",
+    "sonarcloud": "sqco_{alnum:59}",
+    "sourcegraph cody": "slk_{hex:64}",
+    "stripe payment": "pi_{alnum:24}_secret_{alnum:25}",
+    "teamwork": "tkn.v1_{alnum:71}",
+    "telnyx": "KEY0{word:54}",
+    "tines": "https://me.tines.com/webhook/{lower:32}/{lower:32}",
+    "trufflehog": "thog-secret-{hex:32}",
+    "ubidots": "BBFF-{alnum:30}",
+    "voiceflow": "VF.DM.{hex:24}.{alnum:16}",
+    "zapier": "https://hooks.zapier.com/hooks/catch/{digit:7}/{lower:7}",
+    "zoho": "1000.{hex:32}.{hex:32}",
 }
 PLACES = {
     "alone": "{}",

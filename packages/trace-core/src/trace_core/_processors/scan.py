@@ -19,8 +19,9 @@ from typing import Final
 from trace_core._processors.assignments import assignments
 from trace_core._processors.budget import Budget, Match
 from trace_core._processors.context import in_context
+from trace_core._processors.inner import INNER, Inner, inner_pattern, pattern_before
 from trace_core._processors.near import find_hints, near_names
-from trace_core._processors.rules import INNER, RULES, Inner, Rule, pattern, pattern_before
+from trace_core._processors.rules import RULES, Rule, pattern
 from trace_core._processors.tables import in_tables
 from trace_core._processors.values import looks_random
 
@@ -138,7 +139,7 @@ def _folded(text: str) -> str:
 
 def _inside(text: str, inner: Inner) -> Iterator[Match]:
     """Find secrets by something inside them or before them."""
-    source, budget = pattern(inner), Budget()
+    source, budget = inner_pattern(inner), Budget()
     group = "secret" if source.groupindex else 0
     for match in budget.candidates(source, text, group):
         begin, end = match.span(group)

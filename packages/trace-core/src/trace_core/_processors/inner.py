@@ -1,0 +1,212 @@
+"""The formats of secrets that can be told by something inside them or before them.
+
+The patterns never repeat a repetition, so that each takes time proportional to the text it matches.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Final
+
+import attrs
+
+
+@attrs.frozen(eq=False)
+class Inner:
+    """How to recognise secrets by something inside them or before them.
+
+    Args:
+        name: What the replacement says.
+        literal: Every text with such a secret contains this ...
+        source: A pattern, whose group ``secret``, where it has one, is what is replaced.
+        random: Whether what is replaced must look as if a machine had made it.
+        short: Whether there may be no word in it that is as long as keys.
+        also: ... and this.
+        before: A pattern for what stands before ``source`` and belongs to the secret.
+    """
+
+    name: str
+    literal: str
+    source: str
+    random: bool = False
+    short: bool = False
+    also: str = ""
+    before: str = ""
+
+
+@functools.cache  # compiled when first needed: all of them would make importing slow
+def inner_pattern(inner: Inner) -> re.Pattern[str]:
+    """Return the compiled pattern that is searched for.
+
+    Args:
+        inner: The rule.
+    """
+    return re.compile(inner.source)
+
+
+@functools.cache
+def pattern_before(inner: Inner) -> re.Pattern[str]:
+    """Return the compiled pattern of what stands before the rest and belongs to the secret.
+
+    Args:
+        inner: The rule.
+    """
+    return re.compile(rf"{_begin()}(?:{inner.before})\Z")
+
+
+_BREAK: Final = r"(?:\s|\\+[nrt]|[\"',+>|])"
+"""Between two lines of a private key, which may be inside code, JSON or YAML."""
+
+
+def _begin(first: str = "") -> str:
+    """Return a pattern for where a word begins, an escape of JSON or of a URL left aside.
+
+    Args:
+        first: A pattern of fixed width for how the word begins. It goes first, since a search for
+            characters is ten times as fast as one for what is not before them.
+    """
+    return rf"{first}(?:(?<![A-Za-z0-9_\-]{first})|(?<=\\[nrt]{first})|(?<=%[0-9A-F]{{2}}{first}))"
+
+
+_SESSION: Final = "(?:[A-Za-z0-9+/]|%2[BF]){60,}(?:=|%3D){0,2}"
+_XML_NAME: Final = r"[A-Za-z:_\-]{0,24}(?:password|secret|token|key|Password|Secret|Token|Key)"
+_NOT_REAL: Final = (
+    r"(?!(?:pass(?:w(?:or)?d)?|pwd|secret|xxx+|[*.]+|your[^@]{0,32}|example|changeme|token)@"
+    r"|[^@]{0,32}(?:[{}<>\[\]()]|\$[A-Za-z]|\*\*|\.\.\.)|[0-9]{1,5}[/\s])"
+)
+"""Placeholders and templates in the place of a password, and ports."""
+_DATABASE: Final = (
+    r"(?:postgres(?:ql)?|mysql|mariadb|mongodb(?:\+srv)?|rediss?|amqps?|mssql)(?:\+[a-z0-9]{1,16})?"
+)
+
+INNER: Final = (
+    Inner("aws", "ABSK", _begin("ABSK") + "[A-Za-z0-9+/]{109,}={0,2}"),
+    Inner("aws", "IQoJb3JpZ2lu", _begin("IQoJb3JpZ2lu") + _SESSION),
+    Inner("aws", "FwoGZXIvYXdz", _begin("FwoGZXIvYXdz") + _SESSION),
+    Inner("fly", "fm1", _begin("fm1") + "[ar]?_[A-Za-z0-9+/]{80,}={0,3}"),
+    Inner("fly", "fm2_", _begin("fm2_") + "[A-Za-z0-9+/]{80,}={0,3}"),
+    Inner("grafana", "glc_", _begin("glc_") + "[A-Za-z0-9+/]{32,}={0,3}"),
+    Inner("sentry", "sntry", _begin("sntry") + "[su]_[A-Za-z0-9+/_]{50,}={0,2}"),
+    Inner("stripe", "whsec_", _begin("whsec_") + "[A-Za-z0-9+/]{24,}={0,2}"),
+    Inner(
+        "database",
+        "@",
+        _DATABASE + r"://(?P<secret>[^\s/:@\"'<>`]{0,64}:" + _NOT_REAL + r"[^\n@\"'<>`:]{1,64}@)"
+        r"(?=[A-Za-z0-9_.\-]{1,100}[:/])",
+        short=True,
+        also="://",
+    ),
+    Inner(
+        "assigned",
+        "</",
+        rf"<{_XML_NAME}>(?P<secret>(?=[^<>]{{0,64}}[0-9])[^<>\s]{{6,}})</",
+        short=True,
+    ),
+    Inner(
+        "assigned",
+        "machine ",
+        r"machine\s{1,8}\S{1,100}\s{1,8}login\s{1,8}\S{1,100}\s{1,8}password\s{1,8}(?P<secret>\S{4,})",
+        short=True,
+    ),
+    Inner(
+        "slack",
+        "hooks.slack.com/",
+        r"hooks\.slack\.com/(?P<secret>(?:services|workflows|triggers)/[A-Za-z0-9+/_\-]{20,})",
+    ),
+    Inner(
+        "discord", "/api/webhooks/", r"/api/webhooks/(?P<secret>[0-9]{15,21}/[A-Za-z0-9_\-]{50,})"
+    ),
+    Inner(
+        "teams",
+        ".webhook.office.com/",
+        r"\.webhook\.office\.com/(?P<secret>webhookb2/[A-Za-z0-9@/_\-]{60,})",
+    ),
+    Inner(
+        "telegram",
+        ":AA",
+        r":AA(?<=[0-9]{8}:AA)[A-Za-z0-9_\-]{33}(?![A-Za-z0-9])",
+        before=r"[0-9]{8,10}",
+    ),
+    Inner(
+        "azure",
+        "Q~",
+        r"Q~(?<=[A-Za-z0-9_~.\-]{3}[0-9]Q~)[A-Za-z0-9_~.\-]{31,34}(?![A-Za-z0-9_~\-])",
+        before=r"[A-Za-z0-9_~.\-]{3}[0-9]",
+    ),
+    Inner(
+        "azure",
+        "JQQJ9",
+        r"JQQJ9(?<=[A-Za-z0-9]{20}JQQJ9)[9D][A-Za-z0-9]{20,48}(?![A-Za-z0-9])",
+        before=r"[A-Za-z0-9]{20,60}",
+    ),
+    Inner(
+        "mailchimp",
+        "-us",
+        r"-us(?<=[0-9a-f]{32}-us)[0-9]{1,2}(?![A-Za-z0-9])",
+        before=r"[0-9a-f]{32}",
+    ),
+    Inner(
+        "terraform",
+        ".atlasv1.",
+        r"\.atlasv1\.(?<=[A-Za-z0-9]{14}\.atlasv1\.)[A-Za-z0-9_\-=]{60,70}",
+        before=r"[A-Za-z0-9]{14}",
+    ),
+    Inner(
+        "maxmind",
+        "_mmk",
+        r"_mmk(?<=[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk)(?![A-Za-z0-9_])",
+        before=r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}",
+    ),
+    Inner("new relic", "FFFFNRAL", r"FFFFNRAL(?<=[0-9a-f]{16}FFFFNRAL)", before="[0-9a-z]{32}"),
+    Inner("facebook", "|", r"\|(?<=[0-9]{15}\|)[\w\-]{27}(?![\w\-])", before="[0-9]{15,16}"),
+    Inner("tines", ".tines.com/", r"\.tines\.com/(?P<secret>webhook/[a-z0-9]{32}/[a-z0-9]{32})"),
+    Inner(
+        "zapier",
+        "/hooks/catch/",
+        r"/hooks/catch/(?P<secret>[0-9]{4,12}/[A-Za-z0-9]{6,})",
+        short=True,
+    ),
+    Inner("gitlab", "_gitlab_session=", "_gitlab_session=(?P<secret>[0-9a-z]{32})", short=True),
+    Inner("openshift", "sha256~", _begin("sha256~") + r"[A-Za-z0-9_\-]{43}(?![A-Za-z0-9])"),
+    Inner("google", "1//0", _begin("1//0") + r"[A-Za-z0-9_\-]{40,}"),
+    Inner("asana", "/1", r"/1(?<=[0-9]/1)[0-9]{15}(?:/[0-9]{16})?:[0-9a-f]{32}(?![0-9a-f])"),
+    Inner("braintree", "access_token$", r"access_token\$[a-z]{4,12}\$[0-9a-z]{16}\$[0-9a-f]{32}"),
+    Inner(
+        "npm registry", "_authToken=", r"_authToken=(?P<secret>[A-Za-z0-9_.+/=\-]{16,})", short=True
+    ),
+    Inner(
+        "url",
+        "@",
+        r"://(?<=[A-Za-z0-9+.\-]://)(?P<secret>[A-Za-z0-9_.~%\-]{16,255}:?)@(?=[A-Za-z0-9\[])",
+        random=True,
+        short=True,
+        also="://",
+    ),
+    Inner(
+        "url",
+        "@",
+        r"://(?<=[A-Za-z0-9+.\-]://)(?P<secret>[^\s/:@\"'<>`]{0,64}:"
+        r"(?!//)"
+        + _NOT_REAL
+        + r"[^\s@:\"'<>`]{1,128}@(?:[^\s\"'<>@:/`]{1,64}@)*)(?=[A-Za-z0-9\[_$%{])",
+        short=True,
+        also="://",
+    ),
+    Inner(
+        "private key",
+        "Private-Lines:",
+        rf"Private-Lines: [0-9]{{1,4}}(?P<secret>(?:{_BREAK}{{1,24}}[A-Za-z0-9+/=]{{32,}})+"
+        rf"(?:{_BREAK}{{1,24}}[A-Za-z0-9+/=]{{1,31}}(?={_BREAK}{{1,24}}Private-))?)",
+    ),
+    Inner(
+        "private key",
+        "PRIVATE KEY",
+        rf"-----BEGIN [A-Z0-9 ]{{0,20}}PRIVATE KEY(?: BLOCK)?-----{_BREAK}{{0,24}}"
+        rf"(?:[A-Za-z\-]{{3,20}}: [^\n\\]{{1,100}}{_BREAK}{{1,24}}){{0,8}}"
+        rf"[A-Za-z0-9+/=]{{16,}}(?:{_BREAK}{{1,24}}[A-Za-z0-9+/=]{{32,}})*"
+        rf"(?:{_BREAK}{{0,24}}[A-Za-z0-9+/=]{{0,80}}{_BREAK}{{0,24}}[A-Za-z0-9+/=]{{0,8}}"
+        rf"{_BREAK}{{0,24}}-----END [A-Z0-9 ]{{0,20}}PRIVATE KEY(?: BLOCK)?-----)?",
+        short=True,
+    ),
+)
