@@ -361,6 +361,18 @@ WRITTEN = {
     "base64url of JSON": ("config={}", JSON.rstrip("=").replace("+", "-").replace("/", "_")),
     "npm": ("//registry.npmjs.org/:_authToken={}", TOKEN),
     "XML": ("<password>{}</password>", PASSWORD),
+    "XML on several lines": ("<apiToken>\n    {}\n</apiToken>", TOKEN),
+    "a typed setting": ('api_key: str = "{}"', TOKEN),
+    "a typed setting that may be none": ('SECRET_KEY: str | None = "{}"', TOKEN),
+    "a typed variable of Go": ('var apiToken string = "{}"', TOKEN),
+    "a typed constant of Rust": ("const API_KEY: &'static str = \"{}\";", TOKEN),
+    "an array of C": ('static const char password[] = "{}";', PASSWORD),
+    "a Makefile": ("API_TOKEN ?= {}", TOKEN),
+    "a Makefile, at once": ("API_TOKEN ::= {}", TOKEN),
+    "PHP": ('$token .= "{}";', TOKEN),
+    "a number behind the name": ('API_KEY_2="{}"', TOKEN),
+    "signs in quotes": ('{{"password": "{}", "a": 1}}', "ab;c&d{e},f9"),
+    "a UUID of the environment": ("SNYK_TOKEN={}", "123e4567-e89b-12d3-a456-426614174000"),
     "netrc": ("machine host login me password {}", PASSWORD),
     "heroku": ("HEROKU_API_KEY={}", "123e4567-e89b-12d3-a456-426614174000"),
     "twilio": ("TWILIO_AUTH_TOKEN={}", example("{hex:32}")),
@@ -430,6 +442,9 @@ TOLD = {
     "a Dockerfile": ["ENV API_TOKEN {token}", "ENV DB_PASSWORD {chosen}", "ARG API_TOKEN={token}"],
     "settings of Redis": ["requirepass {token}"],
     "a shell": ["setenv X_TOKEN {token}", "set -gx X_TOKEN {token}", 'setx X_API_KEY "{token}"'],
+    "a list of points": ["- API key - {token}", "token - '{token}'", "password - {chosen}"],
+    "a key of a vendor in camelCase": ['stripeKey := "{token}"', "X-Acme-Key: {token}"],
+    "several keys": ['os.environ["API_KEY_2"] = "{token}"', '("DB_PASSWORD_1", "{token}")'],
     "an index": [
         'os.environ["OPENAI_API_KEY"] = "{token}"', "config['password'] = '{chosen}'",
         'process.env["OPENAI_KEY"] = "{token}"', "{{b'password': b'{chosen}'}}",
@@ -438,7 +453,7 @@ TOLD = {
     "the user of a URL": ["https://{token}@github.com/a/b.git", "https://{token}:@api.example.com/v1"],
     "the user of a command": [
         "curl -u admin:{chosen} https://h", "curl -u {token}: https://h", "http -a me:{chosen} GET h",
-        'curl -X POST --user "admin:{chosen}" https://h',
+        'curl -X POST --user "admin:{chosen}" https://h', "curl --user  ':{chosen}' https://h",
     ],
     "the password of a command": [
         "mysql -uroot -p{chosen} db", "mysqldump -h db -p'{chosen}' app", "sshpass -p {chosen} ssh a@b",
@@ -481,6 +496,15 @@ def test_what_a_text_tells_is_found(kind: str) -> None:
         assert "[redacted:" in cleaned
         assert cleaned.startswith("look:\n")
         assert cleaned.endswith("\nand go on")
+
+
+def test_what_is_told_once_is_found_where_it_stands_again() -> None:
+    """A log or an answer repeats a secret whose name stood before it elsewhere."""
+    text = f"API_TOKEN={TOKEN}\nGET /v1/{TOKEN}/items\nGET /v1/{TOKEN}s -> {TOKEN[:-1]}"
+    told = "[redacted:assigned]"
+    assert clean_text(text) == (
+        f"API_TOKEN={told}\nGET /v1/{told}/items\nGET /v1/{TOKEN}s -> {TOKEN[:-1]}"
+    )
 
 
 def test_keys_of_litellm_are_found_and_words_are_not() -> None:

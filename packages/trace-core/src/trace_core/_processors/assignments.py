@@ -30,9 +30,22 @@ _NAME: Final = (
     r"|auth(?:orization)?|credentials?|sig(?:nature)?"
 )
 _QUOTE: Final = r"(?:\\*[\"'`]|%2[27])"
-_VALUE: Final = rf"(?:b(?=[\"']))?(?P<quote>{_QUOTE})?(?P<value>[^\s\"'`,;}}{{&\\]{{6,}})"
+_WITHIN: Final = (  # up to the closing quote, but not code behind one, nor what follows in a URL
+    r"(?![,;}{&).+])(?:[^\s\"'`\\&]|&(?![\w%.]{1,32}=)){6,}"
+)
+_VALUE: Final = (
+    rf"(?:b(?=[\"']))?(?P<quote>{_QUOTE})?"
+    rf"(?P<value>(?(quote){_WITHIN}|(?!))|[^\s\"'`,;}}{{&\\]{{6,}})"
+)
+_DECLARED: Final = (  # password_2, password[], password: str, password string
+    r"(?:_?\d{1,2}|\[\d{0,4}\]|:?[ ](?:string|str|secretstr|optional\[str\]|final|&str"
+    r"|&'static[ ]str)(?:[ ]\|[ ]none)?(?=[ ]=))?"
+)
+_SIGN: Final = (
+    r"(?=[=:%?.+|])(?:=>|(?:\?|:{1,3}|[?.+|]{1,2}(?==[ \t]{0,4}[\"'`]))?=(?!=)|:(?!=)|%3[ad])"
+)
 _ASSIGNMENT: Final = re.compile(
-    rf"(?P<name>{_NAME}){_QUOTE}?[ \t]{{0,16}}(?P<sign>=>|:=|[:=](?!=)|%3[ad])[ \t]{{0,16}}"
+    rf"(?P<name>{_NAME}){_DECLARED}{_QUOTE}?[ \t]{{0,16}}(?P<sign>{_SIGN})[ \t]{{0,16}}"
     rf"(?:(?:\\*[\"'`])?(?:bearer|basic|token|digest|apikey|bot)[ \t]{{1,4}})?{_VALUE}"
 )
 _OPTION: Final = re.compile(rf"-(?P<name>password|token|key|secret)(?P<sign>[ ]){_VALUE}")
@@ -105,7 +118,7 @@ def _connections(folded: str, near: Sequence[Place]) -> Iterator[Match]:
 
 _OPENS: Final = re.compile(
     r"(?:access|admin|api|app|auth|bearer|bot|client|deploy|refresh|secret|service|user|vault)"
-    r"[ _\-]?\Z",
+    r"[ _\-]?\Z|(?-i:[A-Z]_\Z)",  # SNYK_TOKEN: a variable of the environment
     re.IGNORECASE,
 )
 """What stands before "token" where even one that looks like the id of something opens something."""

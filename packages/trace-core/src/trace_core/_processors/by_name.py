@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 from trace_core._model.values import Value
 from trace_core._processors.names import OTHER_KEY, credential_word
-from trace_core._processors.values import DIGIT, looks_filed, looks_paired, looks_random
+from trace_core._processors.values import DIGIT, HARMLESS, looks_filed, looks_paired, looks_random
 
 Filed: TypeAlias = "Callable[[str], str | None]"
 """Returns what kind of secret is filed under a name."""
@@ -52,7 +52,9 @@ _NAMES: Final = ("name", "key", "header", "field", "variable", "Name", "Key")
 VALUES: Final = ("value", "Value")
 """Lists of settings have mappings with one of each."""
 _SCHEMA_TYPES: Final = ("string", "object", "array", "integer", "number", "boolean")
-_SCHEMA: Final = frozenset({"type", "title", "description", "format", "pattern"})
+_SCHEMA_KEYS: Final = frozenset({"anyOf", "oneOf", "allOf", "$ref", "enum", "operationId"})
+_SCHEMA_VALUES: Final = frozenset({"default", "const", "example", "examples", "value"})
+"""What may hold a secret in the schema of a parameter that is called "api_key"."""
 _MOST_HIDDEN: Final = 1_000
 """Items of a container under a strong name that are looked at; of a larger one nothing is kept."""
 _MOST_LISTED: Final = 64
@@ -172,10 +174,13 @@ def hidden(value: Value, kind: str) -> Value:
 
 def _hidden_below(value: Mapping[str, Value], kind: str) -> Value:
     """Replace the texts in a mapping: numbers there are times and counts."""
-    schema = value.get("type") in _SCHEMA_TYPES  # of a parameter that is called "api_key"
+    kinds = value.get("type")
+    schema = not _SCHEMA_KEYS.isdisjoint(value) or any(
+        one in _SCHEMA_TYPES for one in (kinds if isinstance(kinds, (tuple, list)) else (kinds,))
+    )
     changed = {
         key: item
-        if isinstance(item, (int, float)) or (schema and key in _SCHEMA)
+        if isinstance(item, (int, float)) or (schema and key not in _SCHEMA_VALUES)
         else hidden(item, kind)
         for key, item in value.items()
     }
@@ -198,5 +203,5 @@ def is_filed(value: str, kind: str) -> bool:
         kind: What `filed_under` says of the name.
     """
     if kind == OTHER_KEY:
-        return looks_random(value)
+        return looks_random(value) and not HARMLESS.match(value.lower())
     return looks_filed(value, password=kind.startswith("pass") or kind in ("pwd", _ALL))

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Final
 
+from trace_core._processors.assignments import ASSIGNED
 from trace_core._processors.budget import UNJUDGED, Match
 from trace_core._processors.known import Known
 from trace_core._processors.many import BETWEEN, spread
+from trace_core._processors.near import all_places
 from trace_core._processors.scan import find
 from trace_core._processors.secrets import MIN_LENGTH, environment_secrets, remembered_secrets
 from trace_core._processors.values import DIGIT
@@ -22,6 +25,11 @@ _JUDGED_ALONE: Final = 100
 """Texts that are searched alone after all, where too much was found in all together."""
 _LONGEST_JOINED: Final = 4_096
 """Characters of a text that is searched together with others."""
+_REPEATED: Final = re.compile(r"(?s).([xX*#0-9])\1{7}$")
+_MOST_TOLD: Final = 16
+"""Secrets that are looked for elsewhere in their text, each at so many ..."""
+_MOST_PLACES: Final = 1_000
+"""... places."""
 
 
 class Cleaner:
@@ -53,7 +61,7 @@ class Cleaner:
         if len(text) < self._shortest:
             return None
         cleaned = self._known.without(text)
-        found = [match for match in find(cleaned) if cleaned[match[0]] != "["]
+        found = _found(cleaned)
         for name, pattern in self._patterns.items():
             found += [(*match.span(), name) for match in pattern.finditer(cleaned)]
         if found:
@@ -77,9 +85,8 @@ class Cleaner:
             if (new := self.change(text)) is not None:
                 changed[text] = new
         joined = BETWEEN.join(short)
-        matches = [match for match in find(joined) if joined[match[0]] != "["]
-        matches += self._known.places(joined)
-        found, unjudged = spread(short, matches)
+        matches = chain(_found(joined), self._known.places(joined))
+        found, unjudged = spread(short, list(matches))
         for index, places in found.items():
             changed[short[index]] = _replaced(short[index], places)
         some = sorted(unjudged)
@@ -92,8 +99,29 @@ class Cleaner:
         return {**changed, **dict.fromkeys(left, f"[redacted:{UNJUDGED}]")}
 
 
+def _found(text: str) -> list[Match]:
+    """Find secrets in a text that are neither markers nor placeholders: ``AKIAXXXXXXXXXXXX``."""
+    return [
+        (begin, end, kind)
+        for begin, end, kind in find(text)
+        if text[begin] != "[" and (kind == UNJUDGED or not _REPEATED.match(text, end - 9, end))
+    ]
+
+
+def _elsewhere(text: str, found: Iterable[Match]) -> Iterator[Match]:
+    """Find the secrets that their names tell where they stand again without."""
+    told = dict.fromkeys(text[begin:end] for begin, end, kind in found if kind == ASSIGNED)
+    secrets = (one for one in told if len(one) >= MIN_LENGTH and DIGIT.match(one))
+    for secret in islice(secrets, _MOST_TOLD):
+        for at in islice(all_places(text, secret, len(secret)), _MOST_PLACES):
+            end = at + len(secret)
+            if not (text[at - 1 : at].isalnum() or text[end : end + 1].isalnum()):
+                yield at, end, ASSIGNED
+
+
 def _replaced(text: str, found: list[Match]) -> str:
     """Put markers in the place of secrets; where two overlap, one marker covers both."""
+    found += _elsewhere(text, tuple(found))
     found.sort()
     parts: list[str] = []
     done = 0

@@ -55,7 +55,7 @@ _NAME: Final = (
     rf"|(?P<key>{'|'.join(KEYS)})"
 )
 _AFTER_NAME: Final = re.compile(
-    rf"(?:{_NAME})(?P<many>s?)(?:[_\-]?(?:value|string)|_(?:prod|dev|live))?(?:"
+    rf"(?:{_NAME})(?P<many>s?)(?:[_\-]?(?:value|string)|_(?:prod|dev|live)|_?\d{{1,2}})?(?:"
     # "x-api-key", "...": a pair
     rf"(?P<pair>{_QUOTE}[ \t]{{0,4}},\s{{0,16}}(?={_QUOTE}))"
     # name: X_KEY, and on the next line value: ...
@@ -63,7 +63,8 @@ _AFTER_NAME: Final = re.compile(
     r"[ \t]{0,4})"
     # ["X_KEY"] = ..., KEY: |, and a line break; 密码:...; <entry key="password">
     rf"|(?P<sign>{_QUOTE}?\]?[ \t]{{0,16}}"
-    r"(?:=>|:=|[:=\uff1a](?!=)|[是为為は]|(?<=[\"'])>|(?<=[ ])(?:->|[\|\u2013\u2014\u2192](?=[ ])))"
+    r"(?:=>|[:?.+|]{1,3}=(?!=)|[:=\uff1a](?!=)|[是为為は]|(?<=[\"'])>"
+    r"|(?<=[ ])(?:->|[\|\u2013\u2014\u2192\-](?=[ ])))"
     r"(?:\*\*)?[ \t]{0,16}"
     r"\[?(?:(?:[|>][+\-]?[ \t]{0,4})?(?:\r?\n|\\+n){1,2}[ \t]{0,32})?)"
     # for the database is: ...
@@ -78,7 +79,7 @@ _SETTER: Final = re.compile(
     r"[a-z0-9_.\-]{0,64}\Z"
 )
 _USER: Final = re.compile(
-    r"[ ](?:-u|--user|--proxy-user|--auth|--creds?)[ =]?[\"']?(?P<user>[^\s:\"']{1,64}:)?\Z"
+    r"[ ](?:-u|--user|--proxy-user|--auth|--creds?)[ =]{0,2}[\"']?(?P<user>[^\s:\"']{0,64}:)?\Z"
     r"|[ ]-a[ ][\"']?(?P<login>[^\s:\"']{1,64}:)\Z"
 )
 _COMMAND: Final = re.compile(
@@ -89,7 +90,7 @@ _COMMAND: Final = re.compile(
     r"|ldap[a-z]{2,8}[ ](?:[^\n|;]{0,120}[ ])?-w[ ]?)[\"']?\Z"
 )
 _FLAG: Final = re.compile(r"[ ]-[paw][ ]?[\"']?\Z")
-_BETWEEN: Final = " \t\r\n\"'`\\:=>|,-([]*"
+_BETWEEN: Final = " \t\r\n\"'`\\:=>|,-([]*?.+"
 """What stands between a name and its value, besides words."""
 _NAME_ENDS: Final = frozenset((name + many)[-3:] for many in ("", "s") for name in ALL_NAMES)
 _SAID_LAST: Final = frozenset((*_SAID, "by"))
@@ -174,6 +175,8 @@ def in_context(
 def _may_lead(before: str) -> bool:
     """Return whether some text may lead to a secret; most of it ends in another word."""
     name = before.rstrip(_BETWEEN)
+    if name[-1:].isdigit():
+        name = name.rstrip("_0123456789")
     if "-" in before[-_OPTION:] or not name[-1:].isascii() or name[-2:-1] == "\\":
         return True
     if name[-3:] in _LAST and (
@@ -282,7 +285,7 @@ def _is_given(word: _Word, found: re.Match[str]) -> bool:
     sign = found["sign"] or found["value"]
     if sign is None:
         return _is_told(word, found, kind, quoted=quoted)
-    if sign.strip() == "|" and kind != "password":  # a column of names
+    if sign.strip() in ("|", "-") and kind != "password":  # a column or a list of names
         return looks_random(word.text)
     if sign.endswith("\n") or ("\n" in sign and not _BLOCK.search(sign)):
         return looks_random(word.text)

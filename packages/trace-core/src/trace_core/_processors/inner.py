@@ -69,11 +69,27 @@ def _begin(first: str = "") -> str:
     return rf"{first}(?:(?<![A-Za-z0-9_\-]{first})|(?<=\\[nrt]{first})|(?<=%[0-9A-F]{{2}}{first}))"
 
 
+def _behind(name: str, before: str, last: str, literal: str, rest: str) -> Inner:
+    """Make a rule for what has something of the secret before a literal, and a fixed part of it."""
+    source = re.escape(literal)
+    return Inner(name, literal, rf"{source}(?<={last}{source}){rest}", before=before)
+
+
+def _hook(name: str, literal: str, secret: str) -> Inner:
+    """Make a rule for an address that whoever knows it may send to."""
+    source = rf"{re.escape(literal)}(?P<secret>{secret})"
+    return Inner(name, literal, source)
+
+
+_TILDE: Final = r"[A-Za-z0-9_~.\-]"
+_APP: Final = rf"{_TILDE}{{3}}[0-9]"
 _SESSION: Final = "(?:[A-Za-z0-9+/]|%2[BF]){60,}(?:=|%3D){0,2}"
 _XML_NAME: Final = r"[A-Za-z:_\-]{0,24}(?:password|secret|token|key|Password|Secret|Token|Key)"
+_SPACE: Final = r"(?:\s|\\[nrt]){0,40}"
 _NOT_REAL: Final = (
-    r"(?!(?:pass(?:w(?:or)?d)?|pwd|secret|xxx+|[*.]+|your[^@]{0,32}|example|changeme|token)@"
-    r"|[^@]{0,32}(?:[{}<>\[\]()]|\$[A-Za-z]|\*\*|\.\.\.)|[0-9]{1,5}[/\s])"
+    r"(?!(?i:pass(?:w(?:or)?d)?|pwd|secret|xxx+|[*.]+|your[^@]{0,32}|example|changeme|token"
+    r"|redacted)@|[^@]{0,32}(?:[{}<>\[\]()]|\$[A-Za-z]|\*\*|\.\.\.|%[sdv](?![0-9A-Za-z]))"
+    r"|[0-9]{1,5}[/\s])"
 )
 """Placeholders and templates in the place of a password, and ports."""
 _DATABASE: Final = (
@@ -100,7 +116,7 @@ INNER: Final = (
     Inner(
         "assigned",
         "</",
-        rf"<{_XML_NAME}>(?P<secret>(?=[^<>]{{0,64}}[0-9])[^<>\s]{{6,}})</",
+        rf"<{_XML_NAME}>{_SPACE}(?P<secret>(?=[^<>\s]{{0,64}}[0-9])[^<>\s\\]{{6,}}){_SPACE}</",
         short=True,
     ),
     Inner(
@@ -109,64 +125,19 @@ INNER: Final = (
         r"machine\s{1,8}\S{1,100}\s{1,8}login\s{1,8}\S{1,100}\s{1,8}password\s{1,8}(?P<secret>\S{4,})",
         short=True,
     ),
-    Inner(
-        "slack",
-        "hooks.slack.com/",
-        r"hooks\.slack\.com/(?P<secret>(?:services|workflows|triggers)/[A-Za-z0-9+/_\-]{20,})",
-    ),
-    Inner(
-        "discord", "/api/webhooks/", r"/api/webhooks/(?P<secret>[0-9]{15,21}/[A-Za-z0-9_\-]{50,})"
-    ),
-    Inner(
-        "teams",
-        ".webhook.office.com/",
-        r"\.webhook\.office\.com/(?P<secret>webhookb2/[A-Za-z0-9@/_\-]{60,})",
-    ),
-    Inner(
-        "telegram",
-        ":AA",
-        r":AA(?<=[0-9]{8}:AA)[A-Za-z0-9_\-]{33}(?![A-Za-z0-9])",
-        before=r"[0-9]{8,10}",
-    ),
-    Inner(
-        "azure",
-        "Q~",
-        r"Q~(?<=[A-Za-z0-9_~.\-]{3}[0-9]Q~)[A-Za-z0-9_~.\-]{31,34}(?![A-Za-z0-9_~\-])",
-        before=r"[A-Za-z0-9_~.\-]{3}[0-9]",
-    ),
-    Inner(
-        "azure",
-        "JQQJ9",
-        r"JQQJ9(?<=[A-Za-z0-9]{20}JQQJ9)[9D][A-Za-z0-9]{20,48}(?![A-Za-z0-9])",
-        before=r"[A-Za-z0-9]{20,60}",
-    ),
-    Inner(
-        "mailchimp",
-        "-us",
-        r"-us(?<=[0-9a-f]{32}-us)[0-9]{1,2}(?![A-Za-z0-9])",
-        before=r"[0-9a-f]{32}",
-    ),
-    Inner(
-        "terraform",
-        ".atlasv1.",
-        r"\.atlasv1\.(?<=[A-Za-z0-9]{14}\.atlasv1\.)[A-Za-z0-9_\-=]{60,70}",
-        before=r"[A-Za-z0-9]{14}",
-    ),
-    Inner(
-        "maxmind",
-        "_mmk",
-        r"_mmk(?<=[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk)(?![A-Za-z0-9_])",
-        before=r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}",
-    ),
-    Inner("new relic", "FFFFNRAL", r"FFFFNRAL(?<=[0-9a-f]{16}FFFFNRAL)", before="[0-9a-z]{32}"),
-    Inner("facebook", "|", r"\|(?<=[0-9]{15}\|)[\w\-]{27}(?![\w\-])", before="[0-9]{15,16}"),
-    Inner("tines", ".tines.com/", r"\.tines\.com/(?P<secret>webhook/[a-z0-9]{32}/[a-z0-9]{32})"),
-    Inner(
-        "zapier",
-        "/hooks/catch/",
-        r"/hooks/catch/(?P<secret>[0-9]{4,12}/[A-Za-z0-9]{6,})",
-        short=True,
-    ),
+    _behind("telegram", "[0-9]{8,10}", "[0-9]{8}", ":AA", r"[A-Za-z0-9_\-]{33}(?![A-Za-z0-9])"),
+    _behind("azure", _APP, _APP, "Q~", rf"{_TILDE}{{31,34}}(?!{_TILDE})"),
+    _behind("azure", "[A-Za-z0-9]{20,60}", "[A-Za-z0-9]{20}", "JQQJ9", "[9D][A-Za-z0-9]{20,48}"),
+    _behind("mailchimp", "[0-9a-f]{32}", "[0-9a-f]{32}", "-us", "[0-9]{1,2}(?![A-Za-z0-9])"),
+    _behind("terraform", "[A-Za-z0-9]{14}", "[A-Za-z0-9]{14}", ".atlasv1.", r"[\w\-=]{60,70}"),
+    _behind("maxmind", r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}", "[A-Za-z0-9]{29}", "_mmk", r"(?!\w)"),
+    _behind("new relic", "[0-9a-z]{32}", "[0-9a-f]{16}", "FFFFNRAL", ""),
+    _behind("facebook", "[0-9]{15,16}", "[0-9]{15}", "|", r"[\w\-]{27}(?![\w\-])"),
+    _hook("slack", "hooks.slack.com/", r"(?:services|workflows|triggers)/[A-Za-z0-9+/_\-]{20,}"),
+    _hook("discord", "/api/webhooks/", r"[0-9]{15,21}/[A-Za-z0-9_\-]{50,}"),
+    _hook("teams", ".webhook.office.com/", r"webhookb2/[A-Za-z0-9@/_\-]{60,}"),
+    _hook("tines", ".tines.com/", "webhook/[a-z0-9]{32}/[a-z0-9]{32}"),
+    _hook("zapier", "/hooks/catch/", "[0-9]{4,12}/[A-Za-z0-9]{6,}"),
     Inner("gitlab", "_gitlab_session=", "_gitlab_session=(?P<secret>[0-9a-z]{32})", short=True),
     Inner("openshift", "sha256~", _begin("sha256~") + r"[A-Za-z0-9_\-]{43}(?![A-Za-z0-9])"),
     Inner("google", "1//0", _begin("1//0") + r"[A-Za-z0-9_\-]{40,}"),

@@ -16,12 +16,10 @@ KEYS: Final = (
     *("functions", "client", "rapidapi"),
 )
 """What stands before "key" where it opens something."""
-_OPENS_NOTHING: Final = frozenset(
-    {
-        *("cache", "dedup", "deduplication", "foreign", "gpg", "group", "hash", "idempotency"),
-        *("lookup", "map", "object", "partition", "primary", "public", "range", "routing"),
-        *("sort", "unique"),
-    }
+_OPENS_NOTHING: Final = (
+    *("cache", "dedup", "deduplication", "foreign", "gpg", "group", "hash", "idempotency"),
+    *("lookup", "map", "object", "partition", "primary", "public", "range", "routing"),
+    *("sort", "unique", "websocket"),
 )
 """What stands before "key" where it opens nothing."""
 _COUNTED: Final = frozenset(
@@ -141,7 +139,5 @@ def key_word(before: str) -> str | None:
     """
     if before.endswith(("?", "&", "--")) or before.rstrip("_-. ").endswith(KEYS):
         return "key"
-    if not before.endswith("_"):
-        return None
-    found = _LAST_WORD.search(before)
-    return None if found is None or found[1] in _OPENS_NOTHING else OTHER_KEY
+    word = before.rstrip("_-")
+    return OTHER_KEY if word[-1:].isalnum() and not word.endswith(_OPENS_NOTHING) else None

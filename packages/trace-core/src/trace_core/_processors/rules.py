@@ -136,7 +136,7 @@ RULES: Final = (
     *_rules(_ALNUM + "{56,}", "artifactory: AKCp cmVmdGtu"),
     *_rules("[a-z0-9]{60,}", "clojars: CLOJARS_", "readme: rdme_"),
     *_rules(_ALNUM + "{80,}", "facebook: EAAC EAAM EAAG EAAB"),
-    *_rules("[A-Z0-9]{26,32}" + _END, "octopus: API-"),
+    *_rules("[A-Z0-9]{26,29}" + _END, "octopus: API-"),
     *_rules("[A-Z0-9]{50,}", "age: AGE-SECRET-KEY-1"),
     # hexadecimal
     *_rules("[0-9a-f]{16,32}" + _END, "trufflehog: thog-key- thog-secret-"),

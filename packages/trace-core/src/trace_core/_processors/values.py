@@ -12,6 +12,8 @@ HARMLESS: Final = re.compile(
     # where it is kept: op://..., ref+vault://...
     r"|[a-z][a-z0-9+.\-]{1,24}://)"
     r"|(?:password|postgres|changeit|required)(?:$|\|)"
+    # a place in a document, an option, a package, a template
+    r"|[#.]{0,2}/[a-z]|--[a-z]|@[a-z]+(?:[./_\-][a-z]+)*$|.*%[sd](?![a-z0-9])"
     # a type or an algorithm
     r"|(?:u?int|float|bytes|n?v?archar|n?v?char|utf|sha|md|base|oauth|openid|argon|bcrypt|aes|rsa"
     r"|hmac|hs|rs|es|pkcs|p|v|step|line|page|chapter|section|version)[_\-]?\d+[\w\-]{0,8}$"
@@ -19,6 +21,7 @@ HARMLESS: Final = re.compile(
     r"|\d{1,5}[\-_]?(?:char|byte|bit|digit|letter|caract|zeichen|sec|min|hour|day|month|year)[^\W\d]*$"
     # a path, a date or a number
     r"|(?:[~.]{0,2}|[a-z]:)[/\\][a-z0-9_.\-]+(?:[/\\][a-z0-9_.\-]+)*/?$|[\d:.,/\-+tz%$€]+$"
+    r"|\d+(?:\.\d+)?e[+\-]?\d{1,3}$|0x[0-9a-f]{1,8}$"
     # words, perhaps numbered, one of which says that this is a name and no value
     r"|(?=[a-z0-9_]*(?:pass|token|key|secret|cred|auth|signature))"
     r"(?:[a-z0-9]{1,12}_){2,}[a-z0-9]{1,12}$"
@@ -28,20 +31,25 @@ HARMLESS: Final = re.compile(
 CODE: Final = re.compile(
     r".*[()\[\]{}<>]|[$%@*&+|]|[a-z_]\w{0,30}\??\.[a-z_]\w*[?&|!=]|.*(?:\*\*\*|\.\.\.|…)"
 )
-_TEMPLATE: Final = re.compile(r"[<{$\[%*(]|.*(?:\$[{(]|%\(|\*\*\*|\.\.\.|…)")
+_TEMPLATE: Final = re.compile(
+    r"[<{$\[%*(.)]|.*(?:\$[{(]|[.\-_/:]\$$|%\(|\*\*\*|\.\.\.|…)"  # the end of `name-${number}`
+)
 _DOTTED: Final = re.compile(r"[a-z_]\w{0,30}(?:\??(?:\.|::|->)[a-z_]\w{0,30})+!?$")
 _SYMBOL: Final = re.compile(r".*[!@#%^&*~+=|?$]")
 DIGIT: Final = re.compile(r"(?s).*[0-9]")
-MACHINE_MADE: Final = re.compile(r"(?=.{10})[a-z]*[0-9]+[a-z]+[0-9][a-z0-9+/=_\-]*$")
+MACHINE_MADE: Final = re.compile(
+    r"(?=.{10})(?!0x[0-9a-f]{1,8}$)[a-z]*[0-9]+[a-z]+[0-9][a-z0-9+/=_\-]*$"
+)
 _PIECE_OF_WORDS: Final = r"(?:[a-z]{1,15}\d{0,4}|\d{1,8}|\d{1,2}[a-z]{1,2}|[a-z]\d{1,2}[a-z])"
-_WORDS: Final = re.compile(rf"_{{0,2}}{_PIECE_OF_WORDS}(?:[_\-./:+]{_PIECE_OF_WORDS}){{0,32}}$")
+_WORDS: Final = re.compile(rf"_{{0,2}}{_PIECE_OF_WORDS}(?:[_\-./:+@]{_PIECE_OF_WORDS}){{0,32}}$")
 """Words, perhaps numbered, years and versions: ``Paris2024``, ``projects/123/secrets/x``."""
 CLASS: Final = re.compile(
     r"(?=(?:[A-Z]{0,5}[a-z]?\d{0,5})?(?:[A-Z][a-z]{2,14}\d{0,5}){2})"
     r"(?:[A-Z][a-z]{1,14}|[A-Z]{2,5}(?![a-z])|\d{1,5}){2,12}$"
     r"|[A-Z][a-z]{2,14}\d{1,2}[A-Z][a-z]{2,14}$"
+    r"|[a-z]{1,15}(?:\d{0,3}[A-Z][a-z]{2,14}){1,6}\d{0,3}$"
 )
-"""The name of a class: ``Ed25519PrivateKey``."""
+"""The name of a class or a variable: ``Ed25519PrivateKey``, ``base64Secret``."""
 _CHOSEN_BY_PEOPLE: Final = ("pass", "pwd", "secret")
 """Names of what may be a word with a number; a token or a key is made by a machine."""
 _PHRASE: Final = 16
@@ -63,7 +71,8 @@ def looks_chosen(name: str, value: str, quoted: bool, joined: bool, variable: bo
     if DIGIT.match(value):
         return quoted or not _DOTTED.match(value)
     if _SYMBOL.match(value):
-        return joined and not _DOTTED.match(value)
+        by_people = name.startswith(_CHOSEN_BY_PEOPLE) or len(value) >= _PHRASE
+        return by_people and joined and not _DOTTED.match(value)
     phrase = quoted and len(value) >= _PHRASE
     return password and value.isalpha() and (phrase or variable)
 
