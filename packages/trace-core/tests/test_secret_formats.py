@@ -362,6 +362,8 @@ WRITTEN = {
     "npm": ("//registry.npmjs.org/:_authToken={}", TOKEN),
     "XML": ("<password>{}</password>", PASSWORD),
     "XML on several lines": ("<apiToken>\n    {}\n</apiToken>", TOKEN),
+    "XML with a backslash": ("<password>{}</password>", "a\\b9\\new"),
+    "XML in JSON": ('{{"x": "<apiToken>\\n    {}\\n</apiToken>"}}', TOKEN),
     "a typed setting": ('api_key: str = "{}"', TOKEN),
     "a typed setting that may be none": ('SECRET_KEY: str | None = "{}"', TOKEN),
     "a typed variable of Go": ('var apiToken string = "{}"', TOKEN),

@@ -82,10 +82,11 @@ def _hook(name: str, literal: str, secret: str) -> Inner:
 
 
 _TILDE: Final = r"[A-Za-z0-9_~.\-]"
+_ID: Final = "[A-Za-z0-9]{14}"
 _APP: Final = rf"{_TILDE}{{3}}[0-9]"
 _SESSION: Final = "(?:[A-Za-z0-9+/]|%2[BF]){60,}(?:=|%3D){0,2}"
 _XML_NAME: Final = r"[A-Za-z:_\-]{0,24}(?:password|secret|token|key|Password|Secret|Token|Key)"
-_SPACE: Final = r"(?:\s|\\[nrt]){0,40}"
+_SPACE: Final = r"(?:\s{1,16}|\\[nrt][ ]{0,16}){0,2}"
 _NOT_REAL: Final = (
     r"(?!(?i:pass(?:w(?:or)?d)?|pwd|secret|xxx+|[*.]+|your[^@]{0,32}|example|changeme|token"
     r"|redacted)@|[^@]{0,32}(?:[{}<>\[\]()]|\$[A-Za-z]|\*\*|\.\.\.|%[sdv](?![0-9A-Za-z]))"
@@ -116,7 +117,7 @@ INNER: Final = (
     Inner(
         "assigned",
         "</",
-        rf"<{_XML_NAME}>{_SPACE}(?P<secret>(?=[^<>\s]{{0,64}}[0-9])[^<>\s\\]{{6,}}){_SPACE}</",
+        rf"<{_XML_NAME}>{_SPACE}(?P<secret>(?=[^<>\s]{{0,64}}[0-9])[^<>\s]{{6,}}?){_SPACE}</",
         short=True,
     ),
     Inner(
@@ -129,10 +130,10 @@ INNER: Final = (
     _behind("azure", _APP, _APP, "Q~", rf"{_TILDE}{{31,34}}(?!{_TILDE})"),
     _behind("azure", "[A-Za-z0-9]{20,60}", "[A-Za-z0-9]{20}", "JQQJ9", "[9D][A-Za-z0-9]{20,48}"),
     _behind("mailchimp", "[0-9a-f]{32}", "[0-9a-f]{32}", "-us", "[0-9]{1,2}(?![A-Za-z0-9])"),
-    _behind("terraform", "[A-Za-z0-9]{14}", "[A-Za-z0-9]{14}", ".atlasv1.", r"[\w\-=]{60,70}"),
-    _behind("maxmind", r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}", "[A-Za-z0-9]{29}", "_mmk", r"(?!\w)"),
+    _behind("terraform", _ID, _ID, ".atlasv1.", r"[A-Za-z0-9_\-=]{60,70}"),
+    _behind("maxmind", f"[A-Za-z0-9]{{6}}_{_ID * 2}[A-Za-z0-9]", _ID, "_mmk", "(?![A-Za-z0-9_])"),
     _behind("new relic", "[0-9a-z]{32}", "[0-9a-f]{16}", "FFFFNRAL", ""),
-    _behind("facebook", "[0-9]{15,16}", "[0-9]{15}", "|", r"[\w\-]{27}(?![\w\-])"),
+    _behind("facebook", "[0-9]{15,16}", "[0-9]{15}", "|", r"[A-Za-z0-9_\-]{27}(?![A-Za-z0-9_\-])"),
     _hook("slack", "hooks.slack.com/", r"(?:services|workflows|triggers)/[A-Za-z0-9+/_\-]{20,}"),
     _hook("discord", "/api/webhooks/", r"[0-9]{15,21}/[A-Za-z0-9_\-]{50,}"),
     _hook("teams", ".webhook.office.com/", r"webhookb2/[A-Za-z0-9@/_\-]{60,}"),
