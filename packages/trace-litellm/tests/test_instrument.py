@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import logging
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,17 @@ def test_autolog_twice_is_harmless(litellm: Any) -> None:
     assert trace_litellm.autolog() is first
     call(litellm)
     assert len(sink.spans) == 1
+
+
+@pytest.mark.parametrize("chosen", [uuid.UUID(int=7), 7, b"seven", ["seven"]])
+def test_a_call_with_an_id_that_is_no_text_is_one_span(litellm: Any, chosen: object) -> None:
+    """LiteLLM hands it on as it is, which is how its own calls are told from others."""
+    sink = MemorySink()
+    trace_litellm.autolog(sink)
+    litellm.completion(MODEL, MESSAGES, mock_response="hello", litellm_call_id=chosen)
+    asyncio.run(litellm.acompletion(MODEL, MESSAGES, mock_response="hello", litellm_call_id=chosen))
+    litellm.text_completion(model=MODEL, prompt="hi", mock_response="hello", litellm_call_id=chosen)
+    assert [span.attributes["litellm.call_id"] for span in sink.spans] == 3 * [str(chosen)]
 
 
 def test_autolog_with_another_sink_goes_on_with_that(litellm: Any) -> None:

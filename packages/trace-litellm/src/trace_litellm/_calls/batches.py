@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trace_litellm._calls.call import Call, OpenCalls
-from trace_litellm._calls.nesting import new_call_id
+from trace_litellm._calls.nesting import call_id_in, new_call_id
 
 
 def adopt(batch: Call, kwargs: dict[str, Any]) -> None:
@@ -33,7 +33,7 @@ def batch_of(calls: OpenCalls, kwargs: dict[str, Any]) -> Call | None:
         calls: The calls in progress.
         kwargs: The keyword arguments of the call.
     """
-    batch = calls.batches.get(str(kwargs.get("litellm_call_id")))
+    batch = calls.batches.get(call_id_in(kwargs))
     if batch is None:
         return None
     del kwargs["litellm_call_id"]

@@ -19,6 +19,7 @@ from trace_litellm._calls.call import (
 from trace_litellm._calls.nesting import (
     BRIDGES,
     Enclosing,
+    call_id_in,
     get_enclosing,
     is_delegation,
     new_call_id,
@@ -74,9 +75,7 @@ class CallHooks:
             enclosing = get_enclosing()
             if above is None and enclosing is not None:
                 above = calls.by_id.get(enclosing.id)
-                if kwargs.get("litellm_call_id") == enclosing.id or is_delegation(
-                    enclosing, target, kwargs
-                ):
+                if call_id_in(kwargs) == enclosing.id or is_delegation(enclosing, target, kwargs):
                     return _delegated(above, enclosing, target)
                 if (enclosing.family, target.family) in BRIDGES:
                     return self._bridged(above, target, kwargs)
@@ -106,7 +105,7 @@ class CallHooks:
         """Record a request on its way to a provider. The hook of ``Logging.pre_call``."""
         calls = self.calls
         try:
-            call = calls.innermost() or calls.by_id.get(args[0].litellm_call_id)
+            call = calls.innermost() or calls.by_id.get(str(args[0].litellm_call_id))
             if call is not None:
                 call.requested(args[0], kwargs.get("additional_args"))
         except Exception as error:
