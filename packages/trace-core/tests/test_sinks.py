@@ -46,6 +46,7 @@ from trace_core import (
     disabled_by_environment,
     durable,
     load_sink,
+    load_source,
     pipeline,
     redact,
     sink_from_environment,
@@ -54,6 +55,7 @@ from trace_core import (
     without_content,
 )
 from trace_core._cli.main import main
+from trace_core._settings import setting
 from trace_core._sinks.console import printable, tree_lines
 from trace_core.testing import sample_spans
 
@@ -736,6 +738,23 @@ def test_a_sink_knows_the_first_one_of_its_chain(tmp_path):
     assert other.outermost is whole
     assert whole.outermost is whole
     whole.close()
+
+
+def test_a_path_may_begin_at_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No shell sees a path in a program, in quotes or in a file of settings."""
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("TRACE_SPOOL_DIR", "~/spool")
+    assert JsonLinesSink("~/a.jsonl").path == folder / "a.jsonl"
+    assert load_sink("jsonl:~/a.jsonl").place == str(folder / "a.jsonl")
+    assert load_source("jsonl:~/a.jsonl").place == str(folder / "a.jsonl")
+    assert setting("TRACE_SPOOL_DIR") == folder / "spool"
+    assert Spool("~/spool", MemorySink()).root == folder / "spool"
+    for make in (JsonLinesSink, lambda path: Spool(path, MemorySink())):
+        with pytest.raises(ConfigurationError, match="no such home"):
+            make("~nobody-of-this-name/a")
+    monkeypatch.setenv("TRACE_SPOOL_DIR", "~nobody-of-this-name")
+    with pytest.raises(ConfigurationError, match="choose a folder"):
+        setting("TRACE_SPOOL_DIR")
 
 
 def test_a_relative_path_is_of_the_folder_where_the_sink_was_made(

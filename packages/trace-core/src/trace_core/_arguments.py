@@ -60,14 +60,28 @@ def path(value: object, name: str) -> str | os.PathLike[str]:
     raise ConfigurationError(f"{name} must be the path of a file or folder, got {value!r:.60}")
 
 
+def at_home(value: str | os.PathLike[str], name: str) -> Path:
+    """Return a path with the user's home in place of a ``~`` at its beginning.
+
+    A shell does that too, but not inside quotes, nor in files of settings.
+
+    Raises:
+        ConfigurationError: There is no such home.
+    """
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:
+        raise ConfigurationError(f"{name} is {value!r:.60}, but there is no such home") from error
+
+
 def absolute(value: object, name: str) -> Path:
     """Return a path that stays the same when the program changes its folder.
 
     Raises:
-        ConfigurationError: It is not a text or a path, it is empty, it holds a NUL, or it is
-            relative and the program's folder is gone.
+        ConfigurationError: It is not a text or a path, it is empty, it holds a NUL, it begins with
+            a home that does not exist, or it is relative and the program's folder is gone.
     """
-    found = Path(path(value, name))
+    found = at_home(path(value, name), name)
     try:
         return found.absolute()
     except OSError as error:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import attrs
 
+from trace_core._arguments import at_home
 from trace_core._errors import ConfigurationError
 from trace_core._suggest import close_to
 
@@ -90,6 +91,10 @@ def _size(text: str) -> int:
     return value
 
 
+def _place(text: str) -> Path:
+    return at_home(text, "TRACE_SPOOL_DIR")
+
+
 _YES_NO: Final = "1, true, yes, on or 0, false, no, off"
 
 VARIABLES: Final = {
@@ -131,7 +136,7 @@ VARIABLES: Final = {
             _size,
         ),
         Variable("TRACE_SPOOL", True, _YES_NO, "keeps spans on disk until delivered", _boolean),
-        Variable("TRACE_SPOOL_DIR", None, "a folder", "where they are kept", Path),
+        Variable("TRACE_SPOOL_DIR", None, "a folder", "where they are kept", _place),
         Variable(
             "TRACE_SPOOL_MAX_BYTES",
             512 * 1024**2,

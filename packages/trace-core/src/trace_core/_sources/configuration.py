@@ -24,7 +24,7 @@ DEFAULT_FILE: Final = "traces.jsonl"
 
 def jsonl_source(target: str) -> SourceBase:
     """Make the source of ``jsonl:PATH``; ``traces.jsonl`` without a path."""
-    return FileSource(Path(target or DEFAULT_FILE))
+    return FileSource(arguments.at_home(target or DEFAULT_FILE, "path"))
 
 
 def source_names() -> tuple[str, ...]:
