@@ -41,9 +41,11 @@ from trace_core import (
     truncate,
 )
 from trace_core._cli.main import main
+from trace_core._processors import clean as _clean
 from trace_core._processors import secrets as _secrets
 from trace_core._processors.clean import Cleaner
 from trace_core._processors.redact import Redactor
+from trace_core._processors.scan import find
 
 PEM = (
     "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,AB\n\n"
@@ -202,7 +204,9 @@ def test_known_values(monkeypatch: pytest.MonkeyPatch) -> None:
     for text in texts.values():
         assert text not in written
     monkeypatch.setenv("COHERE_API_KEY", "changed-in-between-1")
-    assert "changed-in" not in encode(processor(fields_with("changed-in-between-1"))).decode()
+    changed = fields_with("changed-in-between-1")
+    assert "changed-in" not in encode(processor(changed)).decode()
+    assert redact(environment=False)(changed) is changed
 
 
 def test_remembering_is_bounded_and_ignores_words() -> None:
@@ -423,7 +427,7 @@ def test_what_is_personal_goes(text: str, cleaned: str) -> None:
 )
 def test_what_cannot_be_redacted_by_is_refused(options: dict[str, Any], complaint: str) -> None:
     """When the processor is made, and says what was wanted and what was given."""
-    with pytest.raises(ConfigurationError, match=complaint):
+    with pytest.raises(ConfigurationError, match=f"^{complaint}"):
         redact(**options)
 
 
@@ -436,9 +440,23 @@ def test_a_redacting_processor_is_named_and_tells_no_secret() -> None:
 
 def test_a_users_pattern_is_found_in_many_texts() -> None:
     """Also at their ends, which texts that are searched together do not have."""
-    texts = [f"{number} TICKET-12345" for number in range(100)]
+    texts = [f"{number} TICKET-12345" for number in range(2_000)]
     span = redact(patterns={"ticket": r"TICKET-\d+$"})(attrs.evolve(fields_with("x"), inputs=texts))
     assert "TICKET" not in encode(span).decode()
+
+
+def test_few_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came before is not searched again, secrets or not, and many texts are searched as one."""
+    searched: list[str] = []
+    monkeypatch.setattr(_clean, "find", lambda text: searched.append(text) or find(text))
+    processor = redact()
+    for _ in range(2):
+        span = processor(fields_with(PREFIXED["groq"]))
+        assert PREFIXED["groq"] not in encode(span).decode()
+        assert len(searched) == len(set(searched))
+    searched.clear()
+    processor(attrs.evolve(span, inputs=[f"a text, number {index}" for index in range(2_000)]))
+    assert len(searched) == 1
 
 
 def test_what_is_looked_for_is_prepared_once() -> None:

@@ -247,13 +247,18 @@ def test_a_stream_that_nobody_reads_to_its_end(native: Any, litellm: Any, lane: 
     answer = litellm.completion(GPT, MESSAGES, stream=True, **openai(lane))
     next(answer)
     del answer
+    assert let_go(litellm, sink).attributes["trace.stream.ending"] == "abandoned"
+
+
+def let_go(litellm: Any, sink: MemorySink) -> Span:
+    """Wait for the span of a call whose stream nobody has any more."""
     litellm.completion(GPT, MESSAGES, mock_response="hello")  # older releases keep the last call
     deadline = time.monotonic() + ANY_ANSWER
     while len(sink.spans) < 2 and time.monotonic() < deadline:
         gc.collect()
         time.sleep(0.01)
     first, _ = told(sink, 2)
-    assert first.attributes["trace.stream.ending"] == "abandoned"
+    return first
 
 
 def test_a_cancelled_call(native: Any, litellm: Any, lane: Lane) -> None:
@@ -584,30 +589,55 @@ def test_one_that_is_missing_does_not_fit(monkeypatch: pytest.MonkeyPatch, litel
     assert misfits <= {"embedding", "aembedding"}
 
 
+@pytest.mark.parametrize(
+    ("ours", "message"),
+    [
+        ("ReportedCall", "reading what LiteLLM tells its callbacks"),
+        ("Takeover.follow", "following a call"),
+    ],
+)
 def test_what_listens_never_harms_a_call(
-    native: Any, litellm: Any, lane: Lane, monkeypatch: pytest.MonkeyPatch
+    native: Any, litellm: Any, lane: Lane, monkeypatch: pytest.MonkeyPatch, ours: str, message: str
 ) -> None:
     """An error of ours is reported, and costs a span."""
     native(*CHAT)
     on = trace_litellm.autolog()
     assert on is not None
-    troubles: list[str] = []
+    troubles: list[tuple[str, BaseException]] = []
     seen = threading.Event()
+    error = RuntimeError("ours")
 
-    def on_error(where: str, error: BaseException) -> None:
-        troubles.append(where)
+    def on_error(*trouble: Any) -> None:
+        troubles.append(trouble)
         seen.set()
 
-    def broken(*_: Any) -> None:
-        raise RuntimeError("ours")
+    def broken(*_: Any, **__: Any) -> None:
+        raise error
 
-    monkeypatch.setattr("trace_litellm._calls.takeover.ReportedCall", broken)
+    monkeypatch.setattr(f"trace_litellm._calls.takeover.{ours}", broken)
     trace_litellm.autolog(disable=True)
     with trace_litellm.instrument(Tracer(MemorySink(), on_error=on_error)):
         answer = litellm.completion(GPT, MESSAGES, **openai(lane))
         assert answer.choices[0].message.content == TEXT
         assert seen.wait(ANY_ANSWER)
-    assert set(troubles) == {"reading what LiteLLM tells its callbacks"}
+    assert set(troubles) == {(message, error)}
+
+
+def test_a_handler_of_the_callers_that_tells_its_request(
+    native: Any, litellm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As LiteLLM's own do; by position, if it likes. The end of a stream nobody reads is seen."""
+
+    class Handler(litellm.CustomLLM):  # type: ignore[misc, name-defined]
+        def streaming(self, *_: Any, messages: Any, logging_obj: Any, **__: Any) -> Iterator[Any]:
+            logging_obj.pre_call(messages, KEY)
+            return iter(())
+
+    handlers = [{"provider": "mine", "custom_handler": Handler()}]
+    monkeypatch.setattr(litellm, "custom_provider_map", handlers)
+    sink = native(*CHAT)
+    litellm.completion("mine/one", MESSAGES, stream=True)
+    assert let_go(litellm, sink).attributes["trace.stream.ending"] == "abandoned"
 
 
 def test_an_error_of_ours_in_a_retry(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -77,10 +77,11 @@ class CallHooks:
                 above = calls.by_id.get(enclosing.id)
                 if call_id_in(kwargs) == enclosing.id or is_delegation(enclosing, target, kwargs):
                     return _delegated(above, enclosing, target)
-                if (enclosing.family, target.family) in BRIDGES:
+                if above is not None and (enclosing.family, target.family) in BRIDGES:
                     return self._bridged(above, target, kwargs)
             if target.request is not None:
-                args, kwargs = (), dict(_argument(target.request, found, args, kwargs))
+                given = {**dict(zip(found.parameters, args, strict=False)), **kwargs}
+                args, kwargs = (), dict(given[target.request])
             parameters = _requests.inputs(found.parameters, args, kwargs)
             call = Call(calls, target, parameters, kwargs, above)
             if target.family == "batch":
@@ -90,12 +91,8 @@ class CallHooks:
             calls.on_error(f"tracing LiteLLM's {target.name}", error)
             return None
 
-    def _bridged(
-        self, call: Call | None, target: Target, kwargs: dict[str, Any]
-    ) -> Delegation | None:
+    def _bridged(self, call: Call, target: Target, kwargs: dict[str, Any]) -> Delegation:
         """Record what happens in a call that serves another API on the enclosing call."""
-        if call is None:
-            return None
         inner = str(kwargs.setdefault("litellm_call_id", new_call_id()))
         return OwnIdDelegation(self.calls, call, Enclosing(inner, target.family, parent=False))
 
@@ -129,10 +126,3 @@ def _delegated(call: Call | None, enclosing: Enclosing, target: Target) -> Deleg
     if call.retrying:
         return call.next_attempt()
     return SameIdDelegation(call) if enclosing.family != target.family else None
-
-
-def _argument(name: str, found: Found, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    if name in kwargs:
-        return kwargs[name]
-    at = found.parameters.index(name) if name in found.parameters else len(args)
-    return args[at] if at < len(args) else None
