@@ -110,16 +110,19 @@ def read_segment(segment: Segment, offset: int, limit: int, size: int) -> Readin
         size: Bytes to read; more are if a single frame needs them.
     """
     left = segment.size - offset
+    lost = Reading(next=segment.size, damaged=1)
     try:
         descriptor = open_own(segment.path, os.O_RDONLY)
     except FileNotFoundError:  # deleted by somebody: what was in it cannot be had
-        return Reading(next=segment.size, damaged=1)
+        return lost
     try:
         while True:
             size = min(size, left)
             data = read_at(descriptor, size, offset)
+            if not data:  # cut off by somebody
+                return lost
             reading = unpack(data, offset, last=size >= left, limit=limit)
-            if reading.frames or reading.next > offset + HEADER_BYTES or size >= left:
+            if reading.next > offset + HEADER_BYTES or size >= left:
                 return reading
             size *= 4
     finally:
@@ -137,7 +140,7 @@ def count_spans(segment: Segment, begin: int = 0) -> int:
     while place < end:
         reading = read_segment(segment, place, sys.maxsize, CHUNK_BYTES)
         count += sum(kind == SPAN for kind, *_ in reading.frames)
-        place = max(reading.next, place + 1)
+        place = reading.next
     return round(count * (segment.size - begin) / max(1, place - begin))
 
 
