@@ -30,19 +30,20 @@ _NAME: Final = (
     r"|auth(?:orization)?|credentials?|sig(?:nature)?"
 )
 _QUOTE: Final = r"(?:\\*[\"'`]|%2[27])"
-_WITHIN: Final = (  # up to the closing quote, but not code behind one, nor what follows in a URL
-    r"(?![,;}{&).+])(?:[^\s\"'`\\&]|&(?![\w%.]{1,32}=)){6,}"
-)
+_WITHIN: Final = r"(?![,;}{&).+])(?:[^\s\"'`\\&]|&(?![\w%.]{1,32}=)){6,}"
+"""A value up to its closing quote, but not code behind one, nor what follows in a URL."""
 _VALUE: Final = (
-    rf"(?:b(?=[\"']))?(?P<quote>{_QUOTE})?"
+    rf"(?:[bfru@](?=[\"']))?(?P<quote>{_QUOTE})?"
     rf"(?P<value>(?(quote){_WITHIN}|(?!))|[^\s\"'`,;}}{{&\\]{{6,}})"
 )
-_DECLARED: Final = (  # password_2, password[], password: str, password string
-    r"(?:_?\d{1,2}|\[\d{0,4}\]|:?[ ](?:string|str|secretstr|optional\[str\]|final|&str"
-    r"|&'static[ ]str)(?:[ ]\|[ ]none)?(?=[ ]=))?"
+_DECLARED: Final = (
+    r"(?:_?\d{1,2}|_(?:prod|dev|live|staging|old|new|primary|secondary)|\[\d{0,4}\]|:?[ ](?:string"
+    r"|str|secretstr|optional\[str\]|final|&str|&'static[ ]str)(?:[ ]\|[ ]none)?(?=[ ]=))?"
 )
+"""Between a name and its sign: ``password_2``, ``password[]``, ``password: str``."""
 _SIGN: Final = (
-    r"(?=[=:%?.+|])(?:=>|(?:\?|:{1,3}|[?.+|]{1,2}(?==[ \t]{0,4}[\"'`]))?=(?!=)|:(?!=)|%3[ad])"
+    r"(?=[=:%?.+|!])(?:=>|(?:\?|:{1,3}|[?.+|]{1,2}(?==[ \t]{0,4}[\"'`]))?=(?!=)|:(?!=)|%3[ad]"
+    r"|[=!]={1,2}(?=[ \t]{0,4}[\"'`]))"
 )
 _ASSIGNMENT: Final = re.compile(
     rf"(?P<name>{_NAME}){_DECLARED}{_QUOTE}?[ \t]{{0,16}}(?P<sign>{_SIGN})[ \t]{{0,16}}"

@@ -127,7 +127,7 @@ INNER: Final = (
         short=True,
     ),
     _behind("telegram", "[0-9]{8,10}", "[0-9]{8}", ":AA", r"[A-Za-z0-9_\-]{33}(?![A-Za-z0-9])"),
-    _behind("azure", _APP, _APP, "Q~", rf"{_TILDE}{{31,34}}(?!{_TILDE})"),
+    _behind("azure", _APP, _APP, "Q~", rf"{_TILDE}{{31,34}}(?![A-Za-z0-9_~\-])"),
     _behind("azure", "[A-Za-z0-9]{20,60}", "[A-Za-z0-9]{20}", "JQQJ9", "[9D][A-Za-z0-9]{20,48}"),
     _behind("mailchimp", "[0-9a-f]{32}", "[0-9a-f]{32}", "-us", "[0-9]{1,2}(?![A-Za-z0-9])"),
     _behind("terraform", _ID, _ID, ".atlasv1.", r"[A-Za-z0-9_\-=]{60,70}"),

@@ -30,7 +30,7 @@ def redact(
     a list of names and values tells, columns of CSV, everything under a key such as ``api_key`` or
     ``authorization``, what looks like a secret under one such as ``hf_token``, and the exact values
     that are known: of environment variables named like secrets, of `remember_secret`, and of
-    ``known``.
+    ``known``. A secret that a name tells is removed where it stands again in the same text.
 
     Args:
         known: More secrets, or a function that returns them, called for every span.
