@@ -6,6 +6,7 @@ import asyncio
 import copy
 import gc
 import inspect
+import itertools
 import pickle
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import AbstractContextManager
@@ -274,6 +275,15 @@ def test_a_copy_reads_on() -> None:
     gc.collect()
     assert not followed.sink.spans
     assert list(copied) == [1, 2]
+    assert followed.ending == "completed"
+
+
+def test_two_readers_of_one_stream_read_the_same() -> None:
+    """`itertools.tee` copies what seems to have ``__copy__``, in place of keeping its items."""
+    followed = Followed(Inner([1, 2, 3]))
+    one, other = itertools.tee(followed.proxy)
+    assert (list(one), list(other)) == ([1, 2, 3], [1, 2, 3])
+    assert not hasattr(followed.proxy, "__copy__")
     assert followed.ending == "completed"
 
 

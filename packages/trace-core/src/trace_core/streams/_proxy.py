@@ -12,6 +12,31 @@ from trace_core.streams._watch import Watch
 _OWN: Final = ("_trace_inner", "_trace_watch", "_trace_resume", "_trace_next", "_trace_anext")
 
 
+class _OfTheClass:
+    """A method that a class has and its objects do not seem to have.
+
+    `copy.copy` asks the class for ``__copy__``. `itertools.tee` asks the object, and then copies it
+    in place of keeping what it has read: two copies of a stream would share its chunks.
+
+    Args:
+        method: The method.
+    """
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        self._method = method
+
+    def __get__(self, instance: object, owner: type) -> Callable[..., Any]:
+        if instance is None:
+            return self._method
+        raise AttributeError
+
+
+def _copy(proxy: StreamProxy) -> StreamProxy:
+    """Copy the stream; the span ends with the last of the copies."""
+    inner, watch, resume = proxy._trace_inner, proxy._trace_watch, proxy._trace_resume  # noqa: SLF001
+    return StreamProxy(copy.copy(inner), watch, resume)
+
+
 class StreamProxy:
     """Replaces a stream: same class to ``isinstance``, same attributes, same items.
 
@@ -61,9 +86,7 @@ class StreamProxy:
     def __repr__(self) -> str:
         return repr(self._trace_inner)
 
-    def __copy__(self) -> StreamProxy:
-        """Copy the stream; the span ends with the last of the copies."""
-        return StreamProxy(copy.copy(self._trace_inner), self._trace_watch, self._trace_resume)
+    __copy__ = _OfTheClass(_copy)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """Copy the stream without tracing: what is read from it is not what the call returned."""
