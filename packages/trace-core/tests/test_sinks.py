@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -662,18 +662,31 @@ class AsyncCall:
         """Write nothing."""
 
 
-@pytest.mark.parametrize("sink", [async_sink, AsyncWrite(), AsyncCall()])
+def generator_sink(spans: Sequence[Span]) -> Iterator[Span]:
+    """A generator function, which nobody would iterate over."""
+    yield from spans
+
+
+async def async_generator_sink(_spans: Sequence[Span]) -> AsyncIterator[None]:
+    """The same, for nobody to await either."""
+    yield
+
+
+@pytest.mark.parametrize(
+    "sink", [async_sink, AsyncWrite(), AsyncCall(), generator_sink, async_generator_sink]
+)
 def test_what_would_have_to_be_awaited_is_no_sink(sink: Any) -> None:
     """Nobody awaits it, so that all spans would be lost: it is refused with what to do."""
     with pytest.raises(ConfigurationError, match=r"cannot be async.*plain function"):
         durable(sink)
 
 
+@pytest.mark.parametrize("lazy", [async_sink, generator_sink])
 def test_a_function_that_returns_a_coroutine_has_written_nothing(
-    make_span: Callable[..., Span],
+    make_span: Callable[..., Span], lazy: Callable[..., Any]
 ) -> None:
     """What cannot be told beforehand counts as not written."""
-    sink = as_sink(lambda spans: async_sink(spans))  # noqa: PLW0108  # unlike the function, it hides it
+    sink = as_sink(lambda spans: lazy(spans))  # noqa: PLW0108  # unlike the function, it hides it
     with pytest.raises(TypeError, match="cannot be async"):
         sink.write([make_span()])
 

@@ -27,6 +27,8 @@ def test_the_specification_has_no_password_and_makes_the_same_address() -> None:
     [
         ("http://127.0.0.1", "wanted nats://127.0.0.1:4222"),
         ("nats://", "wanted nats://127.0.0.1:4222"),
+        ("nats://broker:port", "wanted nats://127.0.0.1:4222"),
+        ("nats://broker:99999", "wanted nats://127.0.0.1:4222"),
         ("nats://127.0.0.1?streams=x", "unknown option 'streams'"),
         ("nats://127.0.0.1?stream=a.b", "'a.b' cannot name a stream"),
         ("?stream=", "'' cannot name a stream"),

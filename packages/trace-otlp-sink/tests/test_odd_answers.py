@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -133,3 +134,13 @@ def test_a_wait_without_sense_is_none(server, date):
     error = failure_of(server, iter([answer.encode()]))
     assert isinstance(error, RetryLater)
     assert error.after is None
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "gopher://127.0.0.1:9"])
+def test_a_proxy_that_cannot_be_used_is_an_outage(server, proxy, monkeypatch):
+    """One that the environment names, and httpx knows not or wants another package for."""
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert "proxy" in str(failure_of(server, iter(()))).lower()

@@ -393,7 +393,8 @@ def test_two_programs_share_a_spool(collector, monkeypatch):
         ("otlp:?colour=red", "unknown option 'colour'"),
         ("otlp:?timeout=soon", "wanted seconds"),
         ("otlp:?compression=lzma", "choose gzip or none"),
-        ("otlp:?content=perhaps", "choose true or false"),
+        ("otlp:?content=perhaps", "^.*content='perhaps'; choose true or false"),
+        ("otlp:http://h?exact=perhaps", "^.*exact='perhaps'; choose true or false"),
     ],
 )
 def test_mistakes_are_told_at_once(spec, message):

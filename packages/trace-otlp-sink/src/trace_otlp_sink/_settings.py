@@ -290,11 +290,20 @@ def content(given: bool | str | None, environ: Environment) -> bool:
     """
     if isinstance(given, bool):
         return given
-    text = (given or environ.get(_CAPTURE, "")).strip().lower()
-    if text and text not in _YES | _NO:
-        where = "content" if given else _CAPTURE
+    text = given or environ.get(_CAPTURE, "")
+    return not text.strip() or yes_or_no(text, "content" if given else _CAPTURE)
+
+
+def yes_or_no(text: str, where: str) -> bool:
+    """Read an option that is true or false.
+
+    Raises:
+        ConfigurationError: It is neither.
+    """
+    word = text.strip().lower()
+    if word not in _YES | _NO:
         raise ConfigurationError(f"{where}={text!r}; choose true or false")
-    return text not in _NO
+    return word in _YES
 
 
 def parse_spec(target: str) -> dict[str, str]:

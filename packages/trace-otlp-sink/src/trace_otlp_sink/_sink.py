@@ -120,7 +120,7 @@ class OtlpSink(SinkBase):
             compression=options.get("compression"),
             timeout=options.get("timeout"),
             resource={semconv.SERVICE_NAME: service} if service else None,
-            exact=settings.content(options.get("exact", "false"), {}),
+            exact=settings.yes_or_no(options.get("exact", "false"), "exact"),
             protocol=options.get("protocol"),
         )
 

@@ -7,8 +7,8 @@ import sys
 import time
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Sequence
-from inspect import iscoroutinefunction
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 from trace_core._delivery.stats import Stats
@@ -284,12 +284,12 @@ class FunctionSink(SinkBase):
         """Call the function.
 
         Raises:
-            TypeError: It returned a coroutine, so that nothing was written.
+            TypeError: It returned a coroutine or a generator, so that nothing was written.
         """
         result = self._function(spans)
-        if isinstance(result, Coroutine):
+        if isinstance(result, (Coroutine, Generator)):
             result.close()
-            raise TypeError(_ASYNC.format(self.name))
+            raise TypeError(_LAZY.format(self.name))
 
 
 class PlainSink(SinkBase):
@@ -321,9 +321,9 @@ class PlainSink(SinkBase):
         self.sink.write(spans)
 
 
-_ASYNC: Final = (
-    "a sink writes on a thread of its own and cannot be async, as {} is: make it a plain function, "
-    "or let it call asyncio.run(...)"
+_LAZY: Final = (
+    "a sink has written when it returns and cannot be async or a generator, as {} is: make it a "
+    "plain function, or let it call asyncio.run(...)"
 )
 _OPTIONAL: Final = frozenset(
     {"spool_key", "wants_spool", "takes_starts", "write_started", "bridges", "exit_timeout"}
@@ -338,10 +338,10 @@ def as_sink(sink: SinkLike) -> SinkBase:
 
     Raises:
         ConfigurationError: It is none of these, or an object that has an optional part of
-            `SinkBase` without deriving from it, or it is async.
+            `SinkBase` without deriving from it, or it is async or a generator.
     """
-    if _is_async(sink):
-        raise ConfigurationError(_ASYNC.format(sink))
+    if _is_lazy(sink):
+        raise ConfigurationError(_LAZY.format(sink))
     if isinstance(sink, SinkBase):
         return sink
     if isinstance(sink, type):
@@ -355,10 +355,11 @@ def as_sink(sink: SinkLike) -> SinkBase:
     )
 
 
-def _is_async(given: object) -> bool:
-    """Say whether calling an object, or its ``write``, gives a coroutine that nobody awaits."""
+def _is_lazy(given: object) -> bool:
+    """Say whether calling an object, or its ``write``, gives what nobody awaits or iterates."""
     calls = (given, getattr(given, "write", None), getattr(given, "__call__", None))  # noqa: B004
-    return any(map(iscoroutinefunction, calls))
+    kinds = (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction)
+    return any(is_kind(call) for is_kind in kinds for call in calls)
 
 
 def _wrapped(sink: Sink) -> SinkBase:

@@ -224,7 +224,8 @@ class OtlpClient:
                 headers=headers,
             ) as arriving:
                 answer = read_answer(arriving, self._timeout, max_bytes)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ImportError, ValueError) as error:
+            # The last two: a proxy of the environment that httpx does not know, or needs more for.
             self.close()
             raise Unavailable(
                 f"cannot reach {self.server} at {self.name}: {type(error).__name__}: {error}"
