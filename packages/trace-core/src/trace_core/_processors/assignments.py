@@ -151,7 +151,7 @@ def _judged(found: re.Match[str], text: str, folded: str) -> Iterator[Match]:
     end = begin + len(value)
     equals = folded[begin - 1] == "="
     # NAME=value, as in an environment file
-    variable = equals and text[at].isupper()
+    variable = equals and text[at : at + 2].isupper()
     is_json = folded[at + len(name)] in "\"'\\"
     joined = equals or is_json or quote is not None or sign == " "
     before = text[max(0, at - NAME_BEFORE) : at]

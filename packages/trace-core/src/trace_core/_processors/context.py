@@ -33,6 +33,7 @@ from trace_core._processors.near import (
     WordsNearNames,
 )
 from trace_core._processors.values import (
+    CODE,
     HARMLESS,
     LETTER,
     LONGEST_JUDGED,
@@ -265,7 +266,7 @@ def _means(word: _Word, found: re.Match[str]) -> bool:
     if HARMLESS.match(word.text.lower()):
         return False
     if found["key"] == "key" and key_word(before.lower()) == OTHER_KEY:
-        return looks_random(word.text)
+        return looks_random(word.text) and not CODE.match(word.text)
     name = found["password"] or found["key"]
     if names_other(name, word.text, before) or (name == "passe" and found["many"]):
         return False

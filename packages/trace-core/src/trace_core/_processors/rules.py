@@ -69,10 +69,7 @@ RULES: Final = (
     *_rules(r"[0-9a-f\-]{36}", "langfuse: sk-lf- pk-lf-"),
     *_rules(_ALNUM + "{32,}", "openai: sk-"),
     *_rules(_URLSAFE, "litellm: sk-"),
-    *_rules(
-        _ALNUM + "{10,}",
-        "stripe: sk_live_ sk_test_ rk_live_ rk_test_ sk_prod_ rk_prod_",
-    ),
+    *_rules(_ALNUM + "{10,}", "stripe: sk_live_ sk_test_ rk_live_ rk_test_ sk_prod_ rk_prod_"),
     *_rules("[0-9a-f]{48}" + _END, "elevenlabs: sk_"),
     *_rules(_UUID, "checkout: sk_ sk_test_ sk_sbox_"),
     *_rules("(?:[A-Za-z0-9]{1,12}_){1,2}" + _HEX + "{32,40}" + _END, "key: sk_ pk_"),

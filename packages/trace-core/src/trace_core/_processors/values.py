@@ -8,7 +8,7 @@ from typing import Final
 
 HARMLESS: Final = re.compile(
     r"(?:your|my[_\-]|the[_\-]|xxx|example|sample|change[_\-]?me|placeholder|redacted|insert|todo"
-    r"|dummy|fixme|not[_\-]|no[_\-]|some[_\-]|arn:|env[:.]|os\.environ|process\.env|vault[:.]|secrets?[:./]|sha\d+[:\-]|https?:"
+    r"|dummy|fixme|not[_\-]|no[_\-]|some[_\-]|arn:|env[:.(]|os\.environ|process\.env|vault[:.]|secrets?[:./]|sha\d+[:\-]|https?:"
     # where it is kept: op://..., ref+vault://...
     r"|[a-z][a-z0-9+.\-]{1,24}://)"
     r"|(?:password|postgres|changeit|required)(?:$|\|)"
@@ -47,7 +47,7 @@ CLASS: Final = re.compile(
     r"(?=(?:[A-Z]{0,5}[a-z]?\d{0,5})?(?:[A-Z][a-z]{2,14}\d{0,5}){2})"
     r"(?:[A-Z][a-z]{1,14}|[A-Z]{2,5}(?![a-z])|\d{1,5}){2,12}$"
     r"|[A-Z][a-z]{2,14}\d{1,2}[A-Z][a-z]{2,14}$"
-    r"|[a-z]{1,15}(?:\d{0,3}[A-Z][a-z]{2,14}){1,6}\d{0,3}$"
+    r"|[A-Za-z][a-z]{0,14}(?:[A-Z]?\d{0,4}[A-Z][a-z]{2,14}){1,6}\d{0,3}$"
 )
 """The name of a class or a variable: ``Ed25519PrivateKey``, ``base64Secret``."""
 _CHOSEN_BY_PEOPLE: Final = ("pass", "pwd", "secret")
