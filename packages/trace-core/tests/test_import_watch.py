@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterator
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +64,65 @@ def test_an_import_that_fails_fails_as_it_would(module: Path) -> None:
         assert told == []
     finally:
         watch.stop()
+
+
+class Around:
+    """Another tool's finder, which asks all the others, as ours does."""
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        for finder in [*sys.meta_path]:
+            if finder is not self and (spec := finder.find_spec(name, path, target)) is not None:
+                return spec
+        return None
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_several_may_watch_the_same_module(
+    module: Path, monkeypatch: pytest.MonkeyPatch, *, first: bool
+) -> None:
+    """Each is told once, also where another tool asks around; the loader is as it was."""
+    told: list[str] = []
+    watches = [ImportWatch({NAME}, lambda name, n=n: told.append(f"{n} {name}")) for n in "ab"]
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+    for watch in watches:
+        watch.start()
+    sys.meta_path.insert(0 if first else 2, Around())
+    try:
+        imported = importlib.import_module(NAME)
+    finally:
+        for watch in watches:
+            watch.stop()
+    assert sorted(told) == [f"a {NAME}", f"b {NAME}"]
+    assert "exec_module" not in vars(imported.__loader__)
+
+
+def test_a_loader_keeps_what_another_tool_has_put_there(module: Path) -> None:
+    """Another tool's function runs, and is the loader's own again while it does."""
+    told: list[str] = []
+
+    class Puts:
+        def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+            spec = PathFinder.find_spec(name, path)
+            if name != NAME or spec is None:
+                return None
+            loader: Any = spec.loader
+            execute = loader.exec_module
+
+            def exec_module(module: Any) -> None:
+                del loader.exec_module
+                told.append("theirs")
+                execute(module)
+
+            loader.exec_module = exec_module
+            return spec
+
+    theirs = Puts()
+    sys.meta_path.insert(0, theirs)
+    watch = ImportWatch({NAME}, told.append)
+    watch.start()
+    try:
+        importlib.import_module(NAME)
+    finally:
+        watch.stop()
+        sys.meta_path.remove(theirs)
+    assert told == ["theirs", NAME]

@@ -81,6 +81,24 @@ def test_traces_a_program(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("sink", ["", "'jsonl:own.jsonl'"])
+def test_a_program_that_turns_tracing_on_itself(sink: str, tmp_path: Path) -> None:
+    """Importing LiteLLM for its `autolog` is no second one, which left two watches of imports."""
+    program = CALL + (
+        "import sys, trace_litellm\n"
+        f"tracing = trace_litellm.autolog({sink})\n"
+        "call()\n"
+        "assert trace_litellm.autolog() is tracing\n"
+        "print(sum(type(finder).__name__ == 'ImportWatch' for finder in sys.meta_path))\n"
+    )
+    result = python(tmp_path, program, ("--sink", "jsonl:spans.jsonl"))
+    assert (result.returncode, result.stdout, result.stderr) == (0, "1\n", "")
+    (span,) = spans(tmp_path / ("own.jsonl" if sink else "spans.jsonl"))
+    assert span["kind"] == "LLM"
+    assert not (sink and (tmp_path / "spans.jsonl").exists())
+
+
+@pytest.mark.slow
 def test_traces_processes_that_a_program_starts(tmp_path: Path) -> None:
     """Workers are traced as well, whether they are forked or start from scratch."""
     program = f"""\

@@ -70,11 +70,12 @@ def instrument(tracer: Tracer) -> Instrumentation:
 
     global _current  # noqa: PLW0603  # LiteLLM is global as well
     with _lock:
-        if _current is None or not _current.active:
+        if _current is None or not (_current.active or _current.patching):
             _current = Instrumentation(tracer)
         elif _current.tracer is not tracer:
             raise ConfigurationError(_TRACED)
-        _current.patch()
+        if not _current.patching:
+            _current.patch()
         return _current
 
 
@@ -116,6 +117,8 @@ def autolog(sink: SinkLike | str | None = None, *, disable: bool = False) -> Ins
         if trace_core.disabled_by_environment():
             _stop()
             return _inactive()
+        if _current is not None and _current.patching:
+            return _current  # `trace-litellm run` calls this once LiteLLM is imported
         if _current is not None and _current.active and _is_the_same(sink):
             return instrument(_current.tracer)
         chosen = _choose(sink)

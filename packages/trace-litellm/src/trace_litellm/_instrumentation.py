@@ -40,6 +40,8 @@ class Instrumentation:
         self._patched: set[FunctionType] = set()
         self._watch = ImportWatch(LATE, self._imported)
         self._lock = threading.RLock()
+        self.patching = False
+        """Whether `patch` runs: it imports LiteLLM, and that may call `autolog` once more."""
 
     @property
     def active(self) -> bool:
@@ -51,6 +53,7 @@ class Instrumentation:
 
         Called again, it does so with the functions that a reload of LiteLLM has made anew.
         """
+        self.patching = True
         try:
             check_version(_litellm_version())
             check_no_malware()
@@ -59,6 +62,8 @@ class Instrumentation:
                 self._watch.start()
         except (UnsupportedLiteLLM, ImportError) as error:
             log_once(f"unsupported:{error}", "LiteLLM is not traced: %s", error)
+        finally:
+            self.patching = False
 
     def _patch(self, module: str | None = None) -> None:
         findings = find_targets(self._patched, module)

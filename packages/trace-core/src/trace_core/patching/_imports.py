@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Container, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -13,7 +14,8 @@ from typing import Any
 class ImportWatch(MetaPathFinder):
     """Tells when a module has been imported, for as long as it is on ``sys.meta_path``.
 
-    Finds nothing itself: it asks the finders after it and follows what they found.
+    Finds nothing itself: it asks the other finders and follows what they found. Several may watch
+    the same module, and other tools may ask around in the same way.
 
     Args:
         names: The modules.
@@ -23,6 +25,8 @@ class ImportWatch(MetaPathFinder):
     def __init__(self, names: Container[str], imported: Callable[[str], None]) -> None:
         self._names = names
         self._imported = imported
+        self._asking: set[tuple[int, str]] = set()
+        """Threads that ask the others, and for what: one of the others may ask us back."""
 
     def start(self) -> None:
         """Watch from now on. A second call does nothing."""
@@ -38,9 +42,19 @@ class ImportWatch(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Let the others find the module, if it is one of ours."""
-        if fullname not in self._names:
+        asked = threading.get_ident(), fullname
+        if fullname not in self._names or asked in self._asking:
             return None
-        for finder in sys.meta_path:
+        self._asking.add(asked)
+        try:
+            return self._found_by_others(fullname, path, target)
+        finally:
+            self._asking.discard(asked)
+
+    def _found_by_others(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None
+    ) -> ModuleSpec | None:
+        for finder in [*sys.meta_path]:
             find = None if finder is self else getattr(finder, "find_spec", None)
             spec: ModuleSpec | None = None if find is None else find(fullname, path, target)
             if spec is not None:
@@ -52,12 +66,22 @@ class ImportWatch(MetaPathFinder):
         """Have a module's loader, which is made anew for each import, say when it is done."""
         loader: Any = spec.loader
         execute = getattr(loader, "exec_module", None)
-        if execute is None or "exec_module" in getattr(loader, "__dict__", ("exec_module",)):
+        if execute is None or isinstance(loader, type) or not hasattr(loader, "__dict__"):
             return
+        attributes = vars(loader)
+        before = attributes.get("exec_module")  # of another watch
 
         def exec_module(module: ModuleType) -> None:
-            del loader.exec_module
+            if attributes.get("exec_module") is exec_module:
+                _put_back(attributes, before)
             execute(module)
             self._imported(spec.name)
 
         loader.exec_module = exec_module
+
+
+def _put_back(attributes: dict[str, Any], before: Any) -> None:
+    if before is None:
+        del attributes["exec_module"]
+    else:
+        attributes["exec_module"] = before

@@ -25,6 +25,9 @@ _TRACED = "litellm"
 class _Notice:
     """Finds LiteLLM as it would be found without us, and turns tracing on once it is imported."""
 
+    def __init__(self) -> None:
+        self._asking = False  # a finder that we ask may ask us back
+
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
@@ -38,9 +41,13 @@ class _Notice:
         Returns:
             How to import it.
         """
-        if name != _TRACED:
+        if name != _TRACED or self._asking:
             return None
-        spec = self._found_by_others(name, path, target)
+        self._asking = True
+        try:
+            spec = self._found_by_others(name, path, target)
+        finally:
+            self._asking = False
         if spec is not None:
             try:
                 self._call_after_import(spec)
@@ -72,7 +79,7 @@ class _Notice:
         def exec_and_trace(module: ModuleType) -> None:
             exec_module(module)
             if module.__name__ == _TRACED:
-                del loader.exec_module
+                vars(loader).pop("exec_module", None)
                 self._imported()
 
         loader.exec_module = exec_and_trace
