@@ -420,7 +420,7 @@ def test_private_notes_of_other_sinks_are_left_out():
 def test_an_unknown_dialect_is_told():
     """With those that are known."""
     for wrong in ("morse", "", "genai,morse"):
-        with pytest.raises(ConfigurationError, match="choose of genai"):
+        with pytest.raises(ConfigurationError, match="choose from genai"):
             check_dialect(wrong)
 
 

@@ -389,7 +389,7 @@ def test_two_programs_share_a_spool(collector, monkeypatch):
         ("otlp:ftp://host", "wanted http://HOST:PORT"),
         ("otlp:http://", "wanted http://HOST:PORT"),
         ("otlp:http://h:99999", "wanted http://HOST:PORT"),
-        ("otlp:?dialect=morse", "choose of genai"),
+        ("otlp:?dialect=morse", "choose from genai"),
         ("otlp:?colour=red", "unknown option 'colour'"),
         ("otlp:?timeout=soon", "wanted seconds"),
         ("otlp:?compression=lzma", "choose gzip or none"),

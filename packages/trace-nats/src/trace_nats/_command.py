@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from types import FrameType
 
 from trace_core import ConfigurationError, TraceError, cli, load_sink, without_secrets
@@ -39,22 +40,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> cli.Parser:
     parser = cli.Parser(prog="trace-nats", description="Work with spans in NATS JetStream.")
+    parser.add_argument(
+        "--version", action="version", version=f"trace-nats {version('trace-nats')}"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     about = "move spans from a stream of NATS JetStream to any sink"
     forward = commands.add_parser("forward", help=about, description=f"M{about[1:]}.")
     forward.add_argument("--json", action="store_true", help="print the result as JSON")
-    forward.add_argument("source", help="the stream, such as nats:nats://127.0.0.1:4222")
+    forward.add_argument(
+        "source", metavar="SOURCE", help="the stream, such as nats:nats://127.0.0.1:4222"
+    )
     forward.add_argument(
         "--to", required=True, metavar="SINK", help="the sink, as in TRACE_SINKS; only one"
     )
     forward.add_argument(
         "--consumer",
+        metavar="NAME",
         default=DEFAULT_CONSUMER,
         help="forwarders of one name share the spans (default: %(default)s)",
     )
-    forward.add_argument("--batch", type=int, default=200, help="spans per write (default: 200)")
+    forward.add_argument(
+        "--batch", type=int, metavar="N", default=200, help="spans per write (default: 200)"
+    )
     forward.add_argument(
         "--patience",
+        metavar="SECONDS",
         type=float,
         default=60.0,
         help="seconds until another forwarder gets what this one has not delivered (default: 60)",

@@ -32,7 +32,9 @@ def check_dialect(dialect: str) -> tuple[str, ...]:
     unknown = next((name for name in names if name not in _DIALECTS), None)
     if unknown is not None or not names:
         known = ", ".join(DIALECTS)
-        raise ConfigurationError(f"dialect={dialect!r}; choose of {known}, several by commas")
+        raise ConfigurationError(
+            f"dialect={dialect!r}; choose from {known}, several with commas between"
+        )
     return names
 
 

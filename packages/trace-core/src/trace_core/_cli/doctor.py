@@ -16,6 +16,7 @@ import attrs
 
 from trace_core._cli import draw
 from trace_core._cli.draw import Problems, say, say_json
+from trace_core._cli.parser import seconds
 from trace_core._cli.probe import probe
 from trace_core._cli.tables import paints, width
 from trace_core._configuration import GROUP, default_spec, load_sink, sink_names, split_specs
@@ -61,8 +62,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--write", action="store_true", help="write a trace and read it back")
     parser.add_argument("--offline", action="store_true", help="connect to nothing")
     parser.add_argument(
-        "--timeout", type=float, default=5.0, help="seconds a sink may take (default: 5)"
-    )
+        "--timeout", type=seconds, metavar="SECONDS", default=5.0,
+        help="how long a sink may take (default: 5)",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from trace_core._cli import tables
+from trace_core._errors import TraceError
 from trace_core._log import without_secrets
 from trace_core._model.span import Span
 from trace_core._sinks.console import (
@@ -69,7 +70,8 @@ class Problems:
             error: What is wrong with it.
         """
         self.found = True
-        text = f"cannot read {place}: {type(error).__name__}: {error}"
+        kind = "" if isinstance(error, TraceError) else f"{type(error).__name__}: "
+        text = f"cannot read {place}: {kind}{error}"
         if text not in self._told:  # what is read twice, as for the newest traces, is told once
             self._told.add(text)
             complain(text)

@@ -6,13 +6,14 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 from trace_core._cli import diff, doctor, draw, replay, report, show, spool, stats
 from trace_core._cli.draw import complain
 from trace_core._cli.filters import add_filters, period
-from trace_core._cli.parser import Parser
+from trace_core._cli.parser import Parser, seconds
 from trace_core._cli.sources import add_source
 from trace_core._errors import TraceError
 from trace_core._sources.base import Unreadable
@@ -38,6 +39,9 @@ def parser_of_all() -> Parser:
     parser = Parser(
         prog="trace-core",
         description="Look at recorded spans, count them, deliver them again, find what is wrong.",
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"trace-core {version('trace-core')}"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_commands(commands)
@@ -152,7 +156,7 @@ def _natural(text: str) -> int:
     except ValueError:
         number = -1
     if number < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of things")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 up")
     return number
 
 
@@ -182,9 +186,13 @@ def _command(
 
 
 def _add_folder(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    parser.add_argument("--dir", type=Path, help="the spool's folder (default: TRACE_SPOOL_DIR)")
+    parser.add_argument(
+        "--dir", type=Path, metavar="FOLDER", help="the spool's folder (default: TRACE_SPOOL_DIR)"
+    )
     return parser
 
 
 def _add_timeout(parser: argparse.ArgumentParser, about: str) -> None:
-    parser.add_argument("--timeout", type=float, default=60.0, help=f"{about} (default: 60)")
+    parser.add_argument(
+        "--timeout", type=seconds, metavar="SECONDS", default=60.0, help=f"{about} (default: 60)"
+    )

@@ -12,6 +12,8 @@ from typing import Any, Final, NoReturn
 from trace_core._suggest import did_you_mean
 
 _CHOICE: Final = re.compile(r"invalid choice: '(.*?)'.*?\(choose from (.*)\)", re.DOTALL)
+_REQUIRED: Final = "the following arguments are required: "
+_NO_NUMBER: Final = re.compile(r"invalid (float|int) value: (.*)", re.DOTALL)
 _OPTION: Final = re.compile(r"(?<![\w-])--[\w-]+")
 _MISTAKE: Final = 2
 _WIDEST: Final = 100
@@ -62,5 +64,31 @@ class Parser(argparse.ArgumentParser):
             known = [name.strip(" '") for name in found[2].split(",")]
             hint = did_you_mean(found[1], known) or f"; choose from {', '.join(known)}"
             message = f"unknown command {found[1]!r}{hint}"
+        elif message == f"{_REQUIRED}COMMAND":
+            message = f"no command; choose from {', '.join(self._commands())}"
+        message = _NO_NUMBER.sub(_no_number, message)
         help_is = "" if message.endswith("?") else f"; see {self.prog} --help"
         self.exit(_MISTAKE, f"{self.prog}: {message}{help_is}\n")
+
+    def _commands(self) -> list[str]:
+        of_commands = (one for one in self._actions if isinstance(one.choices, dict))
+        return [name for action in of_commands for name in action.choices or ()]
+
+
+def _no_number(found: re.Match[str]) -> str:
+    return f"{found[2]} is not a {'whole ' if found[1] == 'int' else ''}number"
+
+
+def seconds(text: str) -> float:
+    """Read how many seconds something may take.
+
+    Args:
+        text: What was given.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 up")
+    return value

@@ -26,8 +26,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         parser: The command's parser.
     """
     parser.add_argument(
-        "-o", "--output", type=Path, default=Path("report.html"), help="the file to write"
-    )
+        "-o", "--output", type=Path, metavar="FILE", default=Path("report.html"),
+        help="the file to write (default: report.html)",
+    )  # fmt: skip
     parser.add_argument(
         "--max-size",
         type=float,

@@ -65,5 +65,7 @@ def _named(spec: str, *, may_be_empty: bool) -> SourceBase:
         return load_source(spec)
     except ConfigurationError:
         if may_be_empty and ":" not in spec:
+            if sys.stderr.isatty():
+                note(f"{spec} is not there yet: waiting for it")
             return load_source(f"jsonl:{spec}")
         raise

@@ -27,6 +27,8 @@ _SHOWN: Final = 20
 
 
 def _root(options: argparse.Namespace) -> Path:
+    if options.dir is not None and not options.dir.is_dir():
+        raise ConfigurationError(f"there is no folder {printable(str(options.dir))}")
     return Path(setting("TRACE_SPOOL_DIR", options.dir) or default_spool_dir())
 
 
@@ -87,6 +89,8 @@ def drain_all(options: argparse.Namespace) -> int:
     The exit status is 1 if spans still wait or a folder could not be read, 2 if it is not known
     where the spans of a folder go. Other folders are delivered all the same.
     """
+    if options.to is not None:
+        load_sink(options.to).close()  # a mistake in it is told once, not for each folder
     problems, unknown = Problems(), False
     results: dict[str, dict[str, Any]] = {}
     for folder in folders_in(_root(options), problems):

@@ -44,7 +44,7 @@ def groups(text: str) -> tuple[str, ...]:
     for name in names or (text,):
         if name not in GROUPS:
             raise argparse.ArgumentTypeError(
-                f"cannot group by {name!r}{did_you_mean(name, GROUPS)}; choose of "
+                f"cannot group by {name!r}{did_you_mean(name, GROUPS)}; choose from "
                 f"{', '.join(GROUPS)}, several with commas between"
             )
     return tuple(dict.fromkeys(names))
