@@ -133,8 +133,9 @@ def test_the_commands_told_are_those_that_exist():
     """docs/reference/cli.md has a section for each command, and each of its options in that."""
     from trace_core._cli.main import parser_of_all
     from trace_litellm._run import _parser
+    from trace_nats._command import _parser as parser_of_nats
 
-    known = commands(_parser()) | commands(parser_of_all())
+    known = commands(_parser()) | commands(parser_of_all()) | commands(parser_of_nats())
     page = (ROOT / "docs" / "reference" / "cli.md").read_text()
     parts = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
     told = {name: set(re.findall(r"`(--[a-z-]+)", text)) for name, text in parts.items()}

@@ -199,7 +199,7 @@ def add_filters(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: The command's.
     """
-    group = parser.add_argument_group("filters", "All that are given must hold for a span.")
+    group = parser.add_argument_group("filters", "A span has to match all that are given.")
     about = "of this model; * stands for anything; may be given several times"
     group.add_argument("--model", metavar="NAME", action="append", default=[], help=about)
     group.add_argument("--since", metavar="WHEN", type=beginning, help=f"from then on: {_MOMENTS}")
