@@ -88,6 +88,24 @@ def test_coroutines(tracer: Tracer, memory: MemorySink) -> None:
     assert span.outputs == 1
 
 
+def test_an_object_that_is_called_and_awaited(tracer: Tracer, memory: MemorySink) -> None:
+    """Its span ends with its work, and has what it returned."""
+
+    class Asked:
+        async def __call__(self, question: str) -> str:
+            assert current_context() is not None
+            await asyncio.sleep(0)
+            return question.upper()
+
+    assert asyncio.run(tracer.trace(Asked())("why")) == "WHY"
+    [span] = memory.spans
+    assert (span.name.rpartition(".")[2], span.inputs, span.outputs) == (
+        "Asked",
+        {"question": "why"},
+        "WHY",
+    )
+
+
 def test_generators(tracer: Tracer, memory: MemorySink) -> None:
     """One span from first item to end; current in the generator, never in its consumer."""
 

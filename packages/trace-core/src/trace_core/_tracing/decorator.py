@@ -62,7 +62,7 @@ def decorate(tracer: Starter, function: F, *, name: str | None, kind: SpanKind) 
         wrapper = _async_generator(tracer, function, start)
     elif inspect.isgeneratorfunction(function):
         wrapper = _generator(tracer, function, start)
-    elif inspect.iscoroutinefunction(function):
+    elif any(map(inspect.iscoroutinefunction, (function, type(function).__call__))):
         wrapper = _coroutine(tracer, function, start)
     else:
         wrapper = _function(tracer, function, start)
