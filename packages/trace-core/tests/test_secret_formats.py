@@ -246,7 +246,6 @@ FORMATS = {
     "teamwork": "tkn.v1_{alnum:71}",
     "telnyx": "KEY0{word:54}",
     "tines": "https://me.tines.com/webhook/{lower:32}/{lower:32}",
-    "trufflehog": "thog-secret-{hex:32}",
     "ubidots": "BBFF-{alnum:30}",
     "voiceflow": "VF.DM.{hex:24}.{alnum:16}",
     "zapier": "https://hooks.zapier.com/hooks/catch/{digit:7}/{lower:7}",

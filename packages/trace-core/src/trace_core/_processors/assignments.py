@@ -30,7 +30,10 @@ _NAME: Final = (
     r"|auth(?:orization)?|credentials?|sig(?:nature)?"
 )
 _QUOTE: Final = r"(?:\\*[\"'`]|%2[27])"
-_WITHIN: Final = r"(?![,;}{&).+])(?:[^\s\"'`\\&]|&(?![\w%.]{1,32}=)){6,}"
+_WITHIN: Final = (
+    r"(?![,;}{&).+])(?=(?:[^\s\"'`\\&]|&(?![\w%.]{1,32}=)){6})"
+    r"[^\s\"'`\\&]*(?:&(?![\w%.]{1,32}=)[^\s\"'`\\&]*){0,16}"
+)
 """A value up to its closing quote, but not code behind one, nor what follows in a URL."""
 _VALUE: Final = (
     rf"(?:[bfru@](?=[\"']))?(?P<quote>{_QUOTE})?"

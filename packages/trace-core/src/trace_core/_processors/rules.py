@@ -135,7 +135,6 @@ RULES: Final = (
     *_rules("[A-Z0-9]{26,29}" + _END, "octopus: API-"),
     *_rules("[A-Z0-9]{50,}", "age: AGE-SECRET-KEY-1"),
     # hexadecimal
-    *_rules("[0-9a-f]{16,32}" + _END, "trufflehog: thog-key- thog-secret-"),
     *_rules("[0-9a-f]{30}" + _END, "bannerbear: bb_pr_ bb_ma_"),
     *_rules(_HEX + "{32}" + _END, "firecrawl: fc-", "twilio: SK", "besttime: pri_"),
     *_rules(_HEX + "{32}" + _END, "shopify: shpat_ shpca_ shppa_ shpss_ shpua_ shptka_"),
