@@ -498,6 +498,18 @@ def test_a_class_is_not_a_sink() -> None:
         Tracer(MemorySink)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="wanted a sink"):
         Tracer(3)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"load_sink\('console'\) makes a sink of a text"):
+        Tracer("console")  # type: ignore[arg-type]
+
+
+def test_what_an_object_lacks_to_be_a_sink_is_told() -> None:
+    """The methods by name, and the class that has them."""
+
+    class Half:
+        def write(self, spans: object, /) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="no flush and no close: derive it from trace_co"):
+        Tracer(Half())  # type: ignore[arg-type]
 
 
 def test_metadata_of_the_trace(tracer: Tracer, memory: MemorySink) -> None:

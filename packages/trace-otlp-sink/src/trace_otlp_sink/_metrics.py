@@ -101,7 +101,10 @@ class OtelMetricsSink(SinkBase):
         if not target:
             return cls()
         if not target.isascii() or not target.isdigit() or not 0 < int(target) < 2**16:
-            raise ConfigurationError(f"wanted 'otel-metrics' or 'otel-metrics:PORT', got {target}")
+            raise ConfigurationError(
+                "wanted 'otel-metrics' or 'otel-metrics:PORT' with a port from 1 to 65535, "
+                f"got {target}"
+            )
         provider, stop = serve(int(target))
         return cls(provider, on_close=stop)
 

@@ -351,8 +351,18 @@ def as_sink(sink: SinkLike) -> SinkBase:
     if callable(sink):
         return FunctionSink(sink)
     raise ConfigurationError(
-        f"wanted a sink (write, flush, close) or a function of a batch of spans, got {sink!r}"
+        "wanted a sink (write, flush, close) or a function of a batch of spans, "
+        f"got {sink!r}{_what_it_lacks(sink)}"
     )
+
+
+def _what_it_lacks(given: object) -> str:
+    if isinstance(given, str):
+        return f"; load_sink({given!r}) makes a sink of a text"
+    missing = [name for name in ("write", "flush", "close") if not hasattr(given, name)]
+    if len(missing) == 3:  # noqa: PLR2004  # all of them
+        return ""
+    return f", which has no {' and no '.join(missing)}: derive it from trace_core.SinkBase"
 
 
 def _is_lazy(given: object) -> bool:
