@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextvars import Context, copy_context
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -138,14 +139,23 @@ def test_calls_served_by_another_api_at_the_same_time(
     assert sent_again == {0: [], 1: [SDK_RETRY_EVENT]}
 
 
+@pytest.mark.parametrize("way", ["here", "on a thread of its own", "by an id of its own"])
 def test_a_handler_of_the_callers_that_tells_its_request(
-    litellm: Any, monkeypatch: pytest.MonkeyPatch
+    litellm: Any, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     """As LiteLLM's own do; by position, if it likes."""
 
     class Handler(litellm.CustomLLM):  # type: ignore[misc, name-defined]
         def completion(self, *_: Any, messages: Any, logging_obj: Any, **__: Any) -> Any:
-            logging_obj.pre_call(messages, KEY, additional_args={"api_base": "http://mine/v1"})
+            details = {"additional_args": {"api_base": "http://mine/v1"}}
+            tell = Thread(target=logging_obj.pre_call, args=(messages, KEY), kwargs=details)
+            if way == "by an id of its own":
+                logging_obj.litellm_call_id = "another"
+            if way == "on a thread of its own":
+                tell.start()
+                tell.join()
+            else:
+                tell.run()
             return litellm.ModelResponse()
 
     handlers = [{"provider": "mine", "custom_handler": Handler()}]
@@ -175,3 +185,9 @@ def test_parameters_in_a_mapping(*, by_name: bool) -> None:
     opened.returned(None)
     [span] = sink.spans
     assert span.inputs == request
+
+
+def test_what_tells_a_request_returns_what_it_did() -> None:
+    """LiteLLM's function returns nothing today."""
+    hooks = CallHooks(Tracer(MemorySink()), lambda *_: None)
+    assert hooks.before_request(lambda *args, **_: args, ("logging",), {}) == ("logging",)
