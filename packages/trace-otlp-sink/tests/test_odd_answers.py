@@ -31,15 +31,18 @@ class Server:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
-        connection, _ = self._socket.accept()
-        with connection, contextlib.suppress(OSError):
-            _read_request(connection)
-            for piece in self.answer:
-                connection.sendall(piece)
-                self.sent += len(piece)
+        with contextlib.suppress(OSError):  # the client goes, or there was none
+            connection, _ = self._socket.accept()
+            with connection:
+                _read_request(connection)
+                for piece in self.answer:
+                    connection.sendall(piece)
+                    self.sent += len(piece)
         self.gone.set()
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits for a client
         self._socket.close()
 
 
