@@ -172,7 +172,7 @@ def slowest(calls: Iterable[Call], most: int) -> list[Call]:
 
 
 def dearest(calls: Iterable[Call], most: int) -> list[Call]:
-    """Return the calls that cost most, the dearest first; none that cost nothing."""
+    """Return the calls that cost most, the most expensive first; none that cost nothing."""
     known = [(call.cost, call) for call in calls if call.cost]
     return [call for _, call in sorted(known, key=lambda found: -found[0])[:most]]
 
