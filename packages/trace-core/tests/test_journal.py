@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from trace_core import Span, SpanContext, SpanKind
+from trace_core import Span, SpanContext, SpanKind, _platform
 from trace_core._spool import journal as _journal
 from trace_core._spool import segments as _segments
 from trace_core._spool.files import read_cursor
@@ -210,6 +210,31 @@ def test_a_journal_is_let_go_of_though_a_child_has_its_files(journal: Journal) -
 
 
 @pytest.mark.posix
+def test_its_files_are_out_of_the_programs_way(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once there is time for it: the first spans do not wait, a later segment is so at once."""
+    monkeypatch.setattr(_platform, "_ASIDE", 200)  # some systems let a process have 256
+
+    def are_aside() -> list[bool]:
+        assert journal._lock is not None
+        assert journal.file is not None
+        return [number >= _platform._ASIDE for number in (journal._lock, journal.file.descriptor)]
+
+    journal.append(frame(0), 1)
+    assert are_aside() == [False, False]
+    journal.step_aside()
+    assert are_aside() == [True, True]
+    journal.roll()
+    journal.step_aside()  # nothing is written to
+    journal.append(frame(1), 1)
+    assert are_aside() == [True, True]
+    assert names(journal) == ["span 0", "span 1"]
+    assert Journal.adopt(journal.path) is None
+    Journal(journal.path, None).step_aside()  # to read only
+
+
+@pytest.mark.posix
 def test_no_more_files_stay_open_than_it_needs(journal: Journal) -> None:
     """However often it is written to, and none that it has let go of is closed once more."""
     place = journal.append(frame(0), 1)
@@ -217,8 +242,15 @@ def test_no_more_files_stay_open_than_it_needs(journal: Journal) -> None:
     before = open_files()
     journal.write_cursor(place)
     assert open_files() == before
+    number = journal._lock
+    assert number is not None
     journal.forget()
     assert open_files() == before - 3
+    strangers = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(strangers, number)
+    journal.forget()
+    for one in {strangers, number}:
+        os.close(one)
     journal.release(remove=True)
     assert not journal.path.exists()
 
@@ -431,8 +463,8 @@ def test_a_folder_that_is_gone_is_removed(left: Path) -> None:
 
 
 @pytest.mark.posix
-def test_journals_are_listed_oldest_first(tmp_path: Path) -> None:
-    """Those whose names begin with a dot and other things are none."""
+def test_journals_are_listed_oldest_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those whose names begin with a dot, other users' and other things are none."""
     made = [Journal.create(tmp_path) for _ in range(3)]
     for index in (1, 0, 2):  # the time of their last change is their age
         made[index].append(frame(index), 1)
@@ -444,6 +476,9 @@ def test_journals_are_listed_oldest_first(tmp_path: Path) -> None:
     (tmp_path / f"earlier-{NO_PROCESS}-1234").touch()
     assert journals_in(tmp_path) == [made[index].path for index in (1, 0, 2)]
     assert journals_in(tmp_path / "nowhere") == []
+    with monkeypatch.context() as patch:
+        patch.setattr(_journal, "is_of_this_user", lambda _: False)
+        assert journals_in(tmp_path) == []
     for journal in made:
         journal.forget()
 
