@@ -92,6 +92,18 @@ def test_records_once_and_replays(folder: Path) -> None:
     assert "3 passed" in done.stdout, done.stdout
 
 
+def test_a_wrong_marker_is_one_line(folder: Path) -> None:
+    """It names the marker and what is wrong with it, without a traceback of ours."""
+    (folder / "test_calls.py").write_text(TEST.replace('match="loose"', 'match="lose"'))
+    done = run(folder, "-k", "TestLoose")
+    assert "@pytest.mark.litellm_replay: match='lose'; choose strict or loose" in done.stdout
+    (folder / "test_calls.py").write_text(TEST.replace('match="loose"', 'mach="loose"'))
+    done = run(folder, "-k", "TestLoose")
+    assert "@pytest.mark.litellm_replay: " in done.stdout
+    assert "unexpected keyword argument 'mach'" in done.stdout
+    assert "_pytest.py" not in done.stdout
+
+
 def test_keeps_no_recording_of_a_failed_test(folder: Path) -> None:
     """The next run records again."""
     (folder / "test_failing.py").write_text(FAILING)

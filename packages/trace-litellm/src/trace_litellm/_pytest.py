@@ -60,10 +60,14 @@ def litellm_replay(request: pytest.FixtureRequest) -> Generator[Replay]:
     that was not recorded.
     """
     import trace_litellm
+    from trace_core import ConfigurationError
 
     path = _path_of(request.node)
     marker = request.node.get_closest_marker(_MARKER)
-    replayed = trace_litellm.replay(path, **(marker.kwargs if marker else {}))
+    try:
+        replayed = trace_litellm.replay(path, **(marker.kwargs if marker else {}))
+    except (ConfigurationError, TypeError) as error:
+        pytest.fail(f"@pytest.mark.{_MARKER}: {error}", pytrace=False)
     if path.exists():
         with replayed:
             yield replayed

@@ -88,7 +88,8 @@ class Tape:
             )
         told = "\n".join(_difference(_nearest(request, same), request))
         return NotRecorded(
-            f"this call of {what} was not recorded ({len(same)} others were). {_WHAT_TO_DO}\n"
+            f"this call of {what} was not recorded; recorded of {request.function}: {len(same)}. "
+            f"{_WHAT_TO_DO}\n"
             f"The nearest recorded one (-) and this one (+):\n{told}"
         )
 
