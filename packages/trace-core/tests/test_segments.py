@@ -103,6 +103,13 @@ def test_no_more_is_read_than_is_known_to_be_whole(written: Callable[..., Segmen
     assert (reading.next, reading.damaged) == (2 * LENGTH, 0)
 
 
+def test_an_end_that_is_shorter_than_a_header(written: Callable[..., Segment]) -> None:
+    """It is read to its end, and counts as damage."""
+    segment = written(frame(0) + b"end")
+    reading = read_segment(segment, LENGTH, ALL, CHUNK_BYTES)
+    assert reading == Reading([], LENGTH + 3, 1)
+
+
 def test_a_segment_that_somebody_deletes(written: Callable[..., Segment]) -> None:
     """What was in it is lost, and counts as damage."""
     segment = written(frame(0))
