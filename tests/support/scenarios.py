@@ -31,7 +31,7 @@ GPT = "openai/gpt-4o-mini"
 LITELLM = tuple(int(part) for part in version("litellm").split(".")[:3])
 IN_RUST = os.environ.get("LITELLM_RUST") == "1"
 NEWER = LITELLM >= (1, 83, 14)
-NEWEST = LITELLM >= (1, 110, 2)
+NEWEST = LITELLM >= (1, 108, 7)
 CLAUDE = "anthropic/claude-haiku-4-5" if NEWER else "anthropic/claude-3-haiku-20240307"
 FLASH = "gemini-2.5-flash" if NEWER else "gemini-2.0-flash"
 GEMINI = f"gemini/{FLASH}"

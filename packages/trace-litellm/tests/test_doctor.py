@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from trace_litellm import UnsupportedLiteLLM, _doctor
-from trace_litellm._patching import source_check
+from trace_litellm._patching import preflight, source_check
 from trace_litellm._patching.preflight import find_targets
 
 WITHOUT_LITELLM = """
@@ -95,7 +95,7 @@ def test_the_doctor_says_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
     def imported() -> None:
         raise AssertionError("looked into a compromised release")
 
-    monkeypatch.setattr(_doctor, "version", lambda name: "1.82.8")
+    monkeypatch.setattr(preflight, "litellm_version", lambda: "1.82.8")
     monkeypatch.setattr(_doctor, "find_targets", imported)
     monkeypatch.setattr(_doctor.source_check, "misfits", imported)
     with pytest.raises(UnsupportedLiteLLM, match="compromised"):

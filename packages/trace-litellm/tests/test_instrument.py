@@ -17,7 +17,7 @@ import pytest
 import trace_litellm
 from support.provider import Provider
 from trace_core import Background, ConfigurationError, MemorySink, Tracer
-from trace_litellm import _instrumentation
+from trace_litellm._patching import preflight
 
 MODEL = "openai/gpt-4o-mini"
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -190,7 +190,7 @@ def test_compromised_releases_are_refused(
     version: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """On a compromised LiteLLM nothing is touched, and the warning says why."""
-    monkeypatch.setattr(_instrumentation, "_litellm_version", lambda: version)
+    monkeypatch.setattr(preflight, "litellm_version", lambda: version)
     with caplog.at_level(logging.WARNING):
         on = trace_litellm.instrument(Tracer(MemorySink()))
     assert not on.active

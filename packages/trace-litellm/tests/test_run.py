@@ -258,6 +258,27 @@ import litellm
     assert (done.returncode, done.stdout) == (0, "failed\ntraced 1.0\n"), done.stderr
 
 
+def test_a_thread_may_import_litellm_while_another_turns_tracing_on(tmp_path: Path) -> None:
+    """Neither waits for the other for ever, and the program's own sink is the one in use."""
+    path = stand_in(tmp_path, "litellm", "import sys, time; sys.begun.set(); time.sleep(1)")
+    program = f"""\
+import faulthandler, sys, threading; sys.path.insert(0, {path!r})
+faulthandler.dump_traceback_later(60, exit=True)
+import trace_litellm
+sys.begun = threading.Event()
+def load():
+    import litellm
+other = threading.Thread(target=load); other.start(); sys.begun.wait()
+on = trace_litellm.autolog("jsonl:mine.jsonl")
+other.join()
+print(on is trace_litellm.autolog(), on.tracer.sink.place)
+"""
+    done = python(tmp_path, program)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("True ")
+    assert "mine.jsonl" in done.stdout
+
+
 # The command -----------------------------------------------------------------------------------
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Any
 
 from trace_core.patching import Original, swap_all
 from trace_litellm._calls.takeover import describe_misfits
 from trace_litellm._patching import source_check
-from trace_litellm._patching.preflight import check_no_malware, check_version, find_targets
+from trace_litellm._patching.preflight import check_safe, find_targets, litellm_version
 from trace_litellm._patching.targets import Target
 
 
@@ -22,11 +21,10 @@ def report() -> str:
     Raises:
         UnsupportedLiteLLM: It cannot be traced.
     """
-    installed = version("litellm")
-    check_version(installed)  # before the first import: one may be a trojan
-    check_no_malware()
+    check_safe()  # before the first import: one may be a trojan
     look = _look_at_functions if "litellm" in sys.modules else source_check.misfits
     count, misfits = look()
+    installed = litellm_version()
     if not misfits:
         return f"release {installed}; its calls are traced in full ({count} functions)"
     return f"release {installed}; {count} functions are traced in full; {describe_misfits(misfits)}"

@@ -66,17 +66,39 @@ def instrument(tracer: Tracer) -> Instrumentation:
             f"instrument() wants a trace_core.Tracer, got {type(tracer).__name__}; "
             "for a sink, use autolog(sink) or Tracer(sink)"
         )
-    from trace_litellm._instrumentation import Instrumentation
-
     global _current  # noqa: PLW0603  # LiteLLM is global as well
     with _lock:
-        if _current is None or not (_current.active or _current.patching):
-            _current = Instrumentation(tracer)
+        if _current is None or not _current.wanted:
+            _current = _made_for(tracer)
         elif _current.tracer is not tracer:
             raise ConfigurationError(_TRACED)
-        if not _current.patching:
-            _current.patch()
-        return _current
+        made = _current
+    return _patched(made)
+
+
+def _made_for(tracer: Tracer) -> Instrumentation:
+    from trace_litellm._instrumentation import Instrumentation
+
+    return Instrumentation(tracer)
+
+
+def _import_litellm() -> None:
+    from trace_litellm._patching.preflight import import_litellm
+
+    import_litellm()
+
+
+def _patched(made: Instrumentation) -> Instrumentation:
+    """Put the hooks into LiteLLM, unless tracing was turned off or replaced meanwhile.
+
+    LiteLLM is imported without the lock: another thread may be importing it, and under
+    ``trace-litellm run`` that calls `autolog`, which takes the lock, before the import ends.
+    """
+    _import_litellm()
+    with _lock:
+        if made is _current:
+            made.patch()
+    return made
 
 
 @overload
@@ -117,13 +139,12 @@ def autolog(sink: SinkLike | str | None = None, *, disable: bool = False) -> Ins
         if trace_core.disabled_by_environment():
             _stop()
             return _inactive()
-        if _current is not None and _current.patching:
-            return _current  # `trace-litellm run` calls this once LiteLLM is imported
-        if _current is not None and _current.active and _is_the_same(sink):
-            return instrument(_current.tracer)
-        chosen = _choose(sink)
-        _stop()
-        return _start(chosen, sink)
+        made = _current
+        if made is None or not made.wanted or not _is_the_same(sink):
+            chosen = _choose(sink)
+            _stop()
+            made = _start(chosen, sink)
+    return _patched(made)
 
 
 def _is_the_same(sink: SinkLike | str | None) -> bool:
@@ -133,7 +154,7 @@ def _is_the_same(sink: SinkLike | str | None) -> bool:
 
 
 def _start(chosen: SinkLike, requested: SinkLike | str | None) -> Instrumentation:
-    global _owned, _requested  # LiteLLM is global as well
+    global _current, _owned, _requested  # noqa: PLW0603  # LiteLLM is global as well
     given = isinstance(chosen, (Background, MemorySink))
     sink = trace_core.as_sink(chosen) if given else trace_core.durable(chosen)
     from trace_litellm._otel import bridges_for
@@ -142,18 +163,16 @@ def _start(chosen: SinkLike, requested: SinkLike | str | None) -> Instrumentatio
     by_default = requested is None
     warn_of_settings(by_default=by_default)
     announce(sink, by_default=by_default)  # before LiteLLM is imported
-    instrumentation = instrument(tracer)
+    _current = made = _made_for(tracer)
     _owned, _requested = not given, requested
-    at_exit(instrumentation.end_open_spans)
-    return instrumentation
+    at_exit(made.end_open_spans)
+    return made
 
 
 @functools.cache
 def _inactive() -> Instrumentation:
     """Return what a program gets that has turned tracing off from outside."""
-    from trace_litellm._instrumentation import Instrumentation
-
-    return Instrumentation(Tracer(_Nowhere(), redacted=False))
+    return _made_for(Tracer(_Nowhere(), redacted=False))
 
 
 class _Nowhere(SinkBase):
@@ -198,6 +217,7 @@ def traced_by(sink: Sink) -> Generator[Instrumentation]:
         ConfigurationError: LiteLLM cannot be traced, or an environment variable makes no sense.
     """
     global _current, _owned, _requested  # LiteLLM is global as well
+    _import_litellm()
     with _lock:
         before = _current, _owned, _requested
         outer = _current if _current is not None and _current.active else None

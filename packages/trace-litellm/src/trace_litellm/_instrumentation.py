@@ -6,7 +6,7 @@ import inspect
 import os
 import threading
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from types import FunctionType, TracebackType
 
 from trace_core import OpenSpan, Scope, Span, Tracer, hide_frames, log_once, table_html
@@ -16,9 +16,9 @@ from trace_litellm._calls.hooks import CallHooks
 from trace_litellm._calls.takeover import can_take_over, describe_misfits
 from trace_litellm._patching.preflight import (
     UnsupportedLiteLLM,
-    check_no_malware,
-    check_version,
+    check_safe,
     find_targets,
+    litellm_version,
 )
 from trace_litellm._patching.targets import LATE, Target
 
@@ -40,30 +40,32 @@ class Instrumentation:
         self._patched: set[FunctionType] = set()
         self._watch = ImportWatch(LATE, self._imported)
         self._lock = threading.RLock()
-        self.patching = False
-        """Whether `patch` runs: it imports LiteLLM, and that may call `autolog` once more."""
+        self._new = True  # not patched yet
 
     @property
     def active(self) -> bool:
         """Whether calls are traced. Not after `uninstrument`, nor on an unsupported LiteLLM."""
         return bool(self._swaps or self._takeover.targets)
 
+    @property
+    def wanted(self) -> bool:
+        """Whether calls are traced, or are to be once LiteLLM is imported."""
+        return self._new or self.active
+
     def patch(self) -> None:
         """Put our hooks into LiteLLM, and a callback for the functions that they do not fit.
 
         Called again, it does so with the functions that a reload of LiteLLM has made anew.
         """
-        self.patching = True
         try:
-            check_version(_litellm_version())
-            check_no_malware()
+            check_safe()
             with self._lock:
                 self._patch()
                 self._watch.start()
         except (UnsupportedLiteLLM, ImportError) as error:
             log_once(f"unsupported:{error}", "LiteLLM is not traced: %s", error)
         finally:
-            self.patching = False
+            self._new = False
 
     def _patch(self, module: str | None = None) -> None:
         findings = find_targets(self._patched, module)
@@ -87,7 +89,7 @@ class Instrumentation:
             log_once(
                 f"misfits:{told}",
                 "LiteLLM %s has functions that this release of trace-litellm cannot patch; %s",
-                _litellm_version(),
+                litellm_version(),
                 told,
             )
 
@@ -199,13 +201,6 @@ class Instrumentation:
         """End what is still open, such as a stream nobody read to its end, for the exit."""
         self._takeover.settle(1.0)
         self.tracer.end_open_spans()
-
-
-def _litellm_version() -> str:
-    try:
-        return version("litellm")
-    except PackageNotFoundError:
-        raise UnsupportedLiteLLM("litellm is not installed: pip install litellm") from None
 
 
 def _own_version() -> str:

@@ -10,6 +10,8 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Container, Sequence
+from contextlib import suppress
+from importlib import metadata
 from types import FunctionType
 from typing import Any, Final
 
@@ -60,6 +62,35 @@ class Findings:
 
     found: tuple[Found, ...]
     misfits: tuple[Target, ...]
+
+
+def litellm_version() -> str:
+    """Return the installed release.
+
+    Raises:
+        UnsupportedLiteLLM: There is none.
+    """
+    try:
+        return metadata.version("litellm")
+    except metadata.PackageNotFoundError:
+        raise UnsupportedLiteLLM("litellm is not installed: pip install litellm") from None
+
+
+def check_safe() -> None:
+    """Refuse a LiteLLM that is not to be patched, nor imported for that.
+
+    Raises:
+        UnsupportedLiteLLM: The message says why.
+    """
+    check_version(litellm_version())
+    check_no_malware()
+
+
+def import_litellm() -> None:
+    """Import LiteLLM, if that is safe. What is wrong with it is told when it is to be patched."""
+    with suppress(UnsupportedLiteLLM):
+        check_safe()
+        _module("litellm")
 
 
 def check_version(version: str) -> None:
