@@ -143,7 +143,7 @@ def test_filters(
         (["--slower-than", "2 parsecs"], "wanted 500ms"),
         (["--dearer-than", "much"], "wanted 0.05"),
         (["--grep", "a("], "escape it: 'a\\\\('"),
-        (["--last", "-1"], "is no number"),
+        (["--last", "-1"], "is not a whole number from 0 up"),
     ],
     ids=str,
 )
