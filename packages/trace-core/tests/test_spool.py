@@ -1045,6 +1045,7 @@ def test_a_folder_that_is_removed_is_made_anew(
     spool = open_spool(sink, max_memory=2_000, segment_bytes=500)
     for begin in range(0, 100, 10):
         spool.write(many(10, start=begin))
+    wait_for((spool.folder / "key").exists)  # nothing else is made while it is removed
     if act == "remove":
         shutil.rmtree(spool.root)
     else:
