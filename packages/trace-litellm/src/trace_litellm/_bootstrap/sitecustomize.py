@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from _thread import get_ident
 from importlib.machinery import PathFinder
 
 TYPE_CHECKING = False
@@ -26,7 +27,7 @@ class _Notice:
     """Finds LiteLLM as it would be found without us, and turns tracing on once it is imported."""
 
     def __init__(self) -> None:
-        self._asking = False  # a finder that we ask may ask us back
+        self._asking: set[int] = set()  # threads: a finder that we ask may ask us back
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -41,13 +42,14 @@ class _Notice:
         Returns:
             How to import it.
         """
-        if name != _TRACED or self._asking:
+        thread = get_ident()
+        if name != _TRACED or thread in self._asking:
             return None
-        self._asking = True
+        self._asking.add(thread)
         try:
             spec = self._found_by_others(name, path, target)
         finally:
-            self._asking = False
+            self._asking.discard(thread)
         if spec is not None:
             try:
                 self._call_after_import(spec)

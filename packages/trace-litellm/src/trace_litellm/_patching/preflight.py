@@ -89,7 +89,8 @@ def check_safe() -> None:
 def import_litellm() -> None:
     """Import LiteLLM, if that is safe. What is wrong with it is told when it is to be patched."""
     with suppress(UnsupportedLiteLLM):
-        check_safe()
+        if "litellm" not in sys.modules:  # else it is there, or another thread is importing it
+            check_safe()
         _module("litellm")
 
 
