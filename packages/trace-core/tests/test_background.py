@@ -14,6 +14,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -28,6 +29,7 @@ from trace_core import (
     Rejected,
     Retry,
     RetryLater,
+    SinkBase,
     Span,
     SpanContext,
     SpanKind,
@@ -39,6 +41,7 @@ from trace_core import (
     pipeline,
     tee,
 )
+from trace_core._delivery import inbox
 from trace_core._delivery.size import rough_size
 from trace_core.testing import sample_spans
 
@@ -744,6 +747,105 @@ def test_a_sink_gets_ready_before_the_first_span_ends_and_holds_up_nobody() -> N
     assert sink.events[0] == "ready []"
     assert "spans" in sink.events[1:]
     tracer.close()
+
+
+class KeepingGate(Gate, SinkBase):
+    """Keeps what it is given, as a spool does."""
+
+    takes_starts = True
+
+    def write_started(self, spans: Sequence[Span], /) -> None:
+        """Do nothing."""
+
+
+def test_a_caller_waits_for_a_writer_that_is_behind(
+    make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a program has seen return is on disk then, but for the last call."""
+    monkeypatch.setattr(inbox, "_PATIENCE_IF_KEPT", 60.0)
+    gate, kept = KeepingGate(), []
+    queue = Background(gate)
+    queue.write([make_span()])
+    assert gate.entered.wait(60)
+    queue.write([make_span()])
+
+    def write() -> None:
+        queue.write([make_span()])
+        kept.append(len(gate.spans))
+
+    caller = threading.Thread(target=write)
+    caller.start()
+    while queue.stats.pending < 3:
+        time.sleep(0.001)
+    assert not kept
+    gate.opened.set()
+    caller.join(60)
+    assert kept == [3]
+    queue.close(60)
+
+
+def test_a_writer_that_is_held_up_is_seldom_waited_for(
+    make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that stands still costs a caller a moment, then longer and longer nothing."""
+    now = 0.0
+    monkeypatch.setattr(inbox, "_PATIENCE_IF_KEPT", 0.001)
+    monkeypatch.setattr(inbox, "time", SimpleNamespace(monotonic=lambda: now))
+    gate = KeepingGate()
+    queue = Background(gate, capacity=100_000)
+    queue.write([make_span()])
+    assert gate.entered.wait(60)
+    waits = []
+    for second in range(30):
+        now = second / 10
+        queue.write([make_span()] * 100)
+        waits.append(len(queue._inbox._waiting))
+    # after 0, 0.1, ... 0.5 s the pause has become longer than 0.1 s, and it grows to 1 s
+    assert waits[0] == 1
+    assert waits[-1] <= 14
+    gate.opened.set()
+    queue.close(60)
+    assert len(gate.spans) == 3_001
+
+
+def test_the_writer_does_not_wait_for_itself(
+    make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sink that makes spans, or a stream that the garbage collector ends on that thread."""
+    monkeypatch.setattr(inbox, "_PATIENCE_IF_KEPT", 3600.0)
+
+    class Echo(KeepingGate):
+        def write(self, spans: Sequence[Span], /) -> None:
+            if not self.spans:
+                queue.write([make_span(), make_span(), make_span()])
+            self.spans += spans
+
+    echo = Echo()
+    queue = Background(echo)
+    queue.write([make_span()])
+    assert queue.flush(60)
+    queue.close(60)
+    assert len(echo.spans) == 4
+
+
+def test_callers_are_woken_once(
+    make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if the writer looks again before it takes the next span."""
+    monkeypatch.setattr(inbox, "_PATIENCE_IF_KEPT", 60.0)
+    box = inbox.Inbox(100, 1 << 20, kept=True)
+    box.queue.put(make_span())
+    caller = threading.Thread(target=box.await_writer)
+    caller.start()
+    while not box._waiting:
+        time.sleep(0.001)
+    box.take(100)
+    box.queue.put(make_span())
+    box.wake_callers()
+    caller.join(60)
+    box.wake_callers()
+    assert not caller.is_alive()
+    assert not box._waiting
 
 
 def test_a_flush_records_the_start_of_the_young_as_well() -> None:

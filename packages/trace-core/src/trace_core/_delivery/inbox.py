@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import deque
@@ -22,10 +21,13 @@ from trace_core._tracing.span import OpenSpan
 
 _MEASURED: Final = 16
 _OVERFLOW_REPORTED_EVERY: Final = 60.0
-_WAKING_SECONDS: Final = 0.0001
-"""A thread takes about so long to wake up on a processor that rests."""
-_CALLERS_SHARE: Final = 0.5
-"""For how long a thread goes on after it has waited, as a share of the wait."""
+_PATIENCE_IF_KEPT: Final = 0.02
+"""Seconds for which a caller waits for the writer at most. Where eight threads compute, the writer
+gets the interpreter every 10 to 20 ms; alone, a span takes it less than one."""
+_PATIENCE: Final = 0.001
+"""The same for a sink that keeps nothing, whose write may take as long as a server likes."""
+_LONGEST_PAUSE: Final = 1.0
+"""Seconds between two such waits, if the writer is not done within them."""
 
 Work: TypeAlias = Span | OpenSpan
 
@@ -89,23 +91,29 @@ class Inbox:
     Args:
         capacity: Spans it takes at most.
         max_bytes: Their size in memory at most, roughly.
+        kept: Whether a span that has been written survives the process.
     """
 
-    def __init__(self, capacity: int, max_bytes: int) -> None:
+    def __init__(self, capacity: int, max_bytes: int, *, kept: bool = False) -> None:
         self.queue: SimpleQueue[Work | Message] = SimpleQueue()
         self.young = YoungSpans(capacity)
         self.overflowed = LockFreeSum()
         self.room = capacity
         """How many spans there is room for, as far as their size is known."""
-        self.limit = min(_MEASURED, capacity)
-        """With so many queued, the next one is to be measured, or there is no room for it."""
+        self._alone = 1 if kept else _MEASURED
+        self._look_from(min(_MEASURED, capacity))
         self._capacity = capacity
         self._max_bytes = max_bytes
         self._count = self._total = 0  # spans measured and their bytes
         self._measured = False  # since `measure_anew`
-        self._held = threading.Lock()  # for ever: a sleep that no test of a program replaces
-        self._held.acquire()
-        self._lets_again_at = 0.0
+        self._writing = False
+        self._served = 0  # of the callers that wait, those whose spans are being written
+        self.writer: int | None = None
+        """The writer's thread, which does not wait for itself."""
+        self._waiting: deque[threading.Lock] = deque()  # one for each caller that waits
+        self._patience = _PATIENCE_IF_KEPT if kept else _PATIENCE
+        self._pause = self._first_pause = self._patience / 4
+        self._waits_again_at = 0.0
         self._messages: deque[None] = deque()  # one for each message in the queue
         self._overflow_reported = 0
         self.log_key = owner_key("queue")
@@ -114,11 +122,12 @@ class Inbox:
     def refuses(self, work: Work) -> bool:
         """Say whether there is no room for a span, which is lost then.
 
-        Called for one of many spans: it measures this one, and gives the writer a turn.
+        Called if `limit` spans are queued; it measures one of many.
         """
         queued = self.queue.qsize()
-        if queued < self.room and queued < self._make_room(size_of_span(work), queued):
-            self._let_writer_run()
+        if queued < self._measured_from or (
+            queued < self.room and queued < self._make_room(size_of_span(work), queued)
+        ):
             return False
         self.overflowed.add(1)
         if not isinstance(work, Span):
@@ -138,35 +147,54 @@ class Inbox:
         self._total += size
         self._measured = True
         room = max(1, min(self._capacity, self._max_bytes * self._count // self._total))
-        self.room, self.limit = room, min(room, queued + max(_MEASURED, queued // 4))
+        self.room = room
+        self._look_from(min(room, queued + max(_MEASURED, queued // 4)))
         return room
 
-    def _let_writer_run(self) -> None:
-        """Leave the interpreter to the writer for a moment.
+    def _look_from(self, queued: int) -> None:
+        """Set with how many spans queued the next one is measured, or there is no room for it."""
+        self._measured_from = queued
+        self.limit = min(self._alone, queued)
+        """With so many queued, a caller has to look: see `refuses` and `await_writer`."""
 
-        A thread that makes many short calls of the operating system, such as an event loop's, gets
-        the interpreter back before another one wakes up. What is queued then would wait for 100 ms
-        and more, and be lost if the process is killed.
+    def await_writer(self) -> None:
+        """Wait until what is queued has been written, for a moment at most.
+
+        Whoever computes leaves the interpreter to the writer every 5 ms at best, and an event loop
+        gets it back before another thread wakes up. What is queued then would wait for 100 ms and
+        more, and be lost if the process is killed. A writer that is held up costs little: each
+        wait in vain doubles the time until the next.
         """
         begin = time.monotonic()
-        if begin < self._lets_again_at:
+        if begin < self._waits_again_at or threading.get_ident() == self.writer:
             return
-        self._lets_again_at = math.inf  # for other threads, and a signal handler in this one
-        try:
-            self._held.acquire(timeout=_WAKING_SECONDS)
-        finally:
-            end = time.monotonic()
-            self._lets_again_at = end + _CALLERS_SHARE * (end - begin)
+        written = threading.Lock()
+        written.acquire()
+        self._waiting.append(written)  # before looking: the writer does so the other way round
+        if not self._writing and not self.queue.qsize():
+            return
+        if written.acquire(timeout=self._patience):
+            self._pause = self._first_pause
+        elif self._waits_again_at <= begin:  # one of those who have waited side by side
+            self._waits_again_at = time.monotonic() + self._pause
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+
+    def wake_callers(self) -> None:
+        """Wake those who wait for what was taken, once it has been written."""
+        served = self._served if self.queue.qsize() else len(self._waiting)
+        self._writing, self._served = False, 0
+        for _ in range(served):
+            self._waiting.popleft().release()
 
     def measure_anew(self) -> None:
         """Measure the next span, or forget what was measured once few spans are queued."""
         queued = self.queue.qsize()
         if queued >= _MEASURED:
-            self.limit = min(self.limit, queued)
+            self._look_from(min(self._measured_from, queued))
         elif self._measured:
             self._measured = False
             self.room = self._capacity
-            self.limit = min(_MEASURED, self._capacity)
+            self._look_from(min(_MEASURED, self._capacity))
 
     def send(self, message: Message) -> None:
         """Queue a message to the writer."""
@@ -193,6 +221,7 @@ class Inbox:
         """
         queue, work = self.queue, []
         item = queue.get(timeout != 0, timeout)
+        self._writing, self._served = True, len(self._waiting)
         try:
             while not isinstance(item, _MESSAGES):
                 work.append(item)

@@ -1,8 +1,8 @@
 """`Background`: the queue between the caller's thread and the thread that writes to a sink.
 
 The caller does one ``SimpleQueue.put``: no lock, no system call of ours, safe in finalisers and
-signal handlers. While many spans are queued it lets the writer run now and then. What happens on
-the other thread is in `trace_core._delivery.writer`.
+signal handlers. If the writer is behind, it waits for it for a moment. What happens on the other
+thread is in `trace_core._delivery.writer`.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Background(WrapperSink):
 
     def _renew(self) -> None:
         """Set up everything that does not survive a fork."""
-        inbox = self._inbox = Inbox(self._capacity, self._max_bytes)
+        inbox = self._inbox = Inbox(self._capacity, self._max_bytes, kept=self.takes_starts)
         self._queue = inbox.queue
         self._writer = Writer(self.sink, inbox, self._retry, self._batch_size)
         self._ledger = self._writer.ledger
@@ -111,7 +111,7 @@ class Background(WrapperSink):
     # On the caller's thread
 
     def write(self, spans: Sequence[Span], /) -> None:
-        """Queue the spans. Never raises, and waits for nothing but a turn of the writer's."""
+        """Queue the spans. Never raises; waits a moment for the writer if that is behind."""
         for span in spans:
             self.write_later(span)
 
@@ -123,12 +123,15 @@ class Background(WrapperSink):
         """
         # Every call of the user's pays for this; what is seldom is elsewhere.
         queue = self._queue
-        if queue.qsize() >= self._inbox.limit and self._inbox.refuses(ended):
+        crowded = queue.qsize() >= self._inbox.limit
+        if crowded and self._inbox.refuses(ended):
             pass  # it is counted as lost
         elif self._closed:
             self._late.write(ended)
         else:
             queue.put(ended)
+            if crowded:
+                self._inbox.await_writer()
         if self._thread is None or self._closed:
             self._ensure_written()
 
