@@ -41,7 +41,7 @@ from trace_core import (
     pipeline,
     tee,
 )
-from trace_core._delivery import inbox
+from trace_core._delivery import callers, inbox
 from trace_core._delivery.size import rough_size
 from trace_core.testing import sample_spans
 
@@ -762,7 +762,7 @@ def test_a_caller_waits_for_a_writer_that_is_behind(
     make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a program has seen return is on disk then, but for the last call."""
-    monkeypatch.setattr(inbox, "_PATIENCE_IF_KEPT", 60.0)
+    monkeypatch.setattr(callers, "_PATIENCE_IF_KEPT", 60.0)
     gate, kept = KeepingGate(), []
     queue = Background(gate)
     queue.write([make_span()])
@@ -789,30 +789,36 @@ def test_a_writer_that_is_held_up_is_seldom_waited_for(
 ) -> None:
     """A disk that stands still costs a caller a moment, then longer and longer nothing."""
     now = 0.0
-    monkeypatch.setattr(inbox, "_PATIENCE_IF_KEPT", 0.001)
-    monkeypatch.setattr(inbox, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(callers, "_PATIENCE_IF_KEPT", 0.001)
+    monkeypatch.setattr(callers, "time", SimpleNamespace(monotonic=lambda: now))
     gate = KeepingGate()
     queue = Background(gate, capacity=100_000)
     queue.write([make_span()])
     assert gate.entered.wait(60)
-    waits = []
-    for second in range(30):
-        now = second / 10
+    waits: list[float] = []
+    learn = queue._inbox.callers._learn
+
+    def note(begin: float, *, in_time: bool) -> None:
+        waits.append(begin)
+        learn(begin, in_time=in_time)
+
+    monkeypatch.setattr(queue._inbox.callers, "_learn", note)
+    for tenth in range(100):
+        now = tenth / 10
         queue.write([make_span()] * 100)
-        waits.append(len(queue._inbox._waiting))
-    # after 0, 0.1, ... 0.5 s the pause has become longer than 0.1 s, and it grows to 1 s
-    assert waits[0] == 1
-    assert waits[-1] <= 14
+    # the pause doubles with each wait, from 0.25 ms to 1 s
+    assert waits[0] == 0.0
+    assert 10 < len(waits) < 25
     gate.opened.set()
     queue.close(60)
-    assert len(gate.spans) == 3_001
+    assert len(gate.spans) == 10_001
 
 
 def test_the_writer_does_not_wait_for_itself(
     make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sink that makes spans, or a stream that the garbage collector ends on that thread."""
-    monkeypatch.setattr(inbox, "_PATIENCE_IF_KEPT", 3600.0)
+    monkeypatch.setattr(callers, "_PATIENCE_IF_KEPT", 3600.0)
 
     class Echo(KeepingGate):
         def write(self, spans: Sequence[Span], /) -> None:
@@ -832,20 +838,20 @@ def test_callers_are_woken_once(
     make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also if the writer looks again before it takes the next span."""
-    monkeypatch.setattr(inbox, "_PATIENCE_IF_KEPT", 60.0)
+    monkeypatch.setattr(callers, "_PATIENCE_IF_KEPT", 60.0)
     box = inbox.Inbox(100, 1 << 20, kept=True)
     box.queue.put(make_span())
-    caller = threading.Thread(target=box.await_writer)
+    caller = threading.Thread(target=box.callers.await_writer)
     caller.start()
-    while not box._waiting:
+    while not box.callers._waiting:
         time.sleep(0.001)
     box.take(100)
     box.queue.put(make_span())
-    box.wake_callers()
+    box.callers.wake()
     caller.join(60)
-    box.wake_callers()
+    box.callers.wake()
     assert not caller.is_alive()
-    assert not box._waiting
+    assert not box.callers._waiting
 
 
 def test_a_flush_records_the_start_of_the_young_as_well() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
@@ -11,6 +10,7 @@ from typing import Final, TypeAlias
 
 import attrs
 
+from trace_core._delivery.callers import Callers
 from trace_core._delivery.size import size_of_span
 from trace_core._delivery.start_records import YoungSpans
 from trace_core._delivery.stats import QUEUE_FULL, LockFreeSum
@@ -21,14 +21,6 @@ from trace_core._tracing.span import OpenSpan
 
 _MEASURED: Final = 16
 _OVERFLOW_REPORTED_EVERY: Final = 60.0
-_PATIENCE_IF_KEPT: Final = 0.02
-"""Seconds for which a caller waits for the writer at most. Where eight threads compute, the writer
-gets the interpreter every 10 to 20 ms; alone, a span takes it less than one."""
-_PATIENCE: Final = 0.001
-"""The same for a sink that keeps nothing, whose write may take as long as a server likes."""
-_LONGEST_PAUSE: Final = 1.0
-"""Seconds between two such waits, if the writer is not done within them."""
-
 Work: TypeAlias = Span | OpenSpan
 
 
@@ -100,39 +92,36 @@ class Inbox:
         self.overflowed = LockFreeSum()
         self.room = capacity
         """How many spans there is room for, as far as their size is known."""
-        self._alone = 1 if kept else _MEASURED
+        self._behind = 1 if kept else capacity  # queued; of others, whenever one is measured
         self._look_from(min(_MEASURED, capacity))
         self._capacity = capacity
         self._max_bytes = max_bytes
         self._count = self._total = 0  # spans measured and their bytes
         self._measured = False  # since `measure_anew`
-        self._writing = False
-        self._served = 0  # of the callers that wait, those whose spans are being written
-        self.writer: int | None = None
-        """The writer's thread, which does not wait for itself."""
-        self._waiting: deque[threading.Lock] = deque()  # one for each caller that waits
-        self._patience = _PATIENCE_IF_KEPT if kept else _PATIENCE
-        self._pause = self._first_pause = self._patience / 4
-        self._waits_again_at = 0.0
+        self.callers = Callers(self.queue.qsize, kept=kept)
         self._messages: deque[None] = deque()  # one for each message in the queue
         self._overflow_reported = 0
         self.log_key = owner_key("queue")
         """Begins the keys of what is logged of the queue."""
 
-    def refuses(self, work: Work) -> bool:
-        """Say whether there is no room for a span, which is lost then.
+    def put_if_room(self, work: Work) -> None:
+        """Queue a span behind others and wait a moment for the writer, or count it as lost.
 
         Called if `limit` spans are queued; it measures one of many.
         """
-        queued = self.queue.qsize()
-        if queued < self._measured_from or (
-            queued < self.room and queued < self._make_room(size_of_span(work), queued)
-        ):
-            return False
+        if self._has_room(work):
+            self.queue.put(work)
+            self.callers.await_writer()
+            return
         self.overflowed.add(1)
         if not isinstance(work, Span):
             work.forget()
-        return True
+
+    def _has_room(self, work: Work) -> bool:
+        queued = self.queue.qsize()
+        if queued < self._measured_from:
+            return True
+        return queued < self.room and queued < self._make_room(size_of_span(work), queued)
 
     def _make_room(self, size: int, queued: int) -> int:
         """Return how many spans there is room for, after one more was measured.
@@ -154,37 +143,8 @@ class Inbox:
     def _look_from(self, queued: int) -> None:
         """Set with how many spans queued the next one is measured, or there is no room for it."""
         self._measured_from = queued
-        self.limit = min(self._alone, queued)
-        """With so many queued, a caller has to look: see `refuses` and `await_writer`."""
-
-    def await_writer(self) -> None:
-        """Wait until what is queued has been written, for a moment at most.
-
-        Whoever computes leaves the interpreter to the writer every 5 ms at best, and an event loop
-        gets it back before another thread wakes up. What is queued then would wait for 100 ms and
-        more, and be lost if the process is killed. A writer that is held up costs little: each
-        wait in vain doubles the time until the next.
-        """
-        begin = time.monotonic()
-        if begin < self._waits_again_at or threading.get_ident() == self.writer:
-            return
-        written = threading.Lock()
-        written.acquire()
-        self._waiting.append(written)  # before looking: the writer does so the other way round
-        if not self._writing and not self.queue.qsize():
-            return
-        if written.acquire(timeout=self._patience):
-            self._pause = self._first_pause
-        elif self._waits_again_at <= begin:  # one of those who have waited side by side
-            self._waits_again_at = time.monotonic() + self._pause
-            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
-
-    def wake_callers(self) -> None:
-        """Wake those who wait for what was taken, once it has been written."""
-        served = self._served if self.queue.qsize() else len(self._waiting)
-        self._writing, self._served = False, 0
-        for _ in range(served):
-            self._waiting.popleft().release()
+        self.limit = min(self._behind, queued)
+        """With so many queued, a caller has to look: see `put_if_room`."""
 
     def measure_anew(self) -> None:
         """Measure the next span, or forget what was measured once few spans are queued."""
@@ -221,7 +181,7 @@ class Inbox:
         """
         queue, work = self.queue, []
         item = queue.get(timeout != 0, timeout)
-        self._writing, self._served = True, len(self._waiting)
+        self.callers.begin()
         try:
             while not isinstance(item, _MESSAGES):
                 work.append(item)

@@ -123,15 +123,12 @@ class Background(WrapperSink):
         """
         # Every call of the user's pays for this; what is seldom is elsewhere.
         queue = self._queue
-        crowded = queue.qsize() >= self._inbox.limit
-        if crowded and self._inbox.refuses(ended):
-            pass  # it is counted as lost
+        if queue.qsize() >= self._inbox.limit:
+            self._inbox.put_if_room(ended)
         elif self._closed:
             self._late.write(ended)
         else:
             queue.put(ended)
-            if crowded:
-                self._inbox.await_writer()
         if self._thread is None or self._closed:
             self._ensure_written()
 

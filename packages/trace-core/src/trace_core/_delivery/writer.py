@@ -66,7 +66,7 @@ class Writer:
             end: Called with what asked for it.
             ready: Released once the sink is ready to write.
         """
-        self._inbox.writer = threading.get_ident()
+        self._inbox.callers.writer = threading.get_ident()
         with suppress():  # a processor that calls a model must not trace itself for ever
             self._get_ready()
             ready.release()
@@ -77,7 +77,7 @@ class Writer:
                 if work or self._is_due():
                     self._write(self._completed(work))
                     self._inbox.report_overflow(self._sink)
-                self._inbox.wake_callers()
+                self._inbox.callers.wake()
                 if self._sink.takes_starts and (message is not None or self._inbox.young.waiting):
                     self._write_starts(message)
                 if isinstance(message, Stop):
