@@ -179,4 +179,4 @@ def test_a_killed_program_loses_next_to_nothing(
     )
     assert killer.noted
     assert oldest <= OLDEST_MS[mode] * PATIENCE
-    assert len(lost) <= kills * PROCESSES.get(mode, 1) * PATIENCE
+    assert len(lost) <= kills * PROCESSES.get(mode, 1) * PATIENCE  # about one; two by the code
