@@ -111,11 +111,13 @@ def test_calls_served_by_another_api_at_the_same_time(
         def __init__(self) -> None:
             super().__init__()
             self.others = asyncio.Event()
+            self.refused = False
 
         async def handle_async_request(self, request: Request) -> Response:
             if b"first" not in await request.aread():
                 self.others.set()
-            elif not self.others.is_set():
+            elif not self.refused:
+                self.refused = True
                 await self.others.wait()
                 return refused
             return await super().handle_async_request(request)
