@@ -25,6 +25,7 @@ _BEHIND: Final = 2
 one a kill costs half as much, but a busy proxy answers 5% fewer requests: each write has its price.
 """
 _OVERFLOW_REPORTED_EVERY: Final = 60.0
+
 Work: TypeAlias = Span | OpenSpan
 
 
@@ -90,7 +91,7 @@ class Inbox:
         kept: Whether a span that has been written survives the process.
     """
 
-    def __init__(self, capacity: int, max_bytes: int, *, kept: bool = False) -> None:
+    def __init__(self, capacity: int, max_bytes: int, *, kept: bool) -> None:
         self.queue: SimpleQueue[Work | Message] = SimpleQueue()
         self.young = YoungSpans(capacity)
         self.overflowed = LockFreeSum()
