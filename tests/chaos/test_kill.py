@@ -25,17 +25,18 @@ from trace_core._spool.journal import journals_in
 from trace_core._spool.reader import spans_waiting
 
 ROUNDS = int(os.environ.get("TRACE_CHAOS_ROUNDS", "6"))
-PATIENCE = 2 if "TRACE_CHAOS_ROUNDS" in os.environ else 20
+ALONE = "TRACE_CHAOS_ROUNDS" in os.environ
+PATIENCE = 2 if ALONE else 20
 """How much longer it may be. The same work takes more processor time where other programs share the
 caches and the cores' halves: 55 ms were seen instead of 50 at a load of 30 on two processors. Where
 other tests run beside this one it says little; ``nox -s chaos`` runs it alone.
 """
 PROGRAM = Path(__file__).with_name("calls.py")
-OLDEST_MS = {"one by one": 10.0, "children": 50.0, "threads": 50.0, "tasks": 50.0}
+MODES = ("one by one", "children", "threads", "tasks")
+OLDEST_MS = {"alone": 10.0 if ALONE else 50.0, "beside others": 50.0}
 """For how long a returned call may be in memory alone, in processor time of its program.
 
-Whoever computes leaves the interpreter to the writer every 5 ms, and eight threads every 40 ms. A
-call that ends meanwhile waits for it, so that few are lost.
+A call waits for the writer where that could come later: see ``trace_core._delivery.callers``.
 """
 PROCESSES = {"children": 4}
 """How many a program has that make calls, each of which may lose one when it is killed."""
@@ -157,7 +158,7 @@ def load(request: pytest.FixtureRequest) -> Iterator[str]:
         hog.wait()
 
 
-@pytest.mark.parametrize("mode", OLDEST_MS)
+@pytest.mark.parametrize("mode", MODES)
 def test_a_killed_program_loses_next_to_nothing(
     killer: Killer, load: str, mode: str, tmp_path: Path
 ) -> None:
@@ -178,5 +179,5 @@ def test_a_killed_program_loses_next_to_nothing(
         f"{oldest:.1f} ms of processor time old, {on_the_clock:.1f} ms on the clock"
     )
     assert killer.noted
-    assert oldest <= OLDEST_MS[mode] * PATIENCE
+    assert oldest <= OLDEST_MS[load] * PATIENCE
     assert len(lost) <= kills * PROCESSES.get(mode, 1) * PATIENCE  # about one; two by the code

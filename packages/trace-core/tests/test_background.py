@@ -43,7 +43,7 @@ from trace_core import (
 )
 from trace_core._delivery import callers, inbox
 from trace_core._delivery.size import rough_size
-from trace_core.testing import sample_spans
+from trace_core.testing import FakeClock, sample_spans
 
 FAST = Retry(first=0.001, longest=0.002)
 NEEDS_FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -762,12 +762,28 @@ def test_a_caller_waits_for_a_writer_that_is_behind(
     make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a program has seen return is on disk then, but for the last two calls."""
+    monkeypatch.setattr(callers, "_AFTER_LATE", 1)
+    _await_a_caller(make_span, monkeypatch, ahead=3)
+
+
+def test_a_caller_waits_for_each_of_the_first_spans(
+    make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows yet how late the writer comes."""
+    _await_a_caller(make_span, monkeypatch, ahead=1)
+
+
+def _await_a_caller(
+    make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch, ahead: int
+) -> None:
+    """Check that a caller waits until its span is written, behind so many others."""
     monkeypatch.setattr(callers, "_PATIENCE_IF_KEPT", 60.0)
     gate, kept = KeepingGate(), []
     queue = Background(gate)
-    queue.write([make_span()])
+    first = threading.Thread(target=queue.write, args=([make_span()],))
+    first.start()
     assert gate.entered.wait(60)
-    queue.write([make_span(), make_span()])
+    queue.write([make_span() for _ in range(ahead - 1)])
 
     def write() -> None:
         queue.write([make_span()])
@@ -775,13 +791,31 @@ def test_a_caller_waits_for_a_writer_that_is_behind(
 
     caller = threading.Thread(target=write)
     caller.start()
-    while queue.stats.pending < 4:
+    while queue.stats.pending <= ahead:
         time.sleep(0.001)
     assert not kept
     gate.opened.set()
+    first.join(60)
     caller.join(60)
-    assert kept == [4]
+    assert kept == [ahead + 1]
     queue.close(60)
+
+
+def test_each_span_is_waited_for_once_the_writer_came_late() -> None:
+    """Threads that compute get the interpreter in its place, again and again."""
+    clock, box = FakeClock(), inbox.Inbox(100, 1 << 20, kept=True)
+    tracer = Tracer(MemorySink(), clock=clock)
+
+    def take(milliseconds: int) -> int:
+        span = tracer.start("work")
+        span.end()
+        clock.advance(milliseconds / 1e3)
+        box.learn([span])
+        return box.limit
+
+    assert [take(1) for _ in range(32)] == [0] * 31 + [2]
+    assert [take(9)] + [take(1) for _ in range(32)] == [0] * 32 + [2]
+    assert [take(7) for _ in range(10)] == [2] * 10
 
 
 def test_a_writer_that_is_held_up_is_seldom_waited_for(
@@ -806,8 +840,7 @@ def test_a_writer_that_is_held_up_is_seldom_waited_for(
     for tenth in range(100):
         now = tenth / 10
         queue.write([make_span()] * 100)
-    # the pause doubles with each wait, from 0.25 ms to 1 s
-    assert waits[0] == 0.0
+    # the pause doubles with each wait, to 1 s in the end
     assert 10 < len(waits) < 25
     gate.opened.set()
     queue.close(60)

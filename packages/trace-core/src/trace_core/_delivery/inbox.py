@@ -20,10 +20,6 @@ from trace_core._sinks.base import SinkBase, seconds_left
 from trace_core._tracing.span import OpenSpan
 
 _MEASURED: Final = 16
-_BEHIND: Final = 2
-"""With so many spans queued, a caller waits for a writer whose sink keeps what it is given. With
-one a kill costs half as much, but a busy proxy answers 5% fewer requests: each write has its price.
-"""
 _OVERFLOW_REPORTED_EVERY: Final = 60.0
 
 Work: TypeAlias = Span | OpenSpan
@@ -97,13 +93,12 @@ class Inbox:
         self.overflowed = LockFreeSum()
         self.room = capacity
         """How many spans there is room for, as far as their size is known."""
-        self._behind = min(_BEHIND, capacity) if kept else capacity  # if so many are queued
+        self.callers = Callers(self.queue.qsize, kept=kept)
         self._look_from(min(_MEASURED, capacity))
         self._capacity = capacity
         self._max_bytes = max_bytes
         self._count = self._total = 0  # spans measured and their bytes
-        self._measured = False  # since `measure_anew`
-        self.callers = Callers(self.queue.qsize, kept=kept)
+        self._measured = False  # since `_measure_anew`
         self._messages: deque[None] = deque()  # one for each message in the queue
         self._overflow_reported = 0
         self.log_key = owner_key("queue")
@@ -148,10 +143,20 @@ class Inbox:
     def _look_from(self, queued: int) -> None:
         """Set with how many spans queued the next one is measured, or there is no room for it."""
         self._measured_from = queued
-        self.limit = min(self._behind, queued)
+        self.limit = min(self.callers.behind, queued)
         """With so many queued, a caller has to look: see `put_if_room`."""
 
-    def measure_anew(self) -> None:
+    def learn(self, work: Sequence[Work]) -> None:
+        """Decide anew which callers have to look, after the writer has taken some spans.
+
+        Args:
+            work: The spans.
+        """
+        self.callers.learn_delay(work)
+        self._measure_anew()
+        self._look_from(self._measured_from)
+
+    def _measure_anew(self) -> None:
         """Measure the next span, or forget what was measured once few spans are queued."""
         queued = self.queue.qsize()
         if queued >= _MEASURED:

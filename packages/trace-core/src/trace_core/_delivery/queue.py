@@ -39,10 +39,9 @@ _KEEPING_SECONDS: Final = 5.0
 class Background(WrapperSink):
     """Hands spans to a sink on a thread of its own. A sink itself.
 
-    The thread starts with the first span. A forked child starts with an empty queue and a
-    thread of its own; what was queued belongs to the parent. At exit the queue is drained within
-    ``exit_timeout``; spans written after that go to the sink at once, on the caller's thread.
-    A full queue drops the spans that come.
+    The thread starts with the first span. A forked child starts with an empty queue and a thread
+    of its own; what was queued is the parent's. At exit it is drained within ``exit_timeout``;
+    spans written later go to the sink at once, on the caller's thread. A full queue drops spans.
 
     Args:
         sink: Where spans go.
@@ -112,6 +111,8 @@ class Background(WrapperSink):
 
     def write(self, spans: Sequence[Span], /) -> None:
         """Queue the spans. Never raises; waits a moment for the writer if that is behind."""
+        if self._thread is None:
+            self._start()  # before anyone waits for it
         for span in spans:
             self.write_later(span)
 
@@ -123,10 +124,10 @@ class Background(WrapperSink):
         """
         # Every call of the user's pays for this; what is seldom is elsewhere.
         queue = self._queue
-        if queue.qsize() >= self._inbox.limit:
-            self._inbox.put_if_room(ended)
-        elif self._closed:
+        if self._closed:
             self._late.write(ended)
+        elif queue.qsize() >= self._inbox.limit:
+            self._inbox.put_if_room(ended)
         else:
             queue.put(ended)
         if self._thread is None or self._closed:
@@ -161,9 +162,8 @@ class Background(WrapperSink):
 
     def _start(self) -> None:
         """Start the writer, and leave the interpreter to it until it can write, for a moment."""
-        # A signal handler may interrupt the very thread that starts the writer.
         if not self._starting.acquire(blocking=False):
-            return
+            return  # this very thread may be starting it, and run a signal handler
         try:
             if self._thread is None:
                 run, ready = self._writer.run, threading.Lock()

@@ -116,7 +116,7 @@ class Writer:
                     return [], None
             else:
                 inbox.young.awake()
-                inbox.measure_anew()
+                inbox.learn(found[0])
                 return found
 
     def _completed(self, work: list[Work]) -> list[Span]:

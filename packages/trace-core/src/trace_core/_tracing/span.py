@@ -114,6 +114,11 @@ class OpenSpan:
         """Nanoseconds since its start."""
         return self.tracer.clock.perf_ns() - self.start_perf_ns
 
+    @property
+    def since_end_ns(self) -> int:
+        """Nanoseconds since it ended."""
+        return self.elapsed_ns - (self.end_ns - self.start_ns)
+
     def start_with(self, other: OpenSpan) -> None:
         """Take over the start of another span: for work that is noticed only after it is done.
 
