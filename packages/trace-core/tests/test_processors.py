@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import random
+import string
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from trace_core import (
     StatusCode,
     TokenUsage,
     Tracer,
+    Value,
     _log,
     drop_content,
     durable,
@@ -46,6 +49,7 @@ from trace_core._processors import secrets as _secrets
 from trace_core._processors.clean import Cleaner
 from trace_core._processors.redact import Redactor
 from trace_core._processors.scan import find
+from trace_core._processors.values import looks_random
 
 PEM = (
     "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,AB\n\n"
@@ -146,6 +150,89 @@ def test_secrets_are_removed_everywhere(name: str) -> None:
     assert json.dumps(secret)[1:-1] not in written
     assert "[redacted:" in written
     assert "as a key" in written
+
+
+ALNUM = string.ascii_letters + string.digits
+
+
+def machine_made(seed: int) -> str:
+    """A secret without a format of its own."""
+    chance = random.Random(seed)
+    made = ("".join(chance.choices(ALNUM, k=20 + seed % 9)) for _ in range(100))
+    return next(filter(looks_random, made))
+
+
+NAMED: dict[str, Callable[[str], Value]] = {
+    "an assignment": lambda secret: f"export API_TOKEN={secret}",
+    "a sentence": lambda secret: f"The password for the database is {secret}.",
+    "a header": lambda secret: f"Authorization: Bearer {secret}",
+    "a cookie": lambda secret: f"Cookie: theme=dark; session={secret}",
+    "a URL": lambda secret: f"redis://default:{secret}@cache.internal:6379/0",
+    "a table": lambda secret: f"user,password\nme,{secret}\n",
+    "a name": lambda secret: {"hf_token": secret},
+    "a header's name": lambda secret: {"Authorization": f"Bearer {secret}"},
+    "a name and a value": lambda secret: ({"name": "API_KEY", "value": secret},),
+    "a pair": lambda secret: (("x-api-key", secret),),
+    "several": lambda secret: {"api_keys": (secret, secret)},
+}
+BARE = ("{}", "it said {}, and", "GET /v1/{}/items 404", '{{"found": "{}"}}', "({})")
+PLACES = ("name", "status", "inputs", "outputs", "attributes", "event", "resource", "key")
+
+
+def with_value(span: Span, place: str, value: Value) -> Span:
+    """The span with a value in a place; where only a text fits, with the value as JSON."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    changes: dict[str, dict[str, Any]] = {
+        "name": {"name": text},
+        "status": {"status": Status(StatusCode.ERROR, text)},
+        "attributes": {"attributes": {**span.attributes, "of.it": value}},
+        "event": {"events": (*span.events, Event("exception", 1, {"message": value}))},
+        "resource": {"resource": {**span.resource, "of.it": value}},
+        "key": {"attributes": {**span.attributes, text: 1}},
+    }
+    return attrs.evolve(span, **changes.get(place, {place: ("a text", {"content": value})}))
+
+
+@given(
+    st.integers(0, 1_000_000).map(machine_made),
+    st.sampled_from(sorted(NAMED)),
+    st.permutations(PLACES),
+    st.sampled_from(BARE),
+    st.booleans(),
+)
+def test_what_one_text_of_a_span_tells_goes_from_all(
+    secret: str, named: str, places: list[str], bare: str, many: bool
+) -> None:
+    """A secret that its name tells in one place is repeated bare in another, once or more often."""
+    value, text = NAMED[named](secret), bare.format(secret)
+    span = with_value(with_value(fields_with("x" * 9), places[0], text), places[1], text)
+    if many:
+        span = with_value(span, "attributes", tuple(f"a text, number {n}" for n in range(1_500)))
+    processor = redact(environment=False)
+    if bare != BARE[3]:
+        assert secret in encode(processor(span)).decode()
+    assert secret not in encode(processor(with_value(span, places[2], value))).decode()
+    assert secret in encode(processor(span)).decode()
+
+
+@pytest.mark.parametrize(
+    ("named", "text"),
+    [
+        ("password: Sommer1", "Sommer1"),  # short
+        ("password: correcthorsebattery", "correcthorsebattery"),  # letters alone
+        ("token=a1B2c3D4e5F6", "a1B2c3D4e5F6g"),  # a longer word
+        ("primary_key=a1B2c3D4e5F6", "a1B2c3D4e5F6"),
+        ({"authorization": "see version-2 of it"}, "version-2"),
+        ({"credentials": {"region": "eu-central-1", "user": "bot-2026"}}, "eu-central-1 bot-2026"),
+        ({"api_key": "tenant-42"}, "tenant-42"),
+        ({"cookie": "theme=dark2024; lang=en-GB2"}, "dark2024 en-GB2"),
+    ],
+    ids=repr,
+)
+def test_what_may_be_a_word_stays_in_other_texts(named: Value, text: str) -> None:
+    """Only what is long and has a digit is looked for elsewhere, and as a word of its own."""
+    span = attrs.evolve(fields_with("x" * 9), inputs=named, outputs=text)
+    assert redact(environment=False)(span).outputs == text
 
 
 def test_a_secret_is_removed_to_its_very_end() -> None:

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Final, NamedTuple
 
-from trace_core._processors.assignments import ASSIGNED
 from trace_core._processors.budget import UNJUDGED, Match
 from trace_core._processors.known import Known
-from trace_core._processors.many import BETWEEN, spread
-from trace_core._processors.near import all_places
+from trace_core._processors.look import LONGEST_SEEN
+from trace_core._processors.many import BETWEEN, MANY, Changed, spread
 from trace_core._processors.scan import find
 from trace_core._processors.secrets import MIN_LENGTH, environment_secrets, remembered_secrets
+from trace_core._processors.told import replaced, told_by, told_places
 from trace_core._processors.values import DIGIT
 
 _CACHED_TEXTS: Final = 2_048
@@ -26,10 +26,18 @@ _JUDGED_ALONE: Final = 100
 _LONGEST_JOINED: Final = 4_096
 """Characters of a text that is searched together with others."""
 _REPEATED: Final = re.compile(r"(?s).([xX*#0-9])\1{7}$")
-_MOST_TOLD: Final = 16
-"""Secrets that are looked for elsewhere in their text, each at so many ..."""
-_MOST_PLACES: Final = 1_000
-"""... places."""
+
+
+class Cleaned(NamedTuple):
+    """A text without secrets.
+
+    Args:
+        text: The text.
+        told: Secrets of it that may stand elsewhere without what told them here.
+    """
+
+    text: str
+    told: tuple[str, ...]
 
 
 class Cleaner:
@@ -40,7 +48,7 @@ class Cleaner:
         patterns: More kinds of secrets: what to call each, and what it looks like.
 
     Attributes:
-        cached: The same as `change` with a cache. Names, models and system prompts come again with
+        cached: The same as `clean` with a cache. Names, models and system prompts come again with
             every call: looking them up costs a fraction of a search.
     """
 
@@ -50,9 +58,9 @@ class Cleaner:
         self._known = Known(known)
         self._patterns = dict(patterns or {})
         self._shortest = 1 if patterns else MIN_LENGTH
-        self.cached = functools.lru_cache(maxsize=_CACHED_TEXTS)(self.change)
+        self.cached = functools.lru_cache(maxsize=_CACHED_TEXTS)(self.clean)
 
-    def change(self, text: str) -> str | None:
+    def clean(self, text: str) -> Cleaned | None:
         """Return the text with markers in the place of secrets; ``None`` if there are none.
 
         Args:
@@ -62,41 +70,52 @@ class Cleaner:
             return None
         cleaned = self._known.without(text)
         found = _found(cleaned)
+        told = _told(cleaned, found)
         for name, pattern in self._patterns.items():
             found += [(*match.span(), name) for match in pattern.finditer(cleaned)]
         if found:
-            cleaned = _replaced(cleaned, found)
-        return None if cleaned is text else cleaned
+            return Cleaned(replaced(cleaned, found), told)
+        return None if cleaned is text else Cleaned(cleaned, told)
 
-    @property
-    def joins(self) -> bool:
-        """Whether texts may be searched as one: a pattern of the user's may look at its ends."""
-        return not self._patterns
-
-    def change_many(self, texts: Sequence[str]) -> dict[str, str]:
-        """Return those of some texts that change, with what they become.
+    def change(self, texts: Sequence[str]) -> Changed:
+        """Return those of some texts that change, with what they become, and what they tell.
 
         Args:
             texts: The texts.
         """
-        changed = {}
+        # A pattern of the user's may look at the ends of a text.
+        if len(texts) > MANY and not self._patterns:
+            return self.change_many(texts)
+        changed, told = {}, list[str]()
+        for text in texts:
+            cleaned = (self.cached if len(text) <= LONGEST_SEEN else self.clean)(text)
+            if cleaned is not None:
+                changed[text] = cleaned.text
+                told += cleaned.told
+        return Changed(changed, told)
+
+    def change_many(self, texts: Sequence[str]) -> Changed:
+        """Do the same by a search in all of them at once.
+
+        Args:
+            texts: The texts.
+        """
         short = [text for text in texts if MIN_LENGTH <= len(text) <= _LONGEST_JOINED]
-        for text in [text for text in texts if len(text) > _LONGEST_JOINED]:
-            if (new := self.change(text)) is not None:
-                changed[text] = new
+        alone = [text for text in texts if len(text) > _LONGEST_JOINED]
         joined = BETWEEN.join(short)
-        matches = chain(_found(joined), self._known.places(joined))
-        found, unjudged = spread(short, list(matches))
-        for index, places in found.items():
-            changed[short[index]] = _replaced(short[index], places)
-        some = sorted(unjudged)
-        for index in some[:_JUDGED_ALONE]:
-            new = self.change(short[index])
-            if new is not None:
-                changed[short[index]] = new
+        matches = _found(joined)
+        told = [one for one in _told(joined, matches) if BETWEEN not in one]
+        found, unjudged = spread(short, [*matches, *self._known.places(joined)])
+        changed = {short[index]: replaced(short[index], places) for index, places in found.items()}
+        some = [short[index] for index in sorted(unjudged)]
+        for text in chain(alone, some[:_JUDGED_ALONE]):
+            cleaned = self.clean(text)
+            if cleaned is not None:
+                changed[text] = cleaned.text
+                told += cleaned.told
         # Few secrets have no digit.
-        left = filter(DIGIT.match, [short[index] for index in some[_JUDGED_ALONE:]])
-        return {**changed, **dict.fromkeys(left, f"[redacted:{UNJUDGED}]")}
+        left = filter(DIGIT.match, some[_JUDGED_ALONE:])
+        return Changed({**changed, **dict.fromkeys(left, f"[redacted:{UNJUDGED}]")}, told)
 
 
 def _found(text: str) -> list[Match]:
@@ -108,30 +127,9 @@ def _found(text: str) -> list[Match]:
     ]
 
 
-def _elsewhere(text: str, found: Iterable[Match]) -> Iterator[Match]:
-    """Find the secrets that their names tell where they stand again without."""
-    told = dict.fromkeys(text[begin:end] for begin, end, kind in found if kind == ASSIGNED)
-    secrets = (one for one in told if len(one) >= MIN_LENGTH and DIGIT.match(one))
-    for secret in islice(secrets, _MOST_TOLD):
-        for at in islice(all_places(text, secret, len(secret)), _MOST_PLACES):
-            end = at + len(secret)
-            if not (text[at - 1 : at].isalnum() or text[end : end + 1].isalnum()):
-                yield at, end, ASSIGNED
-
-
-def _replaced(text: str, found: list[Match]) -> str:
-    """Put markers in the place of secrets; where two overlap, one marker covers both."""
-    found += _elsewhere(text, tuple(found))
-    found.sort()
-    parts: list[str] = []
-    done = 0
-    covered = 0
-    for begin, end, name in found:
-        if begin >= covered:
-            parts += (text[done:begin], f"[redacted:{name}]")
-        covered = done = max(covered, end)
-    parts.append(text[done:])
-    return "".join(parts)
+def _told(text: str, found: Iterable[Match]) -> tuple[str, ...]:
+    parts = dict.fromkeys((kind, text[begin:end]) for begin, end, kind in found)
+    return tuple(one for kind, secret in parts for one in told_by(kind, secret))
 
 
 def clean_text(text: str) -> str:
@@ -140,5 +138,7 @@ def clean_text(text: str) -> str:
     Args:
         text: The text.
     """
-    cleaned = Cleaner((*environment_secrets(), *remembered_secrets())).change(text)
-    return text if cleaned is None else cleaned
+    cleaned = Cleaner((*environment_secrets(), *remembered_secrets())).clean(text)
+    if cleaned is None:
+        return text
+    return replaced(cleaned.text, [*told_places(*cleaned)])

@@ -12,6 +12,7 @@ from trace_core._model.parts import Event
 from trace_core._model.span import Span
 from trace_core._model.values import Value
 from trace_core._processors.look import LONG, look_at
+from trace_core._processors.many import one_by_one
 from trace_core._processors.walk import Walk
 
 
@@ -34,7 +35,7 @@ def truncate(max_chars: int = 32_768) -> Callable[[Span], Span]:
             return None
         return f"{text[:max_chars]}… ({len(text)} characters)"
 
-    walk = Walk(shorten)
+    walk = Walk(lambda texts: one_by_one(texts, shorten))
 
     def processor(span: Span) -> Span:
         found = look_at(span)

@@ -3,23 +3,49 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate, chain, count, islice, repeat
 from operator import add
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from trace_core._processors.budget import UNJUDGED, Match
 from trace_core._processors.by_name import PARTS, UNJUDGED_NAME, filed_under, has_part
 from trace_core._processors.near import all_places
 
-ChangeMany: TypeAlias = Callable[[Sequence[str]], "dict[str, str]"]
-"""Takes texts and returns those that change, with what they become."""
+MANY: Final = 1_000
+"""Texts that are searched as one."""
 BETWEEN: Final = "\n\0\n\0\n"
 """Between two texts that are searched as one: no pattern matches it, and no name has it behind."""
 _JUDGED: Final = 1_000
 """Names of secrets in a span that are told from one another."""
 _LONGEST_NAME: Final = 64
 """Characters; longer texts are not looked at for whether they are names."""
+
+
+class Changed(NamedTuple):
+    """What becomes of some texts.
+
+    Args:
+        texts: Those that change, with what they become.
+        told: Secrets in them that may stand in other texts without what told them here.
+    """
+
+    texts: Mapping[str, str]
+    told: Sequence[str] = ()
+
+
+Change: TypeAlias = Callable[[Sequence[str]], Changed]
+"""Takes texts and changes some."""
+
+
+def one_by_one(texts: Iterable[str], change: Callable[[str], str | None]) -> Changed:
+    """Change each of some texts on its own.
+
+    Args:
+        texts: The texts.
+        change: Takes a text and returns another, or ``None`` where nothing is to change.
+    """
+    return Changed({text: new for text in texts if (new := change(text)) is not None})
 
 
 def names_among(texts: Iterable[str]) -> dict[str, str]:

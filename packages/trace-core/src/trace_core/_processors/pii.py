@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from trace_core._model.span import Span
-from trace_core._processors.many import BETWEEN
+from trace_core._processors.many import BETWEEN, MANY, Changed, one_by_one
 from trace_core._processors.walk import Walk
 
 # Each pattern begins with the characters that are sought, and looks behind them then: this way most
@@ -99,14 +99,16 @@ def redact_pii(
             text = _without_phones(text)
         return None if text == given else text
 
-    def clean_many(texts: Sequence[str]) -> dict[str, str]:
+    def change(texts: Sequence[str]) -> Changed:
+        if len(texts) <= MANY:
+            return one_by_one(texts, clean)
         joined = clean(BETWEEN.join(texts))
         cleaned = [] if joined is None else joined.split(BETWEEN)
         if joined is not None and len(cleaned) != len(texts):  # one of them holds what is between
             cleaned = [clean(text) or text for text in texts]
-        return {old: new for old, new in zip(texts, cleaned, strict=False) if old != new}
+        return Changed({old: new for old, new in zip(texts, cleaned, strict=False) if old != new})
 
-    walk = Walk(clean, many=clean_many)
+    walk = Walk(change)
 
     def processor(span: Span) -> Span:
         return walk.span(span)

@@ -30,7 +30,7 @@ def redact(
     a list of names and values tells, columns of CSV, everything under a key such as ``api_key`` or
     ``authorization``, what looks like a secret under one such as ``hf_token``, and the exact values
     that are known: of environment variables named like secrets, of `remember_secret`, and of
-    ``known``. A secret that a name tells is removed where it stands again in the same text.
+    ``known``. A secret that a name tells in one text is removed wherever the span repeats it.
 
     Args:
         known: More secrets, or a function that returns them, called for every span.
@@ -78,12 +78,7 @@ class Redactor:
         if current is None or current[0] != told:
             known = [secret for some in told for secret in some]
             cleaner = Cleaner(known, self._patterns)
-            walk = Walk(
-                cleaner.change,
-                cached=cleaner.cached,
-                many=cleaner.change_many if cleaner.joins else None,
-                by_name=True,
-            )
+            walk = Walk(cleaner.change, by_name=True)
             current = self._current = (told, walk)
         return current[1]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final
 
 import attrs
 
@@ -12,20 +13,18 @@ from trace_core._model.span import Span
 from trace_core._model.values import Value
 from trace_core._processors.budget import UNJUDGED
 from trace_core._processors.by_name import named_pair, without_listed, without_secrets
-from trace_core._processors.look import LONGEST_SEEN, Seen, look_at, look_into
-from trace_core._processors.many import ChangeMany, names_among
-
-TextChange: TypeAlias = Callable[[str], "str | None"]
-"""Takes a text and returns another, or ``None`` where nothing is to change."""
+from trace_core._processors.look import Seen, look_at, look_into
+from trace_core._processors.many import MANY, Change, Changed, names_among
+from trace_core._processors.told import told_under, without_told
 
 PLAIN_TYPES: Final = frozenset({bool, int, float, type(None)})
 """Types of values that hold no text."""
-_MANY: Final = 1_000
-"""Texts that are searched as one."""
 _SEVERAL: Final = 64
 """Items of a list that may hold names and values by turns."""
 _MOST_SPECIAL: Final = 1_000
 """Containers of a span in which what is filed under the name of a secret is judged."""
+_MOST_TOLD: Final = 100
+"""Secrets that are hidden by their names and may be looked for elsewhere in the span."""
 _TOO_MANY: Final = f"[redacted:{UNJUDGED}]"
 
 
@@ -47,23 +46,12 @@ class Walk:
     and are known to stay as they are. So a span is looked at once, and its new texts are judged.
 
     Args:
-        change: Takes a text and returns another or ``None``.
-        cached: The same with a cache, for short texts.
-        many: The same for many texts at once.
+        change: Takes texts and changes some.
         by_name: Whether what is filed under the names of secrets is hidden, however it looks.
     """
 
-    def __init__(
-        self,
-        change: TextChange,
-        *,
-        cached: TextChange | None = None,
-        many: ChangeMany | None = None,
-        by_name: bool = False,
-    ) -> None:
+    def __init__(self, change: Change, *, by_name: bool = False) -> None:
         self._change = change
-        self._cached = cached or change
-        self._many = many
         self._by_name = by_name
         self._stays = Seen()
         self._resource: object = None
@@ -80,39 +68,43 @@ class Walk:
         new = self._stays.new(texts)
         changes = self._changes(new) if new else None
         if changes is not None:
-            return changes.span(span)
+            return _without_told(changes.span(span), changes.told)
         self._resource = span.resource
         return span
 
     def _changes(self, new: dict[str, None]) -> _Changes | None:
         """Return what is to change because of some texts; ``None`` if nothing is."""
-        texts = self._changed(new)
+        changed = self._change(list(new))
+        texts = changed.texts
         names = names_among(new) if self._by_name else {}
-        if len(new) < _MANY:
+        if len(new) < MANY:
             self._stays.add(new.keys() - {*texts, *names} if texts or names else new)
-        return _Changes(texts, names) if texts or names else None
+        return _Changes(changed, names) if texts or names else None
 
-    def _changed(self, new: dict[str, None]) -> Mapping[str, str]:
-        if len(new) > _MANY and self._many is not None:
-            return self._many(list(new))
-        changed = {}
-        for text in new:
-            after = (self._cached if len(text) <= LONGEST_SEEN else self._change)(text)
-            if after is not None:
-                changed[text] = after
-        return changed
+
+def _without_told(span: Span, told: Sequence[str]) -> Span:
+    """Return a span without the secrets that one of its texts told, wherever they stand again."""
+    if not told:
+        return span
+    texts = [*look_at(span).texts, *look_into((span.resource,)).texts]
+    again = without_told(texts, told)
+    return _Changes(Changed(again), {}).span(span) if again else span
 
 
 class _Changes:
     """What is to change in a span.
 
     Args:
-        texts: Texts that change, with what they become.
+        changed: Texts that change.
         names: The names of secrets among the texts, with the kinds of secrets.
+
+    Attributes:
+        told: Secrets that may stand elsewhere; with those found by the names once `span` is done.
     """
 
-    def __init__(self, texts: Mapping[str, str], names: Mapping[str, str]) -> None:
-        self._texts = texts
+    def __init__(self, changed: Changed, names: Mapping[str, str]) -> None:
+        self.told = list(changed.told)
+        self._texts = texts = changed.texts
         self._names = names
         self._special = texts.keys() | names.keys()
         self._left = _MOST_SPECIAL
@@ -179,6 +171,8 @@ class _Changes:
         """Hide what is filed under the names of secrets, and change the keys."""
         self._left -= 1
         found = without_secrets(value, self._names.get) if self._names else value
+        if found is not value:
+            self._note((key, value[key]) for key in found if found[key] is not value[key])
         if self._texts.keys().isdisjoint(found):
             return found
         return {self._texts.get(key, key): item for key, item in found.items()}
@@ -207,4 +201,12 @@ class _Changes:
         if not special:
             return found
         self._left -= 1
-        return without_listed(found, self._names.get)
+        shown = without_listed(found, self._names.get)
+        if shown is not found:
+            self._note(("", old) for old, new in zip(found, shown, strict=True) if new is not old)
+        return shown
+
+    def _note(self, hidden: Iterable[tuple[str, Value]]) -> None:
+        """Note what was hidden by its name: it may stand elsewhere."""
+        for name, value in islice(hidden, max(0, _MOST_TOLD - len(self.told))):
+            self.told += told_under(name, value)
