@@ -867,6 +867,29 @@ def test_the_writer_does_not_wait_for_itself(
     assert len(echo.spans) == 4
 
 
+def test_a_span_is_pending_from_its_hand_over_on(
+    make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also between the queue and the writer: whoever polls may end the program at 0."""
+    take, seen = inbox.Inbox.take, []
+
+    def look(self: inbox.Inbox, most: int, timeout: float | None = 0) -> object:
+        found = take(self, most, timeout)
+        seen.append((len(found[0]), queue.stats.pending))
+        return found
+
+    monkeypatch.setattr(inbox.Inbox, "take", look)
+    queue = Background(MemorySink())
+    for _ in range(10):
+        queue.write([make_span(), make_span()])
+    assert queue.flush(60)
+    queue.close(60)
+    queue.write([make_span()])
+    assert sum(taken for taken, _ in seen) == 20
+    assert all(pending >= taken for taken, pending in seen)
+    assert (queue.stats.accepted, queue.stats.pending) == (21, 0)
+
+
 def test_callers_are_woken_once(
     make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ import attrs
 from trace_core._delivery.callers import Callers
 from trace_core._delivery.size import size_of_span
 from trace_core._delivery.start_records import YoungSpans
-from trace_core._delivery.stats import QUEUE_FULL, LockFreeSum
+from trace_core._delivery.stats import QUEUE_FULL, Ledger, LockFreeSum
 from trace_core._log import counted, log_once, owner_key
 from trace_core._model.span import Span
 from trace_core._sinks.base import SinkBase, seconds_left
@@ -89,6 +89,8 @@ class Inbox:
 
     def __init__(self, capacity: int, max_bytes: int, *, kept: bool) -> None:
         self.queue: SimpleQueue[Work | Message] = SimpleQueue()
+        self.pending: deque[None] = deque()
+        """One for each span, from before it is queued until it is counted in the ledger."""
         self.young = YoungSpans(capacity)
         self.overflowed = LockFreeSum()
         self.room = capacity
@@ -99,7 +101,6 @@ class Inbox:
         self._max_bytes = max_bytes
         self._count = self._total = 0  # spans measured and their bytes
         self._measured = False  # since `_measure_anew`
-        self._messages: deque[None] = deque()  # one for each message in the queue
         self._overflow_reported = 0
         self.log_key = owner_key("queue")
         """Begins the keys of what is logged of the queue."""
@@ -110,6 +111,7 @@ class Inbox:
         Called if `limit` spans are queued; it measures one of many.
         """
         if self._has_room(work):
+            self.pending.append(None)
             self.queue.put(work)
             self.callers.await_writer()
             return
@@ -168,13 +170,13 @@ class Inbox:
 
     def send(self, message: Message) -> None:
         """Queue a message to the writer."""
-        self._messages.append(None)
         self.queue.put(message)
 
-    @property
-    def spans(self) -> int:
-        """How many spans are queued."""
-        return max(0, self.queue.qsize() - len(self._messages))
+    def count_in(self, ledger: Ledger, spans: int) -> None:
+        """Count spans that were taken in a ledger, and no longer here."""
+        ledger.accept(spans)
+        for _ in range(spans):
+            self.pending.popleft()
 
     def take(self, most: int, timeout: float | None = 0) -> tuple[list[Work], Message | None]:
         """Take what is queued, up to a message or so many spans.
@@ -200,7 +202,6 @@ class Inbox:
                 item = queue.get(False)
         except Empty:  # at the end, somebody else takes from it as well
             return work, None
-        self._messages.popleft()
         return work, item
 
     def report_overflow(self, sink: SinkBase) -> None:

@@ -35,12 +35,16 @@ class LateWriter:
                 work, _ = self._inbox.take(1)
             except Empty:
                 return
+            self._inbox.count_in(self._ledger, len(work))
             for one in work:
-                self.write(one)
+                self._write(one)
 
     def write(self, work: Work) -> None:
         """Write a span, once."""
         self._ledger.accept(1)
+        self._write(work)
+
+    def _write(self, work: Work) -> None:
         if self.hung:
             self._ledger.dropped(1, LEFT_AT_EXIT)
             return

@@ -81,7 +81,7 @@ class Background(WrapperSink):
     def _renew(self) -> None:
         """Set up everything that does not survive a fork."""
         inbox = self._inbox = Inbox(self._capacity, self._max_bytes, kept=self.takes_starts)
-        self._queue = inbox.queue
+        self._queue, self._pending = inbox.queue, inbox.pending
         self._writer = Writer(self.sink, inbox, self._retry, self._batch_size)
         self._ledger = self._writer.ledger
         self._late = LateWriter(self.sink, inbox, self._ledger)
@@ -104,8 +104,7 @@ class Background(WrapperSink):
     @property
     def stats(self) -> Stats:
         """What became of the spans handed over so far, in this process."""
-        inbox = self._inbox
-        return self._ledger.stats(queued=inbox.spans, overflowed=inbox.overflowed.value)
+        return self._ledger.stats(len(self._pending), self._inbox.overflowed.value)
 
     # On the caller's thread
 
@@ -129,6 +128,7 @@ class Background(WrapperSink):
         elif queue.qsize() >= self._inbox.limit:
             self._inbox.put_if_room(ended)
         else:
+            self._pending.append(None)
             queue.put(ended)
         if self._thread is None or self._closed:
             self._ensure_written()

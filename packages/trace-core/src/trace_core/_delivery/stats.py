@@ -97,7 +97,7 @@ class Ledger:
             with self._lock:
                 self._dropped[reason] += count
 
-    def stats(self, *, queued: int = 0, overflowed: int = 0) -> Stats:
+    def stats(self, queued: int = 0, overflowed: int = 0) -> Stats:
         """Return the counts as they are now.
 
         Args:

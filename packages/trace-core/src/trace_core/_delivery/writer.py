@@ -120,7 +120,7 @@ class Writer:
                 return found
 
     def _completed(self, work: list[Work]) -> list[Span]:
-        self.ledger.accept(len(work))
+        self._inbox.count_in(self.ledger, len(work))
         spans = [span for one in work if (span := completed(one)) is not None]
         if len(spans) < len(work):
             self.ledger.dropped(len(work) - len(spans), INVALID)
@@ -136,7 +136,7 @@ class Writer:
         records = list(message.spans) if isinstance(message, StartRecords) else []
         now, asked = time.monotonic(), isinstance(message, Flush)
         try:
-            if asked or not self._inbox.spans or now >= self._starts_due:
+            if asked or not self._inbox.pending or now >= self._starts_due:
                 self._starts_due = now + _STARTS_PUT_OFF
                 # whoever asks for a flush may be about to kill the process
                 records += self._inbox.young.grown_up(all_of_them=asked)
@@ -196,7 +196,7 @@ class Writer:
 
     def _some_more(self, waiting: int) -> list[Span]:
         """Take newer spans to offer along with those that failed, which tells what is to blame."""
-        if waiting >= 2 * self._batch_size or not self._inbox.spans:
+        if waiting >= 2 * self._batch_size or not self._inbox.pending:
             return []
         try:
             work, message = self._inbox.take(_MORE_AT_RETRY)
