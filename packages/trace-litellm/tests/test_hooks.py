@@ -193,3 +193,51 @@ def test_what_tells_a_request_returns_what_it_did() -> None:
     """LiteLLM's function returns nothing today."""
     hooks = CallHooks(Tracer(MemorySink()), lambda *_: None)
     assert hooks.before_request(lambda *args, **_: args, ("logging",), {}) == ("logging",)
+
+
+class OwnEnd(BaseException):
+    """No `Exception`, as some programs have them."""
+
+
+@pytest.mark.parametrize("end", [ValueError, SystemExit, GeneratorExit, OwnEnd])
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_value_that_raises_does_not_reach_the_caller(
+    litellm: Any, end: type[BaseException], *, fails: bool
+) -> None:
+    """Of a request, an answer or an exception: the caller has what LiteLLM gives or raises."""
+
+    class Ends:
+        def __repr__(self) -> str:
+            raise end
+
+        @property
+        def status_code(self) -> int:
+            raise end
+
+    class EndsError(Ends, RuntimeError):
+        def __str__(self) -> str:
+            raise end
+
+    class Answer(Ends):
+        def __getattr__(self, name: str) -> Any:
+            raise end
+
+    error, answer = EndsError(), Answer()
+
+    def original(*_: Any, **__: Any) -> Any:
+        if fails:
+            raise error
+        return answer
+
+    memory = MemorySink()
+    hooks = CallHooks(Tracer(memory, redacted=False), lambda *_: None)
+    target = next(target for target in TARGETS if target.name == "chat")
+    hook = hooks.hook_of(Found(target, (), ("model", "messages")), is_async=False)
+    given = {"model": "x", "messages": [Ends()], "metadata": Ends(), "user": Ends()}
+    if fails:
+        with pytest.raises(EndsError) as raised:
+            hook(original, (), given)
+        assert raised.value is error
+    else:
+        assert hook(original, (), given) is answer
+    assert len(memory.spans) == 1

@@ -16,6 +16,7 @@ from trace_core._errors import (
     SinkError,
     TraceError,
 )
+from trace_core._failures import failure
 from trace_core._lifecycle import after_fork, at_exit, forget_handlers, no_fork
 from trace_core._log import log_once, without_secrets
 from trace_core._model.parts import (
@@ -185,6 +186,7 @@ __all__ = [
     "durable",
     "encode",
     "environment_secrets",
+    "failure",
     "find_refused",
     "forget_handlers",
     "from_dict",

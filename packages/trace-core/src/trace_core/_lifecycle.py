@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeAlias, TypeVar
 
+from trace_core._failures import failure
 from trace_core._log import report
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ class _Hooks:
 def _call(method: Callable[[], T]) -> T | None:
     try:
         return method()
-    except Exception as error:
+    except failure() as error:
         report("a fork or exit handler", error)
         return None
 

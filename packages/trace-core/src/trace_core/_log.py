@@ -10,6 +10,7 @@ import time
 import traceback
 from typing import Final
 
+from trace_core._failures import failure
 from trace_core._processors.clean import clean_text
 
 logger = logging.getLogger("trace_core")
@@ -98,7 +99,7 @@ def without_secrets(value: object) -> str:
             return clean_text(text)
         begin = text[:_LONGEST].rpartition(" ")[0]  # a secret may lie across the cut
         return f"{clean_text(begin)}… ({len(text)} characters)"
-    except Exception as error:
+    except failure() as error:
         return f"<not shown: looking for secrets in it failed: {type(error).__name__}>"
 
 
@@ -123,7 +124,7 @@ def text_of(error: object) -> str:
     """
     try:
         return str(error)
-    except Exception:
+    except failure():
         return f"<{type(error).__name__} without a readable text>"
 
 

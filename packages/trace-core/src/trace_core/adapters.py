@@ -12,6 +12,7 @@ from types import FunctionType, TracebackType
 from typing import Any, TypeAlias
 
 from trace_core import semconv
+from trace_core._failures import failure
 from trace_core._model.parts import Scope
 from trace_core._model.values import Value, snapshot
 from trace_core._tracing.span import OpenSpan
@@ -71,7 +72,7 @@ class TracedCall:
             if is_stream(result):
                 return self._follow(result)
             self._span.outputs = self._copy(result)
-        except Exception as error:
+        except failure() as error:
             self._on_error(f"reading a {type(result).__name__}", error)
         self._span.end()
         return result
@@ -174,7 +175,7 @@ class Adapter:
         def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> TracedCall | None:
             try:
                 return opens(tracer, args, kwargs)
-            except Exception as error:
+            except failure() as error:
                 tracer.on_error(f"opening a span for {function.__qualname__}", error)
                 return None
 

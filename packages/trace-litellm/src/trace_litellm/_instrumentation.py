@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from types import FunctionType, TracebackType
 
-from trace_core import OpenSpan, Scope, Span, Tracer, hide_frames, log_once, table_html
+from trace_core import OpenSpan, Scope, Span, Tracer, failure, hide_frames, log_once, table_html
 from trace_core.patching import ImportWatch, Swap, swap_all
 from trace_litellm._calls.attempts import hooks_of
 from trace_litellm._calls.hooks import CallHooks
@@ -102,7 +102,7 @@ class Instrumentation:
             return
         try:
             self._patch(module)
-        except Exception as error:
+        except failure() as error:
             self.tracer.on_error(f"looking into {module}", error)
 
     def uninstrument(self) -> None:

@@ -7,6 +7,7 @@ from queue import Empty
 from trace_core._delivery.inbox import Inbox, Work
 from trace_core._delivery.stats import CLOSED, INVALID, LEFT_AT_EXIT, REJECTED, Ledger
 from trace_core._errors import Rejected
+from trace_core._failures import failure
 from trace_core._log import report
 from trace_core._sinks.base import SinkBase
 from trace_core._tracing.freeze import completed
@@ -56,9 +57,7 @@ class LateWriter:
             self._sink.write([span])
         except Rejected:
             self._ledger.dropped(1, REJECTED)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # sys.exit() in a sink does not end the caller
+        except failure() as error:  # sys.exit() in a sink does not end the caller
             self._ledger.dropped(1, CLOSED)
             report("writing a span after close", error)
         else:

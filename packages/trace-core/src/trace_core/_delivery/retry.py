@@ -14,6 +14,7 @@ import attrs
 from trace_core import _arguments as arguments
 from trace_core._delivery.uninstrumented import uninstrumented
 from trace_core._errors import Rejected, RetryLater, SinkError
+from trace_core._failures import failure
 from trace_core._log import counted, text_of
 from trace_core._model.parts import SpanContext
 from trace_core._model.span import Span
@@ -255,7 +256,7 @@ class BatchWriter:
             outcome.refused += [(span, why) for span in spans if span.context in bad]
             self._note_taken(good, outcome)
             return None
-        except BaseException as error:
+        except failure() as error:
             return error
         self._note_taken(spans, outcome)
         return None

@@ -16,6 +16,7 @@ from trace_core._delivery.inbox import Flush, Inbox, Message, StartRecords, Stop
 from trace_core._delivery.retry import BatchWriter, Outcome, Retry
 from trace_core._delivery.stats import INVALID, LEFT_AT_EXIT, QUEUE_FULL, REJECTED, Ledger
 from trace_core._errors import Rejected, RetryLater
+from trace_core._failures import failure
 from trace_core._log import counted, log_once, owner_key, report, text_of
 from trace_core._model.span import Span
 from trace_core._sinks.base import SinkBase, seconds_left
@@ -92,7 +93,7 @@ class Writer:
         if self._sink.takes_starts:
             try:
                 self._sink.write_started(())
-            except Exception as error:
+            except failure() as error:
                 report("getting ready to write", error)
 
     # Taking spans
@@ -142,7 +143,7 @@ class Writer:
                 records += self._inbox.young.grown_up(all_of_them=asked)
             if records:
                 self._sink.write_started(records)
-        except Exception as error:
+        except failure() as error:
             report("writing start records", error)
 
     # Writing

@@ -23,6 +23,8 @@ from typing import Any, Final, TypeAlias, cast
 
 import attrs
 
+from trace_core._failures import failure
+
 Value: TypeAlias = "bool | int | float | str | tuple[Value, ...] | Mapping[str, Value] | None"
 
 MAX_DEPTH: Final = 24
@@ -70,7 +72,7 @@ def snapshot(value: object) -> Value:
             return {}
         if cls is list and (records := _copy_records(value)) is not None:  # type: ignore[arg-type]
             return records
-    except Exception:  # a class that cannot be hashed: it is named below
+    except failure():  # a class that cannot be hashed: it is named below
         return _copy(value, MAX_DEPTH, _Walk())
     return _copy(value, MAX_DEPTH, _Walk())
 
@@ -81,12 +83,25 @@ def snapshot_mapping(values: Mapping[Any, object]) -> dict[str, Value]:
     Args:
         values: The mapping; keys that are not texts become texts.
 
+    Returns:
+        A dictionary; of a mapping whose items cannot be read, a text that says so.
+
     Raises:
         TypeError: It is not a mapping.
     """
-    if not isinstance(values, Mapping):
+    if not _is_mapping(values):
         raise TypeError(f"wanted a mapping of attributes, got {class_name(type(values))}")
-    return {_key(key): snapshot(value) for key, value in values.items()}
+    try:
+        return {_key(key): snapshot(value) for key, value in values.items()}
+    except failure() as error:
+        return {"unreadable": unreadable(type(values), error)}
+
+
+def _is_mapping(value: object) -> bool:
+    try:
+        return isinstance(value, Mapping)
+    except failure():  # out of its __class__
+        return False
 
 
 def _copy_records(values: list[Any]) -> Value:
@@ -122,8 +137,13 @@ def _copy(value: Any, depth: int, walk: _Walk) -> Value:
         if cls is dict:  # spelt out once more, for speed: most containers end here
             return _copy_pairs(list(value.items()), depth, walk)
         return _copy_by_type(value, depth, walk)
-    except Exception as error:
-        return f"<{class_name(cls)}: unreadable ({class_name(type(error))})>"
+    except failure() as error:
+        return unreadable(cls, error)
+
+
+def unreadable(cls: type, error: BaseException) -> str:
+    """Return what stands for a value that could not be read."""
+    return f"<{class_name(cls)}: unreadable ({class_name(type(error))})>"
 
 
 def _copy_watchfully(value: object, depth: int, walk: _Walk) -> Value:
@@ -181,7 +201,7 @@ def _key(key: object) -> str:
         if isinstance(key, enum.Enum):
             key = key.value
         return str.__str__(key) if isinstance(key, str) else str(key)
-    except Exception:
+    except failure():
         return f"<{class_name(type(key))}>"
 
 

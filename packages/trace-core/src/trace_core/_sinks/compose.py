@@ -12,6 +12,7 @@ import attrs
 from trace_core._delivery.queue import Background
 from trace_core._delivery.stats import LockFreeSum, Stats
 from trace_core._errors import ConfigurationError
+from trace_core._failures import failure
 from trace_core._log import report
 from trace_core._model.parts import Event
 from trace_core._model.span import Span
@@ -91,9 +92,7 @@ class Pipeline(WrapperSink):
             problem: BaseException
             try:
                 result = processor(span)
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # sys.exit() in it ends no writer either
+            except failure() as error:  # sys.exit() in it ends no writer either
                 problem = error
             else:
                 if result is None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from trace_core import _arguments as arguments
+from trace_core._failures import failure
 from trace_core._lifecycle import at_exit, forget_handlers
 from trace_core._log import report
 from trace_core._sinks.base import SinkBase, deadline_after, seconds_left
@@ -24,9 +25,7 @@ def guarded(where: str, step: Callable[[], T], otherwise: T) -> T:
     """
     try:
         return step()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # sys.exit() in a sink ends neither the writer nor the caller
+    except failure() as error:  # sys.exit() in a sink ends neither the writer nor the caller
         report(where, error)
         return otherwise
 

@@ -9,6 +9,7 @@ import attrs
 
 from trace_core import _arguments as arguments
 from trace_core._delivery.retry import BatchWriter, Outcome, Retry, is_outage
+from trace_core._failures import failure
 from trace_core._log import log_once, owner_key, report, text_of
 from trace_core._sinks.base import SinkBase
 from trace_core._sinks.wrapper import close_guarded
@@ -70,7 +71,7 @@ class Deliverer:
                 try:
                     self._backlog.tidy_if_due(closing=self.waits.closing)
                     self._deliver_one()
-                except Exception as error:  # the disk: what cannot be read now is tried again
+                except failure() as error:  # the disk: what cannot be read now is tried again
                     report("delivering from the spool", error)
                     self._rest(self._options.retry.wait(0, error), others=False)
             self._end()

@@ -9,6 +9,7 @@ import attrs
 
 from trace_core import _arguments as arguments
 from trace_core import semconv
+from trace_core._failures import failure
 from trace_core._model.parts import SpanContext
 from trace_core._model.span import Span
 from trace_core._model.values import Value
@@ -133,7 +134,7 @@ class Bridges:
         for index, bridge in enumerate(self.all):
             try:
                 foreign = bridge.parent()
-            except Exception as error:
+            except failure() as error:
                 self.on_error("finding another tracer's parent", error)
                 continue
             if foreign is not None and (
@@ -164,7 +165,7 @@ class Bridges:
         """Return the current span of another system."""
         try:
             return bridge.parent()
-        except Exception as error:
+        except failure() as error:
             self.on_error("finding another tracer's parent", error)
             return None
 
@@ -174,7 +175,7 @@ class Bridges:
         for bridge in self._with_attributes:
             try:
                 found.update(bridge.attributes())
-            except Exception as error:
+            except failure() as error:
                 self.on_error("reading another tracer's context", error)
         return found
 
@@ -188,7 +189,7 @@ class Bridges:
             try:
                 if bridge.follows(span):
                     bridge.ended(frozen(span))
-            except Exception as error:
+            except failure() as error:
                 self.on_error("telling another tracer of a span", error)
 
 
@@ -215,7 +216,7 @@ class Entered(Current):
         for step in undo:
             try:
                 step()
-            except Exception as error:
+            except failure() as error:
                 self.bridges.on_error("leaving another tracer's context", error)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import Final
 
+from trace_core._failures import failure
 from trace_core._log import report
 from trace_core._model.parts import SpanContext, Status, StatusCode
 from trace_core._model.span import Span
@@ -31,11 +32,11 @@ def completed(ended: Span | OpenSpan) -> Span | None:
     if complete is not None:
         try:
             complete(ended)
-        except Exception as error:
+        except failure() as error:
             report("completing a span", error)
     try:
         return frozen(ended)
-    except Exception as error:
+    except failure() as error:
         report("completing a span", error)
         return None
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from trace_core import _arguments as arguments
 from trace_core import semconv
+from trace_core._failures import failure
 from trace_core._lifecycle import after_fork, at_exit
 from trace_core._log import counted, report
 from trace_core._model.parts import Scope, SpanContext, SpanKind, Status, StatusCode
@@ -126,14 +127,14 @@ class Recorder:
                 span = OpenSpan(
                     self, now.trace_id, span_id, now.span_id, name, kind, inputs, attributes
                 )
-        except Exception as error:  # an id generator or a clock
+        except failure() as error:  # an id generator or a clock
             self.on_error("starting a span", error)
             return unrecorded_span(name, kind)
         self._open[span_id] = reference = weakref.ref(span)
         if self._start_later is not None:
             try:
                 self._start_later(reference)
-            except Exception as error:
+            except failure() as error:
                 self.on_error("recording the start of a span", error)
         return span
 
@@ -168,7 +169,7 @@ class Recorder:
             step = nothing
             try:
                 step = bridge.enter(span)
-            except Exception as error:
+            except failure() as error:
                 self.on_error("entering another tracer's context", error)
             if step is not nothing:
                 entered.undo = (step, *entered.undo) if entered.undo else (step,)
@@ -207,7 +208,7 @@ class Recorder:
             if self._followed:
                 self._bridges.ended(span)
             self._write_later(span)
-        except Exception as trouble:
+        except failure() as trouble:
             self.on_error("ending a span", trouble)
 
 
@@ -219,13 +220,13 @@ def _fill_in(
     try:
         if before_end is not None:
             before_end()
-    except Exception as trouble:
+    except failure() as trouble:
         on_error("filling in a span at its end", trouble)
     if error is None:
         return
     try:
         span.fail(error)
-    except Exception as trouble:
+    except failure() as trouble:
         span.status = Status(StatusCode.ERROR, class_name(type(error)))
         on_error("describing an exception", trouble)
 

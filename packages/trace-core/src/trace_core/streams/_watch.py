@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from trace_core import semconv
+from trace_core._failures import failure
 from trace_core._model.values import Value
 from trace_core._tracing.span import OpenSpan
 from trace_core.streams._deltas import Deltas
@@ -68,7 +69,7 @@ class Watch:
             times.append(_perf_ns())
             try:
                 self._add(chunk)
-            except Exception as error:
+            except failure() as error:
                 self._unreadable(chunk, error)
             return chunk
 
@@ -96,13 +97,13 @@ class Watch:
             times.append(_perf_ns())
             try:
                 self._add(chunk)
-            except Exception as error:
+            except failure() as error:
                 self._unreadable(chunk, error)
             return chunk
 
         return next_chunk
 
-    def _unreadable(self, chunk: Any, error: Exception) -> None:
+    def _unreadable(self, chunk: Any, error: BaseException) -> None:
         self._on_error(f"reading a {type(chunk).__name__}", error)
         self._add = _ignore
 

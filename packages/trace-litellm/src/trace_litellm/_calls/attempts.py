@@ -8,7 +8,7 @@ from functools import partial
 from types import FunctionType
 from typing import Any, Final
 
-from trace_core import Value, capture_context, semconv, snapshot
+from trace_core import Value, capture_context, failure, semconv, snapshot
 from trace_core.patching import Hook, Original, call_hook
 from trace_litellm._calls.call import Call, OpenCalls
 from trace_litellm._calls.hooks import CallHooks
@@ -88,7 +88,7 @@ def record_retries(takeover: Takeover, calls: OpenCalls) -> Hook:
             try:
                 call.retry(error)
                 _wrap_function(call, kwargs)
-            except Exception as trouble:
+            except failure() as trouble:
                 calls.on_error("following a retry", trouble)
         elif error is not None and takeover.targets:
             return takeover.retried(original, args, kwargs, error)
@@ -143,7 +143,7 @@ def _recording(
         if call is not None:
             try:
                 record(call, args, kwargs)
-            except Exception as trouble:
+            except failure() as trouble:
                 calls.on_error(doing, trouble)
         return original(*args, **kwargs)
 
@@ -172,7 +172,7 @@ def record_estimates(calls: OpenCalls) -> Hook:
         usage = original(*args, **kwargs)
         try:
             remember_estimate(usage)
-        except Exception as trouble:
+        except failure() as trouble:
             calls.on_error("remembering an estimate", trouble)
         return usage
 
@@ -218,7 +218,7 @@ def record_cooldowns(calls: OpenCalls) -> Hook:
         if result is True and call is not None:
             try:
                 _record_cooldown(call, kwargs)
-            except Exception as trouble:
+            except failure() as trouble:
                 calls.on_error("recording a cool-down", trouble)
         return result
 
@@ -254,7 +254,7 @@ def record_closed_sessions(calls: OpenCalls) -> Hook:
         if enclosing is not None and enclosing.family == "session":
             try:
                 _record_closing(calls.by_id.get(enclosing.id), *args[1:], **kwargs)
-            except Exception as trouble:
+            except failure() as trouble:
                 calls.on_error("recording the end of a session", trouble)
         return original(*args, **kwargs)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from trace_core import Event, OpenSpan, Place, SpanKind, Tracer, Value, own_line, semconv
+from trace_core import Event, OpenSpan, Place, SpanKind, Tracer, Value, failure, own_line, semconv
 from trace_core.streams import ChunkEvents, StreamProxy, Watch, is_stream
 from trace_litellm._calls.nesting import (
     Enclosing,
@@ -113,7 +113,7 @@ class OwnIdDelegation(Delegation):
         try:
             self._calls.by_id.pop(self._id, None)
             reset_enclosing(self._token)
-        except Exception as error:
+        except failure() as error:
             self._calls.on_error("leaving a call", error)
 
     def failed(self, error: BaseException) -> None:
@@ -193,7 +193,7 @@ class Call(Delegation):
             reset_enclosing(self._token)
             self.record.replayed |= self._enclosing.replayed
             self._deactivate()
-        except Exception as error:
+        except failure() as error:
             self.calls.on_error("leaving a call", error)
 
     def requested(self, logging: Any, details: Any) -> None:
@@ -270,7 +270,7 @@ class Call(Delegation):
             self.record.answer, self.record.hidden = type(result), hidden_params(result)
             self.record.original = original_answer(self.record.provider, self.details)
             self.span.outputs = FAMILIES[self.record.family].copy(result)
-        except Exception as error:
+        except failure() as error:
             self.calls.on_error(f"reading a {type(result).__name__}", error)
         self.end(None)
         return result
@@ -286,7 +286,7 @@ class Call(Delegation):
                 self.record.sources += (source_params(result),)
             elif hasattr(result, "chunks") or self.source is None:
                 self.source = result
-        except Exception as error:
+        except failure() as error:
             self.calls.on_error(f"reading a {type(result).__name__}", error)
 
     def resume(self) -> Callable[[], None]:
@@ -304,7 +304,7 @@ class Call(Delegation):
                 remember_settings()
                 self.record.error = error_attributes(error)
                 error = _failed_elsewhere(self, error)
-        except Exception as trouble:
+        except failure() as trouble:
             self.calls.on_error("ending a call", trouble)
         self.span.end(error)
 
@@ -373,7 +373,7 @@ def _follow(call: Call, stream: Any) -> StreamProxy:
                 add_last_event(deltas, stream)
             record.hidden = {**record.hidden, **ended_params(stream, call.source)}
             call.source = None
-        except Exception as trouble:
+        except failure() as trouble:
             calls.on_error("reading the end of a stream", trouble)
         call.end(error)
 

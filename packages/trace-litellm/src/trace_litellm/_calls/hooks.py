@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from trace_core import Tracer, setting
+from trace_core import Tracer, failure, setting
 from trace_core.patching import Hook, Original, call_hook
 from trace_litellm._calls.batches import adopt, batch_of
 from trace_litellm._calls.call import (
@@ -87,7 +87,7 @@ class CallHooks:
             if target.family == "batch":
                 adopt(call, kwargs)
             return call
-        except Exception as error:
+        except failure() as error:
             calls.on_error(f"tracing LiteLLM's {target.name}", error)
             return None
 
@@ -105,7 +105,7 @@ class CallHooks:
             call = calls.innermost() or calls.by_id.get(str(args[0].litellm_call_id))
             if call is not None:
                 call.requested(args[0], kwargs.get("additional_args"))
-        except Exception as error:
+        except failure() as error:
             calls.on_error("reading a request to a provider", error)
         result = original(*args, **kwargs)
         if self.takeover.targets:
@@ -115,7 +115,7 @@ class CallHooks:
     def _follow(self, logging: Any) -> None:
         try:
             self.takeover.follow(logging)
-        except Exception as error:
+        except failure() as error:
             self.calls.on_error("following a call", error)
 
 

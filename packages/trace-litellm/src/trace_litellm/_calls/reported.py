@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from trace_core import OpenSpan, Value, semconv, snapshot
+from trace_core import OpenSpan, Value, failure, semconv, snapshot
 from trace_litellm._calls.call import OpenCalls, hide_above
 from trace_litellm._calls.opening import open_span
 from trace_litellm._patching.targets import Target
@@ -84,7 +84,7 @@ class ReportedCall:
             if details.get("stream"):
                 span.attributes[semconv.STREAM_ENDING] = "completed"
                 self._read_first_chunk(details)
-        except Exception as error:
+        except failure() as error:
             self._on_error(f"reading a {type(response).__name__}", error)
         self._end(ended, None)
 
@@ -99,7 +99,7 @@ class ReportedCall:
                 self.span.attributes[semconv.STREAM_ENDING] = "failed"
             if isinstance(error, BaseException):
                 self.record.error = error_attributes(error)
-        except Exception as trouble:
+        except failure() as trouble:
             self._on_error("ending a call", trouble)
         self._end(ended, error if isinstance(error, BaseException) else None)
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from trace_core import SpanKind, after_fork
+from trace_core import SpanKind, after_fork, failure
 from trace_core.patching import Original
 from trace_core.streams import is_stream
 from trace_litellm._calls.call import OpenCalls
@@ -269,5 +269,5 @@ class Takeover:
 def _report(calls: OpenCalls, method: Callable[..., None], *args: Any) -> None:
     try:
         method(*args)
-    except Exception as error:
+    except failure() as error:
         calls.on_error("following a retry", error)

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
+from trace_core import failure
+
 _LISTS: Final = (
     "callbacks",
     "input_callback",
@@ -92,7 +94,7 @@ def _callback(listener: Listener, on_error: Callable[[str, BaseException], None]
     def tell(method: Callable[..., None], *args: Any) -> None:
         try:
             method(*args)
-        except Exception as error:
+        except failure() as error:
             on_error("reading what LiteLLM tells its callbacks", error)
 
     # LiteLLM looks at which methods are overridden: any but these would change what it does.

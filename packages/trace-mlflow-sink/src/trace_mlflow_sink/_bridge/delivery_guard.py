@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from trace_core import Span, after_fork, log_once
+from trace_core import Span, after_fork, failure, log_once
 from trace_mlflow_sink._bridge.wrapped_methods import WrappedMethods
 
 _METHODS: Final = ("log_assessment", "set_trace_tag", "get_trace")
@@ -123,7 +123,7 @@ class DeliveryGuard:
             if isinstance(trace_id, str):
                 for delivery in list(self._methods.users):
                     delivery.wait(trace_id.removeprefix("tr-"))
-        except Exception as error:
+        except failure() as error:
             log_once(
                 f"mlflow:wait:{type(error).__name__}",
                 "tracing: MLflow is asked for a trace that may not be stored yet: %s: %s",

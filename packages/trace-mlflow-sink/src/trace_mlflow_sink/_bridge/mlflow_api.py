@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final, ParamSpec, TypeVar
 
-from trace_core import log_once
+from trace_core import failure, log_once
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,7 +33,7 @@ def guarded(default: D) -> Callable[[Callable[P, R]], Callable[P, R | D]]:
         def guarded_function(*args: P.args, **kwargs: P.kwargs) -> R | D:
             try:
                 return function(*args, **kwargs)
-            except Exception as error:
+            except failure() as error:
                 log_once(
                     f"bridge:{function.__name__}:{type(error).__name__}",
                     "tracing: MLflow is not as expected, %s is left out: %s: %s",

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-from trace_core import Span, Value, drop_content, log_once, semconv, snapshot
+from trace_core import Span, Value, drop_content, failure, log_once, semconv, snapshot
 from trace_mlflow_sink._mapping import convert, names, sanitize, trace_info
 
 Processor: TypeAlias = Callable[[Any], object]
@@ -55,7 +55,7 @@ def apply(span: Span) -> Span:
         return drop_content()(span)
     try:
         return _processed(span, processors)
-    except Exception as error:
+    except failure() as error:
         log_once(
             f"mlflow:span_processors:{type(error).__name__}",
             "tracing: a function of mlflow.tracing.configure(span_processors=...) failed, so the "
