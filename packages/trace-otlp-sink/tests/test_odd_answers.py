@@ -25,6 +25,8 @@ class Server:
     def __init__(self) -> None:
         self.answer: Iterator[bytes] = iter(())
         self.sent = 0
+        self.reads = True
+        self.connection: socket.socket | None = None
         self.gone = threading.Event()
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
@@ -34,7 +36,9 @@ class Server:
         with contextlib.suppress(OSError):  # the client goes, or there was none
             connection, _ = self._socket.accept()
             with connection:
-                _read_request(connection)
+                self.connection = connection
+                if self.reads:
+                    _read_request(connection)
                 for piece in self.answer:
                     connection.sendall(piece)
                     self.sent += len(piece)
@@ -114,6 +118,73 @@ def test_an_answer_by_drops_is_not_waited_for(server):
 
     assert "too long" in str(failure_of(server, drops(), timeout=0.5))
     pause.set()
+
+
+INTERIM = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+TLS_HANDSHAKE = b"\x16\x03\x03\x40\x00"
+
+
+@pytest.mark.parametrize(
+    ("first", "drop"),
+    [
+        (b"", b"H"),
+        (b"HTTP/1.1 ", b"2"),
+        (b"HTTP/1.1 200 OK\r\nX-Header: ", b"x"),
+        (INTERIM, INTERIM),
+        (b"HTTP/1.1 102 Processing\r\n\r\n", b"HTTP/1.1 102 Processing\r\nX: x\r\n\r\n"),
+        (HEAD + b"application/x-protobuf\r\n\r\n", b"\n"),
+        (HEAD + b"application/x-protobuf\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"x"),
+        (HEAD + b"text/html\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ", b"x"),
+    ],
+)
+def test_no_part_of_an_answer_is_waited_for_by_drops(server, first, drop):
+    """Neither a head, nor interim answers, nor the frame of a body: the request has an end."""
+    over = threading.Event()
+
+    def drops() -> Iterator[bytes]:
+        yield first
+        while not over.wait(0.02):
+            yield drop
+
+    assert "too long" in str(failure_of(server, drops(), timeout=0.5))
+    over.set()
+    assert server.gone.wait(30)
+
+
+def test_a_handshake_by_drops_is_not_waited_for(server):
+    """Encryption begins with an exchange of its own."""
+    over = threading.Event()
+
+    def drops() -> Iterator[bytes]:
+        yield TLS_HANDSHAKE
+        while not over.wait(0.02):
+            yield b"\x02"
+
+    server.reads = False
+    server.url = server.url.replace("http:", "https:")
+    assert "too long" in str(failure_of(server, drops(), timeout=0.5))
+    over.set()
+
+
+def test_a_connection_that_is_kept_has_a_deadline_too(server):
+    """The first answer is good; the second one comes by drops."""
+    good = HEAD + b"application/x-protobuf\r\nContent-Length: 0\r\n\r\n"
+    over = threading.Event()
+
+    def answers() -> Iterator[bytes]:
+        yield good
+        assert server.connection is not None
+        _read_request(server.connection)
+        while not over.wait(0.02):
+            yield b"H"
+
+    server.answer = answers()
+    sink = OtlpSink(server.url, timeout=0.5, compression="none")
+    sink.write(sample_spans()[:1])
+    with pytest.raises(SinkError, match="too long"):
+        sink.write(sample_spans()[:1])
+    over.set()
+    sink.close()
 
 
 @pytest.mark.parametrize(

@@ -2,46 +2,43 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
+
+from trace_core.otlp._deadline import Deadline
 
 if TYPE_CHECKING:
     import httpx
 
-MIB: Final = 1024 * 1024
 _FAILURE_BYTES: Final = 64 * 1024
 _ABOUT_THE_WIRE: Final = (b"content-encoding", b"content-length", b"transfer-encoding")
 
 
-def read_answer(arriving: httpx.Response, timeout: float, max_bytes: int) -> httpx.Response:
+def read_answer(arriving: httpx.Response, deadline: Deadline, max_bytes: int) -> httpx.Response:
     """Read an answer that has begun to arrive.
 
-    Its length is bounded, for some servers send without end: event streams, compressed bombs. So is
-    its time: a server that sends a byte now and then never lets a timeout between two bytes pass.
+    Its length is bounded, for some servers send without end: event streams, compressed bombs.
 
     Args:
         arriving: The answer, of which only the head is read.
-        timeout: Seconds it may take, for each megabyte.
+        deadline: Bounds the time it may take.
         max_bytes: Bytes to read of it at the most; less of one that says that the request failed.
 
     Returns:
         The answer with what was read of its body.
 
     Raises:
-        httpx.ReadTimeout: It takes too long.
         httpx.HTTPError: The connection failed.
     """
     import httpx
 
     most = max_bytes if arriving.is_success else min(max_bytes, _FAILURE_BYTES)
-    began = time.monotonic()
+    deadline.begin()
     body = bytearray()
     for piece in arriving.iter_bytes():
         body += piece[: most - len(body)]
         if len(body) >= most:
             break
-        if time.monotonic() - began > timeout * (1 + len(body) // MIB):
-            raise httpx.ReadTimeout("the answer takes too long", request=arriving.request)
+        deadline.allow(len(body))
     headers = [h for h in arriving.headers.raw if h[0].lower() not in _ABOUT_THE_WIRE]
     return httpx.Response(
         arriving.status_code, headers=headers, content=bytes(body), request=arriving.request

@@ -17,7 +17,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from trace_core._errors import Rejected, RetryLater, SinkError
 from trace_core._lifecycle import after_fork, no_fork
-from trace_core.otlp._answers import MIB, read_answer
+from trace_core.otlp._answers import read_answer
+from trace_core.otlp._deadline import MIB, Deadline
 
 if TYPE_CHECKING:
     import ssl
@@ -101,6 +102,7 @@ class OtlpClient:
         """The address, for messages."""
         self._timeout = timeout
         self._http: httpx.Client | None = None
+        self._stream: Any = None  # the connection that is open, as httpcore has it
         after_fork(self._drop_connection)
 
     def options(self) -> dict[str, Any]:
@@ -111,13 +113,14 @@ class OtlpClient:
         return {}
 
     def _drop_connection(self) -> None:
-        self._http = None  # the sockets belong to the parent process, which must keep them open
+        # The sockets belong to the parent process, which must keep them open.
+        self._http = self._stream = None
 
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""
         if self._http is not None:
             self._http.close()
-            self._http = None
+            self._http = self._stream = None
 
     def json(self, method: str, path: str, *keys: str, **options: Any) -> dict[str, Any]:
         """Make a request and return the JSON object in its answer, or one inside that.
@@ -215,22 +218,26 @@ class OtlpClient:
             import httpx
 
         try:
-            with self._connection().stream(
-                method,
-                f"{self.name}{path}",
-                content=content,
-                json=json,
-                params=params,
-                headers=headers,
-            ) as arriving:
-                answer = read_answer(arriving, self._timeout, max_bytes)
+            with (
+                Deadline(self._timeout, len(content or b""), self._stream) as deadline,
+                self._connection().stream(
+                    method,
+                    f"{self.name}{path}",
+                    content=content,
+                    json=json,
+                    params=params,
+                    headers=headers,
+                    extensions={"trace": deadline.trace},
+                ) as arriving,
+            ):
+                answer = read_answer(arriving, deadline, max_bytes)
+            self._stream = deadline.stream
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ImportError, ValueError) as error:
             # The last two: a proxy of the environment that httpx does not know, or needs more for.
             self.close()
-            raise Unavailable(
-                f"cannot reach {self.server} at {self.name}: {type(error).__name__}: {error}"
-                f"{self._certificate_advice(error)}"
-            ) from error
+            advice = f"; {self.certificate_advice}" if _is_of_certificates(error) else ""
+            why = f"{type(error).__name__}: {error}{advice}"
+            raise Unavailable(f"cannot reach {self.server} at {self.name}: {why}") from error
         if not answer.is_success:
             self._raise_for(answer)
         return answer
@@ -245,11 +252,6 @@ class OtlpClient:
                     options.setdefault("verify", _trusting_nobody())
                 self._http = httpx.Client(timeout=self._timeout, **options)
         return self._http
-
-    def _certificate_advice(self, error: Exception) -> str:
-        """Return what to check if a connection failed because of certificates."""
-        files = isinstance(error, OSError)  # not one of httpx's: a certificate file is missing
-        return f"; {self.certificate_advice}" if files or "SSL" in str(error) else ""
 
     def _raise_for(self, answer: httpx.Response) -> None:
         """Raise the exception that an unsuccessful status means."""
@@ -278,6 +280,12 @@ _OTHER_STATUS: Final[Mapping[int, type[SinkError]]] = {
     HTTPStatus.INTERNAL_SERVER_ERROR: ServerFailed,
     HTTPStatus.NOT_IMPLEMENTED: NotSupported,
 }
+
+
+def _is_of_certificates(error: Exception) -> bool:
+    """Say whether a connection failed because of certificates."""
+    files = isinstance(error, OSError)  # not one of httpx's: a certificate file is missing
+    return files or "SSL" in str(error)
 
 
 def _confirmation(answer: httpx.Response) -> ExportTraceServiceResponse:
