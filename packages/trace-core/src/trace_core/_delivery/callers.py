@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from trace_core._failures import failure
 from trace_core._log import report
 from trace_core._tracing.span import OpenSpan
 
@@ -118,6 +119,6 @@ class Callers:
 def _came_late_to(span: object) -> bool:
     try:
         return isinstance(span, OpenSpan) and span.since_end_ns > _LATE_NS
-    except Exception as error:
+    except failure() as error:
         report("reading the clock", error)
         return False
