@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
+import logging
 import os
 import re
 import shutil
@@ -16,7 +18,7 @@ import unicodedata
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import attrs
 import pytest
@@ -33,6 +35,7 @@ from trace_core import (
     MemorySink,
     Sink,
     SinkClosed,
+    SinkError,
     Span,
     Spool,
     Status,
@@ -55,6 +58,7 @@ from trace_core import (
     without_content,
 )
 from trace_core._cli.main import main
+from trace_core._log import log_once
 from trace_core._settings import setting
 from trace_core._sinks.console import printable, tree_lines
 from trace_core.testing import sample_spans
@@ -825,3 +829,99 @@ def test_a_processor_that_ends_the_program_costs_the_content_of_a_span(
 
     pipeline(leave, sink=memory).write((make_span(inputs="secret"),))
     assert [span.inputs for span in memory.spans] == [None]
+
+
+@pytest.fixture
+def unread() -> Iterator[tuple[int, TextIO]]:
+    """A pipe that nobody reads and that takes no more, and the end to read from."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"." * 4096)
+    os.set_blocking(writing, True)
+    with open(writing, "w", encoding="utf-8") as stream:  # noqa: PTH123  # of a descriptor
+        yield reading, stream
+    os.close(reading)
+
+
+def all_in(reading: int) -> str:
+    """Return what is in a pipe now."""
+    os.set_blocking(reading, False)
+    found = b""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            found += os.read(reading, 65536)
+    return found.decode()
+
+
+@pytest.mark.parametrize("kind", [ConsoleSink, TreeSink])
+def test_a_stream_that_nobody_reads_is_not_waited_for(
+    make_span: Callable[..., Span],
+    unread: tuple[int, TextIO],
+    kind: Callable[[TextIO], ConsoleSink | TreeSink],
+) -> None:
+    """The write fails and may be repeated; each span is printed once when it is read again."""
+    reading, stream = unread
+    sink = kind(stream)
+    spans = [make_span(name=f"span {number}") for number in range(50)]
+    for _ in range(2):
+        with pytest.raises(SinkError, match="nobody reads"):
+            sink.write(spans)
+    assert "span" not in all_in(reading)
+    sink.write(spans)
+    assert all_in(reading).count("span ") == 50
+    with pytest.raises(SinkError, match="nobody reads"):  # too long for the pipe
+        sink.write([*spans[:1], make_span(name="x" * 100_000)])
+    assert all_in(reading).startswith("✓ span 0")
+
+
+def test_a_log_that_nobody_reads_is_not_waited_for(
+    make_span: Callable[..., Span], unread: tuple[int, TextIO]
+) -> None:
+    """A message that would wait is left out, and told when there is a reader again."""
+    reading, stream = unread
+    handler = logging.StreamHandler(stream)
+    logging.getLogger("trace_core").addHandler(handler)
+    try:
+        assert not log_once("a kind of trouble", "trouble")
+        all_in(reading)
+        assert log_once("a kind of trouble", "trouble")
+    finally:
+        logging.getLogger("trace_core").removeHandler(handler)
+    assert all_in(reading) == "trouble\n"
+
+
+UNREAD = """
+import atexit, sys
+from trace_core import Tracer, durable, load_sink
+from trace_core._lifecycle import run_exit_handlers
+
+sink = durable(load_sink(sys.argv[1]), exit_timeout=1)
+
+def tell():
+    stats = sink.stats
+    assert stats.delivered < stats.accepted == 2000
+    assert stats.dropped_by_reason["not delivered at exit"] >= 1000
+    with open(sys.argv[2], "w") as told:
+        told.write("told")
+
+atexit.unregister(run_exit_handlers)
+atexit.register(tell)
+atexit.register(run_exit_handlers)
+tracer = Tracer(sink)
+for number in range(2000):
+    tracer.start("a span with a name that is rather long: " + 100 * "x").end()
+"""
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("spec", ["console", "console:tree"])
+def test_a_program_ends_though_nobody_reads_what_it_prints(
+    tmp_path: Path, unread: tuple[int, TextIO], spec: str
+) -> None:
+    """With its own exit code, and what is not printed is counted."""
+    told = tmp_path / "told"
+    program = [sys.executable, "-c", UNREAD, spec, str(told)]
+    subprocess.run(program, stderr=unread[1], check=True, timeout=120)
+    assert told.read_text() == "told"

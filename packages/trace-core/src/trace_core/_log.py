@@ -11,6 +11,7 @@ import traceback
 from typing import Final
 
 from trace_core._failures import failure
+from trace_core._platform import takes_output
 from trace_core._processors.clean import clean_text
 
 logger = logging.getLogger("trace_core")
@@ -64,7 +65,7 @@ def log_once(
     Returns:
         Whether it was logged.
     """
-    if not _is_due(key, every):
+    if not _is_taken() or not _is_due(key, every):
         return False
     logger.warning(message, *(a if isinstance(a, int) else without_secrets(a) for a in args))
     if error is not None and logger.isEnabledFor(logging.DEBUG):
@@ -72,6 +73,18 @@ def log_once(
         lines = traceback.format_exception(type(error), error, error.__traceback__)
         logger.debug("details of the above\n%s", without_secrets("".join(lines)))
     return True
+
+
+def _is_taken() -> bool:
+    """Say whether the log takes a message at once: its stream may be a pipe that nobody reads."""
+    handlers: list[logging.Handler] = []
+    here: logging.Logger | None = logger
+    while here is not None:
+        handlers += here.handlers
+        here = here.parent if here.propagate else None
+    if not handlers and logging.lastResort is not None:
+        handlers.append(logging.lastResort)
+    return all(takes_output(getattr(handler, "stream", None)) for handler in handlers)
 
 
 def _is_due(key: str, every: float) -> bool:

@@ -6,6 +6,7 @@ The branches for Windows are tested by hiding what it has not, and have not run 
 from __future__ import annotations
 
 import os
+import select
 from contextlib import suppress
 from typing import Any, Final
 
@@ -90,6 +91,28 @@ def close(*descriptors: int | None) -> None:
         if descriptor is not None:
             with suppress(OSError):
                 os.close(descriptor)
+
+
+def takes_output(stream: Any, seconds: float = 0.0) -> bool:
+    """Say whether a few KiB can be written to a stream at once, or wait for that.
+
+    A pipe that nobody reads takes no more than 64 KiB. Whoever writes more waits for ever, and as
+    long has the stream's lock, which Python wants at the exit.
+
+    Args:
+        stream: A stream; of one that is no file, nothing is known, and it is taken to.
+        seconds: How long to wait at the most.
+    """
+    poll = getattr(select, "poll", None)  # not on Windows
+    try:
+        descriptor = stream.fileno()
+    except (AttributeError, OSError, ValueError):
+        return True
+    if poll is None or not isinstance(descriptor, int):
+        return True
+    waiting = poll()
+    waiting.register(descriptor, select.POLLOUT)
+    return bool(waiting.poll(seconds * 1000))
 
 
 def lock(descriptor: int, *, wait: bool = False) -> None:

@@ -11,15 +11,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TextIO
 
 from trace_core import semconv
-from trace_core._errors import ConfigurationError
+from trace_core._errors import ConfigurationError, SinkError
 from trace_core._lifecycle import after_fork
 from trace_core._model.parts import StatusCode
 from trace_core._model.span import Span
-from trace_core._sinks.base import SinkBase
+from trace_core._platform import takes_output
+from trace_core._sinks.base import SinkBase, deadline_after, seconds_left
 from trace_core._view import units
 
 _MAX_TRACES: Final = 1_000
 _MAX_INDENT: Final = 40
+_AT_ONCE: Final = 1_000
+"""Characters: a pipe of which we know that it takes something takes 4,096 bytes."""
+_PATIENCE: Final = 0.2
+"""Seconds until a stream that takes nothing counts as one that nobody reads."""
 _UNPRINTABLE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # control characters, among them ESC, CSI, OSC and line breaks
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # marks that change the direction of text
@@ -54,12 +59,38 @@ class ConsoleSink(SinkBase):
         if stream is not None and not callable(getattr(stream, "write", None)):
             raise ConfigurationError(f"stream must have a write method, got {stream!r:.60}")
         self._stream = stream
+        self._printed: set[str] = set()  # of spans that are written again, with others
 
     def write(self, spans: Sequence[Span], /) -> None:
-        """Print the spans."""
+        """Print the spans.
+
+        Raises:
+            SinkError: Nobody reads the stream, and it takes no more.
+        """
         stream = self._stream or sys.stderr
         if stream is not None:  # there is none under pythonw
-            print_to(stream, "".join(f"{summary(span)}\n" for span in spans))
+            for span in spans:
+                if span.span_id not in self._printed:
+                    print_where_read(stream, f"{summary(span)}\n", deadline_after(_PATIENCE))
+                    self._printed.add(span.span_id)
+        self._printed.clear()
+
+
+def print_where_read(stream: TextIO, text: str, deadline: float) -> None:
+    """Print to a stream, unless that would wait for somebody to read it.
+
+    Args:
+        stream: Where to.
+        text: What.
+        deadline: When to give up.
+
+    Raises:
+        SinkError: It takes no more; a part may be printed.
+    """
+    for start in range(0, len(text), _AT_ONCE):
+        if not takes_output(stream, seconds_left(deadline)):
+            raise SinkError(f"nobody reads {getattr(stream, 'name', 'the stream')}: it is full")
+        print_to(stream, text[start : start + _AT_ONCE])
 
 
 def print_to(stream: TextIO, text: str) -> None:
@@ -225,27 +256,33 @@ class TreeSink(SinkBase):
 
     def _renew(self) -> None:
         self._lock = threading.Lock()
-        self._traces: dict[str, list[Span]] = {}
+        self._traces: dict[str, dict[str, Span]] = {}
 
     def write(self, spans: Sequence[Span], /) -> None:
-        """Keep the spans, and print the traces whose root is among them."""
+        """Keep the spans, and print the traces whose root is among them.
+
+        Raises:
+            SinkError: Nobody reads the stream, and it takes no more.
+        """
         with self._lock:
             done: list[str] = []
             for span in spans:
-                self._traces.setdefault(span.trace_id, []).append(span)
+                self._traces.setdefault(span.trace_id, {})[span.span_id] = span
                 if span.parent_id is None:
                     done.append(span.trace_id)
             waiting = [trace_id for trace_id in self._traces if trace_id not in done]
-            self._print([*done, *waiting[: max(0, len(waiting) - _MAX_TRACES)]])
+            too_many = waiting[: max(0, len(waiting) - _MAX_TRACES)]
+            self._print([*done, *too_many], deadline_after(_PATIENCE))
 
-    def _print(self, trace_ids: Iterable[str]) -> None:
+    def _print(self, trace_ids: Iterable[str], deadline: float) -> None:
         stream = self._stream or sys.stderr
         for trace_id in dict.fromkeys(trace_ids):
-            lines = tree_lines(by_trace(self._traces.pop(trace_id))[trace_id])
             if stream is not None:  # there is none under pythonw
                 paint = self._paints(stream)
+                lines = tree_lines(self._traces[trace_id].values())
                 text = [coloured(line, span) if paint else line for line, span in lines]
-                print_to(stream, "\n".join(text) + "\n")
+                print_where_read(stream, "\n".join(text) + "\n", deadline)
+            del self._traces[trace_id]
 
     def _paints(self, stream: TextIO) -> bool:
         if self._colour is not None:
@@ -253,9 +290,13 @@ class TreeSink(SinkBase):
         return stream.isatty() and "NO_COLOR" not in os.environ
 
     def flush(self, timeout: float = 5.0, /) -> bool:
-        """Print the traces whose root has not ended."""
+        """Print the traces whose root has not ended.
+
+        Raises:
+            SinkError: Nobody reads the stream, and it takes no more.
+        """
         with self._lock:
-            self._print(list(self._traces))
+            self._print(list(self._traces), deadline_after(min(timeout, _PATIENCE)))
         return True
 
     def close(self, timeout: float = 5.0, /) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 import time
@@ -62,7 +61,7 @@ class Deadline:
             if found is not None:
                 self._drop()
                 # by a descriptor of our own: TLS takes that of its socket away
-                self._line = socket.socket(fileno=os.dup(found.fileno()))
+                self._line = socket.socket(fileno=socket.dup(found.fileno()))
             if self._passed:
                 self._break()
 
