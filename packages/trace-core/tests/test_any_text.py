@@ -135,6 +135,11 @@ PIECES: dict[str, Callable[[], str]] = {
     "base64 of JSON": lambda: base64.b64encode(b'{"a":"%s"}' % word(30).encode()).decode() + " ",
     "data URLs": lambda: "data:image/png;base64," + word(20) + " ",
     "colours": lambda: "\x1b[0;1;",
+    "manifests": lambda: f"kind: Secret\ndata:\n  {word(5)}: {word(12)}\n",
+    "files": lambda: (
+        f"host:5432:{word(4)}:{word(4)}:{word(9)} machine a.b login {word(4)} password {word(9)} "
+    ),
+    "hashes of passwords": lambda: f"{word(4)}:$2y$10${word(53)}\n",
     "connections": lambda: f"server={word(3)};password={word(5)}",
 }
 VALUES: dict[str, Callable[[int], object]] = {
@@ -154,6 +159,13 @@ VALUES: dict[str, Callable[[int], object]] = {
         {"role": "user", "content": f"{word(10)} {i}"} for i in range(size // 45)
     ],
     "a secret tree": lambda size: {"password": [{"a": word(6)} for _ in range(size // 14)]},
+    "a secret in many texts": lambda size: [
+        "API_TOKEN=a1B2c3D4e5F6g7H8",
+        *(f"a1B2c3D4e5F6g7H8 {i}" for i in range(size // 24)),
+    ],
+    "secrets in many texts": lambda size: [
+        one for i in range(size // 50) for one in (f"token={word(12)}{i}", f"{word(12)}{i} {i}")
+    ],
     "texts": lambda size: [word(100, PRINTABLE) for _ in range(size // 104)],
     "base64 in base64": in_base64,
 }

@@ -26,7 +26,17 @@ from trace_core import (
     snapshot,
     truncate,
 )
-from trace_core._processors import assignments, context, inner, payloads, pii, rules, scan, tables
+from trace_core._processors import (
+    assignments,
+    context,
+    inner,
+    manifests,
+    payloads,
+    pii,
+    rules,
+    scan,
+    tables,
+)
 from trace_core._processors.clean import clean_text
 
 HARMLESS = (Path(__file__).parent / "data" / "harmless.txt").read_text("utf-8").splitlines()
@@ -170,6 +180,9 @@ SHAPES = [
     *("key: str = ", "key: optional[str] | none = ", "token string = ", "key_2", "key[1]", "key?="),
     *('password="a1;b2&c3{', 'password="a1&b=', "token=a1B2c3D4 a1B2c3D4 ", "<token>\n", "|123|"),
     *("API_KEYS=a1b2c3d4e5f6,", "a1b2c3d4e5f6g7,", "JQQJ99", "sk-a1B2", "key \\\\"),
+    *("kind: Secret\ndata:\n  a: b\n", 'kind: Secret "data":{"', '"data":{""', "data:\n a: |\n"),
+    *("kind: Secret\\", '\\\\"', "--- apiVersion", "$2y$10$", "$6$", "machine a.b ", "*:*:"),
+    *(":5432:a:", "machine a login ", "pbkdf2_sha256$", "{SSHA}", "http-basic.a b "),
     *(start for rule in rules.RULES for start in rule.starts),
     *(start + "a1" for rule in rules.RULES for start in rule.starts),
     *(one.literal for one in inner.INNER),
@@ -195,6 +208,10 @@ SEARCHED: dict[str, re.Pattern[str]] = {
     **{
         name: getattr(context, name)
         for name in ("_AFTER_NAME", "_SETTER", "_USER", "_LEFT", "_REST", "_LISTED")
+    },
+    **{
+        name: getattr(manifests, name)
+        for name in ("_KIND", "_BEGIN", "_BLOCK", "_VALUE", "_ESCAPED")
     },
     "_DATA_URL": payloads._DATA_URL,
     **{name: getattr(pii, name) for name in ("_EMAIL", "_INTERNATIONAL", "_LOCAL", "_CARD")},

@@ -7,7 +7,7 @@ What follows must look like a value that somebody chose or a machine made.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from trace_core._processors.budget import Budget, Match, Place
@@ -97,16 +97,35 @@ def assignments(text: str, folded: str, near: Sequence[Place]) -> Iterator[Match
 
 def _headers(folded: str, near: Sequence[Place]) -> Iterator[Match]:
     if "bearer" in folded or "basic" in folded:
-        budget = Budget()
-        for found in budget.candidates(_SCHEME, folded, "value", places=near):
-            if _is_credential(found["value"]):
-                yield (*found.span("value"), "bearer")
-        yield from budget.withheld
+        yield from values(_SCHEME, folded, near, "bearer", _is_credential)
     if "=" in folded and "cookie" in folded:
-        budget = Budget()
-        for found in budget.candidates(_COOKIE, folded, "value", places=near):
-            yield (*found.span("value"), "cookie")
-        yield from budget.withheld
+        yield from values(_COOKIE, folded, near, "cookie")
+
+
+def values(
+    pattern: re.Pattern[str],
+    text: str,
+    places: Sequence[Place],
+    kind: str,
+    is_one: Callable[[str], bool] = bool,
+) -> Iterator[Match]:
+    """Find what a pattern calls ``value``.
+
+    Args:
+        pattern: The pattern.
+        text: The text.
+        places: Where to look.
+        kind: What is found.
+        is_one: Says whether a value is one.
+
+    Returns:
+        Begin, end and kind of each.
+    """
+    budget = Budget()
+    for found in budget.candidates(pattern, text, "value", places=places):
+        if is_one(found["value"]):
+            yield (*found.span("value"), kind)
+    yield from budget.withheld
 
 
 def _connections(folded: str, near: Sequence[Place]) -> Iterator[Match]:

@@ -125,6 +125,8 @@ def without_secrets(value: Mapping[str, Value], filed: Filed) -> Mapping[str, Va
     hides = {key: kind for key in value if (kind := filed(key)) is not None}
     if "token" in hides.values() and any("logprob" in key.lower() for key in value):
         hides = {key: kind for key, kind in hides.items() if kind == _ALL}  # a model's tokens
+    if value.get("kind") == "Secret":  # a manifest of Kubernetes
+        hides |= dict.fromkeys(value.keys() & {"data", "stringData"}, _ALL)
     pair = named_pair(value)
     if pair is not None:
         name = value[pair[0]]

@@ -8,8 +8,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
-from typing import Final, NamedTuple
+from typing import Final
 
 from trace_core._processors.budget import UNJUDGED, Match
 from trace_core._processors.known import Known
@@ -26,18 +25,6 @@ _JUDGED_ALONE: Final = 100
 _LONGEST_JOINED: Final = 4_096
 """Characters of a text that is searched together with others."""
 _REPEATED: Final = re.compile(r"(?s).([xX*#0-9])\1{7}$")
-
-
-class Cleaned(NamedTuple):
-    """A text without secrets.
-
-    Args:
-        text: The text.
-        told: Secrets of it that may stand elsewhere without what told them here.
-    """
-
-    text: str
-    told: tuple[str, ...]
 
 
 class Cleaner:
@@ -60,11 +47,14 @@ class Cleaner:
         self._shortest = 1 if patterns else MIN_LENGTH
         self.cached = functools.lru_cache(maxsize=_CACHED_TEXTS)(self.clean)
 
-    def clean(self, text: str) -> Cleaned | None:
+    def clean(self, text: str) -> tuple[str, tuple[str, ...]] | None:
         """Return the text with markers in the place of secrets; ``None`` if there are none.
 
         Args:
             text: The text.
+
+        Returns:
+            The text, and secrets of it that may stand elsewhere without what told them here.
         """
         if len(text) < self._shortest:
             return None
@@ -74,8 +64,8 @@ class Cleaner:
         for name, pattern in self._patterns.items():
             found += [(*match.span(), name) for match in pattern.finditer(cleaned)]
         if found:
-            return Cleaned(replaced(cleaned, found), told)
-        return None if cleaned is text else Cleaned(cleaned, told)
+            return replaced(cleaned, found), told
+        return None if cleaned is text else (cleaned, told)
 
     def change(self, texts: Sequence[str]) -> Changed:
         """Return those of some texts that change, with what they become, and what they tell.
@@ -84,14 +74,16 @@ class Cleaner:
             texts: The texts.
         """
         # A pattern of the user's may look at the ends of a text.
-        if len(texts) > MANY and not self._patterns:
-            return self.change_many(texts)
+        together = len(texts) > MANY and not self._patterns
+        return self.change_many(texts) if together else self._change_each(texts)
+
+    def _change_each(self, texts: Iterable[str]) -> Changed:
         changed, told = {}, list[str]()
         for text in texts:
             cleaned = (self.cached if len(text) <= LONGEST_SEEN else self.clean)(text)
             if cleaned is not None:
-                changed[text] = cleaned.text
-                told += cleaned.told
+                changed[text] = cleaned[0]
+                told += cleaned[1]
         return Changed(changed, told)
 
     def change_many(self, texts: Sequence[str]) -> Changed:
@@ -105,17 +97,14 @@ class Cleaner:
         joined = BETWEEN.join(short)
         matches = _found(joined)
         told = [one for one in _told(joined, matches) if BETWEEN not in one]
-        found, unjudged = spread(short, [*matches, *self._known.places(joined)])
+        found, indexes = spread(short, [*matches, *self._known.places(joined)])
         changed = {short[index]: replaced(short[index], places) for index, places in found.items()}
-        some = [short[index] for index in sorted(unjudged)]
-        for text in chain(alone, some[:_JUDGED_ALONE]):
-            cleaned = self.clean(text)
-            if cleaned is not None:
-                changed[text] = cleaned.text
-                told += cleaned.told
+        some = [short[index] for index in sorted(indexes)]
+        each = self._change_each((*alone, *some[:_JUDGED_ALONE]))
         # Few secrets have no digit.
         left = filter(DIGIT.match, some[_JUDGED_ALONE:])
-        return Changed({**changed, **dict.fromkeys(left, f"[redacted:{UNJUDGED}]")}, told)
+        unjudged = dict.fromkeys(left, f"[redacted:{UNJUDGED}]")
+        return Changed({**changed, **each.texts, **unjudged}, [*told, *each.told])
 
 
 def _found(text: str) -> list[Match]:
@@ -141,4 +130,4 @@ def clean_text(text: str) -> str:
     cleaned = Cleaner((*environment_secrets(), *remembered_secrets())).clean(text)
     if cleaned is None:
         return text
-    return replaced(cleaned.text, [*told_places(*cleaned)])
+    return replaced(cleaned[0], list(told_places(*cleaned)))

@@ -60,7 +60,7 @@ _AFTER_NAME: Final = re.compile(
     # "x-api-key", "...": a pair
     rf"(?P<pair>{_QUOTE}[ \t]{{0,4}},\s{{0,16}}(?={_QUOTE}))"
     # name: X_KEY, and on the next line value: ...
-    rf"|(?P<value>{_QUOTE}?(?:\s|,|-|\\+[nrt]){{1,48}}{_QUOTE}?value{_QUOTE}?[ \t]{{0,4}}[:=]"
+    rf"|(?P<value>{_QUOTE}?(?:\s|[,:{{\-]|\\+[nrt]){{1,48}}{_QUOTE}?value{_QUOTE}?[ \t]{{0,4}}[:=]"
     r"[ \t]{0,4})"
     # ["X_KEY"] = ..., KEY: |, and a line break; 密码:...; <entry key="password">
     rf"|(?P<sign>{_QUOTE}?\]?[ \t]{{0,16}}"
@@ -91,7 +91,7 @@ _COMMAND: Final = re.compile(
     r"|ldap[a-z]{2,8}[ ](?:[^\n|;]{0,120}[ ])?-w[ ]?)[\"']?\Z"
 )
 _FLAG: Final = re.compile(r"[ ]-[paw][ ]?[\"']?\Z")
-_BETWEEN: Final = " \t\r\n\"'`\\:=>|,-([]*?.+"
+_BETWEEN: Final = " \t\r\n\"'`\\:=>|,-([]*?.+{"
 """What stands between a name and its value, besides words."""
 _NAME_ENDS: Final = frozenset((name + many)[-3:] for many in ("", "s") for name in ALL_NAMES)
 _SAID_LAST: Final = frozenset((*_SAID, "by"))
@@ -288,7 +288,7 @@ def _is_given(word: _Word, found: re.Match[str]) -> bool:
         return _is_told(word, found, kind, quoted=quoted)
     if sign.strip() in ("|", "-") and kind != "password":  # a column or a list of names
         return looks_random(word.text)
-    if sign.endswith("\n") or ("\n" in sign and not _BLOCK.search(sign)):
+    if "\n" in sign and (sign.endswith("\n") or not (found["value"] or _BLOCK.search(sign))):
         return looks_random(word.text)
     if found["many"] or "[" in sign:  # of names, or of counts
         return looks_paired(word.text)

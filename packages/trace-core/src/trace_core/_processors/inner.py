@@ -81,6 +81,35 @@ def _hook(name: str, literal: str, secret: str) -> Inner:
     return Inner(name, literal, source)
 
 
+def _login(source: str, name: str = "url", *, random: bool = False) -> Inner:
+    """Make a rule for what stands before the host in a URL."""
+    return Inner(name, "@", source, random=random, short=True, also="://")
+
+
+def _told(literal: str, source: str) -> Inner:
+    """Make a rule for a password that the format of a file or a command tells."""
+    return Inner("assigned", literal, source, short=True)
+
+
+_GAP: Final = r"(?:\s|\\[nrt]){1,8}"
+_PART: Final = r"[^\s\\]{1,100}"
+_CHOSEN: Final = (
+    r"(?P<secret>(?![$<{%*(\[]|(?i:your|my[_\-]?pass|passw|secret|token|changeme|example))"
+    r"[^\s\"'\\]{4,})"
+)
+_LOGIN: Final = rf"(?:{_GAP}(?:login|account){_GAP}{_PART}){{0,2}}{_GAP}password{_GAP}{_CHOSEN}"
+_IN_CRYPT: Final = "[./A-Za-z0-9]"
+_SALT: Final = _IN_CRYPT + "{1,64}"
+_HASHES: Final = {
+    "$": rf"\$(?:2[abxy]?\$[0-9]{{2}}\${_IN_CRYPT}{{53}}|(?:apr1|1)\${_SALT}\${_IN_CRYPT}{{22}}"
+    rf"|(?:y\${_SALT}|[56](?:\$rounds=[0-9]{{4,9}})?)\${_SALT}\$(?:{_IN_CRYPT}{{43}}){{1,2}})",
+    "$argon2": r"\$argon2(?:id?|d)\$(?:[a-z]=[0-9,=a-z]{1,32}\$){1,2}[A-Za-z0-9+/$]{24,}",
+    "{S": r"\{SS?HA[0-9]{0,3}\}[A-Za-z0-9+/]{26,}={0,2}",
+    "pbkdf2": rf"pbkdf2[:_]sha[0-9]{{1,3}}[$:][0-9]{{3,8}}\${_SALT}\$[A-Za-z0-9+/=]{{20,}}",
+    "scrypt:": rf"scrypt:[0-9:]{{5,16}}\${_SALT}\$[0-9a-f]{{64,}}",
+    "SCRAM-SHA-": r"SCRAM-SHA-[0-9]{1,3}\$[0-9]{3,7}:[A-Za-z0-9+/=]{12,}\$[A-Za-z0-9+/=:]{40,}",
+}
+"""What is stored of passwords, from which they can be guessed."""
 _TILDE: Final = r"[A-Za-z0-9_~.\-]"
 _ID: Final = "[A-Za-z0-9]{14}"
 _APP: Final = rf"{_TILDE}{{3}}[0-9]"
@@ -106,26 +135,23 @@ INNER: Final = (
     Inner("grafana", "glc_", _begin("glc_") + "[A-Za-z0-9+/]{32,}={0,3}"),
     Inner("sentry", "sntry", _begin("sntry") + "[su]_[A-Za-z0-9+/_]{50,}={0,2}"),
     Inner("stripe", "whsec_", _begin("whsec_") + "[A-Za-z0-9+/]{24,}={0,2}"),
-    Inner(
-        "database",
-        "@",
+    _login(
         _DATABASE + r"://(?P<secret>[^\s/:@\"'<>`]{0,64}:" + _NOT_REAL + r"[^\n@\"'<>`:]{1,64}@)"
         r"(?=[A-Za-z0-9_.\-]{1,100}[:/])",
-        short=True,
-        also="://",
+        "database",
     ),
-    Inner(
-        "assigned",
-        "</",
-        rf"<{_XML_NAME}>{_SPACE}(?P<secret>(?=[^<>\s]{{0,64}}[0-9])[^<>\s]{{6,}}?){_SPACE}</",
-        short=True,
+    _told(
+        "</", rf"<{_XML_NAME}>{_SPACE}(?P<secret>(?=[^<>\s]{{0,64}}[0-9])[^<>\s]{{6,}}?){_SPACE}</"
     ),
-    Inner(
-        "assigned",
-        "machine ",
-        r"machine\s{1,8}\S{1,100}\s{1,8}login\s{1,8}\S{1,100}\s{1,8}password\s{1,8}(?P<secret>\S{4,})",
-        short=True,
-    ),
+    _told("machine", rf"machine{_GAP}(?:{_PART}(?={_GAP}login)|[^\s.\\]{{1,64}}\.{_PART}){_LOGIN}"),
+    _told("default", rf"default(?={_GAP}login){_LOGIN}"),
+    _told("*:*:", r"\*:\*:(?:\*|\w{1,63}):[^\s:]{1,63}:" + _CHOSEN),
+    _told(":5432:", rf":5432:[^\s:/]{{1,63}}:[^\s:]{{1,63}}:{_CHOSEN}"),
+    _told("http-basic.", rf"http-basic\.{_PART} {_PART} {_CHOSEN}"),
+    _told("pypi-token.", rf"pypi-token\.{_PART} {_CHOSEN}"),
+    _told("AuthIdent", rf"AuthIdent[\"']?[:=] ?[\"']?{_CHOSEN}"),
+    _told("--from-literal", rf"secret generic {_PART} --from-literal[ =][^\s=]{{1,64}}={_CHOSEN}"),
+    *(Inner("password hash", literal, source) for literal, source in _HASHES.items()),
     _behind("telegram", "[0-9]{8,10}", "[0-9]{8}", ":AA", r"[A-Za-z0-9_\-]{33}(?![A-Za-z0-9])"),
     _behind("azure", _APP, _APP, "Q~", rf"{_TILDE}{{31,34}}(?![A-Za-z0-9_~\-])"),
     _behind("azure", "[A-Za-z0-9]{20,60}", "[A-Za-z0-9]{20}", "JQQJ9", "[9D][A-Za-z0-9]{20,48}"),
@@ -144,26 +170,15 @@ INNER: Final = (
     Inner("google", "1//0", _begin("1//0") + r"[A-Za-z0-9_\-]{40,}"),
     Inner("asana", "/1", r"/1(?<=[0-9]/1)[0-9]{15}(?:/[0-9]{16})?:[0-9a-f]{32}(?![0-9a-f])"),
     Inner("braintree", "access_token$", r"access_token\$[a-z]{4,12}\$[0-9a-z]{16}\$[0-9a-f]{32}"),
-    Inner(
-        "npm registry", "_authToken=", r"_authToken=(?P<secret>[A-Za-z0-9_.+/=\-]{16,})", short=True
-    ),
-    Inner(
-        "url",
-        "@",
+    _told("_authToken=", r"_authToken=(?P<secret>[A-Za-z0-9_.+/=\-]{16,})"),
+    _login(
         r"://(?<=[A-Za-z0-9+.\-]://)(?P<secret>[A-Za-z0-9_.~%\-]{16,255}:?)@(?=[A-Za-z0-9\[])",
         random=True,
-        short=True,
-        also="://",
     ),
-    Inner(
-        "url",
-        "@",
-        r"://(?<=[A-Za-z0-9+.\-]://)(?P<secret>[^\s/:@\"'<>`]{0,64}:"
-        r"(?!//)"
+    _login(
+        r"://(?<=[A-Za-z0-9+.\-]://)(?P<secret>[^\s/:@\"'<>`]{0,64}:(?!//)"
         + _NOT_REAL
-        + r"[^\s@:\"'<>`]{1,128}@(?:[^\s\"'<>@:/`]{1,64}@)*)(?=[A-Za-z0-9\[_$%{])",
-        short=True,
-        also="://",
+        + r"[^\s@:\"'<>`]{1,128}@(?:[^\s\"'<>@:/`]{1,64}@)*)(?=[A-Za-z0-9\[_$%{])"
     ),
     Inner(
         "private key",

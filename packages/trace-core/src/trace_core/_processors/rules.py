@@ -92,21 +92,16 @@ RULES: Final = (
     *_rules("[0-9a-h]{12}" + _END, "flutterwave: FLWSECK_TEST-"),
     # letters and digits
     *_rules(_ALNUM + "{20,}", "fireworks: fw_ fpk_", "anyscale: esecret_", "vercel: vck_ vcp_"),
-    *_rules(
-        _ALNUM + "{20,}", "fleetbase: flb_live_", "pagarme: ak_live_", "ramp: ramp_id_ ramp_sec_"
-    ),
-    *_rules(
-        _ALNUM + "{24,}", "bitbucket: ATBB", "render: rnd_", "pganalyze: pgar_", "runpod: rpa_"
-    ),
-    *_rules(
-        _ALNUM + "{30,}",
-        *("huggingface: hf_ api_org_", "groq: gsk_", "perplexity: pplx-", "cerebras: csk-"),
-        *("apify: apify_api_", "linear: lin_api_ lin_oauth_", "notion: ntn_ secret_"),
-        *("github: ghp_ gho_ ghu_ ghs_ ghr_", "nightfall: NF-"),
-    ),
-    *_rules(
-        _ALNUM + "{40,}", "logfire: pylf_v1_us_ pylf_v1_eu_", "llamacloud: llx-", "neon: napi_"
-    ),
+    *_rules(_ALNUM + "{20,}", "fleetbase: flb_live_", "pagarme: ak_live_"),
+    *_rules(_ALNUM + "{20,}", "ramp: ramp_id_ ramp_sec_"),
+    *_rules(_ALNUM + "{24,}", "bitbucket: ATBB", "render: rnd_", "pganalyze: pgar_"),
+    *_rules(_ALNUM + "{24,}", "runpod: rpa_"),
+    *_rules(_ALNUM + "{30,}", "huggingface: hf_ api_org_", "groq: gsk_", "perplexity: pplx-"),
+    *_rules(_ALNUM + "{30,}", "cerebras: csk-", "apify: apify_api_", "linear: lin_api_ lin_oauth_"),
+    *_rules(_ALNUM + "{30,}", "notion: ntn_ secret_", "github: ghp_ gho_ ghu_ ghs_ ghr_"),
+    *_rules(_ALNUM + "{30,}", "nightfall: NF-"),
+    *_rules(_ALNUM + "{40,}", "logfire: pylf_v1_us_ pylf_v1_eu_", "llamacloud: llx-"),
+    *_rules(_ALNUM + "{40,}", "neon: napi_"),
     *_rules("[A-Za-z0-9_]{36,}", "pinecone: pcsk_", "netlify: nfp_ nfc_ nfo_", "posthog: phx_"),
     *_rules("[A-Za-z0-9_]{40,}", "xai: xai-", "sonarqube: sqco_"),
     *_rules("[A-Za-z0-9]{1,8}_[A-Za-z0-9]{7,}" + _END, "salad: salad_cloud_"),
@@ -116,10 +111,8 @@ RULES: Final = (
     *_rules(_ALNUM + "{22}" + _END, "modal: as- ak-"),
     *_rules("[a-z0-9]{26}" + _END, "aws: da2-"),
     *_rules(_ALNUM + "{28,30}" + _END, "adafruit: aio_", "ubidots: BBFF-"),
-    *_rules(
-        _ALNUM + "{32}" + _END,
-        *("tencent: AKID", "infracost: ico-", "crates.io: cio", "adobe: p8e-", "locationiq: pk."),
-    ),
+    *_rules(_ALNUM + "{32}" + _END, "tencent: AKID", "infracost: ico-", "crates.io: cio"),
+    *_rules(_ALNUM + "{32}" + _END, "adobe: p8e-", "locationiq: pk."),
     *_rules("[0-9a-z]{32}(?:[A-Za-z0-9]{32})?" + _END, "mailgun: key- pubkey-"),
     *_rules(_ALNUM + "{36}" + _END, "prefect: pnu_ pnb_", "deno: ddp_ ddw_", "npm: npm_"),
     *_rules("(?=[a-z0-9]{0,37}[A-Z])[A-Za-z0-9]{38}" + _END, "clickhouse: 4b1d"),
@@ -148,31 +141,17 @@ RULES: Final = (
     *_rules("[0-9a-f]{60,}", "intra42: s-s4t2ud- s-s4t2af- u-s4t2ud- u-s4t2af-"),
     # with - and _
     *_rules(_ANY + "{19,}", "new relic: NRAK- NRJS- NRII- NRAA- NRRA- NRBR- NRIQ-"),
-    *_rules(
-        _ANY + "{20,}",
-        *("google: ya29. GOCSPX- AQ.Ab", "tavily: tvly-", "docker: dckr_pat_ dckr_oat_"),
-        *("vault: hvs. hvb. hvr.", "supabase: sb_secret_", "square: sq0atp- sq0csp- sq0idp-"),
-    ),
+    *_rules(_ANY + "{20,}", "google: ya29. GOCSPX- AQ.Ab", "tavily: tvly-"),
+    *_rules(_ANY + "{20,}", "docker: dckr_pat_ dckr_oat_", "vault: hvs. hvb. hvr."),
+    *_rules(_ANY + "{20,}", "supabase: sb_secret_", "square: sq0atp- sq0csp- sq0idp-"),
     *_rules(_ANY + "{24,}", "brave: BSA", "flexport: shltm_"),
-    *_rules(
-        _ANY + "{30,}",
-        *("together: tgp_v1_", "nvidia: nvapi-", "yandex: AQVN"),
-        *("figma: figd_ figdr_ figu_ figur_ figo_ figor_ figoh_ figp_", "google: AIza"),
-    ),
-    *_rules(
-        _ANY + "{36,}",
-        *("wandb: wandb_v1_", "fly: fo1_", "heroku: HRKU-", "contentful: CFPAT-"),
-        *("bitbucket: BBDC-", "defined networking: dnkey-"),
-    ),
-    *_rules(
-        _ANY + "{48,}",
-        *(
-            "scalingo: tk-us-",
-            "pypi: pypi-AgE",
-            "frame.io: fio-u-",
-            "sendinblue: xkeysib- xsmtpsib-",
-        ),
-    ),
+    *_rules(_ANY + "{30,}", "together: tgp_v1_", "nvidia: nvapi-", "yandex: AQVN"),
+    *_rules(_ANY + "{30,}", "figma: figd_ figdr_ figu_ figur_ figo_ figor_ figoh_ figp_"),
+    *_rules(_ANY + "{30,}", "google: AIza"),
+    *_rules(_ANY + "{36,}", "wandb: wandb_v1_", "fly: fo1_", "heroku: HRKU-", "contentful: CFPAT-"),
+    *_rules(_ANY + "{36,}", "bitbucket: BBDC-", "defined networking: dnkey-"),
+    *_rules(_ANY + "{48,}", "scalingo: tk-us-", "pypi: pypi-AgE", "frame.io: fio-u-"),
+    *_rules(_ANY + "{48,}", "sendinblue: xkeysib- xsmtpsib-"),
     *_rules(_ALNUM + "{10}" + _ANY + "{22,}", "replicate: r8_"),
     *_rules(_ALNUM + "{10}" + _ANY + "{30,}", "voyage: pa-"),
     *_rules(_ALNUM + "{32}" + _ANY + "{20,}", "jina: jina_"),
@@ -221,5 +200,11 @@ RULES: Final = (
     *_rules(_ANY + r"{8,}\.eyJ[A-Za-z0-9_\-]{8,}(?:\.[A-Za-z0-9_\-]{8,})?", "jwt: eyJ"),
     *_rules(_ANY + r"{8,}\.[A-Za-z0-9_\-]{0,}(?:\.[A-Za-z0-9_\-]{8,}){3}", "jwt: eyJ"),
     *_rules(_ANY + r"{16,}\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{40,}", "jwt: eyJ"),
+    # base64 of JSON, of PEM, and of some vendors' keys, which is decoded
+    *_rules(
+        r"[A-Za-z0-9+/_\-]{20,}",
+        "encoded: eyJ eyA ewo ewk ew0 ZXlK LS0tLS1CRUdJTi c2st Z2hwX Z2l0aHViX3BhdF QUtJQ QUl6Y "
+        "eG94 aGZf",
+    ),
 )
 """More exact rules first: the first that matches names the secret."""

@@ -20,6 +20,7 @@ from trace_core._processors.assignments import assignments
 from trace_core._processors.budget import Budget, Match
 from trace_core._processors.context import in_context
 from trace_core._processors.inner import INNER, Inner, inner_pattern, pattern_before
+from trace_core._processors.manifests import in_manifests
 from trace_core._processors.near import find_hints, near_names
 from trace_core._processors.rules import RULES, Rule, pattern
 from trace_core._processors.tables import in_tables
@@ -66,10 +67,9 @@ _RULES: Final = _by_start()
 _INNER: Final = tuple((_mark(inner.literal), inner) for inner in INNER)
 _SHORT_INNER: Final = tuple((mark, inner) for mark, inner in _INNER if inner.short)
 _IN_WORDS: Final = tuple(inner for inner in INNER if _NO_LETTER.search(inner.literal) is None)
-_ENCODED: Final = re.compile(r"(?:eyJ|eyA|ewo|ewk|ew0|ZXlK)[A-Za-z0-9+/_\-]{20,}")
-_ENCODED_STARTS: Final = ("ey", "ew", "ZX")
+_ENCODED_STARTS: Final = frozenset(start[:2] for start in RULES[-1].starts)
+"""How base64 begins that is decoded."""
 _STARTS: Final = {two: tuple(_all_starts(rules)) for two, rules in _RULES.items()}
-_STARTS.update({"ey": ("eyJ", "eyA"), "ew": ("ewo", "ewk", "ew0"), "ZX": ("ZXlK",)})
 """All that a secret may begin with, by the first two characters."""
 _LONGEST_BEFORE: Final = 64
 _MOST_LEVELS: Final = 2
@@ -105,6 +105,8 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
         near = near_names(hints)
         if "\n" in text or "\\n" in text:
             found += in_tables(text, hints)
+        if "Secret" in text and "ata" in text:
+            found += in_manifests(text)
         found += assignments(text, folded, near)
         digits = data.translate(_AS_DIGITS)
         numbered = functools.partial(_numbered_words, text, words, digits)
@@ -204,16 +206,17 @@ def _start(text: str, begin: int, end: int) -> int:
 
 
 def _match(text: str, begin: int, levels: int) -> Match | None:
-    start = text[begin : begin + 2]
-    for rule in _RULES.get(start, ()):
+    for rule in _RULES.get(text[begin : begin + 2], ()):
         found = pattern(rule).match(text, begin)
-        if found is not None and _is_random(found.group(), rule):
+        if found is not None and _is_one(found.group(), rule, levels):
             return (begin, found.end(), rule.name)
-    if levels and start in _ENCODED_STARTS:
-        encoded = _ENCODED.match(text, begin)
-        if encoded is not None and _holds_secret(encoded.group(), levels - 1):
-            return (begin, encoded.end(), "encoded")
     return None
+
+
+def _is_one(word: str, rule: Rule, levels: int) -> bool:
+    if rule.name == "encoded":
+        return levels > 0 and _holds_secret(word, levels - 1)
+    return _is_random(word, rule)
 
 
 def _is_random(word: str, rule: Rule) -> bool:
@@ -228,7 +231,7 @@ def _is_random(word: str, rule: Rule) -> bool:
 
 
 def _holds_secret(encoded: str, levels: int) -> bool:
-    """Return whether base64 of JSON holds a secret. Each level is shorter by a quarter."""
+    """Return whether base64 of a text holds a secret. Each level is shorter by a quarter."""
     standard = encoded.replace("-", "+").replace("_", "/")
     try:
         data = base64.b64decode(standard[: len(standard) & ~3], validate=True)

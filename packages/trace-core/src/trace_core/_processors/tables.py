@@ -22,6 +22,7 @@ _HEADER: Final = re.compile(
 )
 _END: Final = r"\n(?=[^%s\n]*(?:\n|\Z))|\Z"
 """A line with a single cell, where a table ends."""
+_LINE: Final = re.compile(r"\n(?=\|?[ ]?\"?[^\W\d])")
 _FAR: Final = 1_000
 """Characters from where a header row begins to the first name of a secret in it."""
 _KINDS: Final = {"token": OTHER_KEY}
@@ -45,7 +46,7 @@ def in_tables(text: str, hints: Sequence[int]) -> Iterator[Match]:
     done, budgets = 0, list[Budget]()
     for hint in hints:
         line = text.rfind("\n", max(0, hint - _FAR), hint) + 1
-        for begin in (line, text.find("\n", hint, hint + STEP) + 1):
+        for begin in (line, *(at.end() for at in _LINE.finditer(text, hint, hint + STEP))):
             header = _HEADER.match(text, begin) if begin >= done else None
             done = max(done, begin + 1)
             if header is None or not (columns := _columns(header)):

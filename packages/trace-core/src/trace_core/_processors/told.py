@@ -22,7 +22,6 @@ _MOST_PLACES: Final = 4_000
 """... places."""
 _LONGEST: Final = 1_024
 """Characters; what is longer is not written twice by hand."""
-_LOGINS: Final = ("url", "database")
 _PARTS: Final = re.compile(r"[^\s:;,=\"'@]+")
 
 
@@ -35,7 +34,7 @@ def told_by(kind: str, secret: str) -> list[str]:
     """
     if kind == ASSIGNED:
         return [secret]
-    if kind in _LOGINS:
+    if kind in ("url", "database"):
         secret = secret.removesuffix("@").partition(":")[2]
         return [secret] if looks_filed(secret, password=True) else []
     return random_parts(secret) if kind in ("bearer", "cookie") else []

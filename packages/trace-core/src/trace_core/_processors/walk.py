@@ -144,8 +144,10 @@ class _Changes:
     def _mapping(self, value: Mapping[str, Value], *, stays: bool = False) -> Any:
         """Change a mapping; one that stays a mapping may hold anything."""
         special = stays or not self._special.isdisjoint(value)
-        if not special and self._names and ("value" in value or "Value" in value):  # as of few
-            special = named_pair(value) is not None
+        if (not special and self._names) and (  # as of few
+            "value" in value or "Value" in value or "kind" in value
+        ):
+            special = value.get("kind") == "Secret" or named_pair(value) is not None
         if special and self._left <= 0 and not stays:
             return _TOO_MANY
         # The loop stands in `_sequence` as well: one more call a container takes a tenth longer.
@@ -171,8 +173,7 @@ class _Changes:
         """Hide what is filed under the names of secrets, and change the keys."""
         self._left -= 1
         found = without_secrets(value, self._names.get) if self._names else value
-        if found is not value:
-            self._note((key, value[key]) for key in found if found[key] is not value[key])
+        self._note((key, value[key]) for key in found if found[key] is not value[key])
         if self._texts.keys().isdisjoint(found):
             return found
         return {self._texts.get(key, key): item for key, item in found.items()}
@@ -202,8 +203,7 @@ class _Changes:
             return found
         self._left -= 1
         shown = without_listed(found, self._names.get)
-        if shown is not found:
-            self._note(("", old) for old, new in zip(found, shown, strict=True) if new is not old)
+        self._note(("", old) for old, new in zip(found, shown, strict=True) if new is not old)
         return shown
 
     def _note(self, hidden: Iterable[tuple[str, Value]]) -> None:

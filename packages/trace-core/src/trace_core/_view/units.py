@@ -73,11 +73,6 @@ def moment(nanoseconds: int) -> str:
     return local(nanoseconds).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def day(nanoseconds: int) -> str:
-    """Write the local day of a moment."""
-    return local(nanoseconds).strftime("%Y-%m-%d")
-
-
 def local(nanoseconds: int) -> datetime:
     """Return a moment in local time; the first one for what no calendar has."""
     try:

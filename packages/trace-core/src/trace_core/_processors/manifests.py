@@ -1,0 +1,64 @@
+"""Finds what Kubernetes' manifests of secrets hold, in YAML and JSON: whatever it looks like."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Final
+
+from trace_core._processors.assignments import ASSIGNED, values
+from trace_core._processors.budget import Match
+
+_KIND: Final = re.compile(
+    r"kind[ ]{0,8}(?:\\*[\"'])?:[ ]{0,8}(?:\\*[\"'])?Secret[ ]{0,8}(?:(?P<escape>\\)|[\s,}\"']|\Z)"
+)
+_BEGIN: Final = re.compile(r"^---|apiVersion", re.MULTILINE)
+_BLOCK: Final = re.compile(
+    r"^(?P<indent>[ ]{0,32})(?:stringData|data):[ \t]{0,8}\n"
+    r"(?P<yaml>(?:(?P=indent)[ ]{1,32}\S[^\n]*(?:\n|\Z)|[ \t]*\n)+)"
+    r"|[\"'](?:stringData|data)[ ]{0,8}[\"']:\s{0,32}\{"
+    r"(?P<json>(?:[^{}\"]|\"(?:[^\"\\]|\\.?)*(?:\"|\Z))*)",
+    re.MULTILINE,
+)
+_KEY: Final = r"[\w.\-/]{1,253}"
+_VALUE: Final = re.compile(
+    rf"(?:^[ \t]*(?:{_KEY}:[ \t]*[\"']?|(?!{_KEY}:))|[\"']:\s{{0,8}}[\"'])"
+    # neither the begin of a block nor a template
+    r"(?P<value>(?![|>][+\-\d]{0,2}[ \t]*$|\{\{|[<$\s\"'])(?:\\.|[^\"\\\n])+(?<![\s\"']))",
+    re.MULTILINE,
+)
+_ESCAPED: Final = re.compile(r"(\\{1,8})([n\"])")
+
+
+def in_manifests(text: str, levels: int = 3) -> Iterator[Match]:
+    """Find the values under ``data`` and ``stringData`` where the kind is ``Secret``.
+
+    Args:
+        text: The text.
+        levels: How often JSON in JSON is looked into.
+
+    Returns:
+        Begin, end and kind of each.
+    """
+    kind = _KIND.search(text)
+    if kind is None:
+        return
+    if kind["escape"] and levels:
+        yield from in_manifests(_ESCAPED.sub(_without_level, text), levels - 1)
+        return
+    begins = (0, *(found.start() for found in _BEGIN.finditer(text)), len(text))
+    places = [
+        block.span(str(block.lastgroup))
+        for begin, end in pairwise(begins)
+        if _KIND.search(text, begin, end)
+        for block in _BLOCK.finditer(text, begin, end)
+    ]
+    yield from values(_VALUE, text, places, ASSIGNED)
+
+
+def _without_level(found: re.Match[str]) -> str:
+    """Undo an escape of JSON, every character at its place."""
+    escape, escaped = found.groups()
+    left = "\\" * (len(escape) // 2)
+    return f"{left}{escaped}".replace("n", "n" if left else "\n").rjust(len(found.group()))
