@@ -521,6 +521,42 @@ def test_what_is_told_once_is_found_where_it_stands_again() -> None:
     )
 
 
+ID = "3f2b8c1e-9a7d-4e6f-8b5a-1c2d3e4f5a6b"
+TOKENS_OF_PAGES = [
+    *("pageToken", "next_page_token", "NextToken", "paginationToken", "nextForwardToken"),
+    *("continuationToken", "resumeToken", "scroll_token", "syncToken", "startingToken"),
+    *("cancellationToken", "cancel_token"),
+]
+TOKENS_THAT_OPEN = [
+    *("sessionToken", "session_token", "X-Session-Token", "csrfToken", "reset_token"),
+    *("accessToken", "refresh_token", "verificationToken", "inviteToken", "AUTH_TOKEN"),
+]
+ASSIGNMENTS = ["{}={}", '"{}": "{}"', "{}: {}", "?a=1&{}={}&b=2", '{{\\"{}\\": \\"{}\\"}}']
+
+
+@pytest.mark.parametrize("name", TOKENS_OF_PAGES)
+def test_where_a_listing_goes_on_is_no_secret(name: str) -> None:
+    """Neither in a text nor in a mapping, whether it is an id or something encoded."""
+    sink = MemorySink()
+    tracer = Tracer(pipeline(redact(environment=False), sink=sink))
+    for value in (ID, "CAUQAA1b2c3d4e5f6g7h"):
+        texts = [template.format(name, value) for template in ASSIGNMENTS]
+        assert list(map(clean_text, texts)) == texts
+        tracer.start("x", inputs={name: value}).end()
+        assert sink.spans[-1].inputs == {name: value}
+
+
+@pytest.mark.parametrize("name", TOKENS_THAT_OPEN)
+def test_an_id_that_opens_a_session_is_a_secret(name: str) -> None:
+    """By what stands before "token"; under "token" alone an id may be that of anything."""
+    sink = MemorySink()
+    tracer = Tracer(pipeline(redact(environment=False), sink=sink))
+    tracer.start("x", inputs={name: ID}).end()
+    assert sink.spans[-1].inputs == {name: "[redacted:by name]"}
+    assert not any(ID in clean_text(template.format(name, ID)) for template in ASSIGNMENTS)
+    assert clean_text(f"token={ID}") == f"token={ID}"
+
+
 def test_keys_of_litellm_are_found_and_words_are_not() -> None:
     """Its virtual keys are `secrets.token_urlsafe(16)`: the last character is one of four."""
     for _ in range(200):

@@ -27,7 +27,8 @@ _COUNTED: Final = frozenset(
         *("next", "page", "nextpage", "continuation", "continue", "cursor", "sync", "eos", "bos"),
         *("pad", "unk", "stop", "mask", "sep", "cls", "max", "min", "num", "special", "start"),
         *("end", "first", "last", "prompt", "input", "output", "cache", "by", "per"),
-        *("expected", "idempotency", "invalid", "tik", "unexpected", "unknown"),
+        *("expected", "idempotency", "invalid", "tik", "unexpected", "unknown", "pagination"),
+        *("backward", "cancel", "cancellation", "forward", "resume", "scroll", "starting"),
     }
 )
 """What stands before "token" where it is no credential: pages of a listing, a model's tokens."""

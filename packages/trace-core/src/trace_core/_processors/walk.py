@@ -75,19 +75,18 @@ class Walk:
     def _changes(self, new: dict[str, None]) -> _Changes | None:
         """Return what is to change because of some texts; ``None`` if nothing is."""
         changed = self._change(list(new))
-        texts = changed.texts
         names = names_among(new) if self._by_name else {}
+        special = {*changed.texts, *names}
         if len(new) < MANY:
-            self._stays.add(new.keys() - {*texts, *names} if texts or names else new)
-        return _Changes(changed, names) if texts or names else None
+            self._stays.add(new.keys() - special if special else new)
+        return _Changes(changed, names) if special else None
 
 
 def _without_told(span: Span, told: Sequence[str]) -> Span:
     """Return a span without the secrets that one of its texts told, wherever they stand again."""
     if not told:
         return span
-    texts = [*look_at(span).texts, *look_into((span.resource,)).texts]
-    again = without_told(texts, told)
+    again = without_told([*look_at(span).texts, *look_into((span.resource,)).texts], told)
     return _Changes(Changed(again), {}).span(span) if again else span
 
 
@@ -104,9 +103,8 @@ class _Changes:
 
     def __init__(self, changed: Changed, names: Mapping[str, str]) -> None:
         self.told = list(changed.told)
-        self._texts = texts = changed.texts
-        self._names = names
-        self._special = texts.keys() | names.keys()
+        self._texts, self._names = changed.texts, names
+        self._special = changed.texts.keys() | names.keys()
         self._left = _MOST_SPECIAL
 
     def span(self, span: Span) -> Span:
