@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import inspect
 import io
 import json
 import logging
@@ -19,6 +21,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TextIO
+from unittest.mock import Mock
 
 import attrs
 import pytest
@@ -34,6 +37,7 @@ from trace_core import (
     JsonLinesSink,
     MemorySink,
     Sink,
+    SinkBase,
     SinkClosed,
     SinkError,
     Span,
@@ -925,3 +929,92 @@ def test_a_program_ends_though_nobody_reads_what_it_prints(
     program = [sys.executable, "-c", UNREAD, spec, str(told)]
     subprocess.run(program, stderr=unread[1], check=True, timeout=120)
     assert told.read_text() == "told"
+
+
+class NoBatch:
+    """A sink whose `write` has nothing to write."""
+
+    def write(self) -> None:
+        """Write nothing."""
+
+    def flush(self, timeout: float = 5.0, /) -> bool:
+        """Have nothing to flush."""
+        return True
+
+    def close(self, timeout: float = 5.0, /) -> None:
+        """Have nothing to close."""
+
+
+class NoTimeout(MemorySink):
+    """A sink that flushes for as long as it likes."""
+
+    def flush(self) -> bool:  # type: ignore[override]
+        """Flush."""
+        return True
+
+
+class WantsMore(SinkBase):
+    """A sink that wants what nobody gives it."""
+
+    def write(self, spans: Sequence[Span], where: str) -> None:  # type: ignore[override]
+        """Write somewhere."""
+
+
+@pytest.mark.parametrize(
+    ("sink", "message"),
+    [
+        (
+            NoBatch(),
+            r"NoBatch.write\(\).* is called with a batch of spans, and cannot be: too many",
+        ),
+        (NoTimeout(), r"NoTimeout.flush\(\).* is called with a timeout, and cannot be"),
+        (
+            WantsMore(),
+            r"WantsMore.write\(spans: .*where.* is called with .*missing a required argument: 'where'",
+        ),
+        (lambda: None, r"<lambda>\(\) is called with a batch of spans"),
+        (lambda spans, *, where: None, r"missing a required .*argument: 'where'"),
+    ],
+)
+def test_a_sink_that_takes_no_batch(sink: Any, message: str) -> None:
+    """It is told when the sink is made, not with the first span."""
+    with pytest.raises(ConfigurationError, match=message):
+        as_sink(sink)
+
+
+def injected(function: Callable[..., object]) -> Callable[..., object]:
+    """Give a function an argument more than its callers do."""
+
+    @functools.wraps(function)
+    def wrapper(spans: Sequence[Span]) -> object:
+        return function(spans, "somewhere")
+
+    return wrapper
+
+
+def signed(*given: Any) -> None:
+    """Say that it takes something else than it does."""
+
+
+signed.__signature__ = inspect.Signature()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "sink",
+    [
+        lambda *given: None,
+        lambda spans, where="somewhere": None,
+        lambda spans, /, **more: None,
+        [].append,
+        [].extend,
+        print,
+        functools.partial(lambda where, spans: None, "somewhere"),
+        injected(lambda spans, where: None),
+        signed,
+        Mock(spec=()),
+        Mock(spec=["write", "flush", "close"]),
+    ],
+)
+def test_a_sink_that_can_be_called_is_taken(sink: Any) -> None:
+    """Also where its signature says nothing, or something else."""
+    assert isinstance(as_sink(sink), SinkBase)

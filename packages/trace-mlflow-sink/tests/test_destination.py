@@ -108,6 +108,18 @@ def test_no_password_in_repr():
         (lambda: MlflowSink("ftp://x"), "sqlite:///mlflow.db"),
         (lambda: MlflowSink("./mlruns"), "sqlite:///mlflow.db"),
         (lambda: MlflowSink(experiment="a", experiment_id="1"), "not both"),
+        (lambda: MlflowSink(experiment=" "), "experiment is empty"),
+        (lambda: MlflowSink(experiment_id="abc"), "'abc'; wanted a number .experiment takes"),
+        (lambda: MlflowSink(experiment_id=-1), "wanted a number"),
+        (lambda: MlflowSink.from_spec("?experiment_id=abc"), "wanted a number"),
+        (lambda: MlflowSink.from_spec("?experiment_id="), "wanted a number"),
+        (lambda: MlflowSink.from_spec("sqlite:"), "names no database; wanted sqlite:///FILE$"),
+        (lambda: MlflowSink("sqlite://"), "wanted sqlite:///FILE$"),
+        (lambda: MlflowSink("sqlite:///"), "wanted sqlite:///FILE$"),
+        (lambda: MlflowSink("sqlite:x.db"), "did you mean 'sqlite:///x.db'?"),
+        (lambda: MlflowSink("sqlite://x/y.db"), "did you mean 'sqlite:///x/y.db'?"),
+        (lambda: MlflowSink("postgresql:"), "wanted postgresql://USER@HOST/DATABASE"),
+        (lambda: MlflowSink("mysql+pymysql://"), r"wanted mysql\+pymysql://USER@HOST/DATABASE"),
         (lambda: MlflowSink(timeout=0), "more than 0"),
         (lambda: MlflowSink(names="x"), "wanted one of otel, autolog"),
         (lambda: MlflowSink(timeout=float("nan")), "more than 0"),
@@ -119,6 +131,25 @@ def test_bad_arguments_say_what_to_do(make, expected):
     """A mistake is told when the sink is made, with the way out."""
     with pytest.raises(ConfigurationError, match=expected):
         make()
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "sqlite:///x.db",
+        "sqlite:////tmp/x.db",
+        "sqlite:///:memory:",
+        "sqlite:///file:x.db?uri=true",
+        "postgresql:///traces",
+        "postgresql+psycopg2://user:password@host/traces",
+        "mysql+pymysql://user@/traces?unix_socket=/run/mysqld.sock",
+        "mssql+pyodbc:///?odbc_connect=Driver",
+        "mssql+pyodbc://a-dsn",
+    ],
+)
+def test_ways_to_name_a_database(uri):
+    """Also those without a host."""
+    MlflowSink(uri)
 
 
 def test_a_database_needs_mlflow(monkeypatch):

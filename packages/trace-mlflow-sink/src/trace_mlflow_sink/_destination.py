@@ -72,6 +72,42 @@ def _meant(uri: str) -> str:
     return f"; did you mean {address!r}?" if host and _is_address(address) else ""
 
 
+def _is_database(uri: str) -> bool:
+    """Say whether a URI says which database: a file, or a server."""
+    parts = urlsplit(uri)
+    if parts.scheme.lower().startswith("sqlite"):
+        return uri.partition(":")[2].startswith("///") and len(parts.path) > 1
+    return "://" in uri and bool(parts.netloc or parts.path.strip("/") or parts.query)
+
+
+def _wanted_database(uri: str) -> str:
+    scheme, _, rest = without_credentials(uri).partition(":")
+    if not scheme.lower().startswith("sqlite"):
+        return f"wanted {scheme}://USER@HOST/DATABASE"
+    file = rest.lstrip("/")
+    return "wanted sqlite:///FILE" + (f"; did you mean {_SQLITE + file!r}?" if file else "")
+
+
+def check_experiment(name: str | None, number: str | int | None) -> None:
+    """Check what says which experiment traces go to.
+
+    Args:
+        name: Its name, if that is given.
+        number: Its id, if that is given.
+
+    Raises:
+        ConfigurationError: Both are given, the name is empty or the id is no number.
+    """
+    if name is not None and number is not None:
+        raise ConfigurationError("give experiment or experiment_id, not both")
+    if name is not None and not name.strip():
+        raise ConfigurationError("experiment is empty; wanted the name of an experiment")
+    if number is not None and not (str(number).isascii() and str(number).isdigit()):
+        raise ConfigurationError(
+            f"experiment_id={number!r}; wanted a number (experiment takes a name)"
+        )
+
+
 def check_uri(uri: str) -> None:
     """Check that traces can be written to a tracking URI.
 
@@ -91,6 +127,10 @@ def check_uri(uri: str) -> None:
             f"cannot write traces to tracking URI {without_credentials(uri)!r}; wanted http://…, "
             "https://…, sqlite:///…, postgresql://… or databricks: MLflow's file store cannot "
             f"store finished spans. For a local folder use sqlite:///mlflow.db{_meant(uri)}"
+        )
+    if scheme in _DATABASES and not _is_database(uri):
+        raise ConfigurationError(
+            f"{without_credentials(uri)!r} names no database; {_wanted_database(uri)}"
         )
     needed = ("mlflow",) if is_databricks(uri) else ("mlflow", "sqlalchemy")
     if not all(map(_is_installed, needed)):

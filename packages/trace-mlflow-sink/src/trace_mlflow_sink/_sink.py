@@ -152,8 +152,7 @@ class MlflowSink(PlacedSink):
         names: str | None = None,
         default_uri: str | None = None,
     ) -> None:
-        if experiment is not None and experiment_id is not None:
-            raise ConfigurationError("give experiment or experiment_id, not both")
+        destination.check_experiment(experiment, experiment_id)
         for uri in (tracking_uri, default_uri):
             if uri is not None:
                 destination.check_uri(uri)

@@ -8,12 +8,12 @@ import time
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Generator, Sequence
-from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 from trace_core._delivery.stats import Stats
 from trace_core._errors import ConfigurationError
 from trace_core._model.span import Span
+from trace_core._sinks.signatures import check_takes, is_lazy
 from trace_core._tracing.bridges import Bridge
 from trace_core._tracing.freeze import completed, start_record
 from trace_core._tracing.span import OpenSpan
@@ -338,17 +338,20 @@ def as_sink(sink: SinkLike) -> SinkBase:
 
     Raises:
         ConfigurationError: It is none of these, or an object that has an optional part of
-            `SinkBase` without deriving from it, or it is async or a generator.
+            `SinkBase` without deriving from it, or it is async or a generator, or cannot be
+            called with a batch.
     """
-    if _is_lazy(sink):
+    if is_lazy(sink):
         raise ConfigurationError(_LAZY.format(sink))
-    if isinstance(sink, SinkBase):
-        return sink
     if isinstance(sink, type):
         raise ConfigurationError(f"wanted a sink, got the class {sink.__name__}: call it first")
     if isinstance(sink, Sink):
-        return _wrapped(sink)
+        check_takes(sink.write, "a batch of spans")
+        check_takes(sink.flush, "a timeout")
+        check_takes(sink.close, "a timeout")
+        return sink if isinstance(sink, SinkBase) else _wrapped(sink)
     if callable(sink):
+        check_takes(sink, "a batch of spans")
         return FunctionSink(sink)
     raise ConfigurationError(
         "wanted a sink (write, flush, close) or a function of a batch of spans, "
@@ -363,13 +366,6 @@ def _what_it_lacks(given: object) -> str:
     if len(missing) == 3:  # noqa: PLR2004  # all of them
         return ""
     return f", which has no {' and no '.join(missing)}: derive it from trace_core.SinkBase"
-
-
-def _is_lazy(given: object) -> bool:
-    """Say whether calling an object, or its ``write``, gives what nobody awaits or iterates."""
-    calls = (given, getattr(given, "write", None), getattr(given, "__call__", None))  # noqa: B004
-    kinds = (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction)
-    return any(is_kind(call) for is_kind in kinds for call in calls)
 
 
 def _wrapped(sink: Sink) -> SinkBase:
