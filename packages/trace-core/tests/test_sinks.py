@@ -54,6 +54,7 @@ from trace_core import (
     durable,
     load_sink,
     load_source,
+    names_server,
     pipeline,
     redact,
     sink_from_environment,
@@ -1018,3 +1019,25 @@ signed.__signature__ = inspect.Signature()  # type: ignore[attr-defined]
 def test_a_sink_that_can_be_called_is_taken(sink: Any) -> None:
     """Also where its signature says nothing, or something else."""
     assert isinstance(as_sink(sink), SinkBase)
+
+
+@pytest.mark.parametrize(
+    ("address", "good"),
+    [
+        ("http://host", True),
+        ("HTTP://user:password@host:1/path?query", True),
+        ("http://[::1]:4318", True),
+        ("http://host:65535", True),
+        ("http://host:65536", False),
+        ("http://host:0", False),
+        ("http://host:port", False),
+        ("http://:4318", False),
+        ("http://[::1", False),
+        ("http:host", False),
+        ("ftp://host", False),
+        ("", False),
+    ],
+)
+def test_the_address_of_a_server(address: str, *, good: bool) -> None:
+    """It has a scheme that is known, a host, and a port that can be one or none."""
+    assert names_server(address, ("http", "https")) is good

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Final, cast
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from trace_core import _arguments as arguments
 from trace_core._errors import ConfigurationError
@@ -154,6 +154,20 @@ def parse_target(sink: str, target: str, known: Iterable[str]) -> tuple[str, dic
             f"known are {', '.join(names)}"
         )
     return address, options
+
+
+def names_server(address: str, schemes: Collection[str]) -> bool:
+    """Say whether an address names a server: a scheme, a host, a port that can be one, or none.
+
+    Args:
+        address: Such as ``http://127.0.0.1:4318``.
+        schemes: Those that there are, in lower case.
+    """
+    try:
+        parts = urlsplit(address)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # an IPv6 address without its end, a port that is no number or too large
+        return False
 
 
 def unescaped(target: str) -> str:

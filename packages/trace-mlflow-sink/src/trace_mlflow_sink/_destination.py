@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 import attrs
 
-from trace_core import ConfigurationError, Span, Value, parse_target
+from trace_core import ConfigurationError, Span, Value, names_server, parse_target
 from trace_core.otlp import without_credentials
 from trace_mlflow_sink._mapping import names
 
@@ -51,14 +51,6 @@ def is_server(uri: str) -> bool:
     return urlsplit(uri).scheme.lower() in _SERVERS
 
 
-def _is_address(uri: str) -> bool:
-    parts = urlsplit(uri)
-    try:
-        return bool(parts.hostname) and parts.port != 0  # reading the port checks it
-    except ValueError:
-        return False
-
-
 def _meant(uri: str) -> str:
     """Return what address may be meant by one with other slashes, or without its beginning."""
     scheme, colon, rest = without_credentials(uri).partition(":")
@@ -69,7 +61,7 @@ def _meant(uri: str) -> str:
         address = f"http://{without_credentials(uri)}"
     else:
         return ""
-    return f"; did you mean {address!r}?" if host and _is_address(address) else ""
+    return f"; did you mean {address!r}?" if host and names_server(address, _SERVERS) else ""
 
 
 def _is_database(uri: str) -> bool:
@@ -116,7 +108,7 @@ def check_uri(uri: str) -> None:
     """
     scheme = urlsplit(uri).scheme.lower().partition("+")[0]
     if scheme in _SERVERS:
-        if not _is_address(uri):
+        if not names_server(uri, _SERVERS):
             raise ConfigurationError(
                 f"{without_credentials(uri)!r} is not a server address; "
                 f"wanted http://HOST:PORT{_meant(uri)}"

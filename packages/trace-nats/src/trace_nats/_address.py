@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import SplitResult, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import attrs
 
-from trace_core import ConfigurationError, parse_target, without_secrets
+from trace_core import ConfigurationError, names_server, parse_target, without_secrets
 
 DEFAULT_URL: Final = "nats://127.0.0.1:4222"
 DEFAULT_STREAM: Final = "traces"
@@ -51,8 +51,7 @@ class Address:
                 f"stream={stream!r} cannot name a stream: it must not be empty or hold "
                 "spaces, slashes or any of . * >"
             )
-        parts = urlsplit(url or DEFAULT_URL)
-        if parts.scheme not in ("nats", "tls") or not parts.hostname or not _has_port(parts):
+        if not names_server(url or DEFAULT_URL, ("nats", "tls")):
             raise ConfigurationError(f"wanted {DEFAULT_URL} or tls://…, got {without_secrets(url)}")
         return cls(url or DEFAULT_URL, stream)
 
@@ -91,14 +90,6 @@ class Address:
             return certificates
         found = {option: environ.get(name) for option, name in _LOGIN_VARIABLES.items()}
         return {option: value for option, value in found.items() if value} | certificates
-
-
-def _has_port(parts: SplitResult) -> bool:
-    """Say whether an address has a port that can be one, or none."""
-    try:
-        return parts.port != 0
-    except ValueError:
-        return False
 
 
 def _certificates(environ: Mapping[str, str]) -> dict[str, Any]:

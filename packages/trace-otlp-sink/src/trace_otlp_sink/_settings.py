@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlencode, urlsplit
 
 import attrs
 
-from trace_core import ConfigurationError, parse_target, remember_secret
+from trace_core import ConfigurationError, names_server, parse_target, remember_secret
 from trace_core.otlp import without_credentials
 
 GRPC: Final = "grpc"
@@ -23,6 +23,7 @@ _GENERAL: Final = "OTEL_EXPORTER_OTLP_"
 _TRACES: Final = "OTEL_EXPORTER_OTLP_TRACES_"
 _CAPTURE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 _RESOURCE: Final = "OTEL_RESOURCE_ATTRIBUTES"
+_SCHEMES: Final = ("http", "https")
 _COMPRESSIONS: Final = ("gzip", "none")
 _DEFAULT_TIMEOUT: Final = 10.0
 _LONGEST_TIMEOUT: Final = 86_400.0
@@ -122,22 +123,15 @@ def _checked(address: str, where: str) -> tuple[str, tuple[str, str] | None]:
         ConfigurationError: It is no address of a server.
     """
     public = without_credentials(address)
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not _has_host(address):
+    if not names_server(address, _SCHEMES):
         meant = f"http://{public}"
-        hint = f"; did you mean {meant!r}?" if "//" not in address and _has_host(meant) else ""
+        likely = "//" not in address and names_server(meant, _SCHEMES)
+        hint = f"; did you mean {meant!r}?" if likely else ""
         raise ConfigurationError(f"{where} is {public!r}; wanted http://HOST:PORT{hint}")
+    parts = urlsplit(address)
     if parts.username is None:
         return public, None
     return public, (unquote(parts.username), unquote(parts.password or ""))
-
-
-def _has_host(address: str) -> bool:
-    parts = urlsplit(address)
-    try:
-        return bool(parts.hostname) and parts.port != 0  # reading the port checks it
-    except ValueError:
-        return False
 
 
 def headers(environ: Environment) -> dict[str, str]:
