@@ -606,6 +606,35 @@ def test_one_unreadable_record_costs_itself(
     assert any(t in captured.out for t in ("sample-model", "jsonl:", "3 delivered"))
 
 
+@pytest.mark.parametrize("line", ["[" * 100_000, "3", '{"span": 1}', '{"a": ' * 50_000, "\\xff"])
+def test_a_damaged_dead_letter_costs_itself(
+    spool: Path, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What waits beside it is listed and delivered, and the other dead letters are shown."""
+    (segment,) = spool.rglob("*.seg")
+    dead = DeadLetters(segment.parent.parent)
+    dead.path.write_text(line + "\n")
+    dead.add([(sample_spans()[0], "too ugly")])
+    assert main(["spool", "ls", "--dir", str(spool)]) == 0
+    assert main(["spool", "show", "--dead", "--dir", str(spool)]) == 0
+    assert "too ugly" in capsys.readouterr().out
+    assert main(["spool", "drain", "--dir", str(spool)]) == 0
+    assert "3 delivered" in capsys.readouterr().out
+    assert main(["spool", "gc", "--dir", str(spool)]) == 0
+
+
+def test_gc_tells_of_a_folder_that_it_cannot_read(
+    spool: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Removing what nobody needs goes on with the other folders, and ends with 1."""
+    (key,) = spool.rglob("key")
+    key.write_text("of another folder")
+    assert main(["spool", "gc", "--dir", str(spool)]) == 1
+    captured = capsys.readouterr()
+    assert "nothing to remove" in captured.out
+    assert f"cannot read {key.parent}" in captured.err
+
+
 def test_one_unreadable_folder_costs_itself(
     spool: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Callable
@@ -35,6 +36,7 @@ from trace_core import (
 )
 from trace_core._spool import records as _records
 from trace_core._spool.records import from_record, to_record
+from trace_core.testing import sample_spans
 
 NUMBERS = st.one_of(st.integers(-(2**63), 2**63), st.floats(allow_nan=False, allow_infinity=False))
 TEXTS = st.text(st.sampled_from('aé\u20ac\U0001f600"\\\n\x00'), min_size=190, max_size=210)
@@ -338,7 +340,7 @@ def test_what_a_later_version_adds_is_ignored(make_span: Callable[..., Span]) ->
         ("nonsense", "not a span"),
         ("[]", "wanted a JSON object"),
         ("[" * 100_000, "not a span"),
-        ("{}", "schema None"),
+        ("{}", "schema null"),
         ('{"schema": 99}', "upgrade trace-core"),
         ('{"schema": 1}', "KeyError"),
         (
@@ -358,4 +360,29 @@ def test_what_a_later_version_adds_is_ignored(make_span: Callable[..., Span]) ->
 def test_what_is_not_a_span_is_refused(line: str, complaint: str) -> None:
     """A line that is no span raises one kind of error, which says why."""
     with pytest.raises(ConfigurationError, match=complaint):
+        decode(line)
+
+
+def a_span_of_all_fields() -> dict[str, Any]:
+    return to_dict(attrs.evolve(sample_spans()[0], usage=TokenUsage(1), cost=Cost(total=0.1)))
+
+
+@pytest.mark.parametrize("field", a_span_of_all_fields())
+def test_no_value_of_a_field_raises_another_error(field: str) -> None:
+    """A span with any value in any field is read, or refused as what is not a span."""
+    data = a_span_of_all_fields()
+    huge = 10**400  # fits no float
+    parts = {"source": "provider", "input": huge, "total": huge, "code": huge, "name": huge}
+    event = {"name": "x", "time_ns": huge, "attributes": {"x": huge}}
+    for value in (huge, -huge, 10**5_000, 1e400, float("nan"), "\ud800", [huge], parts, [event]):
+        with contextlib.suppress(ConfigurationError):
+            from_dict({**data, field: value})
+
+
+@pytest.mark.parametrize("field", ["start_ns", "end_ns"])
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "NaN", "9" * 400, "9" * 5_000, "-1", "{}"])
+def test_a_time_that_is_none_is_refused(field: str, number: str) -> None:
+    """No size of a number stops whoever reads the lines around it."""
+    line = json.dumps({**a_span_of_all_fields(), field: "here"}).replace('"here"', number)
+    with pytest.raises(ConfigurationError, match="not a span"):
         decode(line)

@@ -128,10 +128,11 @@ def _say_results(results: dict[str, dict[str, Any]], *, as_json: bool, nothing: 
 
 def gc(options: argparse.Namespace) -> int:
     """Remove empty folders and, if asked to, dead letters and what could not be read."""
-    removed = collect_garbage(_root(options), dead=options.dead, damaged=options.damaged)
+    root, problems = _root(options), Problems()
+    removed = collect_garbage(root, problems, dead=options.dead, damaged=options.damaged)
     if options.json:
         say_json([str(path) for path in removed])
     else:
         lines = [f"removed {printable(str(path))}" for path in removed]
         say("\n".join(lines) or "nothing to remove")
-    return 0
+    return int(problems.found)

@@ -88,6 +88,14 @@ def _known_fields(record: TokenUsage | Cost, names: tuple[str, ...]) -> dict[str
     return {name: value for name, value in found.items() if value is not None}
 
 
+MALFORMED: Final = (
+    *(AttributeError, LookupError, TypeError, ValueError, RecursionError),
+    OverflowError,  # a number that no float, or no integer, can be made of
+    StopIteration,  # the JSON is at an end
+)
+"""What reading a span raises, in any format, from data that is none."""
+
+
 def from_dict(data: Mapping[str, Any]) -> Span:
     """Read a span that `to_dict` wrote.
 
@@ -105,12 +113,12 @@ def from_dict(data: Mapping[str, Any]) -> Span:
     version = data.get("schema")
     if version != SCHEMA_VERSION:
         raise ConfigurationError(
-            f"span of schema {version!r}; this trace-core reads {SCHEMA_VERSION}: "
+            f"span of schema {to_json(version):.60}; this trace-core reads {SCHEMA_VERSION}: "
             "upgrade trace-core"
         )
     try:
         return _read(data)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise ConfigurationError(f"not a span: {type(error).__name__}: {error}") from error
 
 
@@ -240,7 +248,7 @@ def decode(line: bytes | str) -> Span:
     """
     try:
         data = json.loads(line)
-    except (ValueError, RecursionError) as error:
+    except MALFORMED as error:
         raise ConfigurationError(f"not a span: {error}") from error
     if not isinstance(data, dict):
         raise ConfigurationError(f"not a span: wanted a JSON object, got {type(data).__name__}")

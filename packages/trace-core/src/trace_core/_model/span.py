@@ -81,6 +81,8 @@ class Span:
             for name, check in _CHECKS.items():
                 replace_field(self, name, check(getattr(self, name)))
         if not 0 <= self.start_ns <= _LAST_NS or not 0 <= self.end_ns <= _LAST_NS:
+            checks.integer(self.start_ns, "start_ns")  # else too long to be formatted
+            checks.integer(self.end_ns, "end_ns")
             raise ValueError(
                 "start_ns and end_ns of a span must be nanoseconds since the epoch, "
                 f"got {self.start_ns:.3g} and {self.end_ns:.3g}"

@@ -12,9 +12,8 @@ from typing import Any, Final
 import attrs
 
 from trace_core._delivery.retry import Refusal
-from trace_core._errors import ConfigurationError
 from trace_core._log import report, without_secrets
-from trace_core._model.json import from_dict, to_dict, to_json
+from trace_core._model.json import MALFORMED, from_dict, to_dict, to_json
 from trace_core._model.span import Span
 from trace_core._platform import read_at
 from trace_core._spool.files import open_own, write_all
@@ -109,6 +108,6 @@ def _read(line: bytes) -> DeadLetter | None:
     try:
         data: dict[str, Any] = json.loads(line)
         return DeadLetter(from_dict(data["span"]), str(data["reason"]), int(data["time_ns"]))
-    except (ConfigurationError, ValueError, KeyError, TypeError) as error:
+    except MALFORMED as error:
         report("reading a refused span", error)
         return None

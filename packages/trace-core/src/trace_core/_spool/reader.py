@@ -273,11 +273,14 @@ def drain(
     return {"delivered": stats.delivered, "dropped": stats.dropped, "waiting": waiting}
 
 
-def collect_garbage(root: Path, *, dead: bool, damaged: bool) -> list[Path]:
+def collect_garbage(
+    root: Path, problem: Problem = _raise, *, dead: bool, damaged: bool
+) -> list[Path]:
     """Remove what nobody needs any more.
 
     Args:
         root: The spool's folder.
+        problem: Told of what cannot be read; raises by default.
         dead: Remove the dead letters as well.
         damaged: Remove the folders kept because of damage as well.
 
@@ -285,7 +288,7 @@ def collect_garbage(root: Path, *, dead: bool, damaged: bool) -> list[Path]:
         What was removed.
     """
     removed: list[Path] = []
-    for folder in folders_in(root):
+    for folder in folders_in(root, problem):
         removed += [path for path in journals_in(folder.path) if _remove_if_empty(path)]
         if damaged:
             removed += [_removed(path) for path in folder.path.glob(f"{DAMAGED_PREFIX}*")]

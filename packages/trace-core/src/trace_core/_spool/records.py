@@ -19,7 +19,7 @@ import attrs
 
 from trace_core._errors import ConfigurationError
 from trace_core._log import log_once
-from trace_core._model.json import strict
+from trace_core._model.json import MALFORMED, strict
 from trace_core._model.parts import (
     Cost,
     Event,
@@ -180,11 +180,6 @@ _writer: Final = _Writer()
 
 # Reading ---------------------------------------------------------------------------------------
 
-_MALFORMED: Final = (
-    *(AttributeError, LookupError, TypeError, ValueError, RecursionError),
-    StopIteration,  # the JSON is at an end
-)
-
 
 def from_record(record: bytes, begin: int = 0) -> Span:
     """Read a record that `to_record` wrote.
@@ -203,7 +198,7 @@ def from_record(record: bytes, begin: int = 0) -> Span:
         row, origin, *texts = record.split(_SEPARATOR, 2)
         scope, resource = _read_origin(origin)
         return _span(_reader.of_thread.read(row, begin, texts), scope, resource)
-    except _MALFORMED as error:
+    except MALFORMED as error:
         raise ConfigurationError(f"not a span: {type(error).__name__}: {error}") from error
 
 
