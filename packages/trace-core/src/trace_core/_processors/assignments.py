@@ -215,7 +215,9 @@ def names_other(name: str, value: str, before: str) -> bool:
     """
     if name == "token" and UUID.match(value):
         return not _OPENS.search(before)
-    return not name.startswith(("pass", "pwd")) and CLASS.match(value) is not None
+    if name.startswith(("pass", "pwd")) or value.islower():  # no class is called like this
+        return False
+    return CLASS.match(value) is not None
 
 
 def _is_credential(value: str) -> bool:

@@ -123,7 +123,7 @@ def without_secrets(value: Mapping[str, Value], filed: Filed) -> Mapping[str, Va
         filed: Returns what kind of secret is filed under a name.
     """
     hides = {key: kind for key in value if (kind := filed(key)) is not None}
-    if "token" in hides.values() and any("logprob" in key.lower() for key in value):
+    if "token" in hides.values() and "logprob" in "\n".join(value).lower():
         hides = {key: kind for key, kind in hides.items() if kind == _ALL}  # a model's tokens
     if value.get("kind") == "Secret":  # a manifest of Kubernetes
         hides |= dict.fromkeys(value.keys() & {"data", "stringData"}, _ALL)
@@ -133,8 +133,12 @@ def without_secrets(value: Mapping[str, Value], filed: Filed) -> Mapping[str, Va
         kind = filed(name) if isinstance(name, str) else None
         if kind is not None:
             hides.setdefault(pair[1], _PASSWORD if kind == _ALL else kind)
-    changed = {key: hidden(value[key], kind) for key, kind in hides.items()}
-    return {**value, **changed} if any(changed[k] is not value[k] for k in changed) else value
+    changed = {
+        key: new
+        for key, kind in hides.items()
+        if (new := hidden(old := value[key], kind)) is not old
+    }
+    return {**value, **changed} if changed else value
 
 
 def without_listed(items: Sequence[Value], filed: Filed) -> Sequence[Value]:

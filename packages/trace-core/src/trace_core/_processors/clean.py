@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress
 from typing import Final
 
 from trace_core._processors.budget import UNJUDGED, Match
@@ -97,14 +98,15 @@ class Cleaner:
         joined = BETWEEN.join(short)
         matches = _found(joined)
         told = [one for one in _told(joined, matches) if BETWEEN not in one]
-        found, indexes = spread(short, [*matches, *self._known.places(joined)])
-        changed = {short[index]: replaced(short[index], places) for index, places in found.items()}
-        some = [short[index] for index in sorted(indexes)]
+        found, unjudged = spread(short, [*matches, *self._known.places(joined)])
+        some = list(compress(short, unjudged))
+        left = filter(DIGIT.match, some[_JUDGED_ALONE:])  # few secrets have no digit
+        changed = dict.fromkeys(left, f"[redacted:{UNJUDGED}]")
+        for index, places in found.items():
+            changed.setdefault(short[index], replaced(short[index], places))
         each = self._change_each((*alone, *some[:_JUDGED_ALONE]))
-        # Few secrets have no digit.
-        left = filter(DIGIT.match, some[_JUDGED_ALONE:])
-        unjudged = dict.fromkeys(left, f"[redacted:{UNJUDGED}]")
-        return Changed({**changed, **each.texts, **unjudged}, [*told, *each.told])
+        changed.update(each.texts)
+        return Changed(changed, [*told, *each.told])
 
 
 def _found(text: str) -> list[Match]:

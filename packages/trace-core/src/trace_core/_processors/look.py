@@ -78,15 +78,13 @@ def look_into(values: Iterable[Any]) -> Look:
                 texts.append(item)
                 if len(item) > LONG:
                     long.append(item)
-            elif kind in _ATOMS:
-                continue
             elif kind is dict:
                 texts += item
                 todo.append(item)
             elif kind is tuple or kind is list:
                 sequences.append(item)
                 todo.append(item)
-            else:
+            elif kind not in _ATOMS:
                 _look_at_other(item, Look(texts, sequences, long), todo)
         if len(todo) > _MOST_CONTAINERS:
             raise ValueError("a value of the span contains itself, or a million others")

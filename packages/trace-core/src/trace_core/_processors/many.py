@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import accumulate, chain, count, islice, repeat
-from operator import add
+from itertools import accumulate, compress, count, repeat
+from operator import add, contains
 from typing import Final, NamedTuple, TypeAlias
 
 from trace_core._processors.budget import UNJUDGED, Match
 from trace_core._processors.by_name import PARTS, UNJUDGED_NAME, filed_under, has_part
-from trace_core._processors.near import all_places
 
 MANY: Final = 1_000
 """Texts that are searched as one."""
@@ -59,21 +58,20 @@ def names_among(texts: Iterable[str]) -> dict[str, str]:
     if not has_part(joined):  # as of most spans: their new texts are ids
         return {}
     names = _with_parts(short, joined)
-    found = {name: kind for name in names[:_JUDGED] if (kind := filed_under(name)) is not None}
-    return {**found, **dict.fromkeys(names[_JUDGED:], UNJUDGED_NAME)}
+    found = dict.fromkeys(names[_JUDGED:], UNJUDGED_NAME)
+    found.update((name, kind) for name in names[:_JUDGED] if (kind := filed_under(name)))
+    return found
 
 
 def _with_parts(texts: Sequence[str], joined: str) -> Sequence[str]:
-    """Return the texts that hold a part of a secret's name; of many, mostly few do."""
-    every = chain.from_iterable(all_places(joined, part, len(part)) for part in PARTS)
-    most = 1 + len(texts) * 3 // 4
-    places = list(islice(every, most))
-    starts = _starts(texts)
-    in_place = starts[-1] == len(joined) + len(BETWEEN)  # in lower case some letter becomes two
-    if len(places) == most or not in_place:
+    """Return the texts that hold a part of a secret's name."""
+    one, *others = PARTS
+    for part in others:  # to look for one in each of many texts is faster than for any
+        joined = joined.replace(part, one)
+    folded = joined.split(BETWEEN)
+    if len(folded) != len(texts):  # one of them holds what is between
         return [text for text in texts if has_part(text.lower())]
-    indexes = set(map(bisect_right, repeat(starts), places))
-    return [texts[index - 1] for index in sorted(indexes)]
+    return list(compress(texts, map(contains, folded, repeat(one))))
 
 
 def _starts(texts: Sequence[str]) -> list[int]:
@@ -81,9 +79,7 @@ def _starts(texts: Sequence[str]) -> list[int]:
     return list(map(add, accumulate(map(len, texts), initial=0), count(0, len(BETWEEN))))
 
 
-def spread(
-    texts: Sequence[str], matches: Sequence[Match]
-) -> tuple[dict[int, list[Match]], set[int]]:
+def spread(texts: Sequence[str], matches: Sequence[Match]) -> tuple[dict[int, list[Match]], bytes]:
     """Tell which of some texts, joined by `BETWEEN`, have matches, and where in them.
 
     Args:
@@ -91,20 +87,20 @@ def spread(
         matches: Where something was found in all of them joined.
 
     Returns:
-        The matches in a text by its index, and the indexes of texts that were not judged.
+        The matches in a text by its index, and for each text whether it was not judged.
     """
     starts = _starts(texts) if matches else []
     found: dict[int, list[Match]] = {}
-    unjudged: set[int] = set()
+    unjudged = bytearray(len(texts))
     for begin, end, kind in matches:
         first = bisect_right(starts, begin) - 1
         last = min(bisect_right(starts, end - 1), len(texts))
         if kind == UNJUDGED:
-            unjudged.update(range(first, last))
+            unjudged[first:last] = b"\1" * (last - first)
             continue
         for index in range(first, last):
             start, length = starts[index], len(texts[index])
             inside = (max(0, begin - start), min(length, end - start), kind)
             if inside[0] < inside[1]:
                 found.setdefault(index, []).append(inside)
-    return found, unjudged
+    return found, bytes(unjudged)

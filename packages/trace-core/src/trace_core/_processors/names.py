@@ -52,7 +52,8 @@ _SAYS_WHICH: Final = frozenset(
 OTHER_KEY: Final = "other key"
 """The word of a key of which it is not known whether it opens something: ``openai_key``."""
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_LAST_WORD: Final = re.compile(r"([A-Z]+|[A-Z]?[a-z]+)[^A-Za-z0-9]{0,3}$")
+_LAST_WORD: Final = re.compile(r"\n?[^A-Za-z0-9]{0,3}([A-Z]+|[a-z]+[A-Z]?)")
+"""Of a text that is read from its end: a search from its begin would try every letter."""
 _LONGEST: Final = 128
 """Characters; what is longer is a text and no name."""
 
@@ -123,10 +124,11 @@ def is_counted(before: str) -> bool:
     Args:
         before: Some text that ends where "token" begins.
     """
-    found = _LAST_WORD.search(before)
+    found = _LAST_WORD.match(before[::-1])
     if found is None:
         return False
-    return found[1].lower() in _COUNTED or before.lower().endswith("publickey")  # of an assembly
+    word = found[1][::-1].lower()
+    return word in _COUNTED or before.lower().endswith("publickey")  # of an assembly
 
 
 def key_word(before: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Final, TypeAlias
 
 from trace_core._processors.budget import Place
@@ -55,19 +56,19 @@ _LISTED_WITHIN: Final = 9
 """Characters behind a secret among which the comma is."""
 
 
-def near_names(hints: Iterable[int]) -> list[Place]:
+def near_names(hints: Sequence[int]) -> list[Place]:
     """Return where in a text there are names that secrets have, and something behind each.
 
     Args:
-        hints: Where the names begin.
+        hints: Where the names begin, in order; one at least.
     """
-    places: list[Place] = []
-    for at in hints:
-        begin, end = max(0, at - _LEFT_OF_NAME), at + STEP + _FAR
-        if places and begin <= places[-1][1]:
-            begin = places.pop()[0]
-        places.append((begin, end))
-    return places
+    far = _LEFT_OF_NAME + STEP + _FAR
+    firsts = [hints[0], *(at for before, at in pairwise(hints) if at - before > far)]
+    lasts = [*(at for at, after in pairwise(hints) if after - at > far), hints[-1]]
+    return [
+        (max(0, first - _LEFT_OF_NAME), last + STEP + _FAR)
+        for first, last in zip(firsts, lasts, strict=True)
+    ]
 
 
 def find_hints(folded: str) -> list[int]:

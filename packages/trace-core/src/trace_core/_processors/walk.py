@@ -12,7 +12,7 @@ from trace_core._model.parts import Event, Status
 from trace_core._model.span import Span
 from trace_core._model.values import Value
 from trace_core._processors.budget import UNJUDGED
-from trace_core._processors.by_name import named_pair, without_listed, without_secrets
+from trace_core._processors.by_name import VALUES, named_pair, without_listed, without_secrets
 from trace_core._processors.look import Seen, look_at, look_into
 from trace_core._processors.many import MANY, Change, Changed, names_among
 from trace_core._processors.told import told_under, without_told
@@ -104,7 +104,7 @@ class _Changes:
     def __init__(self, changed: Changed, names: Mapping[str, str]) -> None:
         self.told = list(changed.told)
         self._texts, self._names = changed.texts, names
-        self._special = changed.texts.keys() | names.keys()
+        self._telling = set[str]()
         self._left = _MOST_SPECIAL
 
     def span(self, span: Span) -> Span:
@@ -141,11 +141,9 @@ class _Changes:
 
     def _mapping(self, value: Mapping[str, Value], *, stays: bool = False) -> Any:
         """Change a mapping; one that stays a mapping may hold anything."""
-        special = stays or not self._special.isdisjoint(value)
-        if (not special and self._names) and (  # as of few
-            "value" in value or "Value" in value or "kind" in value
-        ):
-            special = value.get("kind") == "Secret" or named_pair(value) is not None
+        special = stays or (
+            not (self._telling or self._all_telling()).isdisjoint(value) and self._is_special(value)
+        )
         if special and self._left <= 0 and not stays:
             return _TOO_MANY
         # The loop stands in `_sequence` as well: one more call a container takes a tenth longer.
@@ -166,6 +164,17 @@ class _Changes:
                 changed = changed or {**value}
                 changed[key] = new
         return self._without_names(changed or value) if special else changed or value
+
+    def _all_telling(self) -> set[str]:
+        """Return the keys of mappings that may be special: needed once there is a mapping."""
+        more = ("kind", *VALUES) if self._names else ()
+        self._telling = {*self._texts, *self._names, *more}
+        return self._telling
+
+    def _is_special(self, value: Mapping[str, Value]) -> bool:
+        """Return whether keys of a mapping change, or tell of secrets in it."""
+        ordinary = self._texts.keys().isdisjoint(value) and self._names.keys().isdisjoint(value)
+        return not ordinary or value.get("kind") == "Secret" or named_pair(value) is not None
 
     def _without_names(self, value: Mapping[str, Value]) -> Mapping[str, Value]:
         """Hide what is filed under the names of secrets, and change the keys."""
