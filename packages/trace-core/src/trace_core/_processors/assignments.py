@@ -35,9 +35,10 @@ _WITHIN: Final = (
     r"[^\s\"'`\\&]*(?:&(?![\w%.]{1,32}=)[^\s\"'`\\&]*){0,16}"
 )
 """A value up to its closing quote, but not code behind one, nor what follows in a URL."""
+_UNQUOTED: Final = r"[^\s\"'`,;}{&\\]"
 _VALUE: Final = (
     rf"(?:[bfru@](?=[\"']))?(?P<quote>{_QUOTE})?"
-    rf"(?P<value>(?(quote){_WITHIN}|(?!))|[^\s\"'`,;}}{{&\\]{{6,}})"
+    rf"(?P<value>(?(quote){_WITHIN}|(?!))|{_UNQUOTED}{{6,}})"
 )
 _DECLARED: Final = (
     r"(?:_?\d{1,2}|_(?:prod|dev|live|staging|old|new|primary|secondary)|\[\d{0,4}\]|:?[ ](?:string"
@@ -50,6 +51,7 @@ _SIGN: Final = (
 )
 _ASSIGNMENT: Final = re.compile(
     rf"(?P<name>{_NAME}){_DECLARED}{_QUOTE}?[ \t]{{0,16}}(?P<sign>{_SIGN})[ \t]{{0,16}}"
+    rf"(?=[\"'`\\%@bfrut]|{_UNQUOTED}{{6}})"  # else nothing of what follows can match
     rf"(?:(?:\\*[\"'`])?(?:bearer|basic|token|digest|apikey|bot)[ \t]{{1,4}})?{_VALUE}"
 )
 _OPTION: Final = re.compile(rf"-(?P<name>password|token|key|secret)(?P<sign>[ ]){_VALUE}")

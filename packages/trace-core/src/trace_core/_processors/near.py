@@ -79,25 +79,23 @@ def find_hints(folded: str) -> list[int]:
     """
     hints = _NEAR if folded.isascii() else _NEAR_BEYOND_ASCII
     if len(folded) > _SHORT:
-        return list(_steps(_together(hints), folded))
+        return [found.start() for found in _together(hints).finditer(folded)]
     found = [hint for hint in hints if hint in folded]
     return sorted(at for hint in found for at in all_places(folded, hint, STEP))
 
 
 @functools.cache
 def _together(hints: Sequence[str]) -> re.Pattern[str]:
-    """Return a pattern for hints, by how they begin: one by one they take half as long again."""
+    """Return a pattern for hints and what is within `STEP` of one.
+
+    They are grouped by how they begin: one by one they take half as long again.
+    """
     rest: dict[str, list[str]] = {}
     for hint in hints:
-        rest.setdefault(re.escape(hint[0]), []).append(re.escape(hint[1:]))
-    return re.compile("|".join(f"{first}(?:{'|'.join(some)})" for first, some in rest.items()))
-
-
-def _steps(pattern: re.Pattern[str], folded: str) -> Iterator[int]:
-    found = pattern.search(folded)
-    while found is not None:
-        yield found.start()
-        found = pattern.search(folded, found.start() + STEP)
+        rest_and_more = f"{re.escape(hint[1:])}.{{0,{STEP - len(hint)}}}"
+        rest.setdefault(re.escape(hint[0]), []).append(rest_and_more)
+    every = "|".join(f"{first}(?:{'|'.join(some)})" for first, some in rest.items())
+    return re.compile(every, re.DOTALL)
 
 
 def all_places(text: str, part: str, step: int) -> Iterator[int]:

@@ -15,9 +15,11 @@ from trace_core._processors.near import STEP
 
 _Column: TypeAlias = "tuple[re.Pattern[str], str]"
 """How to find what is in a column of secrets, and their kind."""
+_SIGNS: Final = ",;\t|"
+"""What is between columns."""
 _NAME: Final = r"[ ]?\"?[^\W\d][\w .\-]{0,31}\"?"
 _HEADER: Final = re.compile(
-    rf"\|?{_NAME}(?P<sign>[,;\t|]){_NAME}(?:(?P=sign){_NAME}){{0,30}}\|?[ ]?\r?\n"
+    rf"\|?{_NAME}(?P<sign>[{_SIGNS}]){_NAME}(?:(?P=sign){_NAME}){{0,30}}\|?[ ]?\r?\n"
     r"(?=[^\s\0].*(?P=sign))"
 )
 _END: Final = r"\n(?=[^%s\n]*(?:\n|\Z))|\Z"
@@ -41,6 +43,8 @@ def in_tables(text: str, hints: Sequence[int]) -> Iterator[Match]:
     Returns:
         Begin, end and kind of each.
     """
+    if not any(map(text.__contains__, _SIGNS)):
+        return
     if "\\" in text and "\\n" in text:  # in JSON
         text = text.replace("\\n", " \n").replace(': "', ':\n"').replace(':"', '\n"')
     done, budgets = 0, list[Budget]()

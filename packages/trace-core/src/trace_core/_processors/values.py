@@ -23,8 +23,8 @@ HARMLESS: Final = re.compile(
     r"|(?:[~.]{0,2}|[a-z]:)[/\\][a-z0-9_.\-]+(?:[/\\][a-z0-9_.\-]+)*/?$|[\d:.,/\-+tz%$€]+$"
     r"|\d+(?:\.\d+)?e[+\-]?\d{1,3}$|0x[0-9a-f]{1,8}$"
     # words, perhaps numbered, one of which says that this is a name and no value
-    r"|(?=[a-z0-9_]*(?:pass|token|key|secret|cred|auth|signature))"
-    r"(?:[a-z0-9]{1,12}_){2,}[a-z0-9]{1,12}$"
+    r"|(?=(?:[a-z0-9]{1,12}_){2,}[a-z0-9]{1,12}$)"
+    r"[a-z0-9_]*(?:pass|token|key|secret|cred|auth|signature)"
     r"|(?=[a-z_\-.]*(?:pass|pwd|token|key|secret|cred|auth|user|name|var|val|arg|param))"
     r"[a-z]+(?:[_\-.:][a-z]+)*[_\-]?\d{0,2}$"
 )
@@ -64,10 +64,10 @@ def looks_chosen(name: str, value: str, quoted: bool, joined: bool, variable: bo
     password = name.startswith(("pass", "pwd"))
     if not password and len(value) < _SHORTEST:
         return False
-    if HARMLESS.match(value) or (_TEMPLATE if quoted else CODE).match(value):
-        return value.isdigit() and password and joined
     if not password and reads_as_words(name, value):
         return False
+    if HARMLESS.match(value) or (_TEMPLATE if quoted else CODE).match(value):
+        return value.isdigit() and password and joined
     if DIGIT.match(value):
         return quoted or not _DOTTED.match(value)
     if _SYMBOL.match(value):
