@@ -19,6 +19,7 @@ _SIGNS: Final = ",;\t|"
 """What is between columns."""
 _NAME: Final = r"[ ]?\"?[^\W\d][\w .\-]{0,31}\"?"
 _HEADER: Final = re.compile(
+    r"(?=[^\n]{1,1200}\n[^\s\0])"  # most lines have no row behind them, which is told soonest
     rf"\|?{_NAME}(?P<sign>[{_SIGNS}]){_NAME}(?:(?P=sign){_NAME}){{0,30}}\|?[ ]?\r?\n"
     r"(?=[^\s\0].*(?P=sign))"
 )
