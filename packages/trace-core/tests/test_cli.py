@@ -35,6 +35,7 @@ from trace_core._cli.main import main, parser_of_all, run
 from trace_core._cli.replay import replay
 from trace_core._cli.tally import percentile
 from trace_core._sinks.console import tree_lines
+from trace_core._sources import files
 from trace_core._spool import frames
 from trace_core._spool.deadletters import DeadLetters
 from trace_core._spool.reader import count_spans, follow
@@ -175,6 +176,27 @@ def test_drain_without_a_known_sink_asks(folder: Path, capsys: pytest.CaptureFix
     assert "--to" in capsys.readouterr().err
     assert main([*arguments, "--to", f"jsonl:{folder}/x.jsonl"]) == 0
     assert (folder / "x.jsonl").read_bytes().count(b"\n") == 3
+
+
+def test_a_span_that_is_in_a_file_twice_counts_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sink may be given a span twice, such as after a full disk or a kill; its cost is paid once."""
+    lines = b"".join(encode(span) + b"\n" for span in sample_spans())
+    once, twice = folder / "once.jsonl", folder / "twice.jsonl"
+    once.write_bytes(lines)
+    twice.write_bytes(lines + lines + lines)
+    found = []
+    for path in (once, twice):
+        for command in ("stats", "tail"):
+            assert main([command, str(path), "--json"]) == 0
+            found.append(capsys.readouterr().out)
+        assert main(["replay", str(path), "--to", f"jsonl:{path}.again"]) == 0
+        capsys.readouterr()
+        found.append((folder / f"{path.name}.again").read_text())
+    assert found[:3] == found[3:]
+    monkeypatch.setattr(files, "_MOST_KNOWN", 1)  # only the one before is known
+    assert len(list(files.FileSource(twice).spans())) == 9
 
 
 def test_dead_letters_are_shown_and_collected(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from trace_core._model.span import Span
 from trace_core._sources.base import EVERYTHING, Selection, SourceBase
 from trace_core._spool.reader import follow, read_spans
+
+_MOST_KNOWN: Final = 100_000
 
 
 class FileSource(SourceBase):
@@ -34,8 +37,8 @@ class FileSource(SourceBase):
         self.problem(str(place), error)
 
     def spans(self, selection: Selection = EVERYTHING, /) -> Iterator[Span]:
-        """Read spans in the order in which they were written."""
-        return filter(selection.covers, read_spans(self.path, self._tell))
+        """Read spans in the order in which they were written, each once."""
+        return filter(selection.covers, _each_once(read_spans(self.path, self._tell)))
 
     def follow(
         self, selection: Selection = EVERYTHING, /, *, every: float = 0.25
@@ -45,4 +48,21 @@ class FileSource(SourceBase):
             return super().follow(selection, every=every)
         end = self.path.stat().st_size if self.path.exists() else 0
         added = follow(self.path, self._tell, every=every, offset=end)
-        return filter(selection.covers, added)
+        return filter(selection.covers, _each_once(added))
+
+
+def _each_once(spans: Iterator[Span]) -> Iterator[Span]:
+    """Leave out spans that are there already: a sink may be given one twice, and a file has both.
+
+    Of the spans before it, the last hundred thousand at least are known.
+    """
+    recent: set[int] = set()
+    older: set[int] = set()
+    for span in spans:
+        known = hash(span.context)  # a tenth of the memory that the ids would take
+        if known in recent or known in older:
+            continue
+        recent.add(known)
+        if len(recent) == _MOST_KNOWN:
+            recent, older = set(), recent
+        yield span
