@@ -327,10 +327,12 @@ def test_what_another_thread_sends(tracer: Tracer) -> None:
 
     class Clock:
         time_ns = staticmethod(lambda: 1)
-        perf_ns = partial(
-            ctypes.pythonapi.PyThreadState_SetAsyncExc,
-            ctypes.c_ulong(threading.get_ident()),
-            ctypes.py_object(SystemExit),
+        perf_ns = staticmethod(
+            partial(
+                ctypes.pythonapi.PyThreadState_SetAsyncExc,
+                ctypes.c_ulong(threading.get_ident()),
+                ctypes.py_object(SystemExit),
+            )
         )
 
     with pytest.raises(SystemExit):
