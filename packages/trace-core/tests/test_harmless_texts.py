@@ -45,7 +45,7 @@ HARMLESS = (Path(__file__).parent / "data" / "harmless.txt").read_text("utf-8").
 
 def test_there_are_enough_texts() -> None:
     """A short list would prove little."""
-    assert len(set(HARMLESS)) >= 700
+    assert len(set(HARMLESS)) >= 800
 
 
 @pytest.mark.parametrize("text", HARMLESS)
@@ -182,6 +182,7 @@ SHAPES = [
     *("API_KEYS=a1b2c3d4e5f6,", "a1b2c3d4e5f6g7,", "JQQJ99", "sk-a1B2", "key \\\\"),
     *("kind: Secret\ndata:\n  a: b\n", 'kind: Secret "data":{"', '"data":{""', "data:\n a: |\n"),
     *("kind: Secret\\", '\\\\"', "--- apiVersion", "$2y$10$", "$6$", "machine a.b ", "*:*:"),
+    *("auth=('a', '", "uth([", "jdbc:oracle:a:a/", "%3a%20%22", "password's "),
     *(":5432:a:", "machine a login ", "pbkdf2_sha256$", "{SSHA}", "http-basic.a b "),
     *(start for rule in rules.RULES for start in rule.starts),
     *(start + "a1" for rule in rules.RULES for start in rule.starts),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from trace_core._processors.budget import Budget, Match, Place
 from trace_core._processors.names import is_counted, key_word
@@ -22,6 +22,7 @@ from trace_core._processors.values import (
     looks_chosen,
 )
 
+Judge: TypeAlias = "Callable[[str], bool]"
 ASSIGNED: Final = "assigned"
 
 # All patterns but the last few are for text in lower case.
@@ -50,7 +51,7 @@ _SIGN: Final = (
     r"|[=!]={1,2}(?=[ \t]{0,4}[\"'`]))"
 )
 _ASSIGNMENT: Final = re.compile(
-    rf"(?P<name>{_NAME}){_DECLARED}{_QUOTE}?[ \t]{{0,16}}(?P<sign>{_SIGN})[ \t]{{0,16}}"
+    rf"(?P<name>{_NAME}){_DECLARED}{_QUOTE}?[ \t]{{0,16}}(?P<sign>{_SIGN})(?:%20|[ \t]{{0,16}})"
     rf"(?=[\"'`\\%@bfrut]|{_UNQUOTED}{{6}})"  # else nothing of what follows can match
     rf"(?:(?:\\*[\"'`])?(?:bearer|basic|token|digest|apikey|bot)[ \t]{{1,4}})?{_VALUE}"
 )
@@ -105,11 +106,7 @@ def _headers(folded: str, near: Sequence[Place]) -> Iterator[Match]:
 
 
 def values(
-    pattern: re.Pattern[str],
-    text: str,
-    places: Sequence[Place],
-    kind: str,
-    is_one: Callable[[str], bool] = bool,
+    pattern: re.Pattern[str], text: str, places: Sequence[Place], kind: str, is_one: Judge = bool
 ) -> Iterator[Match]:
     """Find what a pattern calls ``value``.
 

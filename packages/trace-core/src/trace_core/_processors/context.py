@@ -56,12 +56,12 @@ _NAME: Final = (
     rf"|(?P<key>{'|'.join(KEYS)})"
 )
 _AFTER_NAME: Final = re.compile(
-    rf"(?:{_NAME})(?P<many>s?)(?:[_\-]?(?:value|string)|_(?:prod|dev|live)|_?\d{{1,2}})?(?:"
+    rf"(?:{_NAME})(?P<many>s?)(?:[_\-]?(?:value|string|str)|_(?:prod|dev|live)|_?\d{{1,2}})?(?:"
     # "x-api-key", "...": a pair
     rf"(?P<pair>{_QUOTE}[ \t]{{0,4}},\s{{0,16}}(?={_QUOTE}))"
     # name: X_KEY, and on the next line value: ...
-    rf"|(?P<value>{_QUOTE}?(?:\s|[,:{{\-]|\\+[nrt]){{1,48}}{_QUOTE}?value{_QUOTE}?[ \t]{{0,4}}[:=]"
-    r"[ \t]{0,4})"
+    rf"|(?P<value>{_QUOTE}?(?:\s|[,:{{\-]|\\+[nrt]){{1,48}}{_QUOTE}?(?:value|default){_QUOTE}?"
+    r"[ \t]{0,4}[:=][ \t]{0,4})"
     # ["X_KEY"] = ..., KEY: |, and a line break; 密码:...; <entry key="password">
     rf"|(?P<sign>{_QUOTE}?\]?[ \t]{{0,16}}"
     r"(?:=>|[:?.+|]{1,3}=(?!=)|[:=\uff1a](?!=)|[是为為は]|(?<=[\"'])>"
@@ -70,14 +70,14 @@ _AFTER_NAME: Final = re.compile(
     r"\[?(?:(?:[|>][+\-]?[ \t]{0,4})?(?:\r?\n|\\+n){1,2}[ \t]{0,32})?)"
     # for the database is: ...
     r"|(?P<of>(?:[ ](?:for|to|of|für|de|pour|para)[ ][^\n:=\"']{1,40}?)?)"
-    rf"(?P<said>(?:[ ](?:{'|'.join(_SAID)})|[ ]?:){{0,4}})(?:[ \t]{{1,16}}\(?|\((?={_QUOTE}))"
+    rf"(?P<said>(?:'s|[ ](?:{'|'.join(_SAID)})|[ ]?:){{0,4}})(?:[ \t]{{1,16}}\(?|\((?={_QUOTE}))"
     rf")(?P<quote>{_QUOTE})?\Z"
 )
 _BLOCK: Final = re.compile(r"[|>][+\-]?[ \t]{0,4}\r?\n")
 """What a text of several lines begins with in YAML."""
 _SETTER: Final = re.compile(
-    r"(?:^|[\s;&|(\"'])(?:env|arg|setenv|setx|set(?:[ ]-[a-z]{1,3}){1,2}|config[ ]set)[ \t]{1,8}"
-    r"[a-z0-9_.\-]{0,64}\Z"
+    r"(?:^|[\s;&|(\"'])(?:env|arg|setenv|setx|set(?:[ ]-[a-z]{1,3}){1,2}|config[ ]set)"
+    r"[ \t]{1,8}(?:--secret )?[a-z0-9_.\-]{0,64}\Z"
 )
 _USER: Final = re.compile(
     r"[ ](?:-u|--user|--proxy-user|--auth|--creds?)[ =]{0,2}[\"']?(?P<user>[^\s:\"']{0,64}:)?\Z"
@@ -85,7 +85,7 @@ _USER: Final = re.compile(
 )
 _COMMAND: Final = re.compile(
     r"(?:(?:mysql|mariadb)[a-z_\-]{0,12}[ ](?:[^\n|;]{0,120}[ ])?-p"
-    r"|(?:sshpass|mongo[a-z]{0,8}|sqlcmd|(?:docker|podman|registry|az)[ ]login|7z)"
+    r"|(?:sshpass|mongo[a-z]{0,8}|sqlcmd|cqlsh|(?:docker|podman|registry|az)[ ]login|7z)"
     r"[ ](?:[^\n|;]{0,120}[ ])?-p[ ]?"
     r"|redis-cli[ ](?:[^\n|;]{0,120}[ ])?-a[ ]?"
     r"|ldap[a-z]{2,8}[ ](?:[^\n|;]{0,120}[ ])?-w[ ]?)[\"']?\Z"
@@ -95,7 +95,7 @@ _BETWEEN: Final = " \t\r\n\"'`\\:=>|,-([]*?.+{"
 """What stands between a name and its value, besides words."""
 _NAME_ENDS: Final = frozenset((name + many)[-3:] for many in ("", "s") for name in ALL_NAMES)
 _SAID_LAST: Final = frozenset((*_SAID, "by"))
-_SUFFIXES: Final = ("value", "tstring", "_prod", "_dev", "_live")
+_SUFFIXES: Final = ("value", "default", "tstring", "tstr", "rd's", "_prod", "_dev", "_live")
 _LAST: Final = _NAME_ENDS.union(f" {word}"[-3:] for word in _SAID_LAST) | {
     suffix[-3:] for suffix in _SUFFIXES
 }

@@ -128,10 +128,8 @@ _DATABASE: Final = (
 
 INNER: Final = (
     Inner("aws", "ABSK", _begin("ABSK") + "[A-Za-z0-9+/]{109,}={0,2}"),
-    Inner("aws", "IQoJb3JpZ2lu", _begin("IQoJb3JpZ2lu") + _SESSION),
-    Inner("aws", "FwoGZXIvYXdz", _begin("FwoGZXIvYXdz") + _SESSION),
-    Inner("fly", "fm1", _begin("fm1") + "[ar]?_[A-Za-z0-9+/]{80,}={0,3}"),
-    Inner("fly", "fm2_", _begin("fm2_") + "[A-Za-z0-9+/]{80,}={0,3}"),
+    *(Inner("aws", one, _begin(one) + _SESSION) for one in ("IQoJb3JpZ2lu", "FwoGZXIvYXdz")),
+    Inner("fly", "fm", _begin("fm") + "(?:1[ar]?|2)_[A-Za-z0-9+/]{80,}={0,3}"),
     Inner("grafana", "glc_", _begin("glc_") + "[A-Za-z0-9+/]{32,}={0,3}"),
     Inner("sentry", "sntry", _begin("sntry") + "[su]_[A-Za-z0-9+/_]{50,}={0,2}"),
     Inner("stripe", "whsec_", _begin("whsec_") + "[A-Za-z0-9+/]{24,}={0,2}"),
@@ -147,8 +145,16 @@ INNER: Final = (
     _told("default", rf"default(?={_GAP}login){_LOGIN}"),
     _told("*:*:", r"\*:\*:(?:\*|\w{1,63}):[^\s:]{1,63}:" + _CHOSEN),
     _told(":5432:", rf":5432:[^\s:/]{{1,63}}:[^\s:]{{1,63}}:{_CHOSEN}"),
-    _told("http-basic.", rf"http-basic\.{_PART} {_PART} {_CHOSEN}"),
-    _told("pypi-token.", rf"pypi-token\.{_PART} {_CHOSEN}"),
+    _told(
+        "poetry", rf"poetry config (?:http-basic\.{_PART} {_PART}|pypi-token\.{_PART}) {_CHOSEN}"
+    ),
+    _told(
+        "uth",
+        r"uth(?:=|\\*[\"']: ?)?[(\[]\s{0,8}\\*[\"'][^\s\"'\\]{1,100}\\*[\"'],\s{0,8}\\*[\"']"
+        rf"(?=[^\s\"']{{0,64}}[0-9]){_CHOSEN}\\*[\"']\s{{0,8}}[)\]]",
+    ),
+    _told("jdbc:oracle:", r"jdbc:oracle:\w{2,8}:[^\s/@:]{1,64}/(?P<secret>[^\s@\"'/${]{4,64})@"),
+    _told("-SecureString", rf"ConvertTo-SecureString (?:-String )?[\"']{_CHOSEN}"),
     _told("AuthIdent", rf"AuthIdent[\"']?[:=] ?[\"']?{_CHOSEN}"),
     _told("--from-literal", rf"secret generic {_PART} --from-literal[ =][^\s=]{{1,64}}={_CHOSEN}"),
     *(Inner("password hash", literal, source) for literal, source in _HASHES.items()),

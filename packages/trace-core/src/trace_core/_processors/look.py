@@ -9,7 +9,8 @@ from typing import Any, Final, NamedTuple
 
 from trace_core._model.span import Span
 
-_ATOMS: Final = frozenset({bool, int, float, NoneType})
+PLAIN_TYPES: Final = frozenset({bool, int, float, NoneType})
+"""Types of values that hold no text."""
 _MOST_CONTAINERS: Final = 1_000_000
 """To look at; a span with more has a container that contains itself, or nearly."""
 LONG: Final = 1_000
@@ -84,7 +85,7 @@ def look_into(values: Iterable[Any]) -> Look:
             elif kind is tuple or kind is list:
                 sequences.append(item)
                 todo.append(item)
-            elif kind not in _ATOMS:
+            elif kind not in PLAIN_TYPES:
                 _look_at_other(item, Look(texts, sequences, long), todo)
         if len(todo) > _MOST_CONTAINERS:
             raise ValueError("a value of the span contains itself, or a million others")

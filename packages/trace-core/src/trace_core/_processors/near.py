@@ -26,7 +26,7 @@ PASSWORDS: Final = (
 )
 KEYS: Final = (
     *("key", "secret", "token", "authorization", "auth", "credential", "signature", "schlüssel"),
-    *("密钥", "密鑰", "秘钥", "令牌", "トークン", "ключ", "токен", "토큰"),
+    *("clé api", "clé d'api", "密钥", "密鑰", "秘钥", "令牌", "トークン", "ключ", "токен", "토큰"),
 )
 BY: Final = "identified"
 """How the password begins in SQL: ``IDENTIFIED BY '...'``."""

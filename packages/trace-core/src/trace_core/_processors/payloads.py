@@ -16,8 +16,8 @@ from typing import Any, Final
 from trace_core import _arguments as arguments
 from trace_core._model.span import Span
 from trace_core._model.values import Value
-from trace_core._processors.look import LONG, Look, look_at
-from trace_core._processors.walk import PLAIN_TYPES, replaced
+from trace_core._processors.look import LONG, PLAIN_TYPES, Look, look_at
+from trace_core._processors.walk import replaced
 
 _NUMBERS: Final = frozenset({int, float})
 _URL_HEAD: Final = r"data:([\w.+\-]{1,80}/[\w.+\-]{1,80})?(?:;[\w=.\-]{1,80}){0,8};base64,"

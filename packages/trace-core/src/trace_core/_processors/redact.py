@@ -16,10 +16,7 @@ Known: TypeAlias = "Iterable[str] | Callable[[], Iterable[str]]"
 
 
 def redact(
-    *,
-    known: Known = (),
-    patterns: Mapping[str, str] | None = None,
-    environment: bool = True,
+    *, known: Known = (), patterns: Mapping[str, str] | None = None, environment: bool = True
 ) -> Callable[[Span], Span]:
     """Make a processor that replaces secrets in spans by ``[redacted:KIND]``.
 

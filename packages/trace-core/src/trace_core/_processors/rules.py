@@ -203,8 +203,8 @@ RULES: Final = (
     # base64 of JSON, of PEM, and of some vendors' keys, which is decoded
     *_rules(
         r"[A-Za-z0-9+/_\-]{20,}",
-        "encoded: eyJ eyA ewo ewk ew0 ZXlK LS0tLS1CRUdJTi c2st Z2hwX Z2l0aHViX3BhdF QUtJQ QUl6Y "
-        "eG94 aGZf",
+        "encoded: eyJ eyA ewo ewk ew0 ZXlK LS0tLS1CRUdJTi ZXhwb3J0I cGFzc3dvcmQ YXBpVmVyc2lvbj "
+        "c2st Z2hwX Z2l0aHViX3BhdF QUtJQ QUl6Y eG94 aGZf",
     ),
 )
 """More exact rules first: the first that matches names the secret."""

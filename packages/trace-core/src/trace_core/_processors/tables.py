@@ -25,7 +25,7 @@ _HEADER: Final = re.compile(
 )
 _END: Final = r"\n(?=[^%s\n]*(?:\n|\Z))|\Z"
 """A line with a single cell, where a table ends."""
-_LINE: Final = re.compile(r"\n(?=\|?[ ]?\"?[^\W\d])")
+_LINE: Final = re.compile(r"\n(?=\|?[ ]?\"?[^\W\d][\w .\-]{0,31}\"?[,;\t|])")
 _FAR: Final = 1_000
 """Characters from where a header row begins to the first name of a secret in it."""
 _KINDS: Final = {"token": OTHER_KEY}

@@ -7,7 +7,7 @@ import re
 from typing import Final
 
 HARMLESS: Final = re.compile(
-    r"(?:your|my[_\-]|the[_\-]|xxx|example|sample|change[_\-]?me|placeholder|redacted|insert|todo"
+    r"(?:your|my[_\-]|the[_\-]|xxx|example|sample|change[_\-]?me|placeholder|redacted|insert|todo|replace[_\-]"
     r"|dummy|fixme|not[_\-]|no[_\-]|some[_\-]|arn:|env[:.(]|os\.environ|process\.env|vault[:.]|secrets?[:./]|sha\d+[:\-]|https?:"
     # where it is kept: op://..., ref+vault://...
     r"|[a-z][a-z0-9+.\-]{1,24}://)"

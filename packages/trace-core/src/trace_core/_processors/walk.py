@@ -13,12 +13,10 @@ from trace_core._model.span import Span
 from trace_core._model.values import Value
 from trace_core._processors.budget import UNJUDGED
 from trace_core._processors.by_name import VALUES, named_pair, without_listed, without_secrets
-from trace_core._processors.look import Seen, look_at, look_into
+from trace_core._processors.look import PLAIN_TYPES, Seen, look_at, look_into
 from trace_core._processors.many import MANY, Change, Changed, names_among
 from trace_core._processors.told import told_under, without_told
 
-PLAIN_TYPES: Final = frozenset({bool, int, float, type(None)})
-"""Types of values that hold no text."""
 _SEVERAL: Final = 64
 """Items of a list that may hold names and values by turns."""
 _MOST_SPECIAL: Final = 1_000
@@ -76,10 +74,10 @@ class Walk:
         """Return what is to change because of some texts; ``None`` if nothing is."""
         changed = self._change(list(new))
         names = names_among(new) if self._by_name else {}
-        special = {*changed.texts, *names}
+        some = changed.texts or names
         if len(new) < MANY:
-            self._stays.add(new.keys() - special if special else new)
-        return _Changes(changed, names) if special else None
+            self._stays.add(new.keys() - {*changed.texts, *names} if some else new)
+        return _Changes(changed, names) if some else None
 
 
 def _without_told(span: Span, told: Sequence[str]) -> Span:
@@ -180,7 +178,8 @@ class _Changes:
         """Hide what is filed under the names of secrets, and change the keys."""
         self._left -= 1
         found = without_secrets(value, self._names.get) if self._names else value
-        self._note((key, value[key]) for key in found if found[key] is not value[key])
+        if found is not value:
+            self._note((key, value[key]) for key in found if found[key] is not value[key])
         if self._texts.keys().isdisjoint(found):
             return found
         return {self._texts.get(key, key): item for key, item in found.items()}
