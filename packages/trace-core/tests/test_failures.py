@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from trace_core import (
 )
 from trace_core._delivery.queue import Background
 from trace_core._failures import was_sent
+from trace_core._log import log_once
 from trace_core.adapters import TracedCall
 
 FAST = Retry(first=0.001, longest=0.001)
@@ -415,3 +417,30 @@ def test_ctrl_c_goes_on_where_there_is_no_thread_of_ours(make_span: Callable[...
     background.close()
     with pytest.raises(KeyboardInterrupt):
         background.write((make_span(),))
+
+
+@ends
+def test_a_log_that_raises_does_not_reach_the_caller(
+    memory: MemorySink, end: type[BaseException]
+) -> None:
+    """What the program's own handler does with a message is no matter of the call's."""
+    told: list[str] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.append(record.getMessage())
+            raise end
+
+    def fail() -> NoReturn:
+        raise OSError(f"with {end.__name__}")
+
+    handler = Handler()
+    logging.getLogger("trace_core").addHandler(handler)
+    try:
+        with Tracer(memory).span("a span") as span:
+            span.before_end = fail
+        log_once(f"a kind of trouble with {end.__name__}", "trouble")
+    finally:
+        logging.getLogger("trace_core").removeHandler(handler)
+    assert told[-1] == "trouble"
+    assert len(memory.spans) == 1

@@ -67,11 +67,14 @@ def log_once(
     """
     if not _is_taken() or not _is_due(key, every):
         return False
-    logger.warning(message, *(a if isinstance(a, int) else without_secrets(a) for a in args))
-    if error is not None and logger.isEnabledFor(logging.DEBUG):
-        # as a text: handlers would write the traceback of an exception as it is
-        lines = traceback.format_exception(type(error), error, error.__traceback__)
-        logger.debug("details of the above\n%s", without_secrets("".join(lines)))
+    try:
+        logger.warning(message, *(a if isinstance(a, int) else without_secrets(a) for a in args))
+        if error is not None and logger.isEnabledFor(logging.DEBUG):
+            # as a text: handlers would write the traceback of an exception as it is
+            lines = traceback.format_exception(type(error), error, error.__traceback__)
+            logger.debug("details of the above\n%s", without_secrets("".join(lines)))
+    except failure():  # a handler or filter of the program's: there is nobody else to tell
+        return False
     return True
 
 
