@@ -13,6 +13,7 @@ from support.provider import Lane, Provider, Scenario
 from support.scenarios import GPT, INCLUDE, KEY
 from trace_core import MemorySink, Span, Tracer, UsageSource, to_dict
 from trace_litellm import instrument
+from trace_litellm._reading import complete
 from trace_litellm._reading import requests as _requests
 from trace_litellm._reading.privacy import hides
 
@@ -74,6 +75,24 @@ def test_neither_side_is_on_the_span(
     assert span.usage is not None
     assert span.usage.source is UsageSource.PROVIDER
     assert span.cost is not None
+
+
+@pytest.mark.parametrize("step", ["known", "_outputs", "_attributes", "_count", "completed_usage"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_failure_of_ours_hides_as_well(
+    litellm: Any, lane: Lane, step: str, stream: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever an answer makes our reading of it raise, the text that is hidden stays so."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OverflowError("an answer of another kind")
+
+    monkeypatch.setattr(complete, step, fail)
+    [span] = spans_of(litellm, lane, turn_off_message_logging=True, stream=stream)
+    assert not shows([span], ASKED)
+    assert not shows([span], ANSWERED)
+    if step in ("_count", "completed_usage"):  # they cost tokens and cost alone
+        assert span.attributes["gen_ai.response.model"]
 
 
 def test_tokens_of_a_hidden_stream_are_estimated(litellm: Any, lane: Lane) -> None:

@@ -25,6 +25,7 @@ from trace_litellm._reading.pricing import Priced, cost_in_proportion, cost_of
 from trace_litellm._reading.privacy import REDACTED_TEXT, without_content
 from trace_litellm._reading.record import CallRecord
 from trace_litellm._reading.responses import CALL_ID
+from trace_litellm._reading.tokens import as_number
 from trace_litellm._reading.units import Units, cost_by_units
 from trace_litellm._reading.usage import (
     completed_usage,
@@ -48,6 +49,21 @@ def complete(record: CallRecord, span: OpenSpan) -> None:
         record: What the call left behind.
         span: Its span, whose outputs are the copied response, if there was one.
     """
+    try:
+        _fill_in(record, span)
+    finally:  # what is private stays so, whatever an answer makes the rest raise
+        _hide(record, span)
+
+
+def _hide(record: CallRecord, span: OpenSpan) -> None:
+    """Leave out what LiteLLM must not log, which a call below it may have told."""
+    if record.hides_outputs and span.outputs is not None:
+        span.outputs = REDACTED_TEXT
+    if record.hides_inputs:
+        span.inputs = without_content(record.parameters)
+
+
+def _fill_in(record: CallRecord, span: OpenSpan) -> None:
     partly = record.partly_kept
     record.hidden = known(_told(record) if partly is None else partly.params)
     record.kept = is_cache_hit(record.hidden) or any(map(is_cache_hit, record.sources))
@@ -56,14 +72,9 @@ def complete(record: CallRecord, span: OpenSpan) -> None:
     for event in record.resent:
         span.add_event(event)
     failed = span.status is not None and span.status.code is _ERROR
-    attributes = {**_attributes(record, outputs, failed=failed), **span.attributes}
+    span.attributes = {**_attributes(record, outputs, failed=failed), **span.attributes}
     if not record.parent:
-        _count(record, span, attributes, failed=failed)
-    if record.hides_inputs:  # which may be known only since a call below it was made
-        span.inputs = without_content(record.parameters)
-    if record.hides_outputs and span.outputs is not None:
-        span.outputs = REDACTED_TEXT
-    span.attributes = attributes
+        _count(record, span, span.attributes, failed=failed)
 
 
 def _told(record: CallRecord) -> Mapping[str, Any]:
@@ -155,9 +166,8 @@ def _count(
     _count_answer(record, span, attributes, failed=failed)
     span.outputs = told
     attributes[_responses.KEPT] = partly.number
-    kept = usage_of({"usage": partly.kept})
     if span.cost is not None:
-        saved = cost_in_proportion(span.cost, span.usage, kept)
+        saved = cost_in_proportion(span.cost, span.usage, usage_of({"usage": partly.kept}))
         span.cost = attrs.evolve(span.cost, saved=saved)
 
 
@@ -194,8 +204,7 @@ def _cost(record: CallRecord, span: OpenSpan, attributes: Mapping[str, Value]) -
     pricing = pricing if isinstance(pricing, dict) else _NOTHING
     deployment = pricing.get("prices")
     prices = {**deployment} if isinstance(deployment, dict) else {}
-    for name in price_names(tuple(parameters)):
-        prices[name] = parameters[name]
+    prices.update({name: parameters[name] for name in price_names(tuple(parameters))})
     words = usage_in(span.outputs) or {}
     reported, hit = record.hidden.get("response_cost"), record.kept
     if record.deltas is not None:  # LiteLLM's note is its guess from before the first chunk
@@ -205,7 +214,7 @@ def _cost(record: CallRecord, span: OpenSpan, attributes: Mapping[str, Value]) -
         models=_models(record, pricing, attributes),
         answered=_text(attributes.get(semconv.RESPONSE_MODEL)),
         provider=_text(attributes.get(_responses.PROVIDER)),
-        reported=float(reported) if isinstance(reported, (int, float)) else None,
+        reported=as_number(reported),
         cache_hit=record.replayed or hit,
         prices=prices,
         usage=words if _is_told(usage, span.outputs, kept=hit) else None,

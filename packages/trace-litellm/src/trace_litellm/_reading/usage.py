@@ -118,15 +118,14 @@ def _first(counts: Mapping[str, Value], names: _Names, otherwise: int | None = N
     """Return the first count by one of some names."""
     for name in names:
         count = counts.get(name)
-        if type(count) is int:
+        if type(count) is int and abs(count) < 2**60:  # what a span can hold, sums as well
             return count
     return otherwise
 
 
 def _last(counts: Mapping[str, Value], names: _Names) -> int:
     """Return the last count by one of some names that is more than 0; else 0."""
-    known = [count for name in names if type(count := counts.get(name)) is int and count]
-    return known[-1] if known else 0
+    return next((count for name in names[::-1] if (count := _first(counts, (name,)))), 0)
 
 
 def _details(usage: Mapping[str, Value], names: _Names) -> Mapping[str, Value]:
