@@ -12,7 +12,7 @@ from pathlib import Path
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trace_core import (
@@ -271,6 +271,7 @@ def test_patterns_do_not_backtrack(name: str) -> None:
 
 
 @given(st.text(max_size=300), st.sampled_from([*SHAPES, ""]), st.text(max_size=20))
+@example("*:*:*:*:*:*:0000", "", "")
 def test_nothing_raises(before: str, shape: str, after: str) -> None:
     """Whatever a text holds, it is cleaned, and cleaning it again changes nothing."""
     span = span_with(before + shape * 3 + after)

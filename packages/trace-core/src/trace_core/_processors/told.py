@@ -22,6 +22,8 @@ _MOST_PLACES: Final = 4_000
 """... places."""
 _LONGEST: Final = 1_024
 """Characters; what is longer is not written twice by hand."""
+_IN_MARKER: Final = re.compile(r"(?<=\[redacted:)[a-z][a-z \-]*\]")
+"""What stood there has been replaced before."""
 _PARTS: Final = re.compile(r"[^\s:;,=\"'@]+")
 
 
@@ -99,6 +101,8 @@ def replaced(text: str, found: Sequence[Match]) -> str:
     parts: list[str] = []
     done = covered = 0
     for begin, end, name in sorted(found):
+        if _IN_MARKER.match(text, begin):
+            continue
         if begin >= covered:
             parts += (text[done:begin], f"[redacted:{name}]")
         covered = done = max(covered, end)
