@@ -645,6 +645,21 @@ def test_a_damaged_dead_letter_costs_itself(
     assert main(["spool", "gc", "--dir", str(spool)]) == 0
 
 
+def test_drain_tells_of_a_folder_without_its_key(
+    spool: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It leaves the folder alone, and names the command that takes its spans out of it."""
+    (key,) = spool.rglob("key")
+    key.unlink()
+    again = spool.parent / "again.jsonl"
+    assert main(["spool", "drain", "--to", f"jsonl:{again}", "--dir", str(spool)]) == 1
+    told = capsys.readouterr().err
+    assert f"trace-core replay {key.parent} --to SINK" in told
+    assert [*spool.iterdir()] == [key.parent]
+    assert main(["replay", str(key.parent), "--to", f"jsonl:{again}"]) == 0
+    assert len(again.read_bytes().splitlines()) == len(sample_spans())
+
+
 def test_gc_tells_of_a_folder_that_it_cannot_read(
     spool: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

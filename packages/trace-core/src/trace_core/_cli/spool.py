@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +20,7 @@ from trace_core._model.json import to_dict
 from trace_core._settings import setting
 from trace_core._sinks.console import by_trace, printable, summary
 from trace_core._spool.deadletters import DeadLetter, DeadLetters
-from trace_core._spool.folders import default_spool_dir
+from trace_core._spool.folders import default_spool_dir, folder_name
 from trace_core._spool.reader import Folder, collect_garbage, drain, folders_in, read_spans
 
 _SHOWN: Final = 20
@@ -95,6 +96,10 @@ def drain_all(options: argparse.Namespace) -> int:
     results: dict[str, dict[str, Any]] = {}
     for folder in folders_in(_root(options), problems):
         if not folder.waiting:
+            continue
+        if folder_name(folder.key) != folder.path.name:  # a sink by that key has another folder
+            copy = f"trace-core replay {shlex.quote(str(folder.path))} --to SINK"
+            problems(folder.path, ConfigurationError(f"its file key is missing; `{copy}` works"))
             continue
         try:
             results[folder.key] = _drain(folder, options)
