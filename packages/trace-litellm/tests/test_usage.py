@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from trace_core import TokenUsage, UsageSource, semconv, snapshot
 from trace_litellm._reading.hidden_params import reported_usage
-from trace_litellm._reading.tokens import as_number, estimated_usage
+from trace_litellm._reading.tokens import as_amount, estimated_usage
 from trace_litellm._reading.usage import completed_usage, usage_of
 
 INPUTS: Any = snapshot({"messages": [{"role": "user", "content": "How are you?"}]})
@@ -166,15 +166,15 @@ def test_bytes_that_are_kept_are_no_chunks() -> None:
     assert reported_usage(SimpleNamespace(chunks=[SimpleNamespace()])) == {"keeps_chunks": True}
 
 
-@pytest.mark.parametrize("huge", [10**19, 10**30, 10**400, -(10**30)])
+@pytest.mark.parametrize("nonsense", [10**19, 10**30, 10**400, -(10**30), -5])
 @pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens", "total_tokens", "cached"])
-def test_a_count_that_nobody_can_mean_is_unknown(name: str, huge: int) -> None:
+def test_a_count_that_nobody_can_mean_is_unknown(name: str, nonsense: int) -> None:
     """It is estimated like one that is missing, and costs no other count of the answer."""
     report: dict[str, Any] = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
     if name == "cached":
-        report["prompt_tokens_details"] = {"cached_tokens": huge}
+        report["prompt_tokens_details"] = {"cached_tokens": nonsense}
     else:
-        report[name] = huge
+        report[name] = nonsense
     usage, _ = counted(answer("I am well.", report, "stop"), None)
     assert usage.cache_read is None
     if name != "prompt_tokens":
@@ -185,6 +185,6 @@ def test_a_count_that_nobody_can_mean_is_unknown(name: str, huge: int) -> None:
 
 
 def test_numbers_of_any_size() -> None:
-    """A price or a duration is a number that a float can hold, or none."""
-    values = [1, 0.5, "1", None, 10**400, float("inf"), float("nan")]
-    assert [as_number(value) for value in values] == [1.0, 0.5, None, None, None, None, None]
+    """A price or a duration is a number from 0 on that a float can hold, or none."""
+    values = [1, 0.5, "1", None, 10**400, float("inf"), float("nan"), -0.5]
+    assert [as_amount(value) for value in values] == [1.0, 0.5, None, None, None, None, None, None]

@@ -25,7 +25,7 @@ from trace_litellm._reading.pricing import Priced, cost_in_proportion, cost_of
 from trace_litellm._reading.privacy import REDACTED_TEXT, without_content
 from trace_litellm._reading.record import CallRecord
 from trace_litellm._reading.responses import CALL_ID
-from trace_litellm._reading.tokens import as_number
+from trace_litellm._reading.tokens import as_amount
 from trace_litellm._reading.units import Units, cost_by_units
 from trace_litellm._reading.usage import (
     completed_usage,
@@ -214,7 +214,7 @@ def _cost(record: CallRecord, span: OpenSpan, attributes: Mapping[str, Value]) -
         models=_models(record, pricing, attributes),
         answered=_text(attributes.get(semconv.RESPONSE_MODEL)),
         provider=_text(attributes.get(_responses.PROVIDER)),
-        reported=as_number(reported),
+        reported=as_amount(reported),
         cache_hit=record.replayed or hit,
         prices=prices,
         usage=words if _is_told(usage, span.outputs, kept=hit) else None,

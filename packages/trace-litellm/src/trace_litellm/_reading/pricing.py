@@ -13,7 +13,7 @@ from typing import Any, Final
 import attrs
 
 from trace_core import Cost, TokenUsage, UsageSource, Value, log_once
-from trace_litellm._reading.tokens import as_number, mutable
+from trace_litellm._reading.tokens import as_amount, mutable
 
 _CLOSE: Final = 0.01
 _MILLISECONDS: Final = 1_000
@@ -155,11 +155,11 @@ def _by_own_prices(usage: TokenUsage, prices: Mapping[str, Any]) -> float:
     LiteLLM counts cached tokens twice where it is given such prices and no name that they are
     registered under, as for the answers of Anthropic's and Google's own interfaces.
     """
-    asked, answered = (as_number(prices.get(name)) or 0.0 for name in _TOKEN_PRICES)
+    asked, answered = (as_amount(prices.get(name)) or 0.0 for name in _TOKEN_PRICES)
     cost = (usage.output or 0) * answered
     rest = usage.input or 0
     for name, count in zip(_CACHE_PRICES, (usage.cache_read, usage.cache_creation), strict=True):
-        price = as_number(prices.get(name))
+        price = as_amount(prices.get(name))
         cost += (count or 0) * (asked if price is None else price)
         rest -= count or 0
     return cost + max(rest, 0) * asked
@@ -240,7 +240,7 @@ def _response(usage: TokenUsage, model: str) -> Any:
 def _per_token(priced: Priced) -> dict[str, float] | None:
     """Return the user's prices per token, where LiteLLM did not register them under a name."""
     names = (*_TOKEN_PRICES, *_CACHE_PRICES)
-    prices = {n: v for n in names if (v := as_number(priced.prices.get(n))) is not None}
+    prices = {n: v for n in names if (v := as_amount(priced.prices.get(n))) is not None}
     if priced.pricing or prices.keys().isdisjoint(_TOKEN_PRICES):
         return None
     return {"input_cost_per_token": 0.0, "output_cost_per_token": 0.0, **prices}
@@ -254,10 +254,10 @@ def _split(
     per_input = prices.get("input_cost_per_token")
     if usage is None or not isinstance(per_input, (int, float)):
         return None, None
-    output = (usage.output or 0) * (as_number(prices.get("output_cost_per_token")) or 0.0)
+    output = (usage.output or 0) * (as_amount(prices.get("output_cost_per_token")) or 0.0)
     asked = (usage.input or 0) * per_input
     if usage.cache_read:
-        per_cached = as_number(prices.get("cache_read_input_token_cost"))
+        per_cached = as_amount(prices.get("cache_read_input_token_cost"))
         if per_cached is not None:
             asked += usage.cache_read * (per_cached - per_input)
     if abs(asked + output - total) > _CLOSE * total:

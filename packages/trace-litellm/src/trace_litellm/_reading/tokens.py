@@ -87,13 +87,13 @@ def count_tokens(**what: Any) -> int:
     return int(counter(model="", custom_tokenizer=tokenizer, **what))
 
 
-def as_number(value: object) -> float | None:
-    """Return a value as a float; ``None`` if it is no number, or one that no float can hold.
+def as_amount(value: object) -> float | None:
+    """Return a value as a float; ``None`` if it is no number, is below 0, or no float can hold it.
 
     Args:
         value: What a provider, the program or LiteLLM told.
     """
-    return float(value) if isinstance(value, (int, float)) and abs(value) < 2.0**1023 else None
+    return float(value) if isinstance(value, (int, float)) and 0 <= value < 2.0**1023 else None
 
 
 def mutable(value: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from trace_core import SpanKind, Value
-from trace_litellm._reading.tokens import as_number
+from trace_litellm._reading.tokens import as_amount
 
 AUDIO_SECONDS: Final = "audio_transcription_duration"
 """The hidden parameter with the length of the audio that was transcribed."""
@@ -75,7 +75,7 @@ def _pixels(units: Units) -> int | None:
 
 def _seconds(units: Units) -> float | None:
     told = units.hidden.get(AUDIO_SECONDS), units.answered("duration")
-    return next((n for one in told if (n := as_number(one)) is not None), None)
+    return next((n for one in told if (n := as_amount(one)) is not None), None)
 
 
 def _characters(units: Units) -> int | None:

@@ -118,7 +118,7 @@ def _first(counts: Mapping[str, Value], names: _Names, otherwise: int | None = N
     """Return the first count by one of some names."""
     for name in names:
         count = counts.get(name)
-        if type(count) is int and abs(count) < 2**60:  # what a span can hold, sums as well
+        if type(count) is int and 0 <= count < 2**60:  # what a span can hold, sums as well
             return count
     return otherwise
 
