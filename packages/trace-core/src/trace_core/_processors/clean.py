@@ -12,7 +12,7 @@ from itertools import compress
 from typing import Final
 
 from trace_core._processors.budget import UNJUDGED, Match
-from trace_core._processors.known import Known
+from trace_core._processors.known import KNOWN, Known
 from trace_core._processors.look import LONGEST_SEEN
 from trace_core._processors.many import BETWEEN, MANY, Changed, spread
 from trace_core._processors.scan import find
@@ -104,7 +104,9 @@ class Cleaner:
         changed = dict.fromkeys(left, f"[redacted:{UNJUDGED}]")
         for index, places in found.items():
             changed.setdefault(short[index], replaced(short[index], places))
-        each = self._change_each((*alone, *some[:_JUDGED_ALONE]))
+        # Of what is known and something else as well, the known goes first.
+        both = [short[i] for i, places in found.items() if places[1:] and _has_known(places)]
+        each = self._change_each((*alone, *some[:_JUDGED_ALONE], *both[:_JUDGED_ALONE]))
         changed.update(each.texts)
         return Changed(changed, [*told, *each.told])
 
@@ -116,6 +118,10 @@ def _found(text: str) -> list[Match]:
         for begin, end, kind in find(text)
         if text[begin] != "[" and (kind == UNJUDGED or not _REPEATED.match(text, end - 9, end))
     ]
+
+
+def _has_known(places: Iterable[Match]) -> bool:
+    return any(kind == KNOWN for _, _, kind in places)
 
 
 def _told(text: str, found: Iterable[Match]) -> tuple[str, ...]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Final
 
 from trace_core._processors.assignments import ASSIGNED, values
-from trace_core._processors.budget import Match
+from trace_core._processors.budget import Match, Place
 
 _KIND: Final = re.compile(
     r"kind[ ]{0,8}(?:\\*[\"'])?:[ ]{0,8}(?:\\*[\"'])?Secret[ ]{0,8}(?:(?P<escape>\\)|[\s,}\"']|\Z)"
@@ -28,6 +28,8 @@ _VALUE: Final = re.compile(
     r"(?P<value>(?![|>][+\-\d]{0,2}[ \t]*$|\{\{|[<$\s\"'])(?:\\.|[^\"\\\n])+(?<![\s\"']))",
     re.MULTILINE,
 )
+_MOST_BLOCKS: Final = 100
+"""A manifest has two; what stands beside others without a line between may have some more."""
 _ESCAPED: Final = re.compile(r"(\\{1,8})([n\"])")
 
 
@@ -49,12 +51,20 @@ def in_manifests(text: str, levels: int = 3) -> Iterator[Match]:
         return
     begins = (0, *(found.start() for found in _BEGIN.finditer(text)), len(text))
     places = [
-        block.span(str(block.lastgroup))
+        place
         for begin, end in pairwise(begins)
         if _KIND.search(text, begin, end)
-        for block in _BLOCK.finditer(text, begin, end)
+        for place in _blocks(text, begin, end)
     ]
     yield from values(_VALUE, text, places, ASSIGNED)
+
+
+def _blocks(text: str, begin: int, end: int) -> list[Place]:
+    """Return where a manifest holds values: in all of it, if it has more blocks than any."""
+    blocks = list(islice(_BLOCK.finditer(text, begin, end), _MOST_BLOCKS + 1))
+    if len(blocks) > _MOST_BLOCKS:
+        return [(begin, end)]
+    return [block.span(str(block.lastgroup)) for block in blocks]
 
 
 def _without_level(found: re.Match[str]) -> str:

@@ -25,6 +25,8 @@ _HEADER: Final = re.compile(
 )
 _END: Final = r"\n(?=[^%s\n]*(?:\n|\Z))|\Z"
 """A line with a single cell, where a table ends."""
+_TWO_LINES: Final = re.compile(r"\n(?<=[^\0\n]\n)[^\s\0]")
+"""What every table has, and texts of a line each, searched as one, have not."""
 _LINE: Final = re.compile(r"\n(?=\|?[ ]?\"?[^\W\d][\w .\-]{0,31}\"?[,;\t|])")
 _FAR: Final = 1_000
 """Characters from where a header row begins to the first name of a secret in it."""
@@ -48,6 +50,8 @@ def in_tables(text: str, hints: Sequence[int]) -> Iterator[Match]:
         return
     if "\\" in text and "\\n" in text:  # in JSON
         text = text.replace("\\n", " \n").replace(': "', ':\n"').replace(':"', '\n"')
+    if not _TWO_LINES.search(text):
+        return
     done, budgets = 0, list[Budget]()
     for hint in hints:
         line = text.rfind("\n", max(0, hint - _FAR), hint) + 1
