@@ -116,7 +116,6 @@ def as_team(client: Any) -> str:
 
 
 CALLS: dict[Callable[[Any], Any], Any] = {
-    disconnected: "Hello",  # first: to count its tokens the writer loads a tokenizer
     plain: TEXT,
     bad_header: TEXT,
     told: TEXT,
@@ -125,6 +124,7 @@ CALLS: dict[Callable[[Any], Any], Any] = {
     responded: TEXT,
     failed: 500,
     fell_back: TEXT,
+    disconnected: "Hello",
     as_team: TEXT,
 }
 """What a client sees of each."""

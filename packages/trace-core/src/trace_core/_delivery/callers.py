@@ -97,7 +97,7 @@ class Callers:
         if not self._kept or not work:
             return
         if _came_late_to(work[0]):
-            self._waited_for = max(self._waited_for, _AFTER_LATE)
+            self._waited_for = _AFTER_LATE
         else:
             self._waited_for = max(0, self._waited_for - len(work))
         self.behind = 0 if self._waited_for else _BEHIND

@@ -100,7 +100,7 @@ class Inbox:
         self._capacity = capacity
         self._max_bytes = max_bytes
         self._count = self._total = 0  # spans measured and their bytes
-        self._measured = False  # since `_measure_anew`
+        self._measured = False  # since `learn` forgot it
         self._overflow_reported = 0
         self.log_key = owner_key("queue")
         """Begins the keys of what is logged of the queue."""
@@ -155,18 +155,14 @@ class Inbox:
             work: The spans.
         """
         self.callers.learn_delay(work)
-        self._measure_anew()
-        self._look_from(self._measured_from)
-
-    def _measure_anew(self) -> None:
-        """Measure the next span, or forget what was measured once few spans are queued."""
-        queued = self.queue.qsize()
-        if queued >= _MEASURED:
-            self._look_from(min(self._measured_from, queued))
-        elif self._measured:
+        queued, look_from = self.queue.qsize(), self._measured_from
+        if queued >= _MEASURED:  # measure the next span
+            look_from = min(look_from, queued)
+        elif self._measured:  # few are queued: forget what was measured
             self._measured = False
             self.room = self._capacity
-            self._look_from(min(_MEASURED, self._capacity))
+            look_from = min(_MEASURED, self._capacity)
+        self._look_from(look_from)
 
     def send(self, message: Message) -> None:
         """Queue a message to the writer."""

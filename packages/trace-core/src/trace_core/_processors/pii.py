@@ -100,13 +100,13 @@ def redact_pii(
         return None if text == given else text
 
     def change(texts: Sequence[str]) -> Changed:
-        if len(texts) <= MANY:
-            return one_by_one(texts, clean)
-        joined = clean(BETWEEN.join(texts))
-        cleaned = [] if joined is None else joined.split(BETWEEN)
-        if joined is not None and len(cleaned) != len(texts):  # one of them holds what is between
-            cleaned = [clean(text) or text for text in texts]
-        return Changed({old: new for old, new in zip(texts, cleaned, strict=False) if old != new})
+        if len(texts) > MANY:
+            joined = BETWEEN.join(texts)
+            cleaned = (clean(joined) or joined).split(BETWEEN)
+            if len(cleaned) == len(texts):  # else one of them holds what is between
+                together = zip(texts, cleaned, strict=True)
+                return Changed({old: new for old, new in together if old != new})
+        return one_by_one(texts, clean)
 
     walk = Walk(change)
 
