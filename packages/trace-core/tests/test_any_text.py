@@ -308,6 +308,7 @@ def test_names_looked_for_together_are_found_as_each_alone(texts: list[str]) -> 
 
 def test_of_too_many_also_those_of_several_lines_are_withheld() -> None:
     """A digit counts wherever it is."""
-    texts = [f"a line\ntoken={word(14)}7a" for _ in range(20_000)]
+    # A random word may begin like a placeholder: xxx, todo. None begins with q.
+    texts = [f"a line\ntoken=q{word(13)}7a" for _ in range(20_000)]
     changed = Cleaner().change_many(texts).texts
     assert not any("7a" in changed.get(text, text) for text in texts)
