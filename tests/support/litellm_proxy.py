@@ -55,7 +55,8 @@ def running(folder: Path, configuration: Mapping[str, Any], **variables: str) ->
     command += ["--host", "127.0.0.1", "--port", str(port)]
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("TRACE_", "OTEL_"))}
     local = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True"}
-    environment = {**kept, **local, **variables}
+    own = {"TRACE_SPOOL_DIR": str(folder / "spool"), "TRACE_EXIT_AT_SIGTERM": "yes"}
+    environment = {**kept, **local, **own, **variables}
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
     try:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Final, TypeAlias, TypeVar
 
 from trace_core._failures import failure
-from trace_core._log import report
+from trace_core._log import log_once, report
 
 T = TypeVar("T")
 Handler: TypeAlias = Callable[[], "Callable[[], object] | None"]
@@ -130,6 +132,30 @@ def run_exit_handlers() -> None:
     for wait in waits:
         if wait is not None:
             _call(wait)
+
+
+def exit_at_sigterm() -> None:
+    """Call what `at_exit` registered before SIGTERM ends the program.
+
+    Only where the signal would end it at once: a handler of the program's stays as it is. A server
+    that raises the signal again once it has shut down, as uvicorn does, finds ours then.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        log_once("sigterm", "tracing: TRACE_EXIT_AT_SIGTERM works from the main thread only")
+    elif signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _end_by_signal)
+
+
+def _end_by_signal(number: int, _: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)  # a second one ends the program at once
+    # On a thread of its own: the one that was interrupted may hold a lock that they need.
+    exits = threading.Thread(target=run_exit_handlers, name="trace-exit", daemon=True)
+    try:
+        exits.start()
+        exits.join()
+    except RuntimeError as error:
+        report("starting a thread to exit", error)
+    signal.raise_signal(number)
 
 
 class _WorkerExit:

@@ -200,6 +200,13 @@ VARIABLES: Final = {
             "how long delivery at exit may take",
             _number(0, 3600),
         ),
+        Variable(
+            "TRACE_EXIT_AT_SIGTERM",
+            False,
+            _YES_NO,
+            "delivers what waits before SIGTERM ends the program, if nothing else handles it",
+            _boolean,
+        ),
     )
 }
 """By name: all variables, in the order the documentation lists them."""

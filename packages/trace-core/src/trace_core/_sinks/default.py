@@ -9,6 +9,7 @@ from typing import Any, Literal
 from trace_core import _arguments as arguments
 from trace_core._delivery.queue import Background
 from trace_core._errors import ConfigurationError
+from trace_core._lifecycle import exit_at_sigterm
 from trace_core._processors.payloads import limit_payloads
 from trace_core._processors.sampling import sample
 from trace_core._settings import setting
@@ -67,6 +68,8 @@ def durable(
     if callable(processors):
         raise ConfigurationError("processors is a list, got a single function: processors=[...]")
     wait = setting("TRACE_EXIT_TIMEOUT", exit_timeout, environ)
+    if setting("TRACE_EXIT_AT_SIGTERM", None, environ):
+        exit_at_sigterm()
     target = as_sink(sink)
     if setting("TRACE_SPOOL", spool, environ):
         options = _spool_options(environ, spool_options)
