@@ -89,7 +89,7 @@ class EndsError(Exception):
 
 
 def in_a_list(end: type[BaseException]) -> object:
-    items = EndsList([1])
+    items = EndsList()  # what it holds itself would be read
     items.end = end
     return items
 

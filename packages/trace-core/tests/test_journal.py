@@ -14,7 +14,7 @@ import pytest
 from trace_core import Span, SpanContext, SpanKind, _platform
 from trace_core._spool import journal as _journal
 from trace_core._spool import segments as _segments
-from trace_core._spool.files import read_cursor
+from trace_core._spool.files import cursor_line, read_cursor
 from trace_core._spool.frames import pack, span_in
 from trace_core._spool.journal import Journal, journals_in
 
@@ -197,6 +197,18 @@ def test_the_cursor_is_where_the_next_owner_goes_on(left: Path) -> None:
 
 
 @pytest.mark.posix
+def test_a_cursor_behind_all_there_is_settles_nothing(
+    left: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is of another journal: all is delivered, perhaps again, and somebody is told."""
+    (left / "cursor").write_bytes(cursor_line((7, 10)))
+    journal = Journal.adopt(left)
+    assert journal is not None
+    assert journal.acknowledged == (0, 0)
+    assert f"the cursor of {left} points behind what is there" in caplog.text
+    journal.forget()
+
+
 def test_a_journal_is_let_go_of_though_a_child_has_its_files(journal: Journal) -> None:
     """A program may have forked; what the child has open keeps nobody from the journal."""
     assert journal._lock is not None

@@ -52,6 +52,7 @@ from trace_core import (
     decode,
     disabled_by_environment,
     durable,
+    encode,
     load_sink,
     load_source,
     names_server,
@@ -108,30 +109,72 @@ def test_json_lines(folder: Path, make_span: Callable[..., Span]) -> None:
         sink.write(spans)
 
 
-def test_a_torn_line_is_ended(
-    folder: Path, make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After a disk that filled up half way, later lines are whole again."""
-    sink = JsonLinesSink(folder / "spans.jsonl")
-    real, room = os.write, [100]
+def _nearly_full(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    """Give the disk room for so many bytes."""
+    real, left = os.write, [room]
 
-    def nearly_full(descriptor: int, data: bytes) -> int:
-        if room[0] <= 0:
+    def write(descriptor: int, data: bytes) -> int:
+        if left[0] <= 0:
             raise OSError(28, "No space left on device")
-        done = real(descriptor, data[: room[0]])
-        room[0] -= done
+        done = real(descriptor, data[: left[0]])
+        left[0] -= done
         return done
 
-    monkeypatch.setattr(os, "write", nearly_full)
-    span = make_span()
-    for _ in range(2):
+    monkeypatch.setattr(os, "write", write)
+
+
+@pytest.mark.posix
+def test_a_disk_that_is_nearly_full_gets_whole_lines_once(
+    folder: Path, make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fits is written and not written again; no part of a line stays."""
+    sink = JsonLinesSink(folder / "spans.jsonl")
+    spans = [make_span(name=str(number)) for number in range(4)]
+    size = len(encode(spans[0])) + 1
+    for room in (100, size + 100, 50):
+        _nearly_full(monkeypatch, room)
         with pytest.raises(OSError, match="No space"):
-            sink.write((span,))
+            sink.write(spans)
+        monkeypatch.undo()
+    assert sink.path.stat().st_size == size
+    sink.write(spans)
+    sink.write(spans[:1])
+    names = [decode(line).name for line in sink.path.read_bytes().splitlines()]
+    assert names == ["0", "1", "2", "3", "0"]
+
+
+@pytest.mark.posix
+def test_a_line_is_not_cut_off_from_under_another_process(
+    folder: Path, make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While somebody else appends, the torn line stays, and the next begins on a line of its own."""
+    fcntl = pytest.importorskip("fcntl")
+    sink, other = (JsonLinesSink(folder / "spans.jsonl") for _ in range(2))
+    other.write((make_span(name="other"),))
+    _nearly_full(monkeypatch, 100)
+    with sink.path.open() as appending, pytest.raises(OSError, match="No space"):
+        fcntl.flock(appending, fcntl.LOCK_SH)
+        sink.write((make_span(),))
     monkeypatch.undo()
-    sink.write((span,))
-    torn, whole = sink.path.read_bytes().splitlines()
-    assert len(torn) == 100
-    assert decode(whole) == span
+    sink.write((make_span(name="next"),))
+    first, torn, last = sink.path.read_bytes().splitlines()
+    assert (decode(first).name, len(torn), decode(last).name) == ("other", 100, "next")
+
+
+@pytest.mark.posix
+def test_a_file_that_is_kept_locked_is_written_all_the_same(
+    folder: Path, make_span: Callable[..., Span]
+) -> None:
+    """As by ``flock FILE program``; it is not rotated then."""
+    fcntl = pytest.importorskip("fcntl")
+    sink = JsonLinesSink(folder / "spans.jsonl", rotate_bytes=10)
+    sink.write((make_span(),))
+    with sink.path.open() as kept:
+        fcntl.flock(kept, fcntl.LOCK_EX)
+        sink.write((make_span(),))
+    assert len(sink.path.read_bytes().splitlines()) == 2
+    sink.write((make_span(),))
+    assert len(sink.path.read_bytes().splitlines()) == 1
 
 
 def test_a_line_torn_by_another_process_is_ended(
@@ -162,7 +205,7 @@ def test_a_line_that_another_process_is_writing_is_not_torn(
         with sink.path.open("ab") as other:
             other.write(pieces.pop(0))
 
-    monkeypatch.setattr("trace_core._sinks.files.time.sleep", write_on)
+    monkeypatch.setattr("trace_core._sinks.lines.time.sleep", write_on)
     write_on(0)
     sink.write([make_span(name="b")])
     sink.close()

@@ -323,3 +323,48 @@ def test_generators_are_not_consumed() -> None:
     numbers = iter([1, 2, 3])
     snapshot({"stream": numbers})
     assert list(numbers) == [1, 2, 3]
+
+
+class Unwilling(Exception):
+    """Raised by code that should not have run."""
+
+
+def _refuse(*_: object) -> Any:
+    raise Unwilling
+
+
+@pytest.mark.parametrize(
+    ("base", "value", "expected"),
+    [
+        (dict, {"a": 1}, {"a": 1}),
+        (OrderedDict, {"a": 1}, {"a": 1}),
+        (list, [1, 2], (1, 2)),
+        (tuple, (1, 2), (1, 2)),
+        (deque, [1, 2], (1, 2)),
+        (set, [1], (1,)),
+        (frozenset, [1], (1,)),
+        (int, 5, 5),
+        (float, 0.5, 0.5),
+        (str, "a", "a"),
+        (decimal.Decimal, "0.1", "0.1"),
+        (uuid.UUID, "0" * 32, str(uuid.UUID(int=0))),
+    ],
+)
+def test_code_of_subclasses_does_not_run(base: type, value: Any, expected: Any) -> None:
+    """It may be slow, and the caller waits: what a built-in type holds is read as that type does."""
+    special = ("iter", "len", "getitem", "str", "repr", "int", "float", "index", "bool")
+    hostile = {f"__{name}__": _refuse for name in special}
+    hostile |= {"items": _refuse, "keys": _refuse, "values": _refuse, "get": _refuse}
+    one = type("Hostile", (base,), hostile)(value)
+    assert snapshot(one) == expected
+    assert snapshot({"in": [one]}) == {"in": (expected,)}
+
+
+def test_a_dictionary_that_keeps_nothing_in_itself_is_asked() -> None:
+    """What its methods make up is all there is."""
+
+    class MadeUp(dict[str, int]):
+        def items(self) -> Any:
+            return [("a", 1)]
+
+    assert snapshot(MadeUp()) == {"a": 1}

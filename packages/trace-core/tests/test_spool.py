@@ -1195,6 +1195,21 @@ def test_journals_that_were_never_finished_go(folder: Path) -> None:
     assert new.exists()
 
 
+def test_a_journal_that_somebody_renamed_like_an_unfinished_one(folder: Path) -> None:
+    """It is not removed with what is in it, but gets its name back and is delivered."""
+    away, here = Switch(), Switch(on=True)
+    spool = Spool(folder, Named("to", away), retry=FAST)
+    spool.write(many(3))
+    spool.close(0.0)
+    [journal] = journals_in(spool.folder)
+    hidden = journal.rename(spool.folder / f".new-{journal.name}")
+    os.utime(hidden, (1, 1))
+    later = Spool(folder, Named("to", here), retry=FAST, adopt_every=0.01)
+    later.write(many(1, start=9))
+    wait_for(lambda: len(here.spans) == 4)
+    later.close()
+
+
 def test_after_an_outage_live_spans_do_not_wait_for_all_others(
     open_spool: Callable[..., Spool],
 ) -> None:

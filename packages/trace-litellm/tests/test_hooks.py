@@ -40,12 +40,12 @@ def options(lane: Lane) -> dict[str, Any]:
     return {"api_base": lane.openai_base, "api_key": KEY, "max_retries": 0}
 
 
-def call(litellm: Any, lane: Lane) -> Any:
-    return litellm.completion(GPT, MESSAGES, **options(lane))
+def call(litellm: Any, lane: Lane, **more: Any) -> Any:
+    return litellm.completion(GPT, MESSAGES, **options(lane), **more)
 
 
-def call_async(litellm: Any, lane: Lane) -> Any:
-    return asyncio.run(litellm.acompletion(GPT, MESSAGES, **options(lane)))
+def call_async(litellm: Any, lane: Lane, **more: Any) -> Any:
+    return asyncio.run(litellm.acompletion(GPT, MESSAGES, **options(lane), **more))
 
 
 @pytest.mark.parametrize("made", [call, call_async])
@@ -73,6 +73,23 @@ def test_an_error_of_ours(
     assert answer.choices[0].message.content == TEXT
     assert set(told) == {(message, OURS)}
     assert len(sink.spans) == spans
+
+
+class Unwritable:
+    """What raises where it is written as a text."""
+
+    def __str__(self) -> str:
+        raise OURS
+
+
+@pytest.mark.parametrize("made", [call, call_async])
+def test_an_id_that_cannot_be_written(litellm: Any, lane: Lane, made: Callable[..., Any]) -> None:
+    """A call has its one span whatever its ``litellm_call_id`` is."""
+    sink, told = MemorySink(), []
+    with instrument(Tracer(sink, on_error=lambda *trouble: told.append(trouble))):
+        made(litellm, lane, litellm_call_id=Unwritable())
+    assert not told
+    assert len(sink.spans) == 1
 
 
 @pytest.mark.skipif(LITELLM < (1, 65, 8), reason="has no such API")

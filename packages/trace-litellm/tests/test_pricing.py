@@ -281,6 +281,18 @@ def test_what_cannot_be_priced_is_logged_once(caplog: pytest.LogCaptureFixture) 
     assert "LiteLLM has no price for unheard-of-model" in record.getMessage()
 
 
+def test_a_deployment_without_price_is_called_by_its_model(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Not by the ids that a Router gives its deployments, which nobody knows, and once for all."""
+    for deployment in ("a" * 64, "b" * 64):
+        names = ("unheard-of-deployment",)
+        priced = Priced((deployment, *names), "openai", None, False, {}, known_as=names)
+        assert cost_of(TokenUsage(1, 2, 3), priced) is None
+    [told] = [one.getMessage() for one in caplog.records if names[0] in one.getMessage()]
+    assert "a" * 64 not in told
+
+
 @pytest.mark.parametrize("model", ["litellm_proxy/alias", "openai/alias"])
 @pytest.mark.parametrize("usage", [Usage(), Usage(cost=0.5)])
 def test_a_client_of_a_proxy_pays_for_the_model_that_answers(

@@ -133,6 +133,20 @@ def lock(descriptor: int, *, wait: bool = False) -> None:
         raise OSError("files cannot be locked on this platform")
 
 
+def share(descriptor: int) -> None:
+    """Lock a file together with others who do so, and so against those who want it alone.
+
+    Args:
+        descriptor: The file's.
+
+    Raises:
+        OSError: Somebody has it alone, or it cannot be locked so, as on Windows.
+    """
+    if fcntl is None:
+        raise OSError("files cannot be locked together on this platform")
+    fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
 def unlock(descriptor: int) -> None:
     """Let go of a lock, also for a child that was forked meanwhile and has the file open, too."""
     if fcntl is not None:

@@ -92,7 +92,7 @@ def snapshot_mapping(values: Mapping[Any, object]) -> dict[str, Value]:
     if not _is_mapping(values):
         raise TypeError(f"wanted a mapping of attributes, got {class_name(type(values))}")
     try:
-        return {_key(key): snapshot(value) for key, value in values.items()}
+        return {_key(key): snapshot(value) for key, value in _pairs(values)}
     except failure() as error:
         return {"unreadable": unreadable(type(values), error)}
 
@@ -169,7 +169,15 @@ def _copy_by_type(value: Any, depth: int, walk: _Walk) -> Value:
 
 
 def _copy_mapping(value: Mapping[Any, Any], depth: int, walk: _Walk) -> Value:
-    return _copy_pairs(list(islice(value.items(), MAX_ITEMS + 1)), depth, walk)
+    return _copy_pairs(list(islice(_pairs(value), MAX_ITEMS + 1)), depth, walk)
+
+
+def _pairs(value: Mapping[Any, Any]) -> Iterable[tuple[Any, Any]]:
+    """Return the items of a mapping; of a dictionary, by code of the subclass only if need be.
+
+    That may take long, and the caller waits. It is needed where the dictionary itself is empty.
+    """
+    return (issubclass(type(value), dict) and dict.items(value)) or value.items()  # type: ignore[arg-type]
 
 
 def _copy_pairs(pairs: list[tuple[Any, Any]], depth: int, walk: _Walk) -> Value:
@@ -262,6 +270,16 @@ def _iterable(value: Iterable[Any], depth: int, walk: _Walk) -> Value:
     return _copy_sequence(tuple(islice(value, MAX_ITEMS + 1)), depth, walk)
 
 
+def _built_in(base: Any) -> _Handler:
+    """Copy what a built-in container holds, as `_pairs` does."""
+
+    def copy(value: Any, depth: int, walk: _Walk) -> Value:
+        items = tuple(islice(base.__iter__(value), MAX_ITEMS + 1))
+        return _copy_sequence(items, depth, walk) if items else _iterable(value, depth, walk)
+
+    return copy
+
+
 def _enum(value: enum.Enum, depth: int, walk: _Walk) -> Value:
     return _copy(value.value, depth - 1, walk)
 
@@ -287,8 +305,8 @@ def _type(value: type, _depth: int, _walk: _Walk) -> Value:
 _BY_BASE: Final[tuple[tuple[type, _Handler], ...]] = (
     (type, _type),
     (enum.Enum, _enum),
-    (int, _plain(int)),
-    (float, _plain(float)),
+    (int, _plain(int.__int__)),
+    (float, _plain(float.__float__)),
     (str, _plain(str.__str__)),
     (bytes, _binary),
     (bytearray, _binary),
@@ -297,15 +315,13 @@ _BY_BASE: Final[tuple[tuple[type, _Handler], ...]] = (
     (datetime.date, _plain(datetime.date.isoformat)),
     (datetime.time, _plain(datetime.time.isoformat)),
     (datetime.timedelta, _plain(datetime.timedelta.total_seconds)),
-    (decimal.Decimal, _plain(str)),
+    (decimal.Decimal, _plain(decimal.Decimal.__str__)),
     (numbers.Integral, _plain(int)),  # numpy registers its scalars
     (numbers.Real, _plain(float)),
-    (uuid.UUID, _plain(str)),
+    (uuid.UUID, _plain(uuid.UUID.__str__)),
     (pathlib.PurePath, _plain(str)),
     (Mapping, _copy_mapping),
-    (list, _iterable),
-    (tuple, _iterable),
-    (deque, _iterable),
+    *((base, _built_in(base)) for base in (list, tuple, deque, set, frozenset)),
     (AbstractSet, _iterable),
 )
 

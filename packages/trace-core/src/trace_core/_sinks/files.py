@@ -6,10 +6,8 @@ import errno
 import os
 import shlex
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from trace_core import _arguments as arguments
 from trace_core._errors import ConfigurationError, SinkClosed
@@ -17,12 +15,9 @@ from trace_core._lifecycle import after_fork, forget_handlers
 from trace_core._log import log_once
 from trace_core._model.json import encode
 from trace_core._model.span import Span
-from trace_core._platform import BINARY, OPEN_FILES_STAY, aside, close, lock
+from trace_core._platform import OPEN_FILES_STAY
 from trace_core._sinks.base import SinkBase, escaped
-
-_LOOKS: Final = 40
-_LOOK_SECONDS: Final = 0.05
-"""Between two looks at a line that another process may be writing."""
+from trace_core._sinks.lines import LinesFile
 
 
 def first_existing(path: Path) -> Path:
@@ -51,11 +46,6 @@ def _seen_from_here(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except (ValueError, OSError):  # it is elsewhere, or the folder is gone
         return str(path)
-
-
-def _byte_at(descriptor: int, offset: int) -> bytes:
-    os.lseek(descriptor, offset, os.SEEK_SET)  # appending is not affected
-    return os.read(descriptor, 1)
 
 
 class JsonLinesSink(SinkBase):
@@ -90,10 +80,10 @@ class JsonLinesSink(SinkBase):
             )
         self._rotate_bytes = rotate_bytes
         self._keep = arguments.count(keep, "keep")
-        self._descriptor: int | None = None
+        self._file: LinesFile | None = None
         self._closed = False
         self._lock = threading.Lock()
-        after_fork(self._renew_lock)
+        after_fork(self._renew)
 
     @property
     def place(self) -> str:
@@ -121,53 +111,54 @@ class JsonLinesSink(SinkBase):
         """The specification that makes this sink again."""
         return f"jsonl:{escaped(str(self.path))}"
 
-    def _renew_lock(self) -> None:
+    def _renew(self) -> None:
+        """Set up what a forked child cannot share with its parent, such as a lock on the file."""
         self._lock = threading.Lock()
+        self._close_file()
 
     def write(self, spans: Sequence[Span], /) -> None:
         """Append the spans.
 
         Raises:
-            OSError: The file cannot be written; a line that was written in part is ended.
+            OSError: The file cannot be written. Of a disk that is nearly full, it has the first
+                of them, and takes the others when they are written again.
             SinkClosed: It was closed.
         """
-        data = b"".join([encode(span) + b"\n" for span in spans])
+        lines = [encode(span) + b"\n" for span in spans]
         with self._lock:
             if self._closed:
                 raise SinkClosed(f"{self.path} is closed")
             self._look_after_file()
-            if self._descriptor is None:
-                self._descriptor = self._open()
-            self._append(self._descriptor, data)
+            if self._file is None:
+                self._file = self._open()
+            self._file.append(lines)
 
     def _look_after_file(self) -> None:
         """Let go of a file that is full, removed or renamed: the next write makes a new one."""
-        if self._descriptor is None:
+        if self._file is None:
             return
-        try:
-            mine = os.fstat(self._descriptor)
-        except OSError:  # the program has closed all descriptors
-            self._descriptor = None
+        mine = self._file.status()
+        if mine is None:  # the program has closed all descriptors
+            self._file = None
             return
         in_place = self._is_in_place(mine.st_ino)
         if in_place and (self._rotate_bytes is None or mine.st_size < self._rotate_bytes):
             return
         if in_place:
-            self._rotate(self._descriptor, mine.st_ino)
+            self._rotate(self._file, mine.st_ino)
         elif self._rotate_bytes is None:  # else another process has rotated it
             log_once(
                 f"jsonl:moved:{self.path}",
                 "tracing: %s was removed or renamed; spans go to a new file of that name",
                 self.path,
             )
-        self._close_descriptor()
+        self._close_file()
 
-    def _rotate(self, descriptor: int, inode: int) -> None:
-        """Rename the files, unless another process does or has done so, which holds the lock."""
-        lock(descriptor, wait=True)  # until it is closed, which comes next
-        if self._is_in_place(inode):
+    def _rotate(self, file: LinesFile, inode: int) -> None:
+        """Rename the files, unless another process has done so or keeps the file locked."""
+        if file.lock_alone() and self._is_in_place(inode):
             if OPEN_FILES_STAY:
-                self._close_descriptor()
+                self._close_file()
             try:
                 self._rename_all()
             except PermissionError as error:
@@ -193,42 +184,20 @@ class JsonLinesSink(SinkBase):
         if old.exists():
             old.replace(new)
 
-    def _open(self) -> int:
+    def _open(self) -> LinesFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if _is_pipe(self.path):
             raise OSError(errno.EINVAL, "it is a pipe now, and must be a file", str(self.path))
-        return aside(os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | BINARY, 0o600))
-
-    def _append(self, descriptor: int, data: bytes) -> None:
-        if self._ends_torn(descriptor):
-            data = b"\n" + data
-        written = 0
-        while written < len(data):  # a nearly full disk takes a part, then refuses
-            written += os.write(descriptor, data[written:])
-
-    def _ends_torn(self, descriptor: int) -> bool:
-        """Say whether the last line is incomplete, after a full disk or a killed process.
-
-        Another process may be about to complete it: then the file grows.
-        """
-        before = 0
-        for _ in range(_LOOKS):
-            size = os.fstat(descriptor).st_size
-            if not size or _byte_at(descriptor, size - 1) == b"\n":
-                return False
-            if size == before:
-                return True
-            before = size
-            time.sleep(_LOOK_SECONDS)
-        return True
+        return LinesFile(self.path)
 
     def close(self, timeout: float = 5.0, /) -> None:
         """Close the file."""
         with self._lock:
             self._closed = True
-            self._close_descriptor()
+            self._close_file()
         forget_handlers(self)
 
-    def _close_descriptor(self) -> None:
-        close(self._descriptor)
-        self._descriptor = None
+    def _close_file(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None

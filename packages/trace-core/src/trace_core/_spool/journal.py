@@ -13,6 +13,7 @@ from collections import deque
 from pathlib import Path
 from typing import Final
 
+from trace_core._log import log_once
 from trace_core._platform import OPEN_FILES_STAY, aside, close, is_running, lock, unlock, write_at
 from trace_core._spool.files import cursor_line, is_of_this_user, is_own_file, open_own, read_cursor
 from trace_core._spool.frames import Reading
@@ -55,8 +56,8 @@ class Journal:
     def __init__(self, path: Path, lock: int | None, *, empty: bool = False) -> None:
         self.path = path
         self._lock = lock
-        self.segments: deque[Segment] = deque(() if empty else segments_in(path))
-        self.acknowledged: Position = (0, 0) if empty else read_cursor(path / "cursor")
+        self.acknowledged, found = ((0, 0), []) if empty else _what_is_in(path)
+        self.segments = deque(found)
         self.file: SegmentFile | None = None
         """What is written to."""
         self._cursor_file: int | None = None
@@ -243,6 +244,20 @@ class Journal:
         if self._lock is not None:
             unlock(self._lock)
         self.forget()
+
+
+def _what_is_in(path: Path) -> tuple[Position, list[Segment]]:
+    """Return up to where a journal is settled, and its segments."""
+    settled = read_cursor(path / "cursor")  # first: its process may go on
+    segments = list(segments_in(path))
+    if segments and settled > (segments[-1].number, segments[-1].size):
+        log_once(
+            f"cursor:{path}",
+            "tracing: the cursor of %s points behind what is there: all of it is delivered",
+            path,
+        )
+        settled = (0, 0)
+    return settled, segments
 
 
 def _make_locked(parent: Path) -> tuple[Path, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -90,12 +89,22 @@ def _bytes_in(path: Path) -> int:
 def remove_unfinished(folder: Path) -> None:
     """Remove what processes left behind that were killed while they made their journals.
 
+    Of those nothing is written yet. A journal that somebody has renamed so gets its name back.
+
     Args:
         folder: A sink's folder.
     """
     for path in [one for one in folder.iterdir() if one.name.startswith(UNFINISHED_PREFIX)]:
         try:
-            if time.time() - path.stat().st_mtime > _UNFINISHED_SECONDS:
-                shutil.rmtree(path)
+            if time.time() - path.lstat().st_mtime > _UNFINISHED_SECONDS:
+                _remove_or_rename(path)
         except OSError:  # another process does the same, or it is nothing of ours
             continue
+
+
+def _remove_or_rename(path: Path) -> None:
+    if any(segments_in(path)):
+        path.rename(path.with_name(path.name.removeprefix(UNFINISHED_PREFIX)))
+        return
+    (path / "lock").unlink(missing_ok=True)
+    path.rmdir()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from trace_litellm._calls.call import Call, OpenCalls
-from trace_litellm._calls.nesting import call_id_in, new_call_id
+from trace_litellm._calls.nesting import new_call_id
+from trace_litellm._reading.call_details import call_id_in
 
 
 def adopt(batch: Call, kwargs: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from trace_litellm._calls.nesting import (
 )
 from trace_litellm._calls.opening import falls_back, open_span
 from trace_litellm._patching.targets import Target
+from trace_litellm._reading.call_details import call_id_in
 from trace_litellm._reading.complete import complete
 from trace_litellm._reading.credentials import remember_settings
 from trace_litellm._reading.endpoints import FAMILIES
@@ -329,10 +330,9 @@ def _id_of(target: Target, kwargs: dict[str, Any]) -> str:
     """Return the id of a call; where LiteLLM would choose one, it is ours to choose."""
     if target.parent or not target.takes_id:  # its calls have their own, or it makes none
         return new_call_id()
-    chosen = kwargs.get("litellm_call_id")
-    if chosen is None:
-        chosen = kwargs["litellm_call_id"] = new_call_id()
-    return str(chosen)
+    if kwargs.get("litellm_call_id") is None:
+        kwargs["litellm_call_id"] = new_call_id()
+    return call_id_in(kwargs)
 
 
 def hide_above(call: Call | None, below: CallRecord) -> None:

@@ -19,7 +19,6 @@ from trace_litellm._calls.call import (
 from trace_litellm._calls.nesting import (
     BRIDGES,
     Enclosing,
-    call_id_in,
     get_enclosing,
     is_delegation,
     new_call_id,
@@ -28,6 +27,7 @@ from trace_litellm._calls.takeover import Takeover
 from trace_litellm._patching.preflight import Found
 from trace_litellm._patching.targets import Target
 from trace_litellm._reading import requests as _requests
+from trace_litellm._reading.call_details import call_id_in, id_text
 
 
 class CallHooks:
@@ -93,7 +93,7 @@ class CallHooks:
 
     def _bridged(self, call: Call, target: Target, kwargs: dict[str, Any]) -> Delegation:
         """Record what happens in a call that serves another API on the enclosing call."""
-        inner = str(kwargs.setdefault("litellm_call_id", new_call_id()))
+        inner = id_text(kwargs.setdefault("litellm_call_id", new_call_id()))
         return OwnIdDelegation(self.calls, call, Enclosing(inner, target.family, parent=False))
 
     def before_request(
@@ -102,7 +102,7 @@ class CallHooks:
         """Record a request on its way to a provider. The hook of ``Logging.pre_call``."""
         calls = self.calls
         try:
-            call = calls.innermost() or calls.by_id.get(str(args[0].litellm_call_id))
+            call = calls.innermost() or calls.by_id.get(id_text(args[0].litellm_call_id))
             if call is not None:
                 call.requested(args[0], kwargs.get("additional_args"))
         except failure() as error:

@@ -90,15 +90,6 @@ new_call_id: Final = _ids.new
 is_chosen_by_us: Final = _ids.made
 
 
-def call_id_in(kwargs: Mapping[str, Any]) -> str:
-    """Return the id in the keyword arguments of a call as a text: people pass UUIDs, too.
-
-    Args:
-        kwargs: The keyword arguments; ``"None"`` where they hold none.
-    """
-    return str(kwargs.get("litellm_call_id"))
-
-
 def capture_enclosing() -> Callable[[], AbstractContextManager[None]]:
     """Capture the enclosing call, to restore it on another thread.
 

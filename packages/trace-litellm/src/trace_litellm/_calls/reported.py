@@ -37,7 +37,7 @@ class ReportedCall:
     ) -> None:
         self._start = details.get("start_time")  # kept so that its identity stays its own
         self._on_error = calls.on_error
-        call_id, request = _details.call_id(details), _details.request_of(details, target)
+        call_id, request = _details.call_id_in(details), _details.request_of(details, target)
         parameters = inputs((), (), request)
         self.record = record = CallRecord(call_id, target.family, parameters, parent=False)
         record.hides_inputs, record.hides_outputs = hides(request)

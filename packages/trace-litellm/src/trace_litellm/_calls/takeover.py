@@ -18,7 +18,7 @@ from trace_core import SpanKind, after_fork, failure
 from trace_core.patching import Original
 from trace_core.streams import is_stream
 from trace_litellm._calls.call import OpenCalls
-from trace_litellm._calls.nesting import BRIDGES, call_id_in, get_enclosing, is_chosen_by_us
+from trace_litellm._calls.nesting import BRIDGES, get_enclosing, is_chosen_by_us
 from trace_litellm._calls.reported import ReportedCall
 from trace_litellm._patching import callbacks as _callbacks
 from trace_litellm._patching.targets import UNAMBIGUOUS, Shape, Target
@@ -170,7 +170,7 @@ class Takeover:
             kwargs: The keyword arguments of the call.
         """
         made_by = getattr(kwargs.get("litellm_logging_obj"), "call_type", None)
-        return made_by in self.targets and call_id_in(kwargs) not in self._calls.by_id
+        return made_by in self.targets and _details.call_id_in(kwargs) not in self._calls.by_id
 
     def follow(self, logging: Any) -> None:
         """End the span of a call with LiteLLM's object for it, if nothing is reported before.
@@ -243,7 +243,7 @@ class Takeover:
             return True
         if not requests and target.family in _BRIDGED and _details.is_served(details):
             return True
-        call_id, enclosing = _details.call_id(details), get_enclosing()
+        call_id, enclosing = _details.call_id_in(details), get_enclosing()
         if call_id in self._calls.batches:
             return False
         if is_chosen_by_us(call_id) or call_id in self._calls.by_id:

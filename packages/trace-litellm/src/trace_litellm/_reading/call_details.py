@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from trace_core import failure
 from trace_litellm._patching.targets import Target
 from trace_litellm._reading.hidden_params import hidden_params
 
@@ -39,12 +40,28 @@ def identity(details: Mapping[str, Any]) -> tuple[str, int]:
     Args:
         details: What LiteLLM tells.
     """
-    return call_id(details), id(details.get("start_time"))
+    return call_id_in(details), id(details.get("start_time"))
 
 
-def call_id(details: Mapping[str, Any]) -> str:
-    """Return LiteLLM's id of a call."""
-    return str(details.get("litellm_call_id"))
+def call_id_in(details: Mapping[str, Any]) -> str:
+    """Return the id of a call as a text.
+
+    Args:
+        details: What LiteLLM tells, or the keyword arguments; ``"None"`` where they hold none.
+    """
+    return id_text(details.get("litellm_call_id"))
+
+
+def id_text(call_id: object) -> str:
+    """Return the id of a call as a text: people pass UUIDs, and what cannot be written as one.
+
+    Args:
+        call_id: The id.
+    """
+    try:
+        return str(call_id)
+    except failure():
+        return object.__repr__(call_id)  # tells it from all others
 
 
 def request_of(details: Mapping[str, Any], target: Target) -> dict[str, Any]:

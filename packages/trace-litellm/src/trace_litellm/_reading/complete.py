@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, Final
 
 import attrs
@@ -210,8 +209,11 @@ def _cost(record: CallRecord, span: OpenSpan, attributes: Mapping[str, Value]) -
     if record.deltas is not None:  # LiteLLM's note is its guess from before the first chunk
         same = has_counts_of(usage, span.outputs)
         reported = words.get("cost") if same and not prices else None
+    ids = _names((record.hidden.get("model_id"), attributes.get(_responses.MODEL_ID)))
+    models = _models(record, pricing, attributes)
     priced = Priced(
-        models=_models(record, pricing, attributes),
+        models=_names((*ids, *models)),
+        known_as=models,
         answered=_text(attributes.get(semconv.RESPONSE_MODEL)),
         provider=_text(attributes.get(_responses.PROVIDER)),
         reported=as_amount(reported),
@@ -238,28 +240,16 @@ def _is_told(usage: TokenUsage | None, outputs: Value, *, kept: bool) -> bool:
 def _models(
     record: CallRecord, pricing: Mapping[str, Value], attributes: Mapping[str, Value]
 ) -> tuple[str, ...]:
-    """Return the names that the price may be listed under, each once.
-
-    A Router lists its deployments by id.
-    """
-    hidden = record.hidden
-    names = (
-        hidden.get("model_id"),
-        attributes.get(_responses.MODEL_ID),
-        pricing.get("base_model"),
-        hidden.get("litellm_model_name"),
-        pricing.get("model"),
-        record.parameters.get("model"),
-        attributes.get(semconv.RESPONSE_MODEL),
+    """Return the models that the price may be listed under, each once."""
+    given = (
+        *(pricing.get("base_model"), record.hidden.get("litellm_model_name")),
+        *(pricing.get("model"), record.parameters.get("model")),
     )
-    try:
-        return _distinct(names)
-    except TypeError:  # one of them is a mapping, and no name
-        return _distinct.__wrapped__(names)
+    return _names((*given, attributes.get(semconv.RESPONSE_MODEL)))
 
 
-@lru_cache(256)
-def _distinct(names: tuple[object, ...]) -> tuple[str, ...]:
+def _names(names: tuple[object, ...]) -> tuple[str, ...]:
+    """Return those that are texts, each once."""
     return tuple(dict.fromkeys([name for name in names if type(name) is str]))
 
 

@@ -39,6 +39,7 @@ class Priced:
         pricing: What `pricing_params` returned for a stream.
         seconds: The duration of the call, for prices per second.
         answered: The model that the provider named in its answer.
+        known_as: Those of the names that people know, so not the id of a deployment.
     """
 
     models: tuple[str, ...]
@@ -51,6 +52,7 @@ class Priced:
     pricing: Mapping[str, Value] = attrs.field(factory=dict)
     seconds: float = 0.0
     answered: str | None = None
+    known_as: tuple[str, ...] = ()
 
 
 def cost_of(usage: TokenUsage | None, priced: Priced) -> Cost | None:
@@ -120,13 +122,12 @@ def _by_litellm(usage: TokenUsage | None, priced: Priced) -> float | None:
         cost = _cost_as(model, answered, usage, priced, errors)
         if cost or (cost == 0 and _is_free(usage, priced, model, answered)):
             return cost
-    for error in list(errors.values())[:1]:
+    known = priced.known_as or priced.models
+    for error in [errors[model] for model in known if model in errors][:1]:
         log_once(
-            f"no price of {priced.models}",
+            f"no price of {known}",
             "LiteLLM has no price for %s, so spans of it have no cost: %s: %s",
-            " or ".join(priced.models),
-            type(error).__name__,
-            error,
+            *(" or ".join(known), type(error).__name__, error),
         )
     return None
 
