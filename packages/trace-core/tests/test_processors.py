@@ -49,7 +49,7 @@ from trace_core._processors import secrets as _secrets
 from trace_core._processors.clean import Cleaner
 from trace_core._processors.redact import Redactor
 from trace_core._processors.scan import find
-from trace_core._processors.values import looks_random
+from trace_core._processors.values import HARMLESS, looks_random
 
 PEM = (
     "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,AB\n\n"
@@ -159,7 +159,7 @@ def machine_made(seed: int) -> str:
     """A secret without a format of its own."""
     chance = random.Random(seed)
     made = ("".join(chance.choices(ALNUM, k=20 + seed % 9)) for _ in range(100))
-    return next(filter(looks_random, made))
+    return next(one for one in made if looks_random(one) and not HARMLESS.match(one.lower()))
 
 
 NAMED: dict[str, Callable[[str], Value]] = {

@@ -8,17 +8,15 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import compress
 from typing import Final
 
 from trace_core._processors.budget import UNJUDGED, Match
-from trace_core._processors.known import KNOWN, Known
+from trace_core._processors.known import Known
 from trace_core._processors.look import LONGEST_SEEN
-from trace_core._processors.many import BETWEEN, MANY, Changed, spread
-from trace_core._processors.scan import find
+from trace_core._processors.many import BETWEEN, MANY, Changed, spread, with_digits
+from trace_core._processors.scan import SHORTEST_KEY, find
 from trace_core._processors.secrets import MIN_LENGTH, environment_secrets, remembered_secrets
 from trace_core._processors.told import replaced, told_by, told_places
-from trace_core._processors.values import DIGIT
 
 _CACHED_TEXTS: Final = 2_048
 _JUDGED_ALONE: Final = 100
@@ -95,18 +93,26 @@ class Cleaner:
         """
         short = [text for text in texts if MIN_LENGTH <= len(text) <= _LONGEST_JOINED]
         alone = [text for text in texts if len(text) > _LONGEST_JOINED]
-        joined = BETWEEN.join(short)
+        # A short word of letters and digits is neither a key nor what a name stands in.
+        some = [
+            text
+            for text in short
+            if len(text) >= SHORTEST_KEY or not (text.isidentifier() and text.isascii())
+        ]
+        joined = BETWEEN.join(some)
         matches = _found(joined)
         told = [one for one in _told(joined, matches) if BETWEEN not in one]
-        found, unjudged = spread(short, [*matches, *self._known.places(joined)])
-        some = list(compress(short, unjudged))
-        left = filter(DIGIT.match, some[_JUDGED_ALONE:])  # few secrets have no digit
+        found, unjudged = spread(some, matches)
+        known, _ = spread(short, list(self._known.places(BETWEEN.join(short))))
+        for text, places in known.items():
+            found.setdefault(text, []).extend(places)
+        left = with_digits(unjudged[_JUDGED_ALONE:])  # few secrets have no digit
         changed = dict.fromkeys(left, f"[redacted:{UNJUDGED}]")
-        for index, places in found.items():
-            changed.setdefault(short[index], replaced(short[index], places))
+        for text, places in found.items():
+            changed.setdefault(text, replaced(text, places))
         # Of what is known and something else as well, the known goes first.
-        both = [short[i] for i, places in found.items() if places[1:] and _has_known(places)]
-        each = self._change_each((*alone, *some[:_JUDGED_ALONE], *both[:_JUDGED_ALONE]))
+        both = [text for text in known if found[text][1:]]
+        each = self._change_each((*alone, *unjudged[:_JUDGED_ALONE], *both[:_JUDGED_ALONE]))
         changed.update(each.texts)
         return Changed(changed, [*told, *each.told])
 
@@ -118,10 +124,6 @@ def _found(text: str) -> list[Match]:
         for begin, end, kind in find(text)
         if text[begin] != "[" and (kind == UNJUDGED or not _REPEATED.match(text, end - 9, end))
     ]
-
-
-def _has_known(places: Iterable[Match]) -> bool:
-    return any(kind == KNOWN for _, _, kind in places)
 
 
 def _told(text: str, found: Iterable[Match]) -> tuple[str, ...]:

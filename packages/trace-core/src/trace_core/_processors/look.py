@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from itertools import filterfalse
+from bisect import bisect_right
+from collections.abc import Container, Iterable, Mapping
+from itertools import compress, count, filterfalse, islice
 from types import NoneType
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +19,12 @@ LONG: Final = 1_000
 _KEPT: Final = 1_000
 """Texts of a span that is kept from one processor to the next; it has no very long ones."""
 _SEEN: Final = 2_048
+_STEP: Final = 16
+"""Containers that are told from others."""
+_WORTH_IT: Final = 1_000
+"""Containers among which those that hold something are told from others, ..."""
+_FEW: Final = 64
+"""... unless there is something for every 64 of them."""
 LONGEST_SEEN: Final = 4_096
 """Characters; to keep longer texts would take too much memory."""
 
@@ -27,13 +34,44 @@ class Look(NamedTuple):
 
     Args:
         texts: All texts, keys of mappings included.
-        sequences: All sequences.
         long: Texts in values that have more than `LONG` characters.
+        containers: All containers, in the order of `look_into`.
+        ends: For each 16 of them, how many texts were found by then, and how many containers.
     """
 
     texts: list[str]
-    sequences: list[Any]
     long: list[str]
+    containers: list[Any]
+    ends: tuple[list[int], list[int]]
+
+    def around(self, texts: Iterable[str], some: Container[str]) -> set[int] | None:
+        """Return the ids of the containers that hold some texts, directly or not, and of some more.
+
+        Args:
+            texts: The texts of the span, or what became of them.
+            some: Those that are sought.
+
+        Returns:
+            The ids; ``None`` if most containers may hold one.
+        """
+        if len(self.containers) < _WORTH_IT:
+            return None
+        places = list(compress(count(), map(some.__contains__, texts)))
+        if len(places) > len(self.containers) // _FEW:
+            return None
+        of_texts, of_containers = self.ends
+        found = set[int]()
+        todo = [bisect_right(of_texts, place) for place in places]
+        for step in todo:  # grows meanwhile
+            if step not in found:
+                found.add(step)
+                first, last = step * _STEP, min(step * _STEP + _STEP, len(self.containers)) - 1
+                # Where the containers were found that hold these.
+                todo += range(
+                    bisect_right(of_containers, first), bisect_right(of_containers, last) + 1
+                )
+        every = self.containers
+        return {id(one) for step in found for one in every[step * _STEP : (step + 1) * _STEP]}
 
 
 _last: tuple[Span, Look] | None = None
@@ -68,31 +106,31 @@ def look_into(values: Iterable[Any]) -> Look:
     Raises:
         ValueError: One of them contains itself, or too much.
     """
-    texts: list[str] = []
-    sequences: list[Any] = []
-    long: list[str] = []
-    todo: list[Iterable[Any]] = [values]
-    for items in todo:  # grows meanwhile
-        # Views of so many mappings are not kept: their number would set off garbage collections.
-        for item in items.values() if type(items) is dict else items:
-            if (kind := type(item)) is str:
-                texts.append(item)
-                if len(item) > LONG:
-                    long.append(item)
-            elif kind is dict:
-                texts += item
-                todo.append(item)
-            elif kind is tuple or kind is list:
-                sequences.append(item)
-                todo.append(item)
-            elif kind not in PLAIN_TYPES:
-                _look_at_other(item, Look(texts, sequences, long), todo)
+    found = Look([], [], [values], ([], []))
+    texts, long, todo, (of_texts, of_containers) = found
+    rest = iter(todo)  # which grows meanwhile
+    while len(of_texts) * _STEP < len(todo):
+        for items in islice(rest, _STEP):
+            if type(items) is dict:
+                texts += items
+            # Views of so many mappings are not kept: their number would set off collections.
+            for item in items.values() if type(items) is dict else items:
+                if (kind := type(item)) is str:
+                    texts.append(item)
+                    if len(item) > LONG:
+                        long.append(item)
+                elif kind is dict or kind is tuple or kind is list:
+                    todo.append(item)
+                elif kind not in PLAIN_TYPES:
+                    _look_at_other(item, found)
+        of_texts.append(len(texts))
+        of_containers.append(len(todo))
         if len(todo) > _MOST_CONTAINERS:
             raise ValueError("a value of the span contains itself, or a million others")
-    return Look(texts, sequences, long)
+    return found
 
 
-def _look_at_other(item: Any, found: Look, todo: list[Iterable[Any]]) -> None:
+def _look_at_other(item: Any, found: Look) -> None:
     """Look at a value of a type that `snapshot` does not make."""
     if isinstance(item, str):
         found.texts.append(item)
@@ -100,10 +138,9 @@ def _look_at_other(item: Any, found: Look, todo: list[Iterable[Any]]) -> None:
             found.long.append(item)
     elif isinstance(item, Mapping):
         found.texts.extend(item)
-        todo.append(item.values())
+        found.containers.append(item.values())
     elif isinstance(item, (tuple, list)):
-        found.sequences.append(item)
-        todo.append(item)
+        found.containers.append(item)
 
 
 class Seen:

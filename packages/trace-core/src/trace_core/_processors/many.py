@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import accumulate, compress, count, repeat
-from operator import add, contains
+from itertools import accumulate, compress, count
+from operator import add
+from string import digits
 from typing import Final, NamedTuple, TypeAlias
 
 from trace_core._processors.budget import UNJUDGED, Match
@@ -15,6 +16,8 @@ MANY: Final = 1_000
 """Texts that are searched as one."""
 BETWEEN: Final = "\n\0\n\0\n"
 """Between two texts that are searched as one: no pattern matches it, and no name has it behind."""
+_NUL: Final = "\0"
+_MARK: Final = "\1"
 _JUDGED: Final = 1_000
 """Names of secrets in a span that are told from one another."""
 _LONGEST_NAME: Final = 64
@@ -53,25 +56,44 @@ def names_among(texts: Iterable[str]) -> dict[str, str]:
     Args:
         texts: The texts.
     """
-    short = [text for text in texts if len(text) <= _LONGEST_NAME]
-    joined = BETWEEN.join(short).lower()
-    if not has_part(joined):  # as of most spans: their new texts are ids
-        return {}
-    names = _with_parts(short, joined)
+    names = list(_with_parts([text for text in texts if len(text) <= _LONGEST_NAME]))
     found = dict.fromkeys(names[_JUDGED:], UNJUDGED_NAME)
     found.update((name, kind) for name in names[:_JUDGED] if (kind := filed_under(name)))
     return found
 
 
-def _with_parts(texts: Sequence[str], joined: str) -> Sequence[str]:
+def _with_parts(texts: Sequence[str]) -> Iterable[str]:
     """Return the texts that hold a part of a secret's name."""
-    one, *others = PARTS
-    for part in others:  # to look for one in each of many texts is faster than for any
-        joined = joined.replace(part, one)
-    folded = joined.split(BETWEEN)
-    if len(folded) != len(texts):  # one of them holds what is between
-        return [text for text in texts if has_part(text.lower())]
-    return list(compress(texts, map(contains, folded, repeat(one))))
+    joined = _joined(texts).lower()
+    if not has_part(joined):  # as of most spans: their new texts are ids
+        return ()
+    joined = joined.replace(_MARK, " ")
+    for part in PARTS:  # to look for one in all of the texts is faster than for any
+        joined = joined.replace(part, _MARK)
+    return _having(texts, joined, _MARK)
+
+
+def with_digits(texts: Sequence[str]) -> Iterable[str]:
+    """Return the texts that hold a digit.
+
+    Args:
+        texts: The texts.
+    """
+    return _having(texts, _joined(texts), digits)
+
+
+def _joined(texts: Sequence[str]) -> str:
+    joined = _NUL.join(texts)
+    if joined.count(_NUL) >= len(texts):  # there is one in a text
+        joined = _NUL.join([text.replace(_NUL, " ") for text in texts])
+    return joined
+
+
+def _having(texts: Sequence[str], joined: str, some: str) -> Iterable[str]:
+    """Return the texts that have one of some characters, by what is left of them all joined."""
+    others = bytes({*range(256)} - {*f"{some}{_NUL}".encode()})
+    left = joined.encode("ascii", "replace").translate(None, others)
+    return compress(texts, left.split(_NUL.encode()))
 
 
 def _starts(texts: Sequence[str]) -> list[int]:
@@ -79,18 +101,20 @@ def _starts(texts: Sequence[str]) -> list[int]:
     return list(map(add, accumulate(map(len, texts), initial=0), count(0, len(BETWEEN))))
 
 
-def spread(texts: Sequence[str], matches: Sequence[Match]) -> tuple[dict[int, list[Match]], bytes]:
+def spread(
+    texts: Sequence[str], matches: Sequence[Match]
+) -> tuple[dict[str, list[Match]], list[str]]:
     """Tell which of some texts, joined by `BETWEEN`, have matches, and where in them.
 
     Args:
-        texts: The texts.
+        texts: The texts, each once.
         matches: Where something was found in all of them joined.
 
     Returns:
-        The matches in a text by its index, and for each text whether it was not judged.
+        The matches in each text that has some, and the texts that were not judged.
     """
     starts = _starts(texts) if matches else []
-    found: dict[int, list[Match]] = {}
+    found: dict[str, list[Match]] = {}
     unjudged = bytearray(len(texts))
     for begin, end, kind in matches:
         first = bisect_right(starts, begin) - 1
@@ -102,5 +126,5 @@ def spread(texts: Sequence[str], matches: Sequence[Match]) -> tuple[dict[int, li
             start, length = starts[index], len(texts[index])
             inside = (max(0, begin - start), min(length, end - start), kind)
             if inside[0] < inside[1]:
-                found.setdefault(index, []).append(inside)
-    return found, bytes(unjudged)
+                found.setdefault(texts[index], []).append(inside)
+    return found, list(compress(texts, unjudged))

@@ -86,7 +86,7 @@ class _PayloadLimit:
 
     def leaves(self, found: Look) -> bool:
         """Return whether a span holds no payload, as most do not; False if in doubt."""
-        for items in found.sequences:
+        for items in found.containers:
             if len(items) > self._max_vector and self._is_vector(items):
                 return False
         most = self._max_base64

@@ -33,7 +33,9 @@ _AS_DIGITS: Final = bytes(ord("1") if chr(byte).isdigit() else ord(" ") for byte
 )
 _NO_LETTER: Final = re.compile(r"[^A-Za-z0-9_\-.]")
 _BLANK: Final = ord(" ")
-_LONG_WORD: Final = b"a" * 16
+SHORTEST_KEY: Final = 16
+"""Characters of a secret that is told by how it begins."""
+_LONG_WORD: Final = b"a" * SHORTEST_KEY
 _ESCAPES: Final = {"n": 1, "r": 1, "t": 1, "u": 5}
 """Characters of an escape such as ``\\n`` that stand directly before what follows."""
 _COLOUR: Final = re.compile(r"(?:\x1b|\\{1,4}(?:u001[bB]|x1[bB]|033|e))\[[0-9;]{0,16}[mK]")

@@ -88,7 +88,7 @@ def without_told(texts: Iterable[str], told: Iterable[str]) -> dict[str, str]:
     """
     every = list(dict.fromkeys(texts))
     found, _ = spread(every, list(told_places(BETWEEN.join(every), told)))
-    return {every[index]: replaced(every[index], places) for index, places in found.items()}
+    return {text: replaced(text, places) for text, places in found.items()}
 
 
 def replaced(text: str, found: Sequence[Match]) -> str:

@@ -13,7 +13,7 @@ from trace_core._model.span import Span
 from trace_core._model.values import Value
 from trace_core._processors.budget import UNJUDGED
 from trace_core._processors.by_name import VALUES, named_pair, without_listed, without_secrets
-from trace_core._processors.look import PLAIN_TYPES, Seen, look_at, look_into
+from trace_core._processors.look import PLAIN_TYPES, Look, Seen, look_at, look_into
 from trace_core._processors.many import MANY, Change, Changed, names_among
 from trace_core._processors.told import told_under, without_told
 
@@ -60,13 +60,14 @@ class Walk:
         Raises:
             ValueError: It contains itself.
         """
-        texts = look_at(span).texts
+        look = look_at(span)
+        texts = look.texts
         if span.resource is not self._resource:  # mostly that of the span before
             texts = [*texts, *look_into((span.resource,)).texts]
         new = self._stays.new(texts)
         changes = self._changes(new) if new else None
         if changes is not None:
-            return _without_told(changes.span(span), changes.told)
+            return changes.span(span, look)
         self._resource = span.resource
         return span
 
@@ -80,33 +81,49 @@ class Walk:
         return _Changes(changed, names) if some else None
 
 
-def _without_told(span: Span, told: Sequence[str]) -> Span:
-    """Return a span without the secrets that one of its texts told, wherever they stand again."""
-    if not told:
-        return span
-    again = without_told([*look_at(span).texts, *look_into((span.resource,)).texts], told)
-    return _Changes(Changed(again), {}).span(span) if again else span
-
-
 class _Changes:
     """What is to change in a span.
 
     Args:
         changed: Texts that change.
         names: The names of secrets among the texts, with the kinds of secrets.
-
-    Attributes:
-        told: Secrets that may stand elsewhere; with those found by the names once `span` is done.
     """
 
     def __init__(self, changed: Changed, names: Mapping[str, str]) -> None:
-        self.told = list(changed.told)
+        self._told = list(changed.told)
         self._texts, self._names = changed.texts, names
         self._telling = set[str]()
         self._left = _MOST_SPECIAL
+        self._around: set[int] | None = None
 
-    def span(self, span: Span) -> Span:
-        """Return the span with the changes."""
+    def span(self, span: Span, look: Look) -> Span:
+        """Return the span with the changes, and without the secrets that one of its texts told.
+
+        Args:
+            span: The span.
+            look: What it holds.
+        """
+        changed = self.applied(span, look.around(look.texts, {**self._texts, **self._names}))
+        if not self._told:
+            return changed
+        texts = list(map(self._texts.get, look.texts, look.texts))
+        again = without_told([*texts, *look_into((changed.resource,)).texts], self._told)
+        if not again:
+            return changed
+        around = None if self._around is None else look.around(texts, again)
+        if around is not None and self._around is not None:
+            around |= self._around  # what is new was changed
+        return _Changes(Changed(again), {}).applied(changed, around)
+
+    def applied(self, span: Span, around: set[int] | None) -> Span:
+        """Return the span with the changes.
+
+        Args:
+            span: The span.
+            around: The ids of the containers to look into; ``None`` for all.
+        """
+        resource = self._mapping(span.resource, stays=True)  # all of it
+        self._around = around
         return replaced(
             span,
             attributes=self._mapping(span.attributes, stays=True),
@@ -115,7 +132,7 @@ class _Changes:
             inputs=self._value(span.inputs),
             outputs=self._value(span.outputs),
             events=self._events(span.events) if span.events else span.events,
-            resource=self._mapping(span.resource, stays=True),
+            resource=resource,
         )
 
     def _status(self, status: Status) -> Status:
@@ -133,12 +150,16 @@ class _Changes:
     def _value(self, value: Value) -> Any:
         if isinstance(value, str):
             return self._texts.get(value, value)
-        if isinstance(value, (dict, Mapping)):  # asking a dict for Mapping alone is slow
-            return self._mapping(value)
-        return self._sequence(value) if isinstance(value, (tuple, list)) else value
+        if isinstance(value, (tuple, list)):
+            return self._sequence(value)
+        # Asking for Mapping alone is slow.
+        return self._mapping(value) if isinstance(value, (dict, Mapping)) else value
 
     def _mapping(self, value: Mapping[str, Value], *, stays: bool = False) -> Any:
         """Change a mapping; one that stays a mapping may hold anything."""
+        around = self._around
+        if around is not None and id(value) not in around and type(value) is dict and not stays:
+            return value
         special = stays or (
             not (self._telling or self._all_telling()).isdisjoint(value) and self._is_special(value)
         )
@@ -161,7 +182,10 @@ class _Changes:
             if new is not item:
                 changed = changed or {**value}
                 changed[key] = new
-        return self._without_names(changed or value) if special else changed or value
+        found = self._without_names(changed or value) if special else changed or value
+        if around is not None and found is not value:
+            around.add(id(found))
+        return found
 
     def _all_telling(self) -> set[str]:
         """Return the keys of mappings that may be special: needed once there is a mapping."""
@@ -185,6 +209,9 @@ class _Changes:
         return {self._texts.get(key, key): item for key, item in found.items()}
 
     def _sequence(self, value: Sequence[Value]) -> Any:
+        around = self._around
+        if around is not None and id(value) not in around:
+            return value
         special = self._names and not self._names.keys().isdisjoint(
             [one for one in value[:_SEVERAL] if type(one) is str]
         )
@@ -205,14 +232,20 @@ class _Changes:
                 changed = changed or list(value)
                 changed[index] = new
         found = tuple(changed) if changed else value
-        if not special:
-            return found
+        if special:
+            found = self._without_listed(found)
+        if around is not None and found is not value:
+            around.add(id(found))
+        return found
+
+    def _without_listed(self, value: Sequence[Value]) -> Sequence[Value]:
+        """Hide what stands behind the names of secrets in a list."""
         self._left -= 1
-        shown = without_listed(found, self._names.get)
-        self._note(("", old) for old, new in zip(found, shown, strict=True) if new is not old)
-        return shown
+        found = without_listed(value, self._names.get)
+        self._note(("", old) for old, new in zip(value, found, strict=True) if new is not old)
+        return found
 
     def _note(self, hidden: Iterable[tuple[str, Value]]) -> None:
         """Note what was hidden by its name: it may stand elsewhere."""
-        for name, value in islice(hidden, max(0, _MOST_TOLD - len(self.told))):
-            self.told += told_under(name, value)
+        for name, value in islice(hidden, max(0, _MOST_TOLD - len(self._told))):
+            self._told += told_under(name, value)
