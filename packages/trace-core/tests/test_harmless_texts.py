@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sysconfig
@@ -41,14 +42,21 @@ from trace_core._processors.clean import clean_text
 
 HARMLESS = (Path(__file__).parent / "data" / "harmless.txt").read_text("utf-8").splitlines()
 """Code, prose, SQL, YAML, ids, digests, URLs, logs and other languages, one text a line."""
+BLOCKS = list(
+    map(
+        json.loads,
+        (Path(__file__).parent / "data" / "harmless_blocks.jsonl").read_text("utf-8").splitlines(),
+    )
+)
+"""Texts of several lines: functions, tables, manifests, forms."""
 
 
 def test_there_are_enough_texts() -> None:
     """A short list would prove little."""
-    assert len(set(HARMLESS)) >= 800
+    assert len(set(HARMLESS)) >= 1_150
 
 
-@pytest.mark.parametrize("text", HARMLESS)
+@pytest.mark.parametrize("text", [*HARMLESS, *BLOCKS])
 def test_harmless_texts_stay(text: str) -> None:
     """What looks a little like a secret but is none stays as it is."""
     assert clean_text(text) is text
@@ -57,7 +65,7 @@ def test_harmless_texts_stay(text: str) -> None:
 @pytest.mark.parametrize("glue", ["\n", " ", "\n\n    ", "\r\n", "\t"])
 def test_harmless_texts_stay_together(glue: str) -> None:
     """So they do when they are one text, in which the end of one stands before the next."""
-    text = glue.join(HARMLESS)
+    text = glue.join([*HARMLESS, *BLOCKS])
     assert clean_text(text) == text
 
 
@@ -183,6 +191,17 @@ SHAPES = [
     *("kind: Secret\ndata:\n  a: b\n", 'kind: Secret "data":{"', '"data":{""', "data:\n a: |\n"),
     *("kind: Secret\\", '\\\\"', "--- apiVersion", "$2y$10$", "$6$", "machine a.b ", "*:*:"),
     *("auth=('a', '", "uth([", "jdbc:oracle:a:a/", "%3a%20%22", "password's "),
+    *("insert into a(key) values (", "insert into a(key) values ('a1b2c3'),", "into a(", "('a',"),
+    *("insert into a(token, b) values ((", "a | token\n---+---\n", "| a1b2c3\n", "+--", "(''a''"),
+    *(" -b a=a1b2c3", "--cookie a=b;", 'key","a":"b","value":"', 'key: "a": "b", ', "key: some("),
+    *('form-data; name="token"\n\n', "echo a1b2c3 | ", "echo a:", ".login('a', ", "jwt.sign({}, "),
+    *(
+        "clave es a1b2c3!! ",
+        "password to a1b2c3!! ",
+        "-U a%",
+        "pw: a1b2c3 ",
+        "token</td><td>a1b2c3",
+    ),
     *(":5432:a:", "machine a login ", "pbkdf2_sha256$", "{SSHA}", "http-basic.a b "),
     *(start for rule in rules.RULES for start in rule.starts),
     *(start + "a1" for rule in rules.RULES for start in rule.starts),
@@ -201,11 +220,15 @@ SEARCHED: dict[str, re.Pattern[str]] = {
             "_FIRST_SETTING",
             "_LAST_SETTING",
             "_COOKIE",
+            "_COOKIE_OPTION",
         )
     },
     "_COLOUR": scan._COLOUR,
     "_HEADER": tables._HEADER,
     "_row": tables._row(",", 3),
+    "_INSERT": tables._INSERT,
+    "_LAST_ROW": tables._LAST_ROW,
+    "_inserted": tables._inserted(3),
     **{
         name: getattr(context, name)
         for name in ("_AFTER_NAME", "_SETTER", "_USER", "_LEFT", "_REST", "_LISTED")

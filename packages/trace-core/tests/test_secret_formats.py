@@ -13,6 +13,7 @@ import re
 import secrets
 import string
 import urllib.parse
+from pathlib import Path
 
 import pytest
 
@@ -97,6 +98,7 @@ FORMATS = {
     "doppler": "dp.pt.{alnum:43}",
     "duffel": "duffel_live_{word:43}",
     "dynatrace": "dt0c01.{upper:24}.{upper:64}",
+    "dynatrace in lower case": "dt0c01.{lower:24}.{lower:64}",
     "e2b": "e2b_{hex:40}",
     "easypost": "EZAK{alnum:54}",
     "elevenlabs": "sk_{hex:48}",
@@ -207,6 +209,8 @@ FORMATS = {
     "twitter": "AAAAAAAAAAAAAAAAAAAAA{alnum:90}",
     "typeform": "tfp_{word:59}",
     "vault": "hvs.{word:95}",
+    "vault, older": "s.{alnum:11}2{lower:1}7{alnum:10}",
+    "authress": "sc_{lower:12}.{lower:4}.acc_{lower:12}.{word:40}",
     "vault batch": "hvb.{word:140}",
     "vercel": "vck_{alnum:56}",
     "voyage": "pa-{alnum:43}",
@@ -526,6 +530,32 @@ def test_what_a_text_tells_is_found(kind: str) -> None:
         assert "[redacted:" in cleaned
         assert cleaned.startswith("look:\n")
         assert cleaned.endswith("\nand go on")
+
+
+CHANCE = random.Random(29)
+PLANTED = (Path(__file__).parent / "data" / "planted.jsonl").read_text("utf-8").splitlines()
+"""Shapes that the traffic of models has: arguments of tools, commands, files, logs, languages."""
+KINDS_OF_SECRETS = {
+    "<chosen>": lambda: "Vq" + "".join(CHANCE.choices(string.digits, k=2)) + "!" + "mReK2x",
+    "<words>": lambda: "blauerHimmel" + "_" + "".join(CHANCE.choices(string.digits, k=4)),
+    "<token>": lambda: example("{alnum:40}", CHANCE.randrange(1_000)),
+    "<hex>": lambda: example("{hex:32}", CHANCE.randrange(1_000)),
+    "<uuid>": lambda: example(UUID, CHANCE.randrange(1_000)),
+}
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+def test_what_is_planted_is_found(planted: str) -> None:
+    """The secret goes, and what is far from it stays."""
+    text, secrets_in_it = json.loads(planted), list[str]()
+    for kind, make in KINDS_OF_SECRETS.items():
+        while kind in text:
+            secrets_in_it.append(make())
+            text = text.replace(kind, secrets_in_it[-1], 1)
+    cleaned = clean_text(f"Look at this:\n{text}\nand go on")
+    assert not any(secret in cleaned for secret in secrets_in_it), cleaned
+    assert cleaned.startswith("Look at this:\n")
+    assert cleaned.endswith("\nand go on")
 
 
 def test_what_is_told_once_is_found_where_it_stands_again() -> None:

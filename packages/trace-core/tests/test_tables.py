@@ -28,6 +28,11 @@ TABLES = [
     "| user | password |\n|------|:--------:|\n| bob  | {secret} |\n| ann | {secret}    |\n",
     "user | api key\n--- | ---\nbob | {key}\n",
     "x,y\nz,z\nuser,password\nbob,{secret}\n",
+    " id | login | password   \n----+-------+------------\n  1 | eva   | {secret}\n(1 row)\n",
+    "+----+------------+\n| id | password   |\n+----+------------+\n|  1 | {secret} |\n+----+------------+",
+    "INSERT INTO users (name, password) VALUES ('O''Neil, (x)', '{secret}'), (lower('B'), '{secret}');",
+    '{{"sql": "insert into `a`.`b`\\n(`id`, `apiToken`)\\nvalues\\n(1, \'{key}\')"}}',
+    "INSERT INTO t (a, password) VALUES (1, N'{secret}') ON CONFLICT DO NOTHING",
 ]
 HARMLESS = [
     "token,count\nthe2,12\nbar12345,33\n",

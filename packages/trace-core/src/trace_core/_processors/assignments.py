@@ -20,6 +20,7 @@ from trace_core._processors.values import (
     MACHINE_MADE,
     UUID,
     looks_chosen,
+    looks_random,
 )
 
 Judge: TypeAlias = "Callable[[str], bool]"
@@ -27,8 +28,8 @@ ASSIGNED: Final = "assigned"
 
 # All patterns but the last few are for text in lower case.
 _NAME: Final = (
-    r"k(?<=[a-z?&\-_. ]k)ey|secret|token|pass(?:w(?:or)?d|phrase)?|passwd|pwd"
-    r"|auth(?:orization)?|credentials?|sig(?:nature)?"
+    r"k(?<=[a-z?&\-_. ]k)ey|secret|token|pass(?:w(?:or)?d|phrase)?|passwd|pwd?"
+    r"|auth(?:orization)?|cred(?:ential)?s?|sig(?:nature)?"
 )
 _QUOTE: Final = r"(?:\\*[\"'`]|%2[27])"
 _WITHIN: Final = (
@@ -37,13 +38,16 @@ _WITHIN: Final = (
 )
 """A value up to its closing quote, but not code behind one, nor what follows in a URL."""
 _UNQUOTED: Final = r"[^\s\"'`,;}{&\\]"
+_WRAPPED: Final = r"(?:some|string::from|secretstr)\((?=\\*[\"'])"
+"""What may be around a value: ``Some("...")``."""
 _VALUE: Final = (
-    rf"(?:[bfru@](?=[\"']))?(?P<quote>{_QUOTE})?"
+    rf"(?:{_WRAPPED})?(?:[bfnru@](?=[\"']))?(?P<quote>{_QUOTE})?"
     rf"(?P<value>(?(quote){_WITHIN}|(?!))|{_UNQUOTED}{{6,}})"
 )
 _DECLARED: Final = (
-    r"(?:_?\d{1,2}|_(?:prod|dev|live|staging|old|new|primary|secondary)|\[\d{0,4}\]|:?[ ](?:string"
-    r"|str|secretstr|optional\[str\]|final|&str|&'static[ ]str)(?:[ ]\|[ ]none)?(?=[ ]=))?"
+    r"(?:_?\d{1,3}|_(?:prod|dev|live|staging|old|new|primary|secondary|base)|\[\d{0,4}\]"
+    r"|:?[ ](?:as[ ])?(?:string\??|str|secretstr|optional\[str\]|final|&str|&'static[ ]str)"
+    r"(?:[ ]\|[ ]none)?(?=[ ]=))?"
 )
 """Between a name and its sign: ``password_2``, ``password[]``, ``password: str``."""
 _SIGN: Final = (
@@ -52,10 +56,12 @@ _SIGN: Final = (
 )
 _ASSIGNMENT: Final = re.compile(
     rf"(?P<name>{_NAME}){_DECLARED}{_QUOTE}?[ \t]{{0,16}}(?P<sign>{_SIGN})(?:%20|[ \t]{{0,16}})"
-    rf"(?=[\"'`\\%@bfrut]|{_UNQUOTED}{{6}})"  # else nothing of what follows can match
+    rf"(?=[\"'`\\%@bfnrut]|{_UNQUOTED}{{6}}|{_WRAPPED})"  # else nothing of what follows can match
     rf"(?:(?:\\*[\"'`])?(?:bearer|basic|token|digest|apikey|bot)[ \t]{{1,4}})?{_VALUE}"
 )
-_OPTION: Final = re.compile(rf"-(?P<name>password|token|key|secret)(?P<sign>[ ]){_VALUE}")
+_OPTION: Final = re.compile(
+    rf"-(?:store|key)?(?P<name>pass(?:word|phrase)?|token|key|secret)(?P<sign>[ ]){_VALUE}"
+)
 _SCHEME: Final = re.compile(r"(?:bearer|basic)[ \t]{1,4}(?P<value>[a-z0-9_\-.=+/~]{16,})")
 _CONNECTED: Final = re.compile(
     r"(?:server|host|data source|endpoint|user(?:[ ]?id)?|uid|accountname|database"
@@ -77,6 +83,11 @@ _COOKIE: Final = re.compile(
     r"(?P<value>[a-z0-9_.\-!#$%&*+^|~]{1,64}=[^\s\"'\\;]{4,}(?:;[ ]?[^\s\"'\\;]{1,4096})*)"
 )
 
+_COOKIE_OPTION: Final = re.compile(
+    r"[ ](?:-b|--cookie)[ =]\\*[\"']?(?P<value>[a-z0-9_.\-]{1,64}=[^\s\"'\\;]{4,}"
+    r"(?:;[ ]?[^\s\"'\\;]{1,4096})*)"
+)
+
 
 def assignments(text: str, folded: str, near: Sequence[Place]) -> Iterator[Match]:
     """Find secrets in a text by the names before them.
@@ -91,7 +102,7 @@ def assignments(text: str, folded: str, near: Sequence[Place]) -> Iterator[Match
     """
     if "=" in text or ":" in text or "%3" in text:
         yield from _named(_ASSIGNMENT, text, folded, near)
-    if "--" in text:
+    if " -" in text:
         yield from _named(_OPTION, text, folded, near)
     yield from _headers(folded, near)
     if ";" in text and "=" in text and _CONNECTED.search(folded):
@@ -103,6 +114,8 @@ def _headers(folded: str, near: Sequence[Place]) -> Iterator[Match]:
         yield from values(_SCHEME, folded, near, "bearer", _is_credential)
     if "=" in folded and "cookie" in folded:
         yield from values(_COOKIE, folded, near, "cookie")
+    if "=" in folded and (" -b" in folded or "--cookie" in folded):
+        yield from values(_COOKIE_OPTION, folded, near, "cookie", _has_random)
 
 
 def values(
@@ -141,10 +154,14 @@ def _connections(folded: str, near: Sequence[Place]) -> Iterator[Match]:
 _OPENS: Final = re.compile(
     r"(?:access|admin|api|app|auth|bearer|bot|client|csrf|deploy|invit(?:e|ation)|refresh|reset"
     r"|secret|service|session|user|vault|verification|xsrf)"
-    r"[ _\-]?\Z|(?-i:[A-Z]_\Z)",  # SNYK_TOKEN: a variable of the environment
+    r"[ _\-]?\Z|[?&]\Z|(?-i:[A-Z]_\Z)",  # SNYK_TOKEN: a variable of the environment
     re.IGNORECASE,
 )
 """What stands before "token" where even one that looks like the id of something opens something."""
+_SHORT: Final = ("pass", "auth", "pwd", "pw", "creds", "cred")
+"""Names that other words end with."""
+SETTINGS: Final = ("require", "store", "-key", "_")
+"""What stands before "pass" in a setting's name, such as ``requirepass``, ``-storepass``."""
 TRAILING: Final = ".,:;!?)>]"
 """What ends a sentence or an expression, and no value."""
 NAME_BEFORE: Final = 24
@@ -199,9 +216,9 @@ def is_whole(name: str, before: str, first: str) -> bool:
         return not is_counted(before)
     if name == "secret":
         return not before.endswith(":")  # of a resource: arn:aws:secretsmanager:...:secret:name
-    if name in ("pass", "auth", "pwd") and before[-1:].isalpha():
-        return first.isupper() or before.endswith("require")  # dbPass, but not bypass
-    return True
+    if name in _SHORT and before[-1:].isalpha():  # dbPass, but not bypass
+        return name != "pw" and (first.isupper() or before.lower().endswith(SETTINGS))
+    return name != "pw" or not before.endswith(".")  # of a domain
 
 
 def names_other(name: str, value: str, before: str) -> bool:
@@ -214,9 +231,14 @@ def names_other(name: str, value: str, before: str) -> bool:
     """
     if name == "token" and UUID.match(value):
         return not _OPENS.search(before)
-    if name.startswith(("pass", "pwd")) or value.islower():  # no class is called like this
+    if name.startswith(("pass", "pw")) or value.islower():  # no class is called like this
         return False
-    return CLASS.match(value) is not None
+    return CLASS.match(value) is not None and not looks_random(value)
+
+
+def _has_random(value: str) -> bool:
+    """Return whether one of some cookies is more than a setting: ``theme=dark; sid=...``."""
+    return any(map(looks_random, re.split("[;=]", value)))
 
 
 def _is_credential(value: str) -> bool:

@@ -38,7 +38,7 @@ _BEYOND_ASCII: Final = frozenset(
     }
 )
 PARTS: Final = (
-    *("key", "token", "secret", "pass", "pwd", "auth", "cred", "cookie", "sig"),
+    *("key", "token", "secret", "pass", "pw", "auth", "cred", "cookie", "sig"),
     *("kennwort", "contras", "senha"),
     *_BEYOND_ASCII,
 )
@@ -210,4 +210,4 @@ def is_filed(value: str, kind: str) -> bool:
     """
     if kind == OTHER_KEY:
         return looks_random(value) and not HARMLESS.match(value.lower())
-    return looks_filed(value, password=kind.startswith("pass") or kind in ("pwd", _ALL))
+    return looks_filed(value, password=kind.startswith("p") or kind == _ALL)

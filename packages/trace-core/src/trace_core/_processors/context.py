@@ -16,6 +16,7 @@ import attrs
 from trace_core._processors.assignments import (
     ASSIGNED,
     NAME_BEFORE,
+    SETTINGS,
     TRAILING,
     is_whole,
     names_other,
@@ -37,6 +38,7 @@ from trace_core._processors.values import (
     HARMLESS,
     LETTER,
     LONGEST_JUDGED,
+    UUID,
     looks_chosen,
     looks_paired,
     looks_random,
@@ -47,31 +49,38 @@ _BEFORE: Final = 120
 _QUOTE: Final = r"(?:\\*[\"'`]|\*\*)"
 _SAID: Final = (
     *("is", "was", "are", "now", "you", "provided", "supplied", "given", "used", "passed"),
-    *("received", "here", "has", "been", "still", "ist", "lautet", "est", "es", "é", "er", "är"),
-    *("jest", "это"),
+    *("received", "here", "has", "been", "still", "ist", "lautet", "est", "es", "é", "è", "er"),
+    *("är", "jest", "это"),
 )
 """Words between a name and its value."""
 _NAME: Final = (
     rf"(?P<password>{'|'.join(PASSWORDS)}|{BY}(?:[ ]with[ ]\S{{1,40}})?[ ]by(?:[ ]password)?)"
     rf"|(?P<key>{'|'.join(KEYS)})"
 )
+_OTHERS: Final = (
+    rf"(?:(?P<other>{_QUOTE}?)[a-z_]{{2,16}}(?P=other)[ \t]{{0,4}}[:=][ \t]{{0,4}}"
+    rf"{_QUOTE}?[\w\-]{{1,16}}{_QUOTE}?(?:\s|,|\\+[nrt]){{1,16}}){{0,2}}"
+)
+"""What may be said of it between a name and its value: ``"type": "string"``."""
 _AFTER_NAME: Final = re.compile(
     rf"(?:{_NAME})(?P<many>s?)(?:[_\-]?(?:value|string|str)|_(?:prod|dev|live)|_?\d{{1,2}})?(?:"
     # "x-api-key", "...": a pair
-    rf"(?P<pair>{_QUOTE}[ \t]{{0,4}},\s{{0,16}}(?={_QUOTE}))"
+    rf"(?P<pair>{_QUOTE}[ \t]{{0,4}},\s{{0,16}}(?=b?{_QUOTE}))"
     # name: X_KEY, and on the next line value: ...
-    rf"|(?P<value>{_QUOTE}?(?:\s|[,:{{\-]|\\+[nrt]){{1,48}}{_QUOTE}?(?:value|default){_QUOTE}?"
-    r"[ \t]{0,4}[:=][ \t]{0,4})"
+    rf"|(?P<value>{_QUOTE}?(?:\s|[\"'\],:{{\-]|\\+[nrt]){{1,48}}{_OTHERS}{_QUOTE}?"
+    rf"(?:value|default|example|text){_QUOTE}?[ \t]{{0,4}}[:=][ \t]{{0,4}})"
     # ["X_KEY"] = ..., KEY: |, and a line break; 密码:...; <entry key="password">
     rf"|(?P<sign>{_QUOTE}?\]?[ \t]{{0,16}}"
-    r"(?:=>|[:?.+|]{1,3}=(?!=)|[:=\uff1a](?!=)|[是为為は]|(?<=[\"'])>"
+    r"(?:=>|[:?.+|]{1,3}=(?!=)|[:=\uff1a](?!=)|[=!]={1,2}|\|\||\?\?|[是为為は는은]|(?<=[\"'])>"
+    r"|</t?[dh][dht]?>\s{0,16}<[dt]d>"
     r"|(?<=[ ])(?:->|[\|\u2013\u2014\u2192\-](?=[ ])))"
     r"(?:\*\*)?[ \t]{0,16}"
     r"\[?(?:(?:[|>][+\-]?[ \t]{0,4})?(?:\r?\n|\\+n){1,2}[ \t]{0,32})?)"
     # for the database is: ...
-    r"|(?P<of>(?:[ ](?:for|to|of|für|de|pour|para)[ ][^\n:=\"']{1,40}?)?)"
-    rf"(?P<said>(?:'s|[ ](?:{'|'.join(_SAID)})|[ ]?:){{0,4}})(?:[ \t]{{1,16}}\(?|\((?={_QUOTE}))"
-    rf")(?P<quote>{_QUOTE})?\Z"
+    r"|(?P<of>(?:(?:[ ](?:for|to|of|für|de|di|pour|para)[ ]|[ ]d')[^\n:=\"']{1,40}?)?)"
+    rf"(?P<said>(?:'s|[ ](?:{'|'.join(_SAID)})|[ ]?:){{0,4}})(?P<to>[ ]to(?=[ ]))?"
+    rf"(?:[ \t]{{1,16}}\(?|\((?={_QUOTE}))"
+    rf")[bfnr]?(?P<quote>{_QUOTE})?\Z"
 )
 _BLOCK: Final = re.compile(r"[|>][+\-]?[ \t]{0,4}\r?\n")
 """What a text of several lines begins with in YAML."""
@@ -85,8 +94,8 @@ _USER: Final = re.compile(
 )
 _COMMAND: Final = re.compile(
     r"(?:(?:mysql|mariadb)[a-z_\-]{0,12}[ ](?:[^\n|;]{0,120}[ ])?-p"
-    r"|(?:sshpass|mongo[a-z]{0,8}|sqlcmd|cqlsh|(?:docker|podman|registry|az)[ ]login|7z)"
-    r"[ ](?:[^\n|;]{0,120}[ ])?-p[ ]?"
+    r"|(?:sshpass|mongo[a-z]{0,8}|cypher-shell|sqlcmd|cqlsh|7z"
+    r"|(?:docker|podman|registry|az)[ ]login)[ ](?:[^\n|;]{0,120}[ ])?-p[ ]?"
     r"|redis-cli[ ](?:[^\n|;]{0,120}[ ])?-a[ ]?"
     r"|ldap[a-z]{2,8}[ ](?:[^\n|;]{0,120}[ ])?-w[ ]?)[\"']?\Z"
 )
@@ -94,12 +103,17 @@ _FLAG: Final = re.compile(r"[ ]-[paw][ ]?[\"']?\Z")
 _BETWEEN: Final = " \t\r\n\"'`\\:=>|,-([]*?.+{"
 """What stands between a name and its value, besides words."""
 _NAME_ENDS: Final = frozenset((name + many)[-3:] for many in ("", "s") for name in ALL_NAMES)
-_SAID_LAST: Final = frozenset((*_SAID, "by"))
-_SUFFIXES: Final = ("value", "default", "tstring", "tstr", "rd's", "_prod", "_dev", "_live")
+_SAID_LAST: Final = frozenset((*_SAID, "by", "to"))
+_SUFFIXES: Final = (
+    *("value", "default", "example", "text", "tstring", "tstr", "rd's", "_prod", "_dev", "_live"),
+    *("<td", "<dd"),
+)
 _LAST: Final = _NAME_ENDS.union(f" {word}"[-3:] for word in _SAID_LAST) | {
     suffix[-3:] for suffix in _SUFFIXES
 }
 """How what stands before a value ends. Most words do not, and are done with at once."""
+_OF: Final = (" -", " for ", " d'", " de ", " di ")
+"""What stands between a name and a colon that is not directly behind it."""
 _OPTION: Final = 16
 """Characters in which an option such as ``-u`` or ``--proxy-user`` stands before its value."""
 _JOINED: Final = frozenset("+/~!#$%^@")
@@ -110,6 +124,7 @@ _QUOTES: Final = ("'", '"', "`", "\\")
 _LISTED: Final = re.compile(r"[\"'\s]{0,8},[\"'\s]{0,16}")
 """Between two secrets of a list."""
 _HYPHENATED: Final = re.compile(r".*[\-/.]")
+_MAIL: Final = re.compile(r"@[\w\-]+\.[\w.\-]+$")
 _SIGNATURE: Final = 32
 """Characters of a signature, at least."""
 _BARE: Final = 16
@@ -186,7 +201,7 @@ def _may_lead(before: str) -> bool:
         or name.endswith(_SUFFIXES)
     ):
         return True
-    return before[-2:].rstrip(" ")[-1:] == ":" and (" -" in before or " for " in before)
+    return before[-2:].rstrip(" ")[-1:] == ":" and any(map(before.__contains__, _OF))
 
 
 def _leftmost(text: str, begin: int) -> int:
@@ -245,7 +260,8 @@ def _is_named(word: _Word) -> bool:
     """Return whether a word is a secret by a name before it."""
     # After a word and a blank, only what is no name of a product counts.
     last = word.before.rstrip(" \"'`(*")[-1:]
-    if last.isalpha() and _HYPHENATED.match(word.text) and not looks_random(word.text):
+    odd = looks_random(word.text) or UUID.match(word.text) is not None
+    if last.isalpha() and _HYPHENATED.match(word.text) and not odd:
         return False
     hints = HINTS if word.before.isascii() else ALL_HINTS
     for hint in hints:
@@ -279,7 +295,7 @@ def _is_signature(word: str) -> bool:
 
 def _is_given(word: _Word, found: re.Match[str]) -> bool:
     """Return whether a word is the value of a name, by what stands between them."""
-    if found["pair"] is not None:
+    if found["pair"] is not None or found["key"] == "clave":  # which is also one to music
         return looks_paired(word.text)
     kind = "password" if found["key"] is None else found["key"]
     quoted = found["quote"] is not None
@@ -304,13 +320,17 @@ def _is_told(word: _Word, found: re.Match[str], kind: str, *, quoted: bool) -> b
         return chosen
     if said:
         told = kind == "password" and chosen and not _HYPHENATED.match(word.text)
-        return told or looks_random(word.text)
-    before = word.before[: found.start()]
-    a_verb = found["password"] == "pass" and not before.endswith("require")  # noqa: S105
-    if found["of"] or a_verb:  # "pass 'x=1' to it"; but requirepass is a setting of Redis
-        return False
-    if kind == "password" and (quoted or found["password"].startswith(BY)):
+        return told or looks_random(word.text) or UUID.match(word.text) is not None
+    before, password = word.before[: found.start()], found["password"]
+    if found["of"] or (password == "pass" and not before.endswith(SETTINGS)):  # noqa: S105
+        return False  # "pass 'x=1' to it"; but requirepass is a setting of Redis
+    if password is None:
+        long = len(word.text) >= _BARE and looks_random(word.text)
+        return found["to"] is None and (long or (chosen and _is_set(before)))
+    if quoted or password.startswith(BY) or before.endswith("require") or _is_set(before):
         return chosen
-    if _SETTER.search(before):
-        return chosen
-    return len(word.text) >= _BARE and looks_random(word.text)
+    return _MAIL.search(word.text) is None and looks_paired(word.text)
+
+
+def _is_set(before: str) -> bool:
+    return _SETTER.search(before) is not None

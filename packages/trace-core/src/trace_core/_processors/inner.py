@@ -86,9 +86,9 @@ def _login(source: str, name: str = "url", *, random: bool = False) -> Inner:
     return Inner(name, "@", source, random=random, short=True, also="://")
 
 
-def _told(literal: str, source: str) -> Inner:
+def _told(literal: str, source: str, also: str = "") -> Inner:
     """Make a rule for a password that the format of a file or a command tells."""
-    return Inner("assigned", literal, source, short=True)
+    return Inner("assigned", literal, source, short=True, also=also)
 
 
 _GAP: Final = r"(?:\s|\\[nrt]){1,8}"
@@ -97,7 +97,17 @@ _CHOSEN: Final = (
     r"(?P<secret>(?![$<{%*(\[]|(?i:your|my[_\-]?pass|passw|secret|token|changeme|example))"
     r"[^\s\"'\\]{4,})"
 )
+_NUMBERED: Final = rf"(?=[^\s\"']{{0,64}}[0-9])(?=[^\s\"'\\]{{6}}){_CHOSEN}"
+_OPEN: Final = r"\\*[\"']"
+_ARGUMENT: Final = (
+    rf"\s{{0,16}}(?:{_OPEN}[^\"'\\]{{0,200}}{_OPEN}|[\w.\[\]]{{1,64}}|{{[^{{}}]{{0,200}}}}),"
+    r"\s{0,16}"
+)
 _LOGIN: Final = rf"(?:{_GAP}(?:login|account){_GAP}{_PART}){{0,2}}{_GAP}password{_GAP}{_CHOSEN}"
+_READS: Final = (
+    r"(?:sudo )?(?:sudo -S|chpasswd|passwd --stdin|(?:docker|podman|helm registry|gh auth) login)"
+)
+"""Commands that read a password."""
 _IN_CRYPT: Final = "[./A-Za-z0-9]"
 _SALT: Final = _IN_CRYPT + "{1,64}"
 _HASHES: Final = {
@@ -139,7 +149,8 @@ INNER: Final = (
         "database",
     ),
     _told(
-        "</", rf"<{_XML_NAME}>{_SPACE}(?P<secret>(?=[^<>\s]{{0,64}}[0-9])[^<>\s]{{6,}}?){_SPACE}</"
+        "</",
+        rf"<{_XML_NAME}(?:\s[^<>]{{1,200}})?>{_SPACE}(?P<secret>(?=[^<>\s]{{0,64}}[0-9])[^<>\s]{{6,}}?){_SPACE}</",
     ),
     _told("machine", rf"machine{_GAP}(?:{_PART}(?={_GAP}login)|[^\s.\\]{{1,64}}\.{_PART}){_LOGIN}"),
     _told("default", rf"default(?={_GAP}login){_LOGIN}"),
@@ -157,6 +168,35 @@ INNER: Final = (
     _told("-SecureString", rf"ConvertTo-SecureString (?:-String )?[\"']{_CHOSEN}"),
     _told("AuthIdent", rf"AuthIdent[\"']?[:=] ?[\"']?{_CHOSEN}"),
     _told("--from-literal", rf"secret generic {_PART} --from-literal[ =][^\s=]{{1,64}}={_CHOSEN}"),
+    _told(
+        "; name=",
+        rf"form-data; name={_OPEN}[A-Za-z_\-]{{0,24}}(?i:password|secret|api[_-]?key|token)"
+        rf"{_OPEN}(?:\r?\n|(?:\\+r)?\\+n){{2}}{_NUMBERED}",
+        "form-data",
+    ),
+    _told(
+        "@",
+        r"sqlplus (?:-[a-zA-Z]{1,8} )?[\w$#]{1,30}/(?P<secret>[^\s@\"'/${\\]{4,64})@",
+        "sqlplus",
+    ),
+    _told(
+        "| ", rf"echo (?:-n )?{_OPEN}?(?:[\w\-]{{1,32}}:)?{_NUMBERED}{_OPEN}? ?\| {_READS}", "echo"
+    ),
+    _told("%", rf"-U [\w.\-]{{1,64}}%{_NUMBERED}", "-U "),
+    _told("/add", rf"net user [\w.\-]{{1,64}} {_NUMBERED}", "net user"),
+    _told("htpasswd -", rf"htpasswd -[a-zA-Z]{{0,4}}b {_PART} {_PART} {_NUMBERED}"),
+    _told(
+        "redentials: ",
+        rf"redentials: [\w.@+\-]{{1,64}} ?/ ?(?=\S{{0,64}}[!#%^*@+~]){_NUMBERED}",
+    ),
+    _told(
+        "send_keys(",
+        rf"(?i:password|passwd|pwd|secret|token){_OPEN}\)\.send_keys\({_OPEN}{_NUMBERED}",
+    ),
+    _told("getConnection(", rf"getConnection\({_ARGUMENT}{_ARGUMENT}{_OPEN}{_NUMBERED}"),
+    _told("login(", rf"\.login\({_ARGUMENT}{_OPEN}{_NUMBERED}"),
+    _told("WiFi.begin(", rf"WiFi\.begin\({_ARGUMENT}{_OPEN}{_NUMBERED}"),
+    _told("(", rf"jwt\.(?:sign|verify|encode|decode)\({_ARGUMENT}{_OPEN}{_NUMBERED}", "jwt."),
     *(Inner("password hash", literal, source) for literal, source in _HASHES.items()),
     _behind("telegram", "[0-9]{8,10}", "[0-9]{8}", ":AA", r"[A-Za-z0-9_\-]{33}(?![A-Za-z0-9])"),
     _behind("azure", _APP, _APP, "Q~", rf"{_TILDE}{{31,34}}(?![A-Za-z0-9_~\-])"),

@@ -38,13 +38,13 @@ _COUNTED_MANY: Final = _COUNTED | {
 }
 _ENDINGS: Final = (
     *("auth", "cookie", "credential", "key", "passcode", "passphrase", "passwd", "password"),
-    *("pass", "pwd", "secret", "sig", "token"),
+    *("pass", "pw", "pwd", "secret", "sig", "token"),
 )
 _JOINED: Final = ("token", "secret", "password", "passwd", "apikey", "accesskey", "secretkey")
 """What a word may end with, as in ``csrftoken``: no other word does."""
 _SAYS_WHICH: Final = frozenset(
     {
-        *("base64", "binary", "current", "dev", "live", "new", "old", "primary", "prod"),
+        *("base", "base64", "binary", "current", "dev", "live", "new", "old", "primary", "prod"),
         *("production", "secondary", "staging", "string", "value"),
     }
 )
@@ -54,6 +54,7 @@ OTHER_KEY: Final = "other key"
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _LAST_WORD: Final = re.compile(r"\n?[^A-Za-z0-9]{0,3}([A-Z]+|[a-z]+[A-Z]?)")
 """Of a text that is read from its end: a search from its begin would try every letter."""
+_IN_WORD: Final = re.compile("[a-z]pw", re.IGNORECASE)
 _LONGEST: Final = 128
 """Characters; what is longer is a text and no name."""
 
@@ -88,7 +89,7 @@ def credential_word(name: str, *, plural: bool = False) -> str | None:
     words = [word.lower() for word in _WORD.findall(name)]
     while len(words) > 1 and (words[-1].isdigit() or words[-1] in _SAYS_WHICH):
         words.pop()
-    if not words:
+    if not words or (words[-1] == "pw" and _IN_WORD.search(name)):
         return None
     last, many = _singular(words.pop()) if plural else (words.pop(), False)
     for ending in _ENDINGS if last in _ENDINGS else _JOINED:

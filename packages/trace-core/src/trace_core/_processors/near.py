@@ -26,7 +26,20 @@ PASSWORDS: Final = (
 )
 KEYS: Final = (
     *("key", "secret", "token", "authorization", "auth", "credential", "signature", "schlüssel"),
-    *("clé api", "clé d'api", "密钥", "密鑰", "秘钥", "令牌", "トークン", "ключ", "токен", "토큰"),
+    *(
+        "clé api",
+        "clé d'api",
+        "jeton",
+        "clave",
+        "密钥",
+        "密鑰",
+        "秘钥",
+        "令牌",
+        "トークン",
+        "ключ",
+        "токен",
+        "토큰",
+    ),
 )
 BY: Final = "identified"
 """How the password begins in SQL: ``IDENTIFIED BY '...'``."""
@@ -45,7 +58,10 @@ ALL_HINTS: Final = _begins((*ALL_NAMES, BY))
 HINTS: Final = tuple(filter(str.isascii, ALL_HINTS))
 """How the names begin; each is looked for on its own, which is faster than a pattern."""
 _FLAGS: Final = (" -u", " -p", " -a", " -w", " --user", " --proxy-user", " --cred")
-_FOR_ASSIGNMENTS: Final = ("?sig", "&sig", "-sig", "bearer", "basic", "cookie")
+_FOR_ASSIGNMENTS: Final = (
+    *("?sig", "&sig", "-sig", "bearer", "basic", "cookie"),
+    *("pw:", "pw=", "pw ", 'pw"', "pw'", "creds", " -b "),
+)
 """What stands before secrets that `assignments` knows, besides the names."""
 _NEAR: Final = (*HINTS, *_FOR_ASSIGNMENTS, *_FLAGS)
 _NEAR_BEYOND_ASCII: Final = (*ALL_HINTS, *_FOR_ASSIGNMENTS, *_FLAGS)

@@ -24,11 +24,11 @@ def redact(
     outputs and attributes, events, error texts. It removes provider keys, bearer tokens, JSON web
     tokens, private keys, cookies, credentials and signatures in URLs and connection strings,
     assignments like ``password=...``, passwords and keys that a sentence, a command, a statement or
-    a list of names and values tells, columns of CSV, manifests of Kubernetes, everything under a
-    key such as ``api_key`` or ``authorization``, what looks like a secret under one such as
-    ``hf_token``, and the exact values that are known: of environment variables named like secrets,
-    of `remember_secret`, and of ``known``. A secret that a name tells in one text is
-    removed wherever the span repeats it.
+    a list of names and values tells, columns of CSV, SQL and databases' answers, manifests of
+    Kubernetes, everything under a key such as ``api_key`` or ``authorization``, what looks like a
+    secret under one such as ``hf_token``, and the exact values that are known: of environment
+    variables named like secrets, of `remember_secret`, and of ``known``. A secret that a name tells
+    in one text is removed wherever the span repeats it.
 
     Args:
         known: More secrets, or a function that returns them, called for every span.

@@ -150,7 +150,7 @@ RULES: Final = (
     *_rules(_ANY + "{30,}", "google: AIza"),
     *_rules(_ANY + "{36,}", "wandb: wandb_v1_", "fly: fo1_", "heroku: HRKU-", "contentful: CFPAT-"),
     *_rules(_ANY + "{36,}", "bitbucket: BBDC-", "defined networking: dnkey-"),
-    *_rules(_ANY + "{48,}", "scalingo: tk-us-", "pypi: pypi-AgE", "frame.io: fio-u-"),
+    *_rules(_ANY + "{48,}", "scalingo: tk-us-", "pypi: pypi-AgE"),
     *_rules(_ANY + "{48,}", "sendinblue: xkeysib- xsmtpsib-"),
     *_rules(_ALNUM + "{10}" + _ANY + "{22,}", "replicate: r8_"),
     *_rules(_ALNUM + "{10}" + _ANY + "{30,}", "voyage: pa-"),
@@ -177,12 +177,13 @@ RULES: Final = (
     *_rules("[A-Za-z0-9_+=-]{60}" + _END, "square: EAAA"),
     *_rules("(?:[A-Za-z0-9]|%(?:2B|2F|3D)){80,100}(?![A-Za-z0-9+/])", "twitter: " + "A" * 21),
     *_rules(r"[A-Za-z0-9_=\-]{40,}", "duffel: duffel_live_ duffel_test_"),
-    *_rules(r"[A-Za-z0-9_.\-]{29,}" + _ANY, "planetscale: pscale_tkn_ pscale_pw_ pscale_oauth_"),
+    *_rules("[A-Za-z0-9_=-]{59,}" + _ANY, "frame.io: fio-u-"),
+    *_rules(r"[A-Za-z0-9_.=\-]{29,}" + _ANY, "planetscale: pscale_tkn_ pscale_pw_ pscale_oauth_"),
     *_rules(r"[A-Za-z0-9_.\-]{39,}" + _ANY, "typeform: tfp_"),
     *_rules(
         r"[A-Za-z0-9._]{39,}[A-Za-z0-9]", "doppler: dp.pt. dp.st. dp.ct. dp.sa. dp.scim. dp.audit."
     ),
-    *_rules(r"[a-z][0-9]{2}\.[A-Z0-9]{24}\.[A-Z0-9]{64}" + _END, "dynatrace: dt0"),
+    *_rules(r"[a-z][0-9]{2}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{64}" + _END, "dynatrace: dt0"),
     *_rules(r"[A-Za-z0-9_\-]{22}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{20}" + _END, "harness: pat. sat."),
     *_rules(r"[A-Za-z0-9]{14}\.[0-9a-f]{64}" + _END, "airtable: pat"),
     *_rules(r"[A-Za-z0-9]{12,20}\.v1\." + _ANY + r"{20,}\.[0-9a-f]{32,}", "airtable: oaa"),
@@ -191,7 +192,12 @@ RULES: Final = (
     *_rules(r"[A-Za-z0-9._+/=]{79,}[A-Za-z0-9_=]", "salesforce: 3MVG9 5Aep861 5AEP861"),
     *_rules("[A-Za-z0-9]{60,}", "teamwork: tkn.v1_"),
     *_rules(_ANY + r"{1,200}={0,2}\." + _ANY + "{86}={0,2}", "yandex: t1."),
-    *_rules(r"[A-Za-z0-9_\-]{16,32}\.[A-Za-z0-9_\-]{30,}", "sendgrid: SG."),
+    *_rules(r"[A-Za-z0-9_=\-]{16,32}\.[A-Za-z0-9_=\-]{29,}" + _ANY, "sendgrid: SG."),
+    *_rules(r"(?=(?:[A-Za-z]{0,22}[0-9]){2})[A-Za-z0-9]{24}(?![\w(]|\.\w)", "vault: s."),
+    *_rules(
+        r"[a-z0-9]{5,30}\.[a-z0-9]{4,6}\.acc[_-][a-z0-9-]{10,32}\.[A-Za-z0-9+/_=-]{30,120}",
+        "authress: sc_ ext_ scauth_ authress_",
+    ),
     *_rules(
         r"[A-Za-z0-9_\-]{21,26}\.[A-Za-z0-9_\-]{6}\.[A-Za-z0-9_\-]{27,}",
         "discord: MT Mj Mz ND NT Nj Nz OD OT",

@@ -23,7 +23,7 @@ from trace_core._processors.inner import INNER, Inner, inner_pattern, pattern_be
 from trace_core._processors.manifests import in_manifests
 from trace_core._processors.near import find_hints, near_names
 from trace_core._processors.rules import RULES, Rule, pattern
-from trace_core._processors.tables import in_tables
+from trace_core._processors.tables import in_inserts, in_tables
 from trace_core._processors.values import looks_random
 
 _LETTERS: Final = (string.ascii_letters + string.digits + "_-.").encode()
@@ -107,6 +107,8 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
         near = near_names(hints)
         if "\n" in text or "\\n" in text:
             found += in_tables(text, hints)
+        if "values" in folded:
+            found += in_inserts(text)
         if "Secret" in text and "ata" in text:
             found += in_manifests(text)
         found += assignments(text, folded, near)

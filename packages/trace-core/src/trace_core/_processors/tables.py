@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
 from trace_core._processors.assignments import ASSIGNED
 from trace_core._processors.budget import Budget, Match, Place
-from trace_core._processors.by_name import filed_under, is_filed
+from trace_core._processors.by_name import filed_under, has_part, is_filed
 from trace_core._processors.names import OTHER_KEY
 from trace_core._processors.near import STEP
 
@@ -17,17 +17,23 @@ _Column: TypeAlias = "tuple[re.Pattern[str], str]"
 """How to find what is in a column of secrets, and their kind."""
 _SIGNS: Final = ",;\t|"
 """What is between columns."""
-_NAME: Final = r"[ ]?\"?[^\W\d][\w .\-]{0,31}\"?"
+_NAME: Final = r"[ ]{0,16}\"?[^\W\d][\w .\-]{0,63}\"?"
 _HEADER: Final = re.compile(
     r"(?=[^\n]{1,1200}\n[^\s\0])"  # most lines have no row behind them, which is told soonest
     rf"\|?{_NAME}(?P<sign>[{_SIGNS}]){_NAME}(?:(?P=sign){_NAME}){{0,30}}\|?[ ]?\r?\n"
-    r"(?=[^\s\0].*(?P=sign))"
+    r"(?=[+\-]{3}|[^\s\0].*(?P=sign))"  # databases draw a line below
 )
-_END: Final = r"\n(?=[^%s\n]*(?:\n|\Z))|\Z"
+_END: Final = r"\n(?![+\-]{3})(?=[^%s\n]*(?:\n|\Z))|\Z"
 """A line with a single cell, where a table ends."""
 _TWO_LINES: Final = re.compile(r"\n(?<=[^\0\n]\n)[^\s\0]")
 """What every table has, and texts of a line each, searched as one, have not."""
 _LINE: Final = re.compile(r"\n(?=\|?[ ]?\"?[^\W\d][\w .\-]{0,31}\"?[,;\t|])")
+_INSERT: Final = re.compile(
+    r"into\s{1,8}[^\s();]{1,130}\s{0,8}\((?P<names>[^();]{1,1000})\)(?:\s|\\[nrt]){0,16}values",
+    re.IGNORECASE,
+)
+_LAST_ROW: Final = re.compile(r"\)\s{0,16}(?=[^\s,)'])|\Z")
+"""Where the rows end: behind one there is a comma."""
 _FAR: Final = 1_000
 """Characters from where a header row begins to the first name of a secret in it."""
 _KINDS: Final = {"token": OTHER_KEY}
@@ -58,7 +64,11 @@ def in_tables(text: str, hints: Sequence[int]) -> Iterator[Match]:
         for begin in (line, *(at.end() for at in _LINE.finditer(text, hint, hint + STEP))):
             header = _HEADER.match(text, begin) if begin >= done else None
             done = max(done, begin + 1)
-            if header is None or not (columns := _columns(header)):
+            if header is None:
+                continue
+            names = header.group().removeprefix("|").split(header["sign"])
+            columns = _columns(names, functools.partial(_row, header["sign"]))
+            if not columns:
                 continue
             end = re.compile(_END % re.escape(header["sign"]))
             done = next(end.finditer(text, header.end())).end()
@@ -68,13 +78,32 @@ def in_tables(text: str, hints: Sequence[int]) -> Iterator[Match]:
     yield from (match for budget in budgets for match in budget.withheld)
 
 
-def _columns(header: re.Match[str]) -> list[_Column]:
+def in_inserts(text: str) -> Iterator[Match]:
+    """Find secrets in rows that SQL inserts into a table, by the names of its columns.
+
+    Args:
+        text: The text.
+
+    Returns:
+        Begin, end and kind of each.
+    """
+    budgets = [Budget() for _ in range(_MOST + 1)]
+    for found in budgets[-1].candidates(_INSERT, text, "names", is_one=_names_secret):
+        end = next(_LAST_ROW.finditer(text, found.end())).end()
+        columns = _columns(found["names"].split(","), _inserted)
+        yield from _in_rows(text, ((found.end(), end),), columns, budgets)
+    yield from (match for budget in budgets for match in budget.withheld)
+
+
+def _names_secret(insert: re.Match[str]) -> bool:
+    return has_part(insert["names"].lower())
+
+
+def _columns(names: Iterable[str], row: Callable[[int], re.Pattern[str]]) -> list[_Column]:
     """Return how to find what is in the columns of secrets, and their kinds."""
-    sign = header["sign"]
-    names = header.group().removeprefix("|").split(sign)
-    kinds = [filed_under(name.strip(' "\r\n')) for name in names]
+    kinds = [filed_under(name.strip(' "`[]\r\n')) for name in names]
     found = [(at, _KINDS.get(kind, kind)) for at, kind in enumerate(kinds) if kind is not None]
-    return [(_row(sign, column), kind) for column, kind in found[:_MOST]]
+    return [(row(column), kind) for column, kind in found[:_MOST]]
 
 
 def _in_rows(
@@ -95,4 +124,13 @@ def _row(sign: str, column: int) -> re.Pattern[str]:
     digit = rf'(?=[^{sign}"\n]*[0-9])'
     return re.compile(
         rf'\n\|?(?:{cell}){{{column}}}[ ]{{0,16}}"?(?P<value>{digit}[^{sign}"\r\n]{{6,}})'
+    )
+
+
+@functools.lru_cache(maxsize=32)
+def _inserted(column: int) -> re.Pattern[str]:
+    """Return a pattern for a row of SQL with a digit in a column, in quotes."""
+    cell = r"(?:[a-zA-Z]?'(?:[^'\\]|''|\\.)*'|[^,()']*(?:\([^()]*\)[^,()']*)?),"
+    return re.compile(
+        rf"\((?:\s{{0,16}}{cell}){{{column}}}\s{{0,16}}N?'(?P<value>(?=[^'\n]*[0-9])[^'\r\n]{{6,}})'"
     )

@@ -21,7 +21,7 @@ HARMLESS: Final = re.compile(
     r"|\d{1,5}[\-_]?(?:char|byte|bit|digit|letter|caract|zeichen|sec|min|hour|day|month|year)[^\W\d]*$"
     # a path, a date or a number
     r"|(?:[~.]{0,2}|[a-z]:)[/\\][a-z0-9_.\-]+(?:[/\\][a-z0-9_.\-]+)*/?$|[\d:.,/\-+tz%$€]+$"
-    r"|\d+(?:\.\d+)?e[+\-]?\d{1,3}$|0x[0-9a-f]{1,8}$"
+    r"|\d+(?:\.\d+)?e[+\-]?\d{1,3}$|0x[0-9a-f]{1,8}$|\d+\.\d+[*/]"
     # words, perhaps numbered, one of which says that this is a name and no value
     r"|(?=(?:[a-z0-9]{1,12}_){2,}[a-z0-9]{1,12}$)"
     r"[a-z0-9_]*(?:pass|token|key|secret|cred|auth|signature)"
@@ -50,7 +50,8 @@ CLASS: Final = re.compile(
     r"|[A-Za-z][a-z]{0,14}(?:[A-Z]?\d{0,4}[A-Z][a-z]{2,14}){1,6}\d{0,3}$"
 )
 """The name of a class or a variable: ``Ed25519PrivateKey``, ``base64Secret``."""
-_CHOSEN_BY_PEOPLE: Final = ("pass", "pwd", "secret")
+_PASSWORDS: Final = ("pass", "pw")
+_CHOSEN_BY_PEOPLE: Final = (*_PASSWORDS, "secret")
 """Names of what may be a word with a number; a token or a key is made by a machine."""
 _PHRASE: Final = 16
 """Letters that are hardly one word."""
@@ -61,10 +62,10 @@ _SHORTEST_PASSWORD: Final = 6
 @functools.lru_cache(maxsize=1_024)
 def looks_chosen(name: str, value: str, quoted: bool, joined: bool, variable: bool) -> bool:
     """Return whether what follows a name looks like a secret, not like code or a word."""
-    password = name.startswith(("pass", "pwd"))
+    password = name.startswith(_PASSWORDS)
     if not password and len(value) < _SHORTEST:
         return False
-    if not password and reads_as_words(name, value):
+    if reads_as_words(name, value):
         return False
     if HARMLESS.match(value) or (_TEMPLATE if quoted else CODE).match(value):
         return value.isdigit() and password and joined
