@@ -18,7 +18,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trace_core import (
@@ -330,6 +330,7 @@ HELD = st.recursive(
 
 
 @given(HELD, HELD, st.sampled_from([1, 2, 16]))
+@example("password=a1B2c3D4e5", {"api_key": {"a1B2c3D4e5": "token"}}, 1)
 def test_what_is_passed_over_has_nothing_to_change(one: Any, two: Any, step: int) -> None:
     """Where few containers hold what changes, only those are walked through, with the same result."""
     span = attrs.evolve(span_with(None), attributes={"a": one}, events=(Event("e", 1, {"b": two}),))

@@ -69,7 +69,7 @@ class Budget:
                 for some in pattern.finditer(text, begun, end):
                     # What reaches the end of the place may go on behind it.
                     found = some if some.end() < end else pattern.match(text, some.start())
-                    if found is None or found.end() <= self.until or not is_one(found):
+                    if found is None or not is_one(found) or found.end() <= self.until:
                         continue
                     if self.allows(*found.span(group)):
                         yield found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import compress, count, filterfalse, islice
 from types import NoneType
 from typing import Any, Final, NamedTuple
@@ -44,19 +44,19 @@ class Look(NamedTuple):
     containers: list[Any]
     ends: tuple[list[int], list[int]]
 
-    def around(self, texts: Iterable[str], some: Container[str]) -> set[int] | None:
+    def around(self, texts: Sequence[str], *some: Container[str]) -> set[int] | None:
         """Return the ids of the containers that hold some texts, directly or not, and of some more.
 
         Args:
             texts: The texts of the span, or what became of them.
-            some: Those that are sought.
+            *some: Those that are sought.
 
         Returns:
             The ids; ``None`` if most containers may hold one.
         """
         if len(self.containers) < _WORTH_IT:
             return None
-        places = list(compress(count(), map(some.__contains__, texts)))
+        places = [at for one in some for at in compress(count(), map(one.__contains__, texts))]
         if len(places) > len(self.containers) // _FEW:
             return None
         of_texts, of_containers = self.ends

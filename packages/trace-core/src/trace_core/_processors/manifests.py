@@ -16,7 +16,7 @@ _KIND: Final = re.compile(
 _BEGIN: Final = re.compile(r"^---|apiVersion", re.MULTILINE)
 _BLOCK: Final = re.compile(
     r"^(?P<indent>[ ]{0,32})(?:stringData|data):[ \t]{0,8}\n"
-    r"(?P<yaml>(?:(?P=indent)[ ]{1,32}\S[^\n]*(?:\n|\Z)|[ \t]*\n)+)"
+    r"(?P<yaml>(?:(?P=indent)[ ]{1,32}\S[^\n]*(?:\n|\Z)|[ \t\n]*\n)+)"
     r"|[\"'](?:stringData|data)[ ]{0,8}[\"']:\s{0,32}\{"
     r"(?P<json>(?:[^{}\"]|\"(?:[^\"\\]|\\.?)*(?:\"|\Z))*)",
     re.MULTILINE,

@@ -103,7 +103,7 @@ class _Changes:
             span: The span.
             look: What it holds.
         """
-        changed = self.applied(span, look.around(look.texts, {**self._texts, **self._names}))
+        changed = self.applied(span, look.around(look.texts, self._texts, self._names))
         if not self._told:
             return changed
         texts = list(map(self._texts.get, look.texts, look.texts))
@@ -203,7 +203,11 @@ class _Changes:
         self._left -= 1
         found = without_secrets(value, self._names.get) if self._names else value
         if found is not value:
-            self._note((key, value[key]) for key in found if found[key] is not value[key])
+            hidden = [key for key in found if found[key] is not value[key]]
+            self._note((key, value[key]) for key in hidden)
+            if self._around is not None:  # a secret may stand again in what is left there
+                made = look_into([found[key] for key in hidden]).containers
+                self._around.update(map(id, made))
         if self._texts.keys().isdisjoint(found):
             return found
         return {self._texts.get(key, key): item for key, item in found.items()}
