@@ -26,13 +26,7 @@ from trace_core._processors.values import (
 Judge: TypeAlias = "Callable[[str], bool]"
 ASSIGNED: Final = "assigned"
 
-
-def _maybe(pattern: str) -> str:
-    """Return a pattern for something or nothing: it is tried in half the time of a ``?``."""
-    return f"(?:{pattern}|)"
-
-
-# All patterns but the last few are for text in lower case.
+# All patterns but the last few are for text in lower case. "(?:x|)" takes half as long as "(?:x)?".
 _NAME: Final = (
     r"k(?<=[a-z?&\-_. ]k)ey|secret|token|pass(?:w(?:or)?d|phrase)?|passwd|pwd?"
     r"|auth(?:orization)?|cred(?:ential)?s?|sig(?:nature)?"
@@ -47,28 +41,23 @@ _UNQUOTED: Final = r"[^\s\"'`,;}{&\\]"
 _WRAPPED: Final = r"(?:some|string::from|secretstr)\((?=\\*[\"'])"
 """What may be around a value: ``Some("...")``."""
 _VALUE: Final = (
-    _maybe(_WRAPPED)
-    + _maybe(r"[bfnru@](?=[\"'])")
-    + _maybe(rf"(?P<quote>{_QUOTE})")
-    + rf"(?P<value>(?(quote){_WITHIN}|(?!))|{_UNQUOTED}{{6,}})"
+    rf"(?:{_WRAPPED}|)(?:[bfnru@](?=[\"'])|)(?:(?P<quote>{_QUOTE})|)"
+    rf"(?P<value>(?(quote){_WITHIN}|(?!))|{_UNQUOTED}{{6,}})"
 )
-_DECLARED: Final = _maybe(
-    r"_?\d{1,3}|_(?:prod|dev|live|staging|old|new|primary|secondary|base)|\[\d{0,4}\]"
+_DECLARED: Final = (
+    r"(?:_?\d{1,3}|_(?:prod|dev|live|staging|old|new|primary|secondary|base)|\[\d{0,4}\]"
     r"|:?[ ](?:as[ ])?(?:string\??|str|secretstr|optional\[str\]|final|&str|&'static[ ]str)"
-    r"(?:[ ]\|[ ]none)?(?=[ ]=)"
+    r"(?:[ ]\|[ ]none)?(?=[ ]=)|)"
 )
 """Between a name and its sign: ``password_2``, ``password[]``, ``password: str``."""
 _SIGN: Final = (
     r"(?=[=:%?.+|!])(?:=>|(?:\?|:{1,3}|[?.+|]{1,2}(?==[ \t]{0,4}[\"'`]))?=(?!=)|:(?!=)|%3[ad]"
     r"|[=!]={1,2}(?=[ \t]{0,4}[\"'`]))"
 )
-_SCHEME_BEFORE: Final = r"(?:bearer|basic|token|digest|apikey|bot)[ \t]{1,4}"
 _ASSIGNMENT: Final = re.compile(
-    rf"(?P<name>{_NAME}){_DECLARED}{_maybe(_QUOTE)}[ \t]{{0,16}}(?P<sign>{_SIGN})"
-    rf"(?:%20|[ \t]{{0,16}})"
+    rf"(?P<name>{_NAME}){_DECLARED}(?:{_QUOTE}|)[ \t]{{0,16}}(?P<sign>{_SIGN})(?:%20|[ \t]{{0,16}})"
     rf"(?=[\"'`\\%@bfnrut]|{_UNQUOTED}{{6}}|{_WRAPPED})"  # else nothing of what follows can match
-    + _maybe(_maybe(r"\\*[\"'`]") + _SCHEME_BEFORE)
-    + _VALUE
+    rf"(?:(?:\\*[\"'`]|)(?:bearer|basic|token|digest|apikey|bot)[ \t]{{1,4}}|){_VALUE}"
 )
 _OPTION: Final = re.compile(
     rf"-(?:store|key)?(?P<name>pass(?:word|phrase)?|token|key|secret)(?P<sign>[ ]){_VALUE}"

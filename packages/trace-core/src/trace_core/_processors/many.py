@@ -6,7 +6,6 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate, compress, count
 from operator import add
-from string import digits
 from typing import Final, NamedTuple, TypeAlias
 
 from trace_core._processors.budget import UNJUDGED, Match
@@ -18,6 +17,8 @@ BETWEEN: Final = "\n\0\n\0\n"
 """Between two texts that are searched as one: no pattern matches it, and no name has it behind."""
 _NUL: Final = "\0"
 _MARK: Final = "\1"
+_BUT_MARKS: Final = bytes({*range(256)} - {*b"\0\1"})
+_BUT_DIGITS: Final = bytes({*range(256)} - {*b"\x000123456789"})
 _JUDGED: Final = 1_000
 """Names of secrets in a span that are told from one another."""
 _LONGEST_NAME: Final = 64
@@ -70,7 +71,7 @@ def _with_parts(texts: Sequence[str]) -> Iterable[str]:
     joined = joined.replace(_MARK, " ")
     for part in PARTS:  # to look for one in all of the texts is faster than for any
         joined = joined.replace(part, _MARK)
-    return _having(texts, joined, _MARK)
+    return _having(texts, joined, _BUT_MARKS)
 
 
 def with_digits(texts: Sequence[str]) -> Iterable[str]:
@@ -79,7 +80,7 @@ def with_digits(texts: Sequence[str]) -> Iterable[str]:
     Args:
         texts: The texts.
     """
-    return _having(texts, _joined(texts), digits)
+    return _having(texts, _joined(texts), _BUT_DIGITS)
 
 
 def _joined(texts: Sequence[str]) -> str:
@@ -89,11 +90,9 @@ def _joined(texts: Sequence[str]) -> str:
     return joined
 
 
-def _having(texts: Sequence[str], joined: str, some: str) -> Iterable[str]:
-    """Return the texts that have one of some characters, by what is left of them all joined."""
-    others = bytes({*range(256)} - {*f"{some}{_NUL}".encode()})
-    left = joined.encode("ascii", "replace").translate(None, others)
-    return compress(texts, left.split(_NUL.encode()))
+def _having(texts: Sequence[str], joined: str, others: bytes) -> Iterable[str]:
+    """Return the texts of which something is left without some characters, all of them joined."""
+    return compress(texts, joined.encode("ascii", "replace").translate(None, others).split(b"\0"))
 
 
 def _starts(texts: Sequence[str]) -> list[int]:

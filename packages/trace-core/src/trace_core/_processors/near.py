@@ -65,10 +65,6 @@ _FOR_ASSIGNMENTS: Final = (
 """What stands before secrets that `assignments` knows, besides the names."""
 _NEAR: Final = (*HINTS, *_FOR_ASSIGNMENTS, *_FLAGS)
 _NEAR_BEYOND_ASCII: Final = (*ALL_HINTS, *_FOR_ASSIGNMENTS, *_FLAGS)
-_SELDOM: Final = tuple(
-    hint for hint in (*HINTS, *_FOR_ASSIGNMENTS) if not hint.startswith(tuple("kstacp?&-"))
-)
-"""How few names begin. Most texts have none of them: to look for the others alone takes half."""
 _SHORT: Final = 8 * 1024
 """Characters of a text in which each hint is looked for on its own; in a longer one together, since
 a text that is made to be slow has all of them."""
@@ -99,11 +95,7 @@ def find_hints(folded: str) -> list[int]:
     """
     hints = _NEAR if folded.isascii() else _NEAR_BEYOND_ASCII
     if len(folded) > _SHORT:
-        absent = set() if any(map(folded.__contains__, _SELDOM)) else {*_SELDOM}
-        if " -" not in folded or not any(map(folded.__contains__, _FLAGS)):
-            absent |= {*_FLAGS}
-        every = _together(tuple(hint for hint in hints if hint not in absent))
-        return [found.start() for found in every.finditer(folded)]
+        return [found.start() for found in _together(hints).finditer(folded)]
     found = [hint for hint in hints if hint in folded]
     return sorted(at for hint in found for at in all_places(folded, hint, STEP))
 
