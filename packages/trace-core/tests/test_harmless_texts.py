@@ -53,7 +53,7 @@ BLOCKS = list(
 
 def test_there_are_enough_texts() -> None:
     """A short list would prove little."""
-    assert len(set(HARMLESS)) >= 1_150
+    assert len({*HARMLESS, *BLOCKS}) >= 1_400
 
 
 @pytest.mark.parametrize("text", [*HARMLESS, *BLOCKS])
@@ -105,6 +105,8 @@ HARMLESS_VALUES: list[Value] = [
     {"password": {"type": "string", "minLength": 8}, "token": {"type": "string"}},
     [{"name": "password", "value": "required"}, {"name": "max_tokens", "value": "4096a"}],
     [("password", "username2"), ("api_key", "base_url2"), ("x-api-key", "x-request-id-2")],
+    {"element": "Token search field", "text": "iPhone15Pro", "password": None},
+    {"element": "Password help", "text": "page12b", "type": "text", "token": ""},
     {"secrets": ["db-credentials-v2", "registry-token"], "cookies": "we use two of them"},
     {"is_secret": True, "password": 1234, "secret": None, "access_key": "Alt+S"},
 ]
@@ -202,6 +204,15 @@ SHAPES = [
         "pw: a1b2c3 ",
         "token</td><td>a1b2c3",
     ),
+    *(
+        "token field",
+        "<b>token:</b> <i>",
+        "</b><b></b>",
+        "a: / a1b2c3 ",
+        "ogin a / ",
+        "WIFI:T:a;P:",
+    ),
+    *("cookie: a=b; ", "key') or 'a1b2c3", "token']).fill('", ").fill('", "getConnection(a, 'b', "),
     *(":5432:a:", "machine a login ", "pbkdf2_sha256$", "{SSHA}", "http-basic.a b "),
     *(start for rule in rules.RULES for start in rule.starts),
     *(start + "a1" for rule in rules.RULES for start in rule.starts),
@@ -220,6 +231,7 @@ SEARCHED: dict[str, re.Pattern[str]] = {
             "_FIRST_SETTING",
             "_LAST_SETTING",
             "_COOKIE",
+            "_ELEMENT",
             "_COOKIE_OPTION",
         )
     },

@@ -537,6 +537,7 @@ PLANTED = (Path(__file__).parent / "data" / "planted.jsonl").read_text("utf-8").
 """Shapes that the traffic of models has: arguments of tools, commands, files, logs, languages."""
 KINDS_OF_SECRETS = {
     "<chosen>": lambda: "Vq" + "".join(CHANCE.choices(string.digits, k=2)) + "!" + "mReK2x",
+    "<plain>": lambda: "zaq" + "".join(CHANCE.choices(string.digits, k=2)) + "wsx" + "CDE3",
     "<words>": lambda: "blauerHimmel" + "_" + "".join(CHANCE.choices(string.digits, k=4)),
     "<token>": lambda: example("{alnum:40}", CHANCE.randrange(1_000)),
     "<hex>": lambda: example("{hex:32}", CHANCE.randrange(1_000)),
@@ -629,6 +630,11 @@ FILED = {
     "name and value": [
         {"name": "API_KEY", "value": TOKEN},
         {"key": "DB_PASSWORD", "value": CHOSEN},
+    ],
+    "a browser's tools": [
+        {"element": "Password input field", "ref": "e12", "text": CHOSEN},
+        {"fields": [{"name": "API key field", "type": "textbox", "value": TOKEN}]},
+        {"action": "input_text", "index": 3, "label": "password", "text": CHOSEN},
     ],
     "a weak name and value": [{"name": "openai_key", "value": TOKEN}],
     "a suffix": {"SecretString": CHOSEN, "api_key_prod": TOKEN, "client_secret_value": CHOSEN},

@@ -62,6 +62,11 @@ _ASSIGNMENT: Final = re.compile(
 _OPTION: Final = re.compile(
     rf"-(?:store|key)?(?P<name>pass(?:word|phrase)?|token|key|secret)(?P<sign>[ ]){_VALUE}"
 )
+_SPACE: Final = r"(?:\s{1,16}|\\[nrt][ ]{0,16}){0,2}"
+_ELEMENT: Final = re.compile(
+    rf"<[\w:.\-]{{0,40}}?(?P<name>{_NAME})(?:\s[^<>]{{1,200}})?(?P<sign>>)(?P<quote>(?!))?{_SPACE}"
+    rf"(?:<!\[cdata\[)?(?P<value>[^<>\s]{{6,}}?)(?:\]\]>)?{_SPACE}</"
+)
 _SCHEME: Final = re.compile(r"(?:bearer|basic)[ \t]{1,4}(?P<value>[a-z0-9_\-.=+/~]{16,})")
 _CONNECTED: Final = re.compile(
     r"(?:server|host|data source|endpoint|user(?:[ ]?id)?|uid|accountname|database"
@@ -79,12 +84,13 @@ _FIRST_SETTING: Final = re.compile(
     rf"[\n\"']{_SETTING}(?P<value>{_CHOSEN})(?=;[ ]?[a-z ]{{2,24}}=)"
 )
 _COOKIE: Final = re.compile(
-    r"cookie2?(?:\\*[\"'])?[ \t]{0,8}[:=][ \t]{0,8}(?:\\*[\"'])?"
+    r"cookie2?(?:\\*[\"'])?[ \t]{0,8}[:=][ \t]{0,8}\[?(?:\\*[\"'])?"
+    r"(?:[a-z0-9_.\-]{1,32}=[^\s\"'\\;]{0,3};[ ]?){0,8}"
     r"(?P<value>[a-z0-9_.\-!#$%&*+^|~]{1,64}=[^\s\"'\\;]{4,}(?:;[ ]?[^\s\"'\\;]{1,4096})*)"
 )
 
 _COOKIE_OPTION: Final = re.compile(
-    r"[ ](?:-b|--cookie)[ =]\\*[\"']?(?P<value>[a-z0-9_.\-]{1,64}=[^\s\"'\\;]{4,}"
+    r"[ ](?:-b|--cookie)[ =]\\*[\"']?(?P<value>[a-z0-9_.\-]{1,64}=[^\s\"'\\;]+"
     r"(?:;[ ]?[^\s\"'\\;]{1,4096})*)"
 )
 
@@ -102,8 +108,10 @@ def assignments(text: str, folded: str, near: Sequence[Place]) -> Iterator[Match
     """
     if "=" in text or ":" in text or "%3" in text:
         yield from _named(_ASSIGNMENT, text, folded, near)
-    if " -" in text:
+    if "-" in text and ("--" in text or "-storepass" in text):
         yield from _named(_OPTION, text, folded, near)
+    if "<" in text and "</" in text:
+        yield from _named(_ELEMENT, text, folded, near)
     yield from _headers(folded, near)
     if ";" in text and "=" in text and _CONNECTED.search(folded):
         yield from _connections(folded, near)
@@ -238,7 +246,7 @@ def names_other(name: str, value: str, before: str) -> bool:
 
 def _has_random(value: str) -> bool:
     """Return whether one of some cookies is more than a setting: ``theme=dark; sid=...``."""
-    return any(map(looks_random, re.split("[;=]", value)))
+    return any(looks_random(one) or UUID.match(one) for one in re.split("[;=]", value))
 
 
 def _is_credential(value: str) -> bool:

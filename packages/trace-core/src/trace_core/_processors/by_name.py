@@ -37,6 +37,7 @@ _BEYOND_ASCII: Final = frozenset(
         *("비밀번호", "пароль", "hasło", "lösenord"),
     }
 )
+_OF_A_FORM: Final = re.compile(r"(?: (?:input|text|field|box|textbox)){1,3}$", re.IGNORECASE)
 PARTS: Final = (
     *("key", "token", "secret", "pass", "pw", "auth", "cred", "cookie", "sig"),
     *("kennwort", "contras", "senha"),
@@ -48,8 +49,8 @@ _DIGITS: Final = str.maketrans("123456789", "000000000")
 """Names that differ by a number are looked up as one."""
 _KEPT_SHORT: Final = 4
 """Characters: "none", "true", "" under such a key tell nothing."""
-_NAMES: Final = ("name", "key", "header", "field", "variable", "Name", "Key")
-VALUES: Final = ("value", "Value")
+_NAMES: Final = ("name", "key", "header", "field", "variable", "Name", "Key", "element", "label")
+VALUES: Final = ("value", "Value", "text")
 """Lists of settings have mappings with one of each."""
 _SCHEMA_TYPES: Final = ("string", "object", "array", "integer", "number", "boolean")
 _SCHEMA_KEYS: Final = frozenset({"anyOf", "oneOf", "allOf", "$ref", "enum", "operationId"})
@@ -91,6 +92,7 @@ def _filed_under(key: str) -> str | None:
         return None
     if not key.isascii() and key.lower() in _BEYOND_ASCII:
         return _PASSWORD
+    key = _OF_A_FORM.sub("", key)
     strong = _STRONG.search(re.sub(r"[^a-z]", "", key.lower()))
     if strong is not None:
         return _PASSWORD if strong["many"] else _ALL

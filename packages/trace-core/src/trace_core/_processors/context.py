@@ -58,29 +58,30 @@ _NAME: Final = (
     rf"|(?P<key>{'|'.join(KEYS)})"
 )
 _OTHERS: Final = (
-    rf"(?:(?P<other>{_QUOTE}?)[a-z_]{{2,16}}(?P=other)[ \t]{{0,4}}[:=][ \t]{{0,4}}"
-    rf"{_QUOTE}?[\w\-]{{1,16}}{_QUOTE}?(?:\s|,|\\+[nrt]){{1,16}}){{0,2}}"
+    rf"(?:(?P<other>{_QUOTE}?)[a-z_]{{2,16}}(?P=other)[ \t]{{0,16}}[:=][ \t]{{0,4}}"
+    rf"{_QUOTE}?[\w \-.]{{1,40}}{_QUOTE}?(?:\s|,|\\+[nrt]){{1,16}}){{0,2}}"
 )
 """What may be said of it between a name and its value: ``"type": "string"``."""
 _AFTER_NAME: Final = re.compile(
     rf"(?:{_NAME})(?P<many>s?)(?:[_\-]?(?:value|string|str)|_(?:prod|dev|live)|_?\d{{1,2}})?(?:"
     # "x-api-key", "...": a pair
-    rf"(?P<pair>{_QUOTE}[ \t]{{0,4}},\s{{0,16}}(?=b?{_QUOTE}))"
+    rf"(?P<pair>(?:{_QUOTE}?\])?{_QUOTE}[ \t]{{0,4}},\s{{0,16}}(?=b?{_QUOTE}))"
     # name: X_KEY, and on the next line value: ...
-    rf"|(?P<value>{_QUOTE}?(?:\s|[\"'\],:{{\-]|\\+[nrt]){{1,48}}{_OTHERS}{_QUOTE}?"
-    rf"(?:value|default|example|text){_QUOTE}?[ \t]{{0,4}}[:=][ \t]{{0,4}})"
+    rf"|(?P<value>(?:[ ](?:input|text|field|box)){{0,3}}{_QUOTE}?"
+    rf"(?:\s|[\"'\],:{{\-]|\\+[nrt]){{1,48}}{_OTHERS}{_QUOTE}?"
+    rf"(?:value|default|example|text){_QUOTE}?[ \t]{{0,16}}[:=][ \t]{{0,4}})"
     # ["X_KEY"] = ..., KEY: |, and a line break; 密码:...; <entry key="password">
     rf"|(?P<sign>{_QUOTE}?\]?[ \t]{{0,16}}"
     r"(?:=>|[:?.+|]{1,3}=(?!=)|[:=\uff1a](?!=)|[=!]={1,2}|\|\||\?\?|[是为為は는은]|(?<=[\"'])>"
-    r"|</t?[dh][dht]?>\s{0,16}<[dt]d>"
+    r"|\)[ ]or(?=[ ])|</(?:t[dh]|dt)>\s{0,16}<[td]d>"
     r"|(?<=[ ])(?:->|[\|\u2013\u2014\u2192\-](?=[ ])))"
-    r"(?:\*\*)?[ \t]{0,16}"
+    r"(?:\*\*|</?[a-z]{1,6}>)?[ \t]{0,16}(?:<[a-z]{1,6}>)?"
     r"\[?(?:(?:[|>][+\-]?[ \t]{0,4})?(?:\r?\n|\\+n){1,2}[ \t]{0,32})?)"
     # for the database is: ...
     r"|(?P<of>(?:(?:[ ](?:for|to|of|für|de|di|pour|para)[ ]|[ ]d')[^\n:=\"']{1,40}?)?)"
-    rf"(?P<said>(?:'s|[ ](?:{'|'.join(_SAID)})|[ ]?:){{0,4}})(?P<to>[ ]to(?=[ ]))?"
+    rf"(?P<said>(?:'s|[ ](?:{'|'.join(_SAID)})|[ ]?:){{0,4}})(?P<to>[ ](?:to|auf)(?=[ ]))?"
     rf"(?:[ \t]{{1,16}}\(?|\((?={_QUOTE}))"
-    rf")[bfnr]?(?P<quote>{_QUOTE})?\Z"
+    rf")[bfnr]?(?P<quote>{_QUOTE}{{1,2}})?\Z"
 )
 _BLOCK: Final = re.compile(r"[|>][+\-]?[ \t]{0,4}\r?\n")
 """What a text of several lines begins with in YAML."""
@@ -94,7 +95,7 @@ _USER: Final = re.compile(
 )
 _COMMAND: Final = re.compile(
     r"(?:(?:mysql|mariadb)[a-z_\-]{0,12}[ ](?:[^\n|;]{0,120}[ ])?-p"
-    r"|(?:sshpass|mongo[a-z]{0,8}|cypher-shell|sqlcmd|cqlsh|7z"
+    r"|(?:sshpass|twine|useradd|mongo[a-z]{0,8}|cypher-shell|sqlcmd|cqlsh|7z"
     r"|(?:docker|podman|registry|az)[ ]login)[ ](?:[^\n|;]{0,120}[ ])?-p[ ]?"
     r"|redis-cli[ ](?:[^\n|;]{0,120}[ ])?-a[ ]?"
     r"|ldap[a-z]{2,8}[ ](?:[^\n|;]{0,120}[ ])?-w[ ]?)[\"']?\Z"
@@ -103,10 +104,10 @@ _FLAG: Final = re.compile(r"[ ]-[paw][ ]?[\"']?\Z")
 _BETWEEN: Final = " \t\r\n\"'`\\:=>|,-([]*?.+{"
 """What stands between a name and its value, besides words."""
 _NAME_ENDS: Final = frozenset((name + many)[-3:] for many in ("", "s") for name in ALL_NAMES)
-_SAID_LAST: Final = frozenset((*_SAID, "by", "to"))
+_TAGS: Final = re.compile(r"(?:</?[a-z]{1,8}>\s{0,16}){1,2}\Z")
+_SAID_LAST: Final = frozenset((*_SAID, "by", "to", "auf", "or"))
 _SUFFIXES: Final = (
     *("value", "default", "example", "text", "tstring", "tstr", "rd's", "_prod", "_dev", "_live"),
-    *("<td", "<dd"),
 )
 _LAST: Final = _NAME_ENDS.union(f" {word}"[-3:] for word in _SAID_LAST) | {
     suffix[-3:] for suffix in _SUFFIXES
@@ -190,6 +191,8 @@ def in_context(
 
 def _may_lead(before: str) -> bool:
     """Return whether some text may lead to a secret; most of it ends in another word."""
+    if before[-2:].rstrip()[-1:] == ">":
+        before = _TAGS.sub("", before)
     name = before.rstrip(_BETWEEN)
     if name[-1:].isdigit():
         name = name.rstrip("_0123456789")
@@ -324,13 +327,10 @@ def _is_told(word: _Word, found: re.Match[str], kind: str, *, quoted: bool) -> b
     before, password = word.before[: found.start()], found["password"]
     if found["of"] or (password == "pass" and not before.endswith(SETTINGS)):  # noqa: S105
         return False  # "pass 'x=1' to it"; but requirepass is a setting of Redis
+    is_set = _SETTER.search(before) is not None
     if password is None:
         long = len(word.text) >= _BARE and looks_random(word.text)
-        return found["to"] is None and (long or (chosen and _is_set(before)))
-    if quoted or password.startswith(BY) or before.endswith("require") or _is_set(before):
+        return found["to"] is None and (long or (chosen and is_set))
+    if quoted or password.startswith(BY) or before.endswith("require") or is_set:
         return chosen
     return _MAIL.search(word.text) is None and looks_paired(word.text)
-
-
-def _is_set(before: str) -> bool:
-    return _SETTER.search(before) is not None

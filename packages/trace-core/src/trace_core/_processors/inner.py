@@ -104,8 +104,13 @@ _ARGUMENT: Final = (
     r"\s{0,16}"
 )
 _LOGIN: Final = rf"(?:{_GAP}(?:login|account){_GAP}{_PART}){{0,2}}{_GAP}password{_GAP}{_CHOSEN}"
+_CALLS: Final = {
+    1: ("login", "WiFi.begin", "NetworkCredential", "Authentication", "createHmac"),
+    2: ("getConnection", "DBI->connect", "FTP"),
+}
+"""What is called with a password, by how many arguments there are before it."""
 _READS: Final = (
-    r"(?:sudo )?(?:sudo -S|chpasswd|passwd --stdin|(?:docker|podman|helm registry|gh auth) login)"
+    r"(?:sudo )?(?:sudo -S|chpasswd|passwd --stdin|(?:docker|podman|gh auth) login|wrangler)"
 )
 """Commands that read a password."""
 _IN_CRYPT: Final = "[./A-Za-z0-9]"
@@ -124,8 +129,6 @@ _TILDE: Final = r"[A-Za-z0-9_~.\-]"
 _ID: Final = "[A-Za-z0-9]{14}"
 _APP: Final = rf"{_TILDE}{{3}}[0-9]"
 _SESSION: Final = "(?:[A-Za-z0-9+/]|%2[BF]){60,}(?:=|%3D){0,2}"
-_XML_NAME: Final = r"[A-Za-z:_\-]{0,24}(?:password|secret|token|key|Password|Secret|Token|Key)"
-_SPACE: Final = r"(?:\s{1,16}|\\[nrt][ ]{0,16}){0,2}"
 _NOT_REAL: Final = (
     r"(?!(?i:pass(?:w(?:or)?d)?|pwd|secret|xxx+|[*.]+|your[^@]{0,32}|example|changeme|token"
     r"|redacted)@|[^@]{0,32}(?:[{}<>\[\]()]|\$[A-Za-z]|\*\*|\.\.\.|%[sdv](?![0-9A-Za-z]))"
@@ -147,10 +150,6 @@ INNER: Final = (
         _DATABASE + r"://(?P<secret>[^\s/:@\"'<>`]{0,64}:" + _NOT_REAL + r"[^\n@\"'<>`:]{1,64}@)"
         r"(?=[A-Za-z0-9_.\-]{1,100}[:/])",
         "database",
-    ),
-    _told(
-        "</",
-        rf"<{_XML_NAME}(?:\s[^<>]{{1,200}})?>{_SPACE}(?P<secret>(?=[^<>\s]{{0,64}}[0-9])[^<>\s]{{6,}}?){_SPACE}</",
     ),
     _told("machine", rf"machine{_GAP}(?:{_PART}(?={_GAP}login)|[^\s.\\]{{1,64}}\.{_PART}){_LOGIN}"),
     _told("default", rf"default(?={_GAP}login){_LOGIN}"),
@@ -175,27 +174,28 @@ INNER: Final = (
         "form-data",
     ),
     _told(
-        "@",
-        r"sqlplus (?:-[a-zA-Z]{1,8} )?[\w$#]{1,30}/(?P<secret>[^\s@\"'/${\\]{4,64})@",
-        "sqlplus",
-    ),
-    _told(
-        "| ", rf"echo (?:-n )?{_OPEN}?(?:[\w\-]{{1,32}}:)?{_NUMBERED}{_OPEN}? ?\| {_READS}", "echo"
+        "| ",
+        rf"(?:echo|printf) (?:-[en] )?{_OPEN}?(?:[\w\-]{{1,32}}:)?{_NUMBERED}{_OPEN}? ?\| {_READS}",
     ),
     _told("%", rf"-U [\w.\-]{{1,64}}%{_NUMBERED}", "-U "),
     _told("/add", rf"net user [\w.\-]{{1,64}} {_NUMBERED}", "net user"),
     _told("htpasswd -", rf"htpasswd -[a-zA-Z]{{0,4}}b {_PART} {_PART} {_NUMBERED}"),
     _told(
-        "redentials: ",
-        rf"redentials: [\w.@+\-]{{1,64}} ?/ ?(?=\S{{0,64}}[!#%^*@+~]){_NUMBERED}",
+        " / ",
+        r"(?:redentials?|ugangsdaten|dentifiants?)(?: are)? ?:? [\w.@+\-]{1,64} / "
+        rf"(?=\S{{0,64}}[!#%^*@+~]){_NUMBERED}",
     ),
     _told(
-        "send_keys(",
-        rf"(?i:password|passwd|pwd|secret|token){_OPEN}\)\.send_keys\({_OPEN}{_NUMBERED}",
+        ").",
+        r"(?i:password|passwd|pwd|secret|token)[\"'\]\\]{1,4}\)\.(?:send_keys|type|fill)\("
+        rf"{_OPEN}{_NUMBERED}",
     ),
-    _told("getConnection(", rf"getConnection\({_ARGUMENT}{_ARGUMENT}{_OPEN}{_NUMBERED}"),
-    _told("login(", rf"\.login\({_ARGUMENT}{_OPEN}{_NUMBERED}"),
-    _told("WiFi.begin(", rf"WiFi\.begin\({_ARGUMENT}{_OPEN}{_NUMBERED}"),
+    _told("WIFI:", r"WIFI:(?:[TSH]:[^;]{0,64};){0,3}P:(?P<secret>[^;\s]{4,});"),
+    *(
+        _told(f"{call}(", rf"{call}\({_ARGUMENT * before}{_OPEN}{_NUMBERED}")
+        for before, calls in _CALLS.items()
+        for call in calls
+    ),
     _told("(", rf"jwt\.(?:sign|verify|encode|decode)\({_ARGUMENT}{_OPEN}{_NUMBERED}", "jwt."),
     *(Inner("password hash", literal, source) for literal, source in _HASHES.items()),
     _behind("telegram", "[0-9]{8,10}", "[0-9]{8}", ":AA", r"[A-Za-z0-9_\-]{33}(?![A-Za-z0-9])"),

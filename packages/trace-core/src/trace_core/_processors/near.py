@@ -26,20 +26,8 @@ PASSWORDS: Final = (
 )
 KEYS: Final = (
     *("key", "secret", "token", "authorization", "auth", "credential", "signature", "schlüssel"),
-    *(
-        "clé api",
-        "clé d'api",
-        "jeton",
-        "clave",
-        "密钥",
-        "密鑰",
-        "秘钥",
-        "令牌",
-        "トークン",
-        "ключ",
-        "токен",
-        "토큰",
-    ),
+    *("clé api", "clé d'api", "密钥", "密鑰", "秘钥", "令牌", "トークン", "ключ", "токен", "토큰"),
+    *("jeton", "clave"),
 )
 BY: Final = "identified"
 """How the password begins in SQL: ``IDENTIFIED BY '...'``."""

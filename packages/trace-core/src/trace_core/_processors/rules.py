@@ -193,7 +193,7 @@ RULES: Final = (
     *_rules("[A-Za-z0-9]{60,}", "teamwork: tkn.v1_"),
     *_rules(_ANY + r"{1,200}={0,2}\." + _ANY + "{86}={0,2}", "yandex: t1."),
     *_rules(r"[A-Za-z0-9_=\-]{16,32}\.[A-Za-z0-9_=\-]{29,}" + _ANY, "sendgrid: SG."),
-    *_rules(r"(?=(?:[A-Za-z]{0,22}[0-9]){2})[A-Za-z0-9]{24}(?![\w(]|\.\w)", "vault: s."),
+    *_rules(r"(?=[A-Za-z]*[0-9]+[A-Za-z]+[0-9])[A-Za-z0-9]{24}(?![\w(]|\.\w)", "vault: s."),
     *_rules(
         r"[a-z0-9]{5,30}\.[a-z0-9]{4,6}\.acc[_-][a-z0-9-]{10,32}\.[A-Za-z0-9+/_=-]{30,120}",
         "authress: sc_ ext_ scauth_ authress_",

@@ -107,7 +107,7 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
         near = near_names(hints)
         if "\n" in text or "\\n" in text:
             found += in_tables(text, hints)
-        if "values" in folded:
+        if "(" in text and "values" in folded:
             found += in_inserts(text)
         if "Secret" in text and "ata" in text:
             found += in_manifests(text)
