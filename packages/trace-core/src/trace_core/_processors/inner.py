@@ -100,8 +100,7 @@ _CHOSEN: Final = (
 _NUMBERED: Final = rf"(?=[^\s\"']{{0,64}}[0-9])(?=[^\s\"'\\]{{6}}){_CHOSEN}"
 _OPEN: Final = r"\\*[\"']"
 _ARGUMENT: Final = (
-    rf"\s{{0,16}}(?:{_OPEN}[^\"'\\]{{0,200}}{_OPEN}|[\w.\[\]]{{1,64}}|{{[^{{}}]{{0,200}}}}),"
-    r"\s{0,16}"
+    rf"(?:{_OPEN}[^\"'\\]{{0,200}}{_OPEN}|[\w.\[\]]{{1,64}}|{{[^{{}}]{{0,200}}}}),\s{{0,9}}"
 )
 _LOGIN: Final = rf"(?:{_GAP}(?:login|account){_GAP}{_PART}){{0,2}}{_GAP}password{_GAP}{_CHOSEN}"
 _CALLS: Final = {
@@ -109,9 +108,7 @@ _CALLS: Final = {
     2: ("getConnection", "DBI->connect", "FTP"),
 }
 """What is called with a password, by how many arguments there are before it."""
-_READS: Final = (
-    r"(?:sudo )?(?:sudo -S|chpasswd|passwd --stdin|(?:docker|podman|gh auth) login|wrangler)"
-)
+_READS: Final = r"(?:sudo )?(?:sudo -S|chpasswd|passwd|wrangler|(?:docker|podman|gh auth) login)"
 """Commands that read a password."""
 _IN_CRYPT: Final = "[./A-Za-z0-9]"
 _SALT: Final = _IN_CRYPT + "{1,64}"
@@ -192,11 +189,13 @@ INNER: Final = (
     ),
     _told("WIFI:", r"WIFI:(?:[TSH]:[^;]{0,64};){0,3}P:(?P<secret>[^;\s]{4,});"),
     *(
-        _told(f"{call}(", rf"{call}\({_ARGUMENT * before}{_OPEN}{_NUMBERED}")
+        _told(f"{call}(", rf"{call}\(\s{{0,16}}{_ARGUMENT * before}{_OPEN}{_NUMBERED}")
         for before, calls in _CALLS.items()
         for call in calls
     ),
-    _told("(", rf"jwt\.(?:sign|verify|encode|decode)\({_ARGUMENT}{_OPEN}{_NUMBERED}", "jwt."),
+    _told(
+        "(", rf"jwt\.(?:sign|verify|encode|decode)\(\s{{0,16}}{_ARGUMENT}{_OPEN}{_NUMBERED}", "jwt."
+    ),
     *(Inner("password hash", literal, source) for literal, source in _HASHES.items()),
     _behind("telegram", "[0-9]{8,10}", "[0-9]{8}", ":AA", r"[A-Za-z0-9_\-]{33}(?![A-Za-z0-9])"),
     _behind("azure", _APP, _APP, "Q~", rf"{_TILDE}{{31,34}}(?![A-Za-z0-9_~\-])"),
