@@ -12,6 +12,7 @@ import asyncio
 import gc
 import itertools
 import os
+import random
 import signal
 import sys
 import threading
@@ -25,6 +26,8 @@ from trace_core import Span, durable
 
 CHILDREN = 4
 THREADS = 8
+LONG = 4_000
+"""Words of a long prompt, some 25 KB."""
 TASKS = 200
 
 
@@ -38,23 +41,31 @@ class Calls:
 
     Args:
         folder: Where the log goes.
+        text: What a message says, after the call's number.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, text: str = "some words of prose " * 50) -> None:
+        self.folder, self._text = folder, text
         self._log = os.open(f"{folder}/log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._numbers = itertools.count()
 
     def one(self) -> None:
         """Make a call."""
         number = next(self._numbers)
-        litellm.completion("gpt-4o", [message(number)], mock_response="An answer. " * 20)
+        litellm.completion("gpt-4o", [self._message(number)], mock_response="An answer. " * 20)
         self._note(number)
 
     async def one_in_a_task(self) -> None:
         """Make an async call."""
         number = next(self._numbers)
-        await litellm.acompletion("gpt-4o", [message(number)], mock_response="An answer. " * 20)
+        await litellm.acompletion(
+            "gpt-4o", [self._message(number)], mock_response="An answer. " * 20
+        )
         self._note(number)
+
+    def _message(self, number: int) -> dict[str, str]:
+        """Return the message of a call, by which its span is known."""
+        return {"role": "user", "content": f"{os.getpid()} {number} {self._text}"}
 
     def _note(self, number: int) -> None:
         now, used = time.monotonic_ns(), time.process_time_ns()
@@ -66,16 +77,17 @@ class Calls:
             self.one()
 
 
-def message(number: int) -> dict[str, str]:
-    """Return the message of a call, by which its span is known."""
-    return {"role": "user", "content": f"{os.getpid()} {number} " + "some words of prose " * 50}
-
-
 def threads(calls: Calls) -> None:
     """Make calls on 8 threads."""
     for _ in range(THREADS):
         threading.Thread(target=calls.for_ever, daemon=True).start()
     time.sleep(600)
+
+
+def long_prompts(calls: Calls) -> None:
+    """Do the same with prompts that take the writer a millisecond or two each."""
+    words = (f"w{random.randrange(5_000)}" for _ in range(LONG))
+    threads(Calls(calls.folder, " ".join(words)))
 
 
 def tasks(calls: Calls) -> None:
@@ -106,6 +118,7 @@ def one_by_one(calls: Calls) -> None:
 MODES: dict[str, Callable[[Calls], None]] = {
     "threads": threads,
     "tasks": tasks,
+    "long prompts": long_prompts,
     "children": children,
     "one by one": one_by_one,
 }
@@ -121,7 +134,7 @@ def run(mode: str, folder: str) -> None:
 def main() -> None:
     """Fork a program for each line."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
-    litellm.completion("gpt-4o", [message(0)], mock_response="warm")
+    litellm.completion("gpt-4o", [{"role": "user", "content": "warm"}], mock_response="up")
     # A full collection of the garbage looks at all that LiteLLM has made and stops every thread for
     # 200 ms, which has nothing to do with tracing.
     gc.freeze()

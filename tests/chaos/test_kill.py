@@ -32,7 +32,7 @@ caches and the cores' halves: 55 ms were seen instead of 50 at a load of 30 on t
 other tests run beside this one it says little; ``nox -s chaos`` runs it alone.
 """
 PROGRAM = Path(__file__).with_name("calls.py")
-MODES = ("one by one", "children", "threads", "tasks")
+MODES = ("one by one", "children", "threads", "tasks", "long prompts")
 OLDEST_MS = {"alone": 10.0 if ALONE else 50.0, "beside others": 50.0}
 """For how long a returned call may be in memory alone, in processor time of its program.
 

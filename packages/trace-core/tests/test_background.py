@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import multiprocessing
 import os
 import signal
@@ -15,6 +16,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -41,8 +43,9 @@ from trace_core import (
     pipeline,
     tee,
 )
-from trace_core._delivery import callers, inbox
+from trace_core._delivery import callers, inbox, writer
 from trace_core._delivery.size import rough_size
+from trace_core._delivery.stats import Ledger
 from trace_core.testing import FakeClock, sample_spans
 
 FAST = Retry(first=0.001, longest=0.002)
@@ -847,6 +850,59 @@ def test_a_writer_that_is_held_up_is_seldom_waited_for(
     assert len(gate.spans) == 10_001
 
 
+@pytest.mark.parametrize("ahead", [1, 0], ids=["behind others", "being written"])
+def test_a_caller_waits_on_while_the_writer_gets_on(
+    make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch, ahead: int
+) -> None:
+    """The writer computes what the program pays for anyway; each waits for the spans of others."""
+    computed = itertools.count()
+    monkeypatch.setattr(callers, "_PATIENCE_IF_KEPT", 0.001)
+    monkeypatch.setattr(callers, "_LONGEST_IF_KEPT", 60.0)
+    monkeypatch.setattr(callers.Progress, "made", property(lambda _: next(computed)))
+    box, gate = inbox.Inbox(100, 1 << 20, kept=True), threading.Event()
+    for _ in range(1 + ahead):
+        box.pending.append(None)
+        box.queue.put(make_span())
+    box.count_in(Ledger(), len(box.take(1)[0]))
+    caller = threading.Thread(target=lambda: (box.callers.await_writer(), gate.set()))
+    caller.start()
+    if ahead:
+        while next(computed) < 100:
+            assert not gate.is_set()
+        box.count_in(Ledger(), len(box.take(1)[0]))
+    caller.join(60)
+    assert gate.is_set()
+
+
+def test_the_writer_takes_fewer_of_what_takes_long(
+    make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Callers hear sooner that theirs are written."""
+    computed = [0.0]
+
+    class Slow(KeepingGate):
+        small_batches = True
+        batches: ClassVar[list[int]] = []
+
+        def write(self, spans: Sequence[Span], /) -> None:
+            super().write(spans)
+            self.batches.append(len(spans))
+            computed[0] += 0.0019 * len(spans) if len(self.spans) < 20 else 0.0
+
+    clock = SimpleNamespace(thread_time=lambda: computed[0], monotonic=time.monotonic)
+    monkeypatch.setattr(writer, "time", clock)
+    gate = Slow()
+    queue = Background(gate)
+    queue.write_later(make_span())
+    assert gate.entered.wait(60)
+    for _ in range(60):
+        queue._pending.append(None)
+        queue._queue.put(make_span())
+    gate.opened.set()
+    queue.close(60)
+    assert gate.batches[:12] == [1] + [2] * 10 + [16]
+
+
 def test_the_writer_does_not_wait_for_itself(
     make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -890,23 +946,28 @@ def test_a_span_is_pending_from_its_hand_over_on(
     assert (queue.stats.accepted, queue.stats.pending) == (21, 0)
 
 
-def test_callers_are_woken_once(
+def test_callers_are_woken_once_their_spans_are_written(
     make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also if the writer looks again before it takes the next span."""
+    """Not with the others before, nor twice if the writer looks again before the next span."""
     monkeypatch.setattr(callers, "_PATIENCE_IF_KEPT", 60.0)
-    box = inbox.Inbox(100, 1 << 20, kept=True)
-    box.queue.put(make_span())
-    caller = threading.Thread(target=box.callers.await_writer)
-    caller.start()
-    while not box.callers._waiting:
-        time.sleep(0.001)
-    box.take(100)
-    box.queue.put(make_span())
+    monkeypatch.setattr(callers, "_LONGEST_IF_KEPT", 60.0)
+    box, ledger = inbox.Inbox(100, 1 << 20, kept=True), Ledger()
+    waiting = []
+    for number in range(1, 3):
+        box.pending.append(None)
+        box.queue.put(make_span())
+        waiting.append(threading.Thread(target=box.callers.await_writer))
+        waiting[-1].start()
+        while len(box.callers._waiting) < number:
+            time.sleep(0.001)
+    for served, caller in enumerate(waiting):
+        box.count_in(ledger, len(box.take(1)[0]))
+        assert len(box.callers._waiting) == 2 - served
+        box.callers.wake()
+        caller.join(60)
+        assert [one.is_alive() for one in waiting] == [False, not served]
     box.callers.wake()
-    caller.join(60)
-    box.callers.wake()
-    assert not caller.is_alive()
     assert not box.callers._waiting
 
 

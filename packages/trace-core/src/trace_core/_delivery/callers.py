@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence, Sized
 from typing import Final
 
 from trace_core._failures import failure
@@ -12,8 +12,11 @@ from trace_core._log import report
 from trace_core._tracing.span import OpenSpan
 
 _PATIENCE_IF_KEPT: Final = 0.04
-"""Seconds for which a caller waits for the writer at most. Where eight threads compute, the writer
-gets the interpreter every 10 to 30 ms; alone, a span takes it one."""
+"""Seconds for which a caller waits for the writer to get on. Where eight threads compute, it gets
+the interpreter every 10 to 30 ms; alone, a span takes it one, and one of a megabyte a hundred."""
+_LONGEST_IF_KEPT: Final = 0.25
+"""Seconds for which a caller waits at most, while the writer gets on with the spans of others. That
+costs a program that computes nothing: the writer computes in its place, which it must do anyway."""
 _PATIENCE: Final = 0.001
 """The same for a sink that keeps nothing, whose write may take as long as a server likes."""
 _LONGEST_PAUSE: Final = 1.0
@@ -24,6 +27,8 @@ _BEHIND: Final = 2
 """With so many spans queued, a caller waits for a writer whose sink keeps what it is given. With
 one a kill costs half as much, but a busy proxy answers 5% fewer requests: each write has its price.
 """
+_GETS_ON: Final = 0.001
+"""Seconds for which a writer that gets on computes, while a caller waits."""
 _NEVER_BEHIND: Final = 1 << 62
 _LATE_NS: Final = 8_000_000
 """A writer that comes later than this after a call is late: several threads compute, each of which
@@ -33,32 +38,61 @@ _AFTER_LATE: Final = 32
 while nobody knows whether it comes in time."""
 
 
+class Progress:
+    """Tells on any thread how far the writer's has come.
+
+    Attributes:
+        thread: The writer's.
+        turns: How often it has written what was there.
+    """
+
+    def __init__(self) -> None:
+        self.thread: int | None = None
+        self.turns = 0
+        self._clock: int | None = None
+
+    def begin(self) -> None:
+        """Tell of the current thread from now on."""
+        self.thread = threading.get_ident()
+        if hasattr(time, "pthread_getcpuclockid"):
+            self._clock = time.pthread_getcpuclockid(self.thread)
+
+    @property
+    def made(self) -> float:
+        """Seconds for which it has computed, or its turns where no clock tells that."""
+        try:
+            return self.turns if self._clock is None else time.clock_gettime(self._clock)
+        except OSError:  # it has ended
+            return 0
+
+
 class Callers:
     """The callers that wait until the writer has written what is queued.
 
     Args:
-        queued: Returns how many spans are queued.
+        waiting: One for each span that waits for the writer.
         kept: Whether a span that has been written survives the process.
     """
 
-    def __init__(self, queued: Callable[[], int], *, kept: bool) -> None:
-        self.writer: int | None = None
-        """The writer's thread, which does not wait for itself."""
+    def __init__(self, waiting: Sized, *, kept: bool) -> None:
+        self.writer = Progress()
+        """Of the writer, which does not wait for itself."""
         self.behind = 0 if kept else _NEVER_BEHIND
         """With so many spans queued, one more has to wait."""
         self._kept = kept
         self._waited_for = _AFTER_LATE  # so many spans, each of them
-        self._queued = queued
+        self._spans = waiting
+        self._begun = 0  # spans that the writer has ever begun to write
         self._writing = False
-        self._waiting: dict[int, threading.Lock] = {}  # by thread
-        self._served: list[int] = []  # those who wait for what is being written
+        self._waiting: dict[int, _Caller] = {}  # by thread
         self._patience = _PATIENCE_IF_KEPT if kept else _PATIENCE
+        self._longest = _LONGEST_IF_KEPT if kept else _PATIENCE
         self._pause = self._first_pause = self._patience / 8
-        self._turns = self._turns_seen = 0  # of the writer, now and at the last wait in vain
+        self._made = 0.0  # by the writer, at the last wait in vain
         self._waits_again_at = 0.0
 
     def await_writer(self) -> None:
-        """Wait until what is queued has been written, for a moment at most.
+        """Wait until what is queued now has been written, for a moment at most.
 
         Whoever computes leaves the interpreter to the writer every 5 ms at best, and an event loop
         gets it back before another thread wakes up. What is queued then would wait for 100 ms and
@@ -66,24 +100,36 @@ class Callers:
         wait in vain doubles the time until the next.
         """
         begin, me = time.monotonic(), threading.get_ident()
-        if begin < self._waits_again_at or me == self.writer or me in self._waiting:
+        if begin < self._waits_again_at or me == self.writer.thread or me in self._waiting:
             return  # a signal handler does not wait in a thread that waits
-        written = threading.Lock()
-        written.acquire()
-        self._waiting[me] = written  # before looking: the writer does so the other way round
+        caller = _Caller(len(self._spans) + self._begun)  # in this order it is never too low
+        self._waiting[me] = caller  # before looking: the writer does so the other way round
         try:
-            if self._writing or self._queued():
-                self._learn(begin, in_time=written.acquire(timeout=self._patience))
+            if self._writing or self._spans:
+                self._learn(begin, in_time=self._has_its_turn(caller, begin + self._longest))
         finally:
             self._waiting.pop(me, None)
+
+    def _has_its_turn(self, caller: _Caller, deadline: float) -> bool:
+        """Wait for as long as the writer gets on with the spans of others."""
+        while time.monotonic() < deadline:
+            made = self.writer.made
+            if caller.written.acquire(timeout=self._patience):
+                return True
+            if self.writer.made < made + _GETS_ON:
+                return False
+            if caller.ticket <= self._begun:
+                return True
+        return False
 
     def _learn(self, begin: float, *, in_time: bool) -> None:
         """Wait again sooner or later, after a wait that began then."""
         if in_time:
             self._pause = self._first_pause
         elif self._waits_again_at <= begin:  # it is the first of those who waited side by side
-            longest = _LONGEST_PAUSE if self._turns == self._turns_seen else _LONGEST_PAUSE_IF_SLOW
-            self._turns_seen = self._turns
+            now = self.writer.made
+            slow, self._made = now >= self._made + _GETS_ON, now
+            longest = _LONGEST_PAUSE_IF_SLOW if slow else _LONGEST_PAUSE
             self._pause = min(2 * self._pause, longest)
             self._waits_again_at = time.monotonic() + self._pause
 
@@ -102,18 +148,32 @@ class Callers:
             self._waited_for = max(0, self._waited_for - len(work))
         self.behind = 0 if self._waited_for else _BEHIND
 
-    def begin(self) -> None:
-        """Note that the writer has taken something to write."""
-        self._writing, self._served = True, list(self._waiting)
+    def begin(self, spans: int) -> None:
+        """Note that the writer begins to write so many spans; they still wait for it."""
+        self._writing = True
+        self._begun += spans
 
     def wake(self) -> None:
-        """Wake those who wait for what was taken, once it has been written."""
-        served = self._served if self._queued() else list(self._waiting)
-        self._writing, self._served = False, []
-        self._turns += 1
-        for thread in served:
-            if (written := self._waiting.pop(thread, None)) is not None:
-                written.release()
+        """Wake those whose spans have been written."""
+        self._writing = False
+        self.writer.turns += 1
+        for thread, caller in list(self._waiting.items()):
+            served = caller.ticket <= self._begun or not self._spans
+            if served and self._waiting.pop(thread, None) is not None:
+                caller.written.release()
+
+
+class _Caller:
+    """One that waits.
+
+    Args:
+        ticket: How many spans the writer has to write, from the first one on.
+    """
+
+    def __init__(self, ticket: int) -> None:
+        self.ticket = ticket
+        self.written = threading.Lock()
+        self.written.acquire()
 
 
 def _came_late_to(span: object) -> bool:

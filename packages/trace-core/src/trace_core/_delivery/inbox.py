@@ -95,7 +95,7 @@ class Inbox:
         self.overflowed = LockFreeSum()
         self.room = capacity
         """How many spans there is room for, as far as their size is known."""
-        self.callers = Callers(self.queue.qsize, kept=kept)
+        self.callers = Callers(self.pending, kept=kept)
         self._look_from(min(_MEASURED, capacity))
         self._capacity = capacity
         self._max_bytes = max_bytes
@@ -170,6 +170,7 @@ class Inbox:
 
     def count_in(self, ledger: Ledger, spans: int) -> None:
         """Count spans that were taken in a ledger, and no longer here."""
+        self.callers.begin(spans)
         ledger.accept(spans)
         for _ in range(spans):
             self.pending.popleft()
@@ -189,7 +190,6 @@ class Inbox:
         """
         queue, work = self.queue, []
         item = queue.get(timeout != 0, timeout)
-        self.callers.begin()
         try:
             while not isinstance(item, _MESSAGES):
                 work.append(item)

@@ -26,6 +26,9 @@ from trace_core._tracing.freeze import completed
 
 _CLOSING_RETRY_SECONDS: Final = 0.25
 _SMALL_BATCH: Final = 16
+_TURN_SECONDS: Final = 0.004
+"""Of computing before callers are told what has been written, where a sink wants small batches. Who
+computes as well leaves the interpreter after 5 ms."""
 _MORE_AT_RETRY: Final = 10
 _STARTS_PUT_OFF: Final = 0.1
 """Seconds for which ended spans go before start records."""
@@ -49,6 +52,7 @@ class Writer:
         self._inbox = inbox
         self._retry = retry
         self._batch_size = min(batch_size, _SMALL_BATCH) if sink.small_batches else batch_size
+        self._most = self._batch_size  # spans that the writer takes at once
         self._batches = BatchWriter(sink.write)
         self._log_key = owner_key("writer")
         self._set_aside: list[Span] = []  # failed while others were taken; to be offered again
@@ -67,7 +71,7 @@ class Writer:
             end: Called with what asked for it.
             ready: Released once the sink is ready to write.
         """
-        self._inbox.callers.writer = threading.get_ident()
+        self._inbox.callers.writer.begin()
         with suppress():  # a processor that calls a model must not trace itself for ever
             self._get_ready()
             ready.release()
@@ -76,7 +80,7 @@ class Writer:
                 if isinstance(message, Flush):
                     self._set_aside_until = 0.0
                 if work or self._is_due():
-                    self._write(self._completed(work))
+                    self._write_taken(work)
                     self._inbox.report_overflow(self._sink)
                 self._inbox.callers.wake()
                 if self._sink.takes_starts and (message is not None or self._inbox.young.waiting):
@@ -111,7 +115,7 @@ class Writer:
                 due = seconds_left(self._set_aside_until)
                 patience = due if patience is None else min(due, patience)
             try:
-                found = inbox.take(self._batch_size, patience)
+                found = inbox.take(self._most, patience)
             except Empty:
                 if inbox.young.waiting or self._is_due():
                     return [], None
@@ -147,6 +151,15 @@ class Writer:
             report("writing start records", error)
 
     # Writing
+
+    def _write_taken(self, work: list[Work]) -> None:
+        """Write what was taken; the longer one takes, the fewer are taken next."""
+        begun = time.thread_time()
+        self._write(self._completed(work))
+        if work and self._sink.small_batches:
+            each = (time.thread_time() - begun) / len(work)
+            fitting = int(_TURN_SECONDS / each) if each else self._batch_size
+            self._most = min(max(1, fitting), self._batch_size)
 
     def _is_due(self) -> bool:
         return bool(self._set_aside) and time.monotonic() >= self._set_aside_until
