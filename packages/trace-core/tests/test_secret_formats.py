@@ -577,6 +577,7 @@ TOKENS_OF_PAGES = [
 TOKENS_THAT_OPEN = [
     *("sessionToken", "session_token", "X-Session-Token", "csrfToken", "reset_token"),
     *("accessToken", "refresh_token", "verificationToken", "inviteToken", "AUTH_TOKEN"),
+    *("snykToken", "heroku_token", "sendbird-token"),
 ]
 ASSIGNMENTS = ["{}={}", '"{}": "{}"', "{}: {}", "?a=1&{}={}&b=2", '{{\\"{}\\": \\"{}\\"}}']
 

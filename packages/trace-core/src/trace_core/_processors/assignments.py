@@ -161,7 +161,8 @@ def _connections(folded: str, near: Sequence[Place]) -> Iterator[Match]:
 
 _OPENS: Final = re.compile(
     r"(?:access|admin|api|app|auth|bearer|bot|client|csrf|deploy|invit(?:e|ation)|refresh|reset"
-    r"|secret|service|session|user|vault|verification|xsrf)"
+    r"|secret|service|session|user|vault|verification|xsrf"
+    r"|heroku|hubspot|kucoin|message-?bird|sendbird|snyk|squarespace)"  # whose keys are UUIDs
     r"[ _\-]?\Z|[?&]\Z|(?-i:[A-Z]_\Z)",  # SNYK_TOKEN: a variable of the environment
     re.IGNORECASE,
 )

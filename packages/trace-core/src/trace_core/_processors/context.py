@@ -266,8 +266,7 @@ def _is_named(word: _Word) -> bool:
     odd = looks_random(word.text) or UUID.match(word.text) is not None
     if last.isalpha() and _HYPHENATED.match(word.text) and not odd:
         return False
-    hints = HINTS if word.before.isascii() else ALL_HINTS
-    for hint in hints:
+    for hint in HINTS if word.before.isascii() else ALL_HINTS:
         at = word.before.rfind(hint)
         if at >= 0:
             found = _AFTER_NAME.match(word.before, at)
@@ -299,7 +298,7 @@ def _is_signature(word: str) -> bool:
 def _is_given(word: _Word, found: re.Match[str]) -> bool:
     """Return whether a word is the value of a name, by what stands between them."""
     if found["pair"] is not None or found["key"] == "clave":  # which is also one to music
-        return looks_paired(word.text)
+        return looks_paired(word.text) or UUID.match(word.text) is not None
     kind = "password" if found["key"] is None else found["key"]
     quoted = found["quote"] is not None
     sign = found["sign"] or found["value"]
