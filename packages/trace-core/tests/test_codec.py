@@ -34,6 +34,7 @@ from trace_core import (
     to_dict,
     to_json,
 )
+from trace_core._model.values import MAX_DEPTH, MAX_ITEMS
 from trace_core._spool import records as _records
 from trace_core._spool.records import from_record, to_record
 from trace_core.testing import sample_spans
@@ -85,6 +86,17 @@ def test_round_trip(span: Span) -> None:
     assert b"\n" not in line
     assert decode(line) == span
     assert from_dict(to_dict(span)) == span
+
+
+def test_limits_of_values_hold_for_each_attribute(make_span: Callable[..., Span]) -> None:
+    """As when it was set: not for all of them together when the span is read back."""
+    deep: Any = "x"
+    for _ in range(2 * MAX_DEPTH):
+        deep = [deep]
+    many: dict[str, Any] = dict.fromkeys(map(str, range(MAX_ITEMS + 1)), 1)
+    span = make_span(attributes={"deep": snapshot(deep), **many})
+    assert len(span.attributes) == MAX_ITEMS + 2
+    assert decode(encode(span)) == span
 
 
 class Odd:

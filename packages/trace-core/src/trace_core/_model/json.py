@@ -22,7 +22,7 @@ from trace_core._model.parts import (
     UsageSource,
 )
 from trace_core._model.span import Span
-from trace_core._model.values import Value, snapshot
+from trace_core._model.values import Value, snapshot, snapshot_mapping
 
 SCHEMA_VERSION: Final = 1
 
@@ -158,8 +158,7 @@ def _only(names: tuple[str, ...], record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _mapping(value: object) -> Mapping[str, Value]:
-    copied = snapshot(value)
-    return copied if isinstance(copied, Mapping) else {}
+    return snapshot_mapping(value) if isinstance(value, Mapping) else {}
 
 
 def encode(span: Span) -> bytes:
