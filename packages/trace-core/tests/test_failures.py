@@ -19,12 +19,14 @@ from trace_core import (
     Span,
     SpanContext,
     Tracer,
+    _lifecycle,
     encode,
     pipeline,
     snapshot,
     tee,
 )
 from trace_core._delivery.queue import Background
+from trace_core._delivery.writer import Writer
 from trace_core._failures import was_sent
 from trace_core._log import log_once
 from trace_core.adapters import TracedCall
@@ -342,6 +344,38 @@ def test_what_another_thread_sends(tracer: Tracer) -> None:
     assert was_sent(raising(SystemExit(), __name__="trace_core._tracing.recorder"))
     assert not was_sent(raising(ValueError(), __name__="trace_core._tracing.recorder"))
     assert not was_sent(raising(SystemExit(), __name__="somebodys"))
+
+
+def test_threads_of_ours_go_on(memory: MemorySink, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is sent to them: nobody else does their work."""
+    monkeypatch.setattr(_lifecycle, "_BETWEEN_RUNS", 0.0)
+    sent = [SystemExit(), KeyboardInterrupt(), ValueError()]
+    background = Background(memory)
+    take = Writer._next_batch
+
+    def struck(writer: Writer) -> Any:
+        if sent:
+            raise sent.pop()
+        return take(writer)
+
+    monkeypatch.setattr(Writer, "_next_batch", struck)
+    with Tracer(background).span("a span"):
+        pass
+    assert background.flush(30)
+    assert not sent
+    assert [span.name for span in memory.spans] == ["a span"]
+    background.close()
+
+
+def test_a_greenlet_of_ours_ends_when_it_is_to() -> None:
+    """Who kills it waits for its end."""
+    end = type("GreenletExit", (BaseException,), {"__module__": "greenlet"})
+
+    def work() -> None:
+        raise end
+
+    with pytest.raises(end):
+        _lifecycle.keep_running(work, "working")
 
 
 def test_what_ends_a_greenlet_goes_on() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -564,6 +564,22 @@ def test_a_lock_that_somebody_tidied_away(left: Path, name: str, *, lost: bool) 
     if found is not None:
         assert names(found) == ["span 0", "span 1"]
         found.release(remove=True)
+
+
+@pytest.mark.posix
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("key")])
+def test_something_in_the_place_of_a_lock(left: Path, make: Callable[[Path], None]) -> None:
+    """It is put aside, not removed, and the journal of a process that is gone is delivered."""
+    (left / "lock").unlink()
+    make(left / "lock")
+    renamed = left.rename(left.with_name(f"earlier-{NO_PROCESS}-1234"))
+    assert journals_in(left.parent) == [renamed]
+    found = Journal.adopt(renamed)
+    assert found is not None
+    assert names(found) == ["span 0", "span 1"]
+    with pytest.raises(OSError, match="not empty"):
+        found.release(remove=True)
+    assert [path.name[:6] for path in renamed.iterdir()] == [".lock-"]
 
 
 @pytest.mark.posix

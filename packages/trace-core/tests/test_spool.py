@@ -546,6 +546,26 @@ def test_a_full_disk_is_survived(
     assert [span.name for span in memory.spans] == [f"span {i}" for i in range(30)]
 
 
+def test_a_disk_that_fails_in_an_unheard_of_way(
+    open_spool: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where an audit hook of the program's raises: spans go on from memory, each once."""
+
+    def forbidden(*_: object) -> int:
+        raise RuntimeError("not here")
+
+    sink = Switch(on=True)
+    spool = open_spool(sink)
+    monkeypatch.setattr(os, "mkdir", forbidden)
+    monkeypatch.setattr(os, "open", forbidden)
+    spool.write_started(many(1))
+    spool.write(many(5))
+    assert spool.flush(30)
+    assert len(sink.spans) == 5
+    assert (spool.stats.accepted, spool.stats.delivered) == (5, 5)
+    spool.close()
+
+
 def test_memory_alone_delivers(
     open_spool: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,7 +43,7 @@ def was_sent(error: BaseException) -> bool:
         return True
     if _comes_from_signal_handler(error):
         return True
-    return not isinstance(error, Exception) and (_ends_greenlet(error) or _began_with_us(error))
+    return not isinstance(error, Exception) and (ends_greenlet(error) or _began_with_us(error))
 
 
 def _is_main_thread() -> bool:
@@ -69,7 +69,8 @@ def _is_given(function: FrameType, caller: FrameType) -> bool:
     return any(one is caller for one in given)
 
 
-def _ends_greenlet(error: BaseException) -> bool:
+def ends_greenlet(error: BaseException) -> bool:
+    """Say whether an exception is what ends a greenlet, whose end somebody may wait for."""
     return any(cls.__module__.partition(".")[0] in _OF_GREENLETS for cls in type(error).__mro__)
 
 

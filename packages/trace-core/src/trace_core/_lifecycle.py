@@ -7,13 +7,14 @@ import os
 import signal
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final, TypeAlias, TypeVar
 
-from trace_core._failures import failure
+from trace_core._failures import ends_greenlet, failure
 from trace_core._log import log_once, report
 
 T = TypeVar("T")
@@ -169,6 +170,33 @@ class _WorkerExit:
             cls.registered_in = os.getpid()
             finalize = sys.modules["multiprocessing.util"].Finalize
             finalize(None, run_exit_handlers, exitpriority=100)
+
+
+_BETWEEN_RUNS: Final = 0.1
+"""Seconds, in case what ends a thread's work does so each time."""
+
+
+def keep_running(work: Callable[[], None], what: str) -> None:
+    """Do the work of a thread of ours, again if somebody sends the thread an exception.
+
+    Nobody else does it, and spans would wait for ever.
+
+    Args:
+        work: What the thread does; it returns at the end.
+        what: The same in words.
+    """
+    pause = 0.0
+    while True:
+        try:
+            time.sleep(pause)
+            work()
+        except BaseException as error:
+            if ends_greenlet(error):
+                raise
+            pause = _BETWEEN_RUNS
+            report(what, error)
+        else:
+            return
 
 
 def _in_child() -> None:

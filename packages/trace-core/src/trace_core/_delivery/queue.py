@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from trace_core import _arguments as arguments
@@ -18,7 +19,7 @@ from trace_core._delivery.late import LateWriter
 from trace_core._delivery.retry import Retry
 from trace_core._delivery.stats import LEFT_AT_EXIT, Stats
 from trace_core._delivery.writer import Writer
-from trace_core._lifecycle import after_fork
+from trace_core._lifecycle import after_fork, keep_running
 from trace_core._log import counted, log_once, report
 from trace_core._model.span import Span
 from trace_core._sinks.base import SinkBase, SinkLike, as_sink, deadline_after
@@ -166,10 +167,11 @@ class Background(WrapperSink):
             return  # this very thread may be starting it, and run a signal handler
         try:
             if self._thread is None:
-                run, ready = self._writer.run, threading.Lock()
+                ready = threading.Lock()
                 ready.acquire()
+                run = partial(self._writer.run, self._end, ready)
                 thread = threading.Thread(
-                    target=run, args=(self._end, ready), name="trace-writer", daemon=True
+                    target=keep_running, args=(run, "writing"), name="trace-writer", daemon=True
                 )
                 thread.start()
                 ready.acquire(timeout=_READY_SECONDS)

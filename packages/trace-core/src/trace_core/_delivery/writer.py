@@ -74,7 +74,8 @@ class Writer:
         self._inbox.callers.writer.begin()
         with suppress():  # a processor that calls a model must not trace itself for ever
             self._get_ready()
-            ready.release()
+            if ready.locked():
+                ready.release()
             while True:
                 work, message = self._next_batch()
                 if isinstance(message, Flush):

@@ -8,6 +8,7 @@ import attrs
 
 from trace_core._delivery.retry import Outcome
 from trace_core._delivery.stats import DAMAGED, REJECTED
+from trace_core._failures import failure
 from trace_core._log import log_once
 from trace_core._spool.batch import Batch
 from trace_core._spool.journal import Journal
@@ -95,7 +96,7 @@ class Backlog:
             self._writer.append([attrs.evolve(span) for span in outcome.waiting])
         try:
             self._tell_disk(batch, orphan)
-        except OSError as error:
+        except failure() as error:
             self._writer.disk.tell(error)
         writer = self._writer
         with writer.lock:

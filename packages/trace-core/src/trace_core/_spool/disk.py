@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
+from trace_core._failures import failure
 from trace_core._log import log_once, owner_key, report
 from trace_core._spool.folders import folder_name, make_folder, write_key
 from trace_core._spool.journal import Journal
@@ -48,11 +49,11 @@ class SpoolDisk:
         """Leave the disk alone no longer."""
         self._again_at = self._look_at = 0.0
 
-    def tell(self, error: OSError) -> None:
+    def tell(self, error: BaseException) -> None:
         """Log an error of the disk, and leave the disk alone for a moment."""
         self._again_at = time.monotonic() + _RETRY_SECONDS
         log_once(
-            f"{self._log_key}:{error.errno}",
+            f"{self._log_key}:{getattr(error, 'errno', type(error))}",
             "tracing: the spool %s cannot be written, spans are kept in memory meanwhile: %s",
             *(self.folder, error),
         )
@@ -92,7 +93,7 @@ class SpoolDisk:
             return
         try:
             write_key(self._folder, self._key())
-        except OSError as error:
+        except failure() as error:
             report("writing down whose spool it is", error)
 
     def keep_to_limit(self, mine: Journal | None, adopted: Iterable[Journal]) -> tuple[int, int]:
@@ -111,7 +112,7 @@ class SpoolDisk:
             remove_unfinished(folder)
         except (FileNotFoundError, NotADirectoryError):  # it is made for the first span
             removed = 0
-        except OSError as error:
+        except failure() as error:
             report("keeping the spool to its limit", error)
             removed = 0
         others = bytes_of_others(folder, mine.path if mine is not None else None)

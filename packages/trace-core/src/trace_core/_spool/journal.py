@@ -87,7 +87,7 @@ class Journal:
         """
         held = None
         try:
-            held = open_own(path / "lock", os.O_RDWR | (os.O_CREAT if _has_lost_lock(path) else 0))
+            held = open_own(path / "lock", os.O_RDWR | _flag_to_make_lock(path))
             lock(held)
         except OSError:
             if held is not None:
@@ -319,7 +319,7 @@ def _is_journal(path: Path) -> bool:
         mine = is_of_this_user(path.lstat())
     except FileNotFoundError:  # removed or renamed meanwhile, as others do
         return False
-    return mine and ((path / "lock").exists() or _has_lost_lock(path))
+    return mine and (_has_lock(path) or _has_lost_lock(path))
 
 
 def _has_lost_lock(path: Path) -> bool:
@@ -329,9 +329,26 @@ def _has_lost_lock(path: Path) -> bool:
     """
     boot, _, rest = path.name.partition("-")
     process = rest.partition("-")[0]
-    if not process.isdecimal() or (path / "lock").exists() or not _segment_files(path):
+    if not process.isdecimal() or _has_lock(path) or not _segment_files(path):
         return False
     return boot != _BOOT_ID or not is_running(int(process))
+
+
+def _has_lock(path: Path) -> bool:
+    """Say whether there is a lock, and not something in its place that nobody can lock."""
+    try:
+        return is_own_file((path / "lock").lstat())
+    except OSError:
+        return False
+
+
+def _flag_to_make_lock(path: Path) -> int:
+    """Return the flag for opening a lock that was removed or replaced; put aside what is there."""
+    if not _has_lost_lock(path):
+        return 0
+    if os.path.lexists(path / "lock"):
+        (path / "lock").rename(path / f".lock-{secrets.token_hex(4)}")
+    return os.O_CREAT
 
 
 def _age(path: Path) -> float:

@@ -9,6 +9,7 @@ from typing import Final
 
 import attrs
 
+from trace_core._failures import failure
 from trace_core._model.span import Span
 from trace_core._spool.batch import NOTHING, Batch, readable_spans
 from trace_core._spool.frames import pack
@@ -80,8 +81,8 @@ class Own:
 
     def keep(self, spans: Iterable[Span]) -> None:
         """Keep spans in memory alone, until `save` writes them to disk."""
-        for span in spans:
-            self.memory.add(span, pack(span), self.tail)
+        for span, frame in [(span, pack(span)) for span in spans]:  # all of them, or none
+            self.memory.add(span, frame, self.tail)
 
     def save(self) -> None:
         """Write what is in memory alone, in order, as far as it fits; raise OSError if not all."""
@@ -91,7 +92,7 @@ class Own:
             try:
                 self._append_on_disk(piece)
                 at += len(piece)
-            except OSError:
+            except failure():
                 most = len(piece) // 2
                 if not most:
                     for entry in left[at:]:  # behind what the disk has taken meanwhile

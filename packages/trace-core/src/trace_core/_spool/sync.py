@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Literal, TypeAlias
 
+from trace_core._lifecycle import keep_running
 from trace_core._log import report, text_of
 from trace_core._platform import close, duplicate
 from trace_core._spool.files import sync_file
@@ -27,7 +28,8 @@ def start_thread(target: Callable[[], None], name: str) -> threading.Thread | No
     Returns:
         The thread, or ``None`` if none can be started, as while the interpreter shuts down.
     """
-    thread = threading.Thread(target=target, name=name, daemon=True)
+    work = (target, "delivering from the spool")
+    thread = threading.Thread(target=keep_running, args=work, name=name, daemon=True)
     try:
         thread.start()
     except RuntimeError as error:

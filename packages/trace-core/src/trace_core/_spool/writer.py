@@ -10,6 +10,7 @@ import attrs
 
 from trace_core import _arguments as arguments
 from trace_core._delivery.stats import DAMAGED, DISK_FULL, LEFT_AT_EXIT, REMOVED, SPOOL_FULL, Ledger
+from trace_core._failures import failure
 from trace_core._log import counted, log_once
 from trace_core._model.span import Span
 from trace_core._spool.disk import SpoolDisk
@@ -75,9 +76,10 @@ class SpoolWriter:
     def write(self, spans: Sequence[Span]) -> None:
         """Append spans to the journal. Never raises: without a disk they are kept in memory."""
         with self.lock:
+            self.own.keep(spans)  # which may raise for want of memory: then they are not accepted
             self.ledger.accept(len(spans))
             self.written += len(spans)
-            self.append(spans)
+            self.append()
             if self.awaited:
                 self.changed.notify_all()
 
@@ -87,7 +89,7 @@ class SpoolWriter:
             try:
                 self._open_journal()
                 self.own.note_started(spans)
-            except OSError as error:
+            except failure() as error:
                 self.disk.tell(error)
 
     def append(self, spans: Sequence[Span] = ()) -> None:
@@ -98,7 +100,7 @@ class SpoolWriter:
             try:
                 self._save()
                 self._look_at_others()
-            except OSError as error:
+            except failure() as error:  # such as what an audit hook of the program's raises
                 self.disk.tell(error)
             lost = self.own.shrink()
             if any(lost):
@@ -222,7 +224,7 @@ class SpoolWriter:
             if own.journal is not None:
                 try:
                     own.journal.release(remove=own.done >= own.tail)
-                except OSError as error:
+                except failure() as error:
                     self.disk.tell(error)
                     own.journal.forget()
             self.own = self._options.new_own()
