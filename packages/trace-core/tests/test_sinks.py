@@ -65,8 +65,9 @@ from trace_core import (
 )
 from trace_core._cli.main import main
 from trace_core._log import log_once
+from trace_core._printable import printable
 from trace_core._settings import setting
-from trace_core._sinks.console import printable, tree_lines
+from trace_core._sinks.console import tree_lines
 from trace_core.testing import sample_spans
 
 

@@ -23,6 +23,7 @@ from trace_core import (
     Status,
     StatusCode,
     TokenUsage,
+    log_once,
     semconv,
 )
 from trace_core._cli.filters import beginning, duration, end
@@ -385,3 +386,13 @@ def test_on_a_real_terminal(file: Path, columns: int) -> None:
     assert max(map(len, diff.splitlines())) <= columns
     doctor = on_terminal("doctor", "--offline", TRACE_SINKS=f"jsonl:{file}", **size)
     assert max(len(line.replace("\x1b[32m", "")) for line in doctor.splitlines()) <= columns + 9
+
+
+def test_the_log_is_shown_on_terminals_too(caplog: pytest.LogCaptureFixture) -> None:
+    """What a server answers, or a path, neither acts on them nor looks like another message."""
+    name = "hostile \x1b]0;title\x07\x9b31m\u202e\r\ntracing: all is well"
+    log_once(name, "tracing: %s", name, error=ValueError(name))
+    [record] = [one for one in caplog.records if "hostile" in one.getMessage()]
+    assert record.getMessage() == (
+        r"tracing: hostile \x1b]0;title\x07\x9b31m\u202e\r\ntracing: all is well"
+    )

@@ -12,6 +12,7 @@ from typing import Final
 
 from trace_core._failures import failure
 from trace_core._platform import takes_output
+from trace_core._printable import printable
 from trace_core._processors.clean import clean_text
 
 logger = logging.getLogger("trace_core")
@@ -58,7 +59,7 @@ def log_once(
     Args:
         key: The kind of problem.
         message: A logging format string.
-        *args: Its arguments; secrets in them are removed.
+        *args: Its arguments; secrets in them are removed, and what a terminal acts on is escaped.
         error: The exception behind it, whose traceback is added at debug level.
         every: Seconds in which later calls with the same key log nothing.
 
@@ -68,11 +69,13 @@ def log_once(
     if not _is_taken() or not _is_due(key, every):
         return False
     try:
-        logger.warning(message, *(a if isinstance(a, int) else without_secrets(a) for a in args))
+        texts = [a if isinstance(a, int) else without_secrets(a) for a in args]
+        logger.warning(message, *texts)
         if error is not None and logger.isEnabledFor(logging.DEBUG):
             # as a text: handlers would write the traceback of an exception as it is
             lines = traceback.format_exception(type(error), error, error.__traceback__)
-            logger.debug("details of the above\n%s", without_secrets("".join(lines)))
+            details = _cleaned("".join(lines)).splitlines()
+            logger.debug("details of the above\n%s", "\n".join(map(printable, details)))
     except failure():  # a handler or filter of the program's: there is nobody else to tell
         return False
     return True
@@ -102,13 +105,18 @@ def _is_due(key: str, every: float) -> bool:
 
 
 def without_secrets(value: object) -> str:
-    """Return a value's text without secrets, and not more than 4,096 characters of it.
+    """Return a value's text without secrets, on one line of not more than 4,096 characters.
 
-    Exceptions quote requests, URLs and keys.
+    Exceptions quote requests, URLs and keys, and what a server answered, which may hold what a
+    terminal acts on.
 
     Args:
         value: The value, such as an exception.
     """
+    return printable(_cleaned(value))
+
+
+def _cleaned(value: object) -> str:
     try:
         text = text_of(value)
         if len(text) <= _LONGEST:

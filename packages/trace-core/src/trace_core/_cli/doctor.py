@@ -22,8 +22,8 @@ from trace_core._cli.tables import paints, width
 from trace_core._configuration import GROUP, default_spec, load_sink, sink_names, split_specs
 from trace_core._errors import ConfigurationError, TraceError
 from trace_core._log import counted, without_secrets
+from trace_core._printable import printable
 from trace_core._settings import VARIABLES, setting, unknown_settings
-from trace_core._sinks.console import printable
 from trace_core._sinks.files import first_existing
 from trace_core._spool.folders import default_spool_dir
 from trace_core._spool.reader import Folder, folders_in

@@ -12,14 +12,8 @@ from trace_core._cli import tables
 from trace_core._errors import TraceError
 from trace_core._log import without_secrets
 from trace_core._model.span import Span
-from trace_core._sinks.console import (
-    coloured,
-    duration_text,
-    print_to,
-    printable,
-    summary,
-    tree_lines,
-)
+from trace_core._printable import printable
+from trace_core._sinks.console import coloured, duration_text, print_to, summary, tree_lines
 from trace_core._view.details import details, totals, waits
 
 _DIGITS: Final = 12

@@ -17,8 +17,9 @@ from trace_core._configuration import load_sink
 from trace_core._errors import ConfigurationError
 from trace_core._log import without_secrets
 from trace_core._model.json import to_dict
+from trace_core._printable import printable
 from trace_core._settings import setting
-from trace_core._sinks.console import by_trace, printable, summary
+from trace_core._sinks.console import by_trace, summary
 from trace_core._spool.deadletters import DeadLetter, DeadLetters
 from trace_core._spool.folders import default_spool_dir, folder_name
 from trace_core._spool.reader import Folder, collect_garbage, drain, folders_in, read_spans

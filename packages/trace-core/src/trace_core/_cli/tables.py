@@ -10,7 +10,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
-from trace_core._sinks.console import print_to, printable
+from trace_core._printable import printable
+from trace_core._sinks.console import print_to
 
 _NARROWEST: Final = 12
 _GAP: Final = 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import threading
 from collections import defaultdict
@@ -16,6 +15,7 @@ from trace_core._lifecycle import after_fork
 from trace_core._model.parts import StatusCode
 from trace_core._model.span import Span
 from trace_core._platform import takes_output
+from trace_core._printable import printable
 from trace_core._sinks.base import SinkBase, deadline_after, seconds_left
 from trace_core._view import units
 
@@ -25,11 +25,6 @@ _AT_ONCE: Final = 1_000
 """Characters: a pipe of which we know that it takes something takes 4,096 bytes."""
 _PATIENCE: Final = 0.2
 """Seconds until a stream that takes nothing counts as one that nobody reads."""
-_UNPRINTABLE: Final = re.compile(
-    "[\x00-\x1f\x7f-\x9f"  # control characters, among them ESC, CSI, OSC and line breaks
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # marks that change the direction of text
-    "\u2028\u2029\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
-)
 
 STATUS_COLOURS: Final = {
     StatusCode.OK: "green",
@@ -103,22 +98,6 @@ def print_to(stream: TextIO, text: str) -> None:
     encoding = getattr(stream, "encoding", None) or "utf-8"
     stream.write(text.encode(encoding, "replace").decode(encoding))
     stream.flush()
-
-
-def printable(text: str) -> str:
-    r"""Escape what a terminal would act on: control characters, line breaks, bidi marks.
-
-    Args:
-        text: Any text, such as a model's name or an error from a provider.
-
-    Returns:
-        One line, with escapes such as ``\x1b`` and ``\u202e``.
-    """
-    return _UNPRINTABLE.sub(_escape, text)
-
-
-def _escape(found: re.Match[str]) -> str:
-    return found.group().encode("unicode_escape").decode()
 
 
 def summary(span: Span, note: str = "") -> str:

@@ -13,8 +13,9 @@ from rich.text import Text
 
 from trace_core._lifecycle import after_fork
 from trace_core._model.span import Span
+from trace_core._printable import printable
 from trace_core._sinks.base import SinkBase
-from trace_core._sinks.console import STATUS_COLOURS, duration_text, printable, summary, tree_lines
+from trace_core._sinks.console import STATUS_COLOURS, duration_text, summary, tree_lines
 
 _PICTURES_PER_SECOND: Final = 8
 _MAX_DRAWN: Final = 20

@@ -10,7 +10,7 @@ from trace_core import semconv
 from trace_core._log import counted
 from trace_core._model.parts import StatusCode
 from trace_core._model.span import Span
-from trace_core._sinks.console import printable
+from trace_core._printable import printable
 from trace_core._view import messages, units
 
 _SHORTEST_WAIT_NS: Final = 50_000_000

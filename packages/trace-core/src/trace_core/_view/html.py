@@ -9,7 +9,8 @@ from typing import Final
 
 from trace_core._model.parts import StatusCode
 from trace_core._model.span import Span
-from trace_core._sinks.console import printable, summary
+from trace_core._printable import printable
+from trace_core._sinks.console import summary
 from trace_core._view.details import details, totals
 
 _MOST_DEEP: Final = 50
