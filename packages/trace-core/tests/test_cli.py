@@ -645,6 +645,32 @@ def test_a_damaged_dead_letter_costs_itself(
     assert main(["spool", "gc", "--dir", str(spool)]) == 0
 
 
+@pytest.mark.posix
+def test_dead_letters_that_cannot_be_read_cost_themselves(
+    spool: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As where a link is in their place: that is told, and what waits is delivered."""
+    (segment,) = spool.rglob("*.seg")
+    dead = DeadLetters(segment.parent.parent)
+    dead.path.symlink_to(segment.parent)
+    assert main(["spool", "drain", "--dir", str(spool)]) == 1
+    captured = capsys.readouterr()
+    assert "3 delivered" in captured.out
+    assert f"cannot read {dead.path}" in captured.err
+
+
+def test_dead_letters_longer_than_they_can_be_are_not_read_to_the_end(
+    spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a file with a hole of a terabyte."""
+    monkeypatch.setattr("trace_core._spool.deadletters.MAX_BYTES", 10_000)
+    (segment,) = spool.rglob("*.seg")
+    dead = DeadLetters(segment.parent.parent)
+    dead.add([(sample_spans()[0], "too ugly")])
+    os.truncate(dead.path, 1 << 40)
+    assert [letter.reason for letter in dead] == ["too ugly"]
+
+
 def test_drain_tells_of_a_folder_without_its_key(
     spool: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -375,7 +375,7 @@ def test_a_greenlet_of_ours_ends_when_it_is_to() -> None:
         raise end
 
     with pytest.raises(end):
-        _lifecycle.keep_running(work, "working")
+        _lifecycle._keep_running(work, "a name")
 
 
 def test_what_ends_a_greenlet_goes_on() -> None:

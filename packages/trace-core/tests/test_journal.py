@@ -487,6 +487,7 @@ def test_journals_are_listed_oldest_first(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / ".new-1" / "lock").touch()
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
+    (tmp_path / f"earlier-{NO_PROCESS}-5678").symlink_to(made[0].path)
     (tmp_path / f"earlier-{NO_PROCESS}-1234").touch()
     assert journals_in(tmp_path) == [made[index].path for index in (1, 0, 2)]
     assert journals_in(tmp_path / "nowhere") == []

@@ -176,15 +176,19 @@ _BETWEEN_RUNS: Final = 0.1
 """Seconds, in case what ends a thread's work does so each time."""
 
 
-def keep_running(work: Callable[[], None], what: str) -> None:
-    """Do the work of a thread of ours, again if somebody sends the thread an exception.
+def new_thread(work: Callable[[], None], name: str) -> threading.Thread:
+    """Make a thread of ours. It does its work again if somebody sends it an exception.
 
-    Nobody else does it, and spans would wait for ever.
+    Nobody else does that work, and spans would wait for ever.
 
     Args:
         work: What the thread does; it returns at the end.
-        what: The same in words.
+        name: The thread's.
     """
+    return threading.Thread(target=_keep_running, args=(work, name), name=name, daemon=True)
+
+
+def _keep_running(work: Callable[[], None], name: str) -> None:
     pause = 0.0
     while True:
         try:
@@ -194,7 +198,7 @@ def keep_running(work: Callable[[], None], what: str) -> None:
             if ends_greenlet(error):
                 raise
             pause = _BETWEEN_RUNS
-            report(what, error)
+            report(f"the thread {name}", error)
         else:
             return
 

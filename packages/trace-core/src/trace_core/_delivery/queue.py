@@ -19,7 +19,7 @@ from trace_core._delivery.late import LateWriter
 from trace_core._delivery.retry import Retry
 from trace_core._delivery.stats import LEFT_AT_EXIT, Stats
 from trace_core._delivery.writer import Writer
-from trace_core._lifecycle import after_fork, keep_running
+from trace_core._lifecycle import after_fork, new_thread
 from trace_core._log import counted, log_once, report
 from trace_core._model.span import Span
 from trace_core._sinks.base import SinkBase, SinkLike, as_sink, deadline_after
@@ -167,14 +167,11 @@ class Background(WrapperSink):
             return  # this very thread may be starting it, and run a signal handler
         try:
             if self._thread is None:
-                ready = threading.Lock()
-                ready.acquire()
-                run = partial(self._writer.run, self._end, ready)
-                thread = threading.Thread(
-                    target=keep_running, args=(run, "writing"), name="trace-writer", daemon=True
-                )
+                ready = threading.Event()
+                work = partial(self._writer.run, self._end, ready)
+                thread = new_thread(work, "trace-writer")
                 thread.start()
-                ready.acquire(timeout=_READY_SECONDS)
+                ready.wait(_READY_SECONDS)
                 self._thread = thread
         except RuntimeError as error:
             # No thread to be had, or the interpreter is shutting down: what is queued stays

@@ -64,18 +64,17 @@ class Writer:
         """End the wait before a repetition, because somebody waits for a flush or the close."""
         self._hurry.set()
 
-    def run(self, end: Callable[[Stop], None], ready: threading.Lock) -> None:
+    def run(self, end: Callable[[Stop], None], ready: threading.Event) -> None:
         """Write until asked to stop.
 
         Args:
             end: Called with what asked for it.
-            ready: Released once the sink is ready to write.
+            ready: Set once the sink is ready to write.
         """
         self._inbox.callers.writer.begin()
         with suppress():  # a processor that calls a model must not trace itself for ever
             self._get_ready()
-            if ready.locked():
-                ready.release()
+            ready.set()
             while True:
                 work, message = self._next_batch()
                 if isinstance(message, Flush):

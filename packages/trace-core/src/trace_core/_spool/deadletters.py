@@ -97,8 +97,10 @@ def letters_in(path: Path) -> Iterator[DeadLetter]:
         file = os.fdopen(open_own(path, os.O_RDONLY), "rb")
     except FileNotFoundError:
         return
+    left = 2 * MAX_BYTES  # more than such a file ever has
     with file:
-        for line in file:
+        while left > 0 and (line := file.readline(left)):
+            left -= len(line)
             letter = _read(line)
             if letter is not None:
                 yield letter

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import stat
 from collections import deque
 from pathlib import Path
 from typing import Final
@@ -316,9 +317,10 @@ def journals_in(parent: Path) -> list[Path]:
 
 def _is_journal(path: Path) -> bool:
     try:
-        mine = is_of_this_user(path.lstat())
+        status = path.lstat()
     except FileNotFoundError:  # removed or renamed meanwhile, as others do
         return False
+    mine = is_of_this_user(status) and stat.S_ISDIR(status.st_mode)  # a link leads anywhere
     return mine and (_has_lock(path) or _has_lost_lock(path))
 
 

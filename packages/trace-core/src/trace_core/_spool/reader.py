@@ -93,9 +93,17 @@ def _describe(path: Path, problem: Problem) -> Folder:
         sum(_is_alive(journal) for journal in journals),
         sum(1 for journal in journals for _ in spans_waiting(journal, problem)),
         sum(map(_size, _files_below(path, ".seg"))),
-        sum(1 for _ in DeadLetters(path)),
+        _count_dead(DeadLetters(path), problem),
         len(list(path.glob(f"{DAMAGED_PREFIX}*"))),
     )
+
+
+def _count_dead(letters: DeadLetters, problem: Problem) -> int:
+    try:
+        return sum(1 for _ in letters)
+    except OSError as error:  # what waits can be delivered all the same
+        problem(letters.path, error)
+        return 0
 
 
 def _files_below(path: Path, ending: str) -> list[Path]:

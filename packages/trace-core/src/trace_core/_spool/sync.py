@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Literal, TypeAlias
 
-from trace_core._lifecycle import keep_running
+from trace_core._lifecycle import new_thread
 from trace_core._log import report, text_of
 from trace_core._platform import close, duplicate
 from trace_core._spool.files import sync_file
@@ -28,8 +28,7 @@ def start_thread(target: Callable[[], None], name: str) -> threading.Thread | No
     Returns:
         The thread, or ``None`` if none can be started, as while the interpreter shuts down.
     """
-    work = (target, "delivering from the spool")
-    thread = threading.Thread(target=keep_running, args=work, name=name, daemon=True)
+    thread = new_thread(target, name)
     try:
         thread.start()
     except RuntimeError as error:
