@@ -827,7 +827,8 @@ def test_a_writer_that_is_held_up_is_seldom_waited_for(
     """A disk that stands still costs a caller a moment, then longer and longer nothing."""
     now = 0.0
     monkeypatch.setattr(callers, "_PATIENCE_IF_KEPT", 0.001)
-    monkeypatch.setattr(callers, "time", SimpleNamespace(monotonic=lambda: now))
+    clock = SimpleNamespace(monotonic=lambda: now, clock_gettime=lambda _: 0.0)
+    monkeypatch.setattr(callers, "time", clock)
     gate = KeepingGate()
     queue = Background(gate, capacity=100_000)
     queue.write([make_span()])
@@ -872,6 +873,31 @@ def test_a_caller_waits_on_while_the_writer_gets_on(
         box.count_in(Ledger(), len(box.take(1)[0]))
     caller.join(60)
     assert gate.is_set()
+
+
+def test_the_progress_of_a_thread_is_seen_on_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has computed, or how often it was done where no clock tells that."""
+    progress, seen, ended = callers.Progress(), threading.Event(), threading.Event()
+    assert progress.made == 0
+
+    def compute() -> None:
+        progress.begin()
+        progress.turns += 1
+        while not seen.is_set():
+            pass
+        ended.wait(60)
+
+    thread = threading.Thread(target=compute)
+    thread.start()
+    while progress.made < 0.01:
+        assert thread.is_alive()
+    seen.set()
+    monkeypatch.setattr(sys, "platform", "another")
+    assert progress.made == 1
+    monkeypatch.undo()
+    ended.set()
+    thread.join(60)
+    assert progress.made >= 0
 
 
 def test_the_writer_takes_fewer_of_what_takes_long(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Sequence, Sized
@@ -54,14 +55,17 @@ class Progress:
     def begin(self) -> None:
         """Tell of the current thread from now on."""
         self.thread = threading.get_ident()
-        if hasattr(time, "pthread_getcpuclockid"):
-            self._clock = time.pthread_getcpuclockid(self.thread)
+        # As Linux numbers the processor clocks of threads. `time.pthread_getcpuclockid` would read
+        # anywhere if gevent says what the thread is.
+        self._clock = ~threading.get_native_id() << 3 | 6
 
     @property
     def made(self) -> float:
         """Seconds for which it has computed, or its turns where no clock tells that."""
+        if sys.platform != "linux" or self._clock is None:
+            return self.turns
         try:
-            return self.turns if self._clock is None else time.clock_gettime(self._clock)
+            return time.clock_gettime(self._clock)
         except OSError:  # it has ended
             return 0
 
