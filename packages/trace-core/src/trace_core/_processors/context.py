@@ -170,10 +170,12 @@ def in_context(
             words.skip(done)
             words.go_on(done)
             continue
+        if not LETTER.search(text, first, last):  # most often a number
+            continue
         begin = first if text[first - 1 : first] not in _JOINED else _leftmost(text, first)
         before = folded[max(0, begin - _BEFORE) : begin]
         more = done and _LISTED.fullmatch(text, done, begin)
-        if not (more or _may_lead(before)) or not LETTER.search(text, first, last):
+        if not (more or _may_lead(before)):
             continue
         if not budget.allows(begin, last):
             words.skip(budget.until)

@@ -32,7 +32,6 @@ _AS_DIGITS: Final = bytes(ord("1") if chr(byte).isdigit() else ord(" ") for byte
     b" " * 128
 )
 _NO_LETTER: Final = re.compile(r"[^A-Za-z0-9_\-.]")
-_BLANK: Final = ord(" ")
 SHORTEST_KEY: Final = 16
 """Characters of a secret that is told by how it begins."""
 _LONG_WORD: Final = b"a" * SHORTEST_KEY
@@ -43,8 +42,8 @@ _COLOUR: Final = re.compile(r"(?:\x1b|\\{1,4}(?:u001[bB]|x1[bB]|033|e))\[[0-9;]{
 _OTHER_BLANKS: Final = re.compile("[\u00a0\u00ad\u2000-\u200f\u202f\u205f-\u2064\u3000\ufeff]")
 """Blanks of other scripts and of typography, and characters that nobody sees."""
 _COLOURS: Final = ("\x1b[", "1b[", "1B[", "033[", "\\e[")
-_SHORTEST: Final = 6
-"""Characters of a password."""
+_PASSWORD: Final = b"a" * 6
+"""The shortest."""
 
 
 def _by_start() -> dict[str, tuple[Rule, ...]]:
@@ -93,8 +92,8 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
     if "[" in text and any(colour in text for colour in _COLOURS):
         text = _COLOUR.sub(_blank, text)
     data = text.encode("ascii", "replace")  # characters beyond ASCII become one byte each
-    words = data.translate(_AS_WORDS)
-    if b" " not in words:  # a name or an id: nothing stands before it
+    words = data.translate(_AS_WORDS) + b" "  # behind the last as well
+    if words.index(b" ") == len(text):  # a name or an id: nothing stands before it
         return _in_word(text, words, levels) if len(text) >= len(_LONG_WORD) else []
     found = list(_long_words(text, words, levels))
     marked = _INNER if _LONG_WORD in words else _SHORT_INNER
@@ -165,14 +164,13 @@ def _numbered_words(
     """Find words with a digit between two places that are as long as passwords."""
     at = digits.find(b"1", start, stop)
     while at >= 0:
-        end = words.find(b" ", at)
-        end = len(text) if end < 0 else end
-        if end - at >= _SHORTEST or (at and words[at - 1] != _BLANK):  # else a short number
-            begin = words.rfind(b" ", 0, at) + 1
-            if end - begin >= _SHORTEST:
-                joined = text[begin] in "._-" or text[begin - 1] in "\\%"
-                yield _start(text, begin, end) if joined else begin, end
-        at = digits.find(b"1", end, stop)
+        begin, end = words.rfind(b" ", 0, at) + 1, words.index(b" ", at)
+        if end - begin >= len(_PASSWORD):
+            joined = text[begin] in "._-" or text[begin - 1] in "\\%"
+            yield _start(text, begin, end) if joined else begin, end
+        else:  # many short numbers may follow
+            end = words.find(_PASSWORD, end)
+        at = digits.find(b"1", end, stop) if end >= 0 else -1
 
 
 def _long_words(text: str, words: bytes, levels: int) -> Iterator[Match]:
@@ -183,13 +181,13 @@ def _long_words(text: str, words: bytes, levels: int) -> Iterator[Match]:
     budget, begun, encoded = Budget(), Budget(share=2), Budget(share=0.3)
     begin = words.find(_LONG_WORD)
     while begin >= 0:
-        end = words.find(b" ", begin)
-        end = len(text) if end < 0 else end
-        start = _start(text, begin, end)
-        two = text[start : start + 2]
-        starts, allowed = _STARTS.get(two), encoded if two in _ENCODED_STARTS else begun
-        if starts and text.startswith(starts, start) and allowed.allows(start, end):
-            found = _match(text, start, levels)
+        end = words.index(b" ", begin)
+        joined = text[begin] in "._-" or text[begin - 1] in "\\%"
+        start = _start(text, begin, end) if joined else begin
+        starts = _STARTS.get(two := text[start : start + 2])
+        if starts is not None and text.startswith(starts, start):
+            allowed = encoded if two in _ENCODED_STARTS else begun
+            found = _match(text, start, levels) if allowed.allows(start, end) else None
             if found is not None and budget.allows(*found[:2]):
                 yield found
         begin = words.find(_LONG_WORD, end)
