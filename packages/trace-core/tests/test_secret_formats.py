@@ -7,6 +7,7 @@ examples are made when the tests run, so that no scanner takes one of them for r
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import random
 import re
@@ -532,31 +533,30 @@ def test_what_a_text_tells_is_found(kind: str) -> None:
         assert cleaned.endswith("\nand go on")
 
 
-CHANCE = random.Random(29)
 PLANTED = (Path(__file__).parent / "data" / "planted.jsonl").read_text("utf-8").splitlines()
 """Shapes that the traffic of models has: arguments of tools, commands, files, logs, languages."""
 KINDS_OF_SECRETS = {
-    "<chosen>": lambda: "Vq" + "".join(CHANCE.choices(string.digits, k=2)) + "!" + "mReK2x",
-    "<plain>": lambda: "zaq" + "".join(CHANCE.choices(string.digits, k=2)) + "wsx" + "CDE3",
-    "<words>": lambda: "blauerHimmel" + "_" + "".join(CHANCE.choices(string.digits, k=4)),
-    "<token>": lambda: example("{alnum:40}", CHANCE.randrange(1_000)),
-    "<hex>": lambda: example("{hex:32}", CHANCE.randrange(1_000)),
-    "<uuid>": lambda: example(UUID, CHANCE.randrange(1_000)),
+    "<chosen>": "Vq{digit:2}!" + "mReK2x",
+    "<plain>": "zaq{digit:2}wsx" + "CDE3",
+    "<camel>": "tiger{digit:2}" + "Scott",
+    "<words>": "blauerHimmel" + "_{digit:4}",
+    "<token>": "{alnum:40}",
+    "<hex>": "{hex:32}",
+    "<uuid>": UUID,
 }
 
 
 @pytest.mark.parametrize("planted", PLANTED)
 def test_what_is_planted_is_found(planted: str) -> None:
     """The secret goes, and what is far from it stays."""
-    text, secrets_in_it = json.loads(planted), list[str]()
-    for kind, make in KINDS_OF_SECRETS.items():
-        while kind in text:
-            secrets_in_it.append(make())
-            text = text.replace(kind, secrets_in_it[-1], 1)
-    cleaned = clean_text(f"Look at this:\n{text}\nand go on")
-    assert not any(secret in cleaned for secret in secrets_in_it), cleaned
-    assert cleaned.startswith("Look at this:\n")
-    assert cleaned.endswith("\nand go on")
+    text = json.loads(planted)
+    for seed in range(5):
+        made = {kind: example(form, seed) for kind, form in KINDS_OF_SECRETS.items()}
+        filled = functools.reduce(lambda some, kind: some.replace(kind, made[kind]), made, text)
+        cleaned = clean_text(f"Look at this:\n{filled}\nand go on")
+        assert not any(one in cleaned for one in made.values()), cleaned
+        assert cleaned.startswith("Look at this:\n")
+        assert cleaned.endswith("\nand go on")
 
 
 def test_what_is_told_once_is_found_where_it_stands_again() -> None:
@@ -635,6 +635,7 @@ FILED = {
     "a browser's tools": [
         {"element": "Password input field", "ref": "e12", "text": CHOSEN},
         {"fields": [{"name": "API key field", "type": "textbox", "value": TOKEN}]},
+        {"id": "api_key", "value": TOKEN},
         {"action": "input_text", "index": 3, "label": "password", "text": CHOSEN},
     ],
     "a weak name and value": [{"name": "openai_key", "value": TOKEN}],

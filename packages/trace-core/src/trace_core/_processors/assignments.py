@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 
 from trace_core._processors.budget import Budget, Match, Place
 from trace_core._processors.names import is_counted, key_word
+from trace_core._processors.near import PASSWORDS
 from trace_core._processors.values import (
     CLASS,
     CODE,
@@ -90,7 +91,7 @@ _COOKIE: Final = re.compile(
 )
 
 _COOKIE_OPTION: Final = re.compile(
-    r"[ ](?:-b|--cookie)[ =]\\*[\"']?(?P<value>[a-z0-9_.\-]{1,64}=[^\s\"'\\;]+"
+    r"[ ](?:-b|--cookie)[ =]\\*[\"']?(?P<value>[A-Za-z0-9_.\-]{1,64}=[^\s\"'\\;]+"
     r"(?:;[ ]?[^\s\"'\\;]{1,4096})*)"
 )
 
@@ -112,18 +113,18 @@ def assignments(text: str, folded: str, near: Sequence[Place]) -> Iterator[Match
         yield from _named(_OPTION, text, folded, near)
     if "<" in text and "</" in text:
         yield from _named(_ELEMENT, text, folded, near)
-    yield from _headers(folded, near)
+    yield from _headers(text, folded, near)
     if ";" in text and "=" in text and _CONNECTED.search(folded):
         yield from _connections(folded, near)
 
 
-def _headers(folded: str, near: Sequence[Place]) -> Iterator[Match]:
+def _headers(text: str, folded: str, near: Sequence[Place]) -> Iterator[Match]:
     if "bearer" in folded or "basic" in folded:
         yield from values(_SCHEME, folded, near, "bearer", _is_credential)
     if "=" in folded and "cookie" in folded:
         yield from values(_COOKIE, folded, near, "cookie")
     if "=" in folded and (" -b" in folded or "--cookie" in folded):
-        yield from values(_COOKIE_OPTION, folded, near, "cookie", _has_random)
+        yield from values(_COOKIE_OPTION, text, near, "cookie", _has_random)
 
 
 def values(
@@ -240,7 +241,7 @@ def names_other(name: str, value: str, before: str) -> bool:
     """
     if name == "token" and UUID.match(value):
         return not _OPENS.search(before)
-    if name.startswith(("pass", "pw")) or value.islower():  # no class is called like this
+    if name.startswith(("pw", *PASSWORDS)) or value.islower():  # no class is called like this
         return False
     return CLASS.match(value) is not None and not looks_random(value)
 

@@ -49,7 +49,18 @@ _DIGITS: Final = str.maketrans("123456789", "000000000")
 """Names that differ by a number are looked up as one."""
 _KEPT_SHORT: Final = 4
 """Characters: "none", "true", "" under such a key tell nothing."""
-_NAMES: Final = ("name", "key", "header", "field", "variable", "Name", "Key", "element", "label")
+_NAMES: Final = (
+    "name",
+    "key",
+    "header",
+    "field",
+    "variable",
+    "Name",
+    "Key",
+    "element",
+    "label",
+    "id",
+)
 VALUES: Final = ("value", "Value", "text")
 """Lists of settings have mappings with one of each."""
 _SCHEMA_TYPES: Final = ("string", "object", "array", "integer", "number", "boolean")

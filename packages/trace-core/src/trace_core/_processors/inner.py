@@ -175,7 +175,6 @@ INNER: Final = (
         rf"(?:echo|printf) (?:-[en] )?{_OPEN}?(?:[\w\-]{{1,32}}:)?{_NUMBERED}{_OPEN}? ?\| {_READS}",
     ),
     _told("%", rf"-U [\w.\-]{{1,64}}%{_NUMBERED}", "-U "),
-    _told("/add", rf"net user [\w.\-]{{1,64}} {_NUMBERED}", "net user"),
     _told("htpasswd -", rf"htpasswd -[a-zA-Z]{{0,4}}b {_PART} {_PART} {_NUMBERED}"),
     _told(
         " / ",
