@@ -125,7 +125,9 @@ _HASHES: Final = {
 _TILDE: Final = r"[A-Za-z0-9_~.\-]"
 _ID: Final = "[A-Za-z0-9]{14}"
 _APP: Final = rf"{_TILDE}{{3}}[0-9]"
-_SESSION: Final = "(?:[A-Za-z0-9+/]|%2[BF]){60,}(?:=|%3D){0,2}"
+_SESSION: Final = (
+    "(?=(?:[A-Za-z0-9+/]|%2[BF]){60})[A-Za-z0-9+/]*(?:%2[BF][A-Za-z0-9+/]*)*(?:=|%3D){0,2}"
+)
 _NOT_REAL: Final = (
     r"(?!(?i:pass(?:w(?:or)?d)?|pwd|secret|xxx+|[*.]+|your[^@]{0,32}|example|changeme|token"
     r"|redacted)@|[^@]{0,32}(?:[{}<>\[\]()]|\$[A-Za-z]|\*\*|\.\.\.|%[sdv](?![0-9A-Za-z]))"
@@ -183,8 +185,8 @@ INNER: Final = (
     ),
     _told(
         ").",
-        r"(?i:password|passwd|pwd|secret|token)[\"'\]\\]{1,4}\)\.(?:send_keys|type|fill)\("
-        rf"{_OPEN}{_NUMBERED}",
+        r"[\"'\]\\](?i:(?<=password.)|(?<=passwd.)|(?<=pwd.)|(?<=secret.)|(?<=token.))"
+        rf"[\"'\]\\]{{0,3}}\)\.(?:send_keys|type|fill)\({_OPEN}{_NUMBERED}",
     ),
     _told("WIFI:", r"WIFI:(?:[TSH]:[^;]{0,64};){0,3}P:(?P<secret>[^;\s]{4,});"),
     *(
