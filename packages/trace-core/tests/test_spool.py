@@ -1201,6 +1201,19 @@ def test_several_living_processes_keep_to_the_limit_together(
     assert all(map(balanced, spools))
 
 
+def test_many_living_processes_share_the_limit(open_spool: Callable[..., Spool]) -> None:
+    """Each may keep its part of it, and none keeps more because it cannot remove the others'."""
+    limit, count = 400_000, 20
+    spools = [open_spool(Switch(), max_bytes=limit, adopt_every=3_600.0) for _ in range(count)]
+    for begin in range(0, 500, 10):
+        for spool in spools:
+            spool.write(many(10, start=begin))
+    size = sum(path.stat().st_size for path in spools[0].root.rglob("*.seg"))
+    assert limit / 2 < size < limit * 1.5
+    assert all(spool.stats.pending for spool in spools)
+    assert all(map(balanced, spools))
+
+
 def test_journals_that_were_never_finished_go(folder: Path) -> None:
     """A process killed while it made its journal leaves nothing for ever."""
     spool = Spool(folder, Named("to", Switch()), retry=FAST)

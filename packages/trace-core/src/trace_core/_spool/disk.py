@@ -11,7 +11,7 @@ from trace_core._failures import failure
 from trace_core._log import log_once, owner_key, report
 from trace_core._spool.folders import folder_name, make_folder, write_key
 from trace_core._spool.journal import Journal
-from trace_core._spool.limit import bytes_of_others, limit_folder, remove_unfinished
+from trace_core._spool.limit import limit_folder, remove_unfinished, share_of
 
 _RETRY_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 0.5
@@ -115,5 +115,4 @@ class SpoolDisk:
         except failure() as error:
             report("keeping the spool to its limit", error)
             removed = 0
-        others = bytes_of_others(folder, mine.path if mine is not None else None)
-        return removed, max(1, self._max_bytes - others)
+        return removed, share_of(folder, self._max_bytes, None if mine is None else mine.path)

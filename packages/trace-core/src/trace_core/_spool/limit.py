@@ -72,14 +72,16 @@ def _count_left(journal: Journal) -> int:
     return count_spans(oldest, offset if oldest.number == number else 0)
 
 
-def bytes_of_others(folder: Path, mine: Path | None) -> int:
-    """Return what the journals of other processes take of the disk.
+def share_of(folder: Path, max_bytes: int, mine: Path | None) -> int:
+    """Return how many bytes the journal of a process may have: what others leave, or as many.
 
     Args:
         folder: A sink's folder.
+        max_bytes: What all journals in it may take.
         mine: The folder of this process's journal.
     """
-    return sum(_bytes_in(path) for path in journals_in(folder) if path != mine)
+    others = [_bytes_in(path) for path in journals_in(folder) if path != mine]
+    return max(1, max_bytes // (len(others) + 1), max_bytes - sum(others))
 
 
 def _bytes_in(path: Path) -> int:

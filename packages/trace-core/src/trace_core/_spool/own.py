@@ -20,6 +20,8 @@ from trace_core._spool.started import StartRecords
 
 _IDLE_SEGMENT_BYTES: Final = 1024 * 1024
 _WRITTEN_AT_ONCE: Final = 256
+_SEGMENTS: Final = 4
+"""At least, of a journal that takes all it may: whole ones are removed."""
 
 
 @attrs.define
@@ -59,8 +61,7 @@ class Own:
     """
 
     def __init__(self, max_bytes: int, max_memory: int, segment_bytes: int) -> None:
-        self._segment_bytes = min(segment_bytes, max(1, max_bytes // 4))
-        self._max_memory = max_memory
+        self._segment_bytes, self._max_memory = segment_bytes, max_memory
         self.max_bytes = max_bytes
         self.journal: Journal | None = None
         self.memory = Memory()
@@ -102,7 +103,8 @@ class Own:
     def _append_on_disk(self, entries: Sequence[Entry]) -> None:
         journal = self.journal
         assert journal is not None  # the spool has opened it
-        if journal.segments and journal.segments[-1].size >= self._segment_bytes:
+        longest = min(self._segment_bytes, self.max_bytes // _SEGMENTS)
+        if journal.segments and journal.segments[-1].size >= max(1, longest):
             journal.roll()
         data = b"".join([entry.frame for entry in entries])
         number, offset = journal.append(data, len(entries))

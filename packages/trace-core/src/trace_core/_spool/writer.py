@@ -21,6 +21,8 @@ from trace_core._spool.sync import Sync, Syncer
 
 _LOOKS: Final = 32
 """While a process writes as much as the limit, it looks so often at what the others have."""
+_LOOKS_OF_MANY: Final = 8
+"""While it writes as much as its share: less than the limit where there are many processes."""
 
 
 @attrs.frozen
@@ -120,7 +122,8 @@ class SpoolWriter:
 
     def _look_at_others(self) -> None:
         """Keep to the limit once the journal has grown: those of others may have, too."""
-        if self.own.appended - self._appended_at_look > self._options.max_bytes // _LOOKS:
+        most = min(self._options.max_bytes // _LOOKS, self.own.max_bytes // _LOOKS_OF_MANY)
+        if self.own.appended - self._appended_at_look > most:
             self.keep_to_limit(adopted=())
 
     def _open_journal(self) -> None:
