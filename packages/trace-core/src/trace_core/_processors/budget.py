@@ -7,6 +7,7 @@ that anybody writes has a candidate in every line for a megabyte; one that is ma
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
@@ -117,7 +118,7 @@ class Covered:
             at: The character; none before the one asked for before.
         """
         while self._end <= at:
-            begin, end, _ = next(self._places, (at + 1, at + 2, ""))
+            begin, end, _ = next(self._places, (sys.maxsize, sys.maxsize, ""))
             if end > self._end:
                 self._begin, self._end = begin, end
             if self._begin > at:
