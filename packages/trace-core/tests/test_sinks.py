@@ -465,6 +465,19 @@ def test_a_pipe_is_no_file(folder: Path, make_span: Callable[..., Span]) -> None
         sink.write([make_span()])
 
 
+def test_a_file_that_cannot_be_reached_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the reason, and not as an error of the system out of a program's first line."""
+    with pytest.raises(ConfigurationError, match=r"can be reached: .*too long"):
+        load_sink(f"jsonl:{'x' * 5_000}")
+
+    def refused(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_dir", refused)
+    with pytest.raises(ConfigurationError, match=r"can be reached: .*denied"):
+        JsonLinesSink("/root/traces.jsonl")
+
+
 def test_trees_appear_when_their_root_ends() -> None:
     """A trace is printed once, whole, when its root has come; the rest with the flush."""
     stream = io.StringIO()

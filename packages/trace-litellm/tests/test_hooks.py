@@ -92,6 +92,24 @@ def test_an_id_that_cannot_be_written(litellm: Any, lane: Lane, made: Callable[.
     assert len(sink.spans) == 1
 
 
+class Unreadable:
+    """What raises wherever it is looked at, ``__class__`` included."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise OURS
+
+
+def test_a_parameter_that_cannot_be_read(litellm: Any, lane: Lane) -> None:
+    """It costs itself, whatever LiteLLM makes of it, and not the span."""
+    sink, told = MemorySink(), []
+    tracer = Tracer(sink, on_error=lambda *trouble: told.append(trouble))
+    with instrument(tracer), pytest.raises(Exception):  # noqa: B017, PT011  # LiteLLM's own
+        call(litellm, lane, temperature=Unreadable())
+    assert not told
+    [span] = sink.spans
+    assert "Unreadable" in span.inputs["temperature"]  # type: ignore[call-overload, index, operator]
+
+
 @pytest.mark.skipif(LITELLM < (1, 65, 8), reason="has no such API")
 def test_a_call_in_what_outlives_the_call_around_it(
     litellm: Any, lane: Lane, monkeypatch: pytest.MonkeyPatch

@@ -48,6 +48,19 @@ def _seen_from_here(path: Path) -> str:
         return str(path)
 
 
+def _check(path: Path) -> None:
+    try:
+        if path.is_dir():
+            raise ConfigurationError(f"path must be a file, and {path} is a folder")
+        if _is_pipe(path):
+            raise ConfigurationError(
+                f"path must be a file, and {path} is a pipe, which would hold up the writer while "
+                "nobody reads it"
+            )
+    except OSError as error:  # a folder above it that may not be entered, say
+        raise ConfigurationError(f"path must be a file that can be reached: {error}") from error
+
+
 class JsonLinesSink(SinkBase):
     """Appends each span as one line of JSON to a file.
 
@@ -71,13 +84,7 @@ class JsonLinesSink(SinkBase):
         if rotate_bytes is not None:
             arguments.count(rotate_bytes, "rotate_bytes")
         self.path = arguments.absolute(path, "path")
-        if self.path.is_dir():
-            raise ConfigurationError(f"path must be a file, and {self.path} is a folder")
-        if _is_pipe(self.path):
-            raise ConfigurationError(
-                f"path must be a file, and {self.path} is a pipe, which would hold up the writer "
-                "while nobody reads it"
-            )
+        _check(self.path)
         self._rotate_bytes = rotate_bytes
         self._keep = arguments.count(keep, "keep")
         self._file: LinesFile | None = None

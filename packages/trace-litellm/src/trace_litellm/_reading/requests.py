@@ -198,7 +198,7 @@ def inputs(
             if name in _URLS:
                 remember_url(str(value))
         else:
-            plain = snapshot(_schema(value) if isinstance(value, type) else value)
+            plain = snapshot(_schema(value) if issubclass(type(value), type) else value)
             if treatment == "copy":
                 copied[name] = _tools(plain) if name == "tools" else plain
             else:
