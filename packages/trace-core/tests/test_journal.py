@@ -568,7 +568,7 @@ def test_a_lock_that_somebody_tidied_away(left: Path, name: str, *, lost: bool) 
 
 
 @pytest.mark.posix
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("key")])
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("key")])
 def test_something_in_the_place_of_a_lock(left: Path, make: Callable[[Path], None]) -> None:
     """It is put aside, not removed, and the journal of a process that is gone is delivered."""
     (left / "lock").unlink()

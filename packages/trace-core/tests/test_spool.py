@@ -1234,6 +1234,7 @@ def test_a_journal_that_somebody_renamed_like_an_unfinished_one(folder: Path) ->
     spool = Spool(folder, Named("to", away), retry=FAST)
     spool.write(many(3))
     spool.close(0.0)
+    wait_for(lambda: spool._writer.own.journal is None)
     [journal] = journals_in(spool.folder)
     hidden = journal.rename(spool.folder / f".new-{journal.name}")
     os.utime(hidden, (1, 1))
