@@ -83,6 +83,104 @@ def test_a_lock_of_the_interrupted_thread_holds_up_nothing_for_ever(tmp_path: Pa
     assert done.returncode == -signal.SIGTERM, done.stderr
 
 
+def test_nor_does_one_that_is_held_while_a_span_is_handed_over(tmp_path: Path) -> None:
+    """With ``handoff="caller"`` the interrupted thread may be writing."""
+    program = f"""
+from trace_core import _lifecycle
+_lifecycle._MORE_IF_HELD_UP = 0.1
+class Locked:
+    lock = threading.Lock()
+    def write(self, spans):
+        with self.lock:
+            {DIES.replace(chr(10), "; ")}
+    def flush(self, timeout=5): return True
+    def close(self, timeout=5):
+        with self.lock: pass
+Tracer(durable(Locked(), spool=False, handoff="caller")).start("held").end()
+threading.Event().wait(60)
+"""
+    done = run(tmp_path, program, TRACE_EXIT_AT_SIGTERM="yes", TRACE_EXIT_TIMEOUT="0.5")
+    assert done.returncode == -signal.SIGTERM, done.stderr
+
+
+def test_a_blocked_signal_ends_the_program_too(tmp_path: Path) -> None:
+    """The kernel gives it to another thread; the main thread, which handles it, blocks it.
+
+    Nor does it end the first process of a container, which has the same code then.
+    """
+    program = """
+threading.Thread(target=threading.Event().wait, args=(60,), daemon=True).start()
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+os.kill(os.getpid(), signal.SIGTERM)
+while True:
+    threading.Event().wait(0.01)
+"""
+    done = run(tmp_path, program, TRACE_EXIT_AT_SIGTERM="yes")
+    assert done.returncode == 128 + signal.SIGTERM, done.stderr
+    assert len((tmp_path / "spans.jsonl").read_text().splitlines()) == SPANS + 1
+
+
+SIGNALLED_AT_EXIT = """
+import time
+from trace_core import at_exit
+class Exit:
+    began = threading.Event()
+    def begins(self): self.began.set()
+def deliver(spans):
+    Exit.began.wait(60)
+    os.kill(os.getpid(), signal.SIGTERM)
+    while signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        time.sleep(0.01)
+    print("delivered", flush=True)
+tracer = Tracer(durable(deliver, spool=False, exit_timeout=60))
+exits = Exit()
+at_exit(exits.begins)
+tracer.start("waits").end()
+"""
+
+
+def test_a_program_that_ends_already_is_not_cut_off(tmp_path: Path) -> None:
+    """It delivers what it has, and ends as it would have."""
+    done = run(tmp_path, SIGNALLED_AT_EXIT, TRACE_EXIT_AT_SIGTERM="yes")
+    assert (done.returncode, done.stdout) == (0, "delivered\n"), done.stderr
+
+
+def test_control_c_ends_the_wait(tmp_path: Path) -> None:
+    """And the program: its sinks are closed by then."""
+    program = """
+import time
+tracer = Tracer(durable(lambda spans: time.sleep(3600), spool=False, exit_timeout=3000))
+tracer.start("stuck").end()
+def interrupt():
+    while signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=interrupt).start()
+try:
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Event().wait(60)
+except KeyboardInterrupt:
+    print("goes on")
+"""
+    done = run(tmp_path, program, TRACE_EXIT_AT_SIGTERM="yes")
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, ""), done.stderr
+
+
+def test_a_child_that_has_not_run_yet_ends_too(tmp_path: Path) -> None:
+    """Else a pool that is ended as soon as it has started would wait for ever."""
+    program = """
+for _ in range(100):
+    child = os.fork()
+    if not child:
+        threading.Event().wait(3600)
+    os.kill(child, signal.SIGTERM)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGTERM
+assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+"""
+    done = run(tmp_path, program, TRACE_EXIT_AT_SIGTERM="yes")
+    assert done.returncode == 0, done.stderr
+
+
 OWN = """\
 def mine(*_):
     print("mine", signal.getsignal(signal.SIGTERM) is mine)

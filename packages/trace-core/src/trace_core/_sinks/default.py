@@ -68,8 +68,6 @@ def durable(
     if callable(processors):
         raise ConfigurationError("processors is a list, got a single function: processors=[...]")
     wait = setting("TRACE_EXIT_TIMEOUT", exit_timeout, environ)
-    if setting("TRACE_EXIT_AT_SIGTERM", None, environ):
-        exit_at_sigterm()
     target = as_sink(sink)
     if setting("TRACE_SPOOL", spool, environ):
         options = _spool_options(environ, spool_options)
@@ -78,6 +76,8 @@ def durable(
         redacted = False
     chain = _processors(processors, capture, redacted, sample_rate, environ)
     whole = Pipeline(tuple(chain), target, redacts=bool(target.redacts))
+    if setting("TRACE_EXIT_AT_SIGTERM", None, environ):
+        exit_at_sigterm(whole.exit_timeout if wait is None else wait)
     if handoff == "caller":
         return whole
     limit = setting("TRACE_QUEUE_MAX_BYTES", None, environ)
