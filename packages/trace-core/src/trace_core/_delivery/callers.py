@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence, Sized
-from typing import Final
+from typing import Final, NamedTuple
 
 from trace_core._failures import failure
 from trace_core._log import report
@@ -70,6 +70,18 @@ class Progress:
             return 0
 
 
+class _Caller(NamedTuple):
+    """One that waits.
+
+    Args:
+        ticket: How many spans the writer has to write, from the first one on.
+        written: Released then.
+    """
+
+    ticket: int
+    written: threading.Lock
+
+
 class Callers:
     """The callers that wait until the writer has written what is queued.
 
@@ -106,7 +118,9 @@ class Callers:
         begin, me = time.monotonic(), threading.get_ident()
         if begin < self._waits_again_at or me == self.writer.thread or me in self._waiting:
             return  # a signal handler does not wait in a thread that waits
-        caller = _Caller(len(self._spans) + self._begun)  # in this order it is never too low
+        written = threading.Lock()
+        written.acquire()
+        caller = _Caller(len(self._spans) + self._begun, written)  # in this order never too low
         self._waiting[me] = caller  # before looking: the writer does so the other way round
         try:
             if self._writing or self._spans:
@@ -165,19 +179,6 @@ class Callers:
             served = caller.ticket <= self._begun or not self._spans
             if served and self._waiting.pop(thread, None) is not None:
                 caller.written.release()
-
-
-class _Caller:
-    """One that waits.
-
-    Args:
-        ticket: How many spans the writer has to write, from the first one on.
-    """
-
-    def __init__(self, ticket: int) -> None:
-        self.ticket = ticket
-        self.written = threading.Lock()
-        self.written.acquire()
 
 
 def _came_late_to(span: object) -> bool:

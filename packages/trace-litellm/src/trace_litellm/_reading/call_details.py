@@ -49,7 +49,8 @@ def call_id_in(details: Mapping[str, Any]) -> str:
     Args:
         details: What LiteLLM tells, or the keyword arguments; ``"None"`` where they hold none.
     """
-    return id_text(details.get("litellm_call_id"))
+    call_id = details.get("litellm_call_id")
+    return call_id if type(call_id) is str else id_text(call_id)
 
 
 def id_text(call_id: object) -> str:
