@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import atexit
 import os
-import signal
 import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import Final, TypeAlias, TypeVar
 
 from trace_core._failures import ends_greenlet, failure
-from trace_core._log import log_once, report
+from trace_core._log import report
 
 T = TypeVar("T")
 Handler: TypeAlias = Callable[[], "Callable[[], object] | None"]
 _Reference: TypeAlias = weakref.WeakMethod[Handler]
-_MORE_IF_HELD_UP: Final = 6.0
-"""Seconds before a signal ends the program though exit handlers still run: they may want a lock
-that the interrupted thread holds. Sinks on disk may take 5 beyond the time to deliver."""
 _LONGEST_WAIT: Final = 10.0
 """Seconds a fork is delayed at most, in case the import waits for the thread that forks."""
 
@@ -104,11 +99,7 @@ def forget_handlers(owner: object) -> None:
 
 
 class _ForkGuard:
-    """Delays forks while one of our threads imports something: see `no_fork`.
-
-    It holds back SIGTERM meanwhile, if that is ours to handle: CPython forgets a signal that a
-    child gets before it runs for the first time, and whoever ended the child would wait for ever.
-    """
+    """Delays forks while one of our threads imports something: see `no_fork`."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -116,19 +107,10 @@ class _ForkGuard:
 
     def before(self) -> None:
         self._here.held = self.lock.acquire(timeout=_LONGEST_WAIT)
-        self._here.blocked = False
-        if signal.getsignal(signal.SIGTERM) is _end_by_signal:
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-            self._here.blocked = signal.SIGTERM not in before
 
     def after_in_parent(self) -> None:
         if self._here.held:
             self.lock.release()
-        self.unblock()
-
-    def unblock(self) -> None:
-        if self._here.blocked:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 _guard: Final = _ForkGuard()
@@ -157,44 +139,9 @@ def run_exit_handlers() -> None:
         _at_exit.running = False
 
 
-def exit_at_sigterm(timeout: float) -> None:
-    """Call what `at_exit` registered before SIGTERM ends the program.
-
-    Only where the signal would end it at once: a handler of the program's stays as it is. A server
-    that raises the signal again once it has shut down, as uvicorn does, finds ours then.
-
-    Args:
-        timeout: Seconds that this may take; the longest of several counts.
-    """
-    _BySignal.timeout = max(_BySignal.timeout, timeout)
-    if threading.current_thread() is not threading.main_thread():
-        log_once("sigterm", "tracing: TRACE_EXIT_AT_SIGTERM works from the main thread only")
-    elif signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _end_by_signal)
-
-
-class _BySignal:
-    """How long an exit by a signal may take."""
-
-    timeout = 0.0
-
-
-def _end_by_signal(number: int, _: FrameType | None) -> None:
-    if _at_exit.running:  # it ends already, and this would cut off what it delivers
-        signal.signal(number, signal.SIG_DFL)
-        return
-    try:
-        signal.signal(number, signal.SIG_DFL)  # a second one ends the program at once
-        # On a thread of its own: the one that was interrupted may hold a lock that they need.
-        exits = threading.Thread(target=run_exit_handlers, name="trace-exit", daemon=True)
-        exits.start()
-        exits.join(_BySignal.timeout + _MORE_IF_HELD_UP)
-    except RuntimeError as error:
-        report("starting a thread to exit", error)
-    finally:  # also at Ctrl-C: whoever caught that would go on with sinks that are closed
-        signal.raise_signal(number)
-        # The signal is blocked, or does nothing to a container's first process.
-        os._exit(128 + number)
+def is_exiting() -> bool:
+    """Say whether exit handlers are being called."""
+    return _at_exit.running
 
 
 class _WorkerExit:
@@ -250,7 +197,6 @@ def _in_child() -> None:
     if util is not None:
         # A child of multiprocessing clears its finalisers first and runs these hooks next.
         util.register_after_fork(_WorkerExit, _WorkerExit.register)
-    _guard.unblock()  # last: what is pending now runs exit handlers
 
 
 def _register_in_pool_worker() -> None:

@@ -9,10 +9,10 @@ from typing import Any, Literal
 from trace_core import _arguments as arguments
 from trace_core._delivery.queue import Background
 from trace_core._errors import ConfigurationError
-from trace_core._lifecycle import exit_at_sigterm
 from trace_core._processors.payloads import limit_payloads
 from trace_core._processors.sampling import sample
 from trace_core._settings import setting
+from trace_core._sigterm import exit_at_sigterm
 from trace_core._sinks.base import SinkBase, SinkLike, as_sink
 from trace_core._sinks.compose import Pipeline, Processor, Tee, tee
 from trace_core._sinks.privacy import content_processors, secret_processors
