@@ -836,9 +836,9 @@ def test_a_writer_that_is_held_up_is_seldom_waited_for(
     waits: list[float] = []
     learn = queue._inbox.callers._learn
 
-    def note(begin: float, *, in_time: bool) -> None:
+    def note(begin: float, made: float, *, in_time: bool) -> None:
         waits.append(begin)
-        learn(begin, in_time=in_time)
+        learn(begin, made, in_time=in_time)
 
     monkeypatch.setattr(queue._inbox.callers, "_learn", note)
     for tenth in range(100):
@@ -927,6 +927,31 @@ def test_the_writer_takes_fewer_of_what_takes_long(
     gate.opened.set()
     queue.close(60)
     assert gate.batches[:12] == [1] + [2] * 10 + [16]
+
+
+@pytest.mark.parametrize("computed", [0.0, 0.02], ids=["slow disk", "busy writer"])
+def test_a_slow_disk_is_seldom_waited_for(
+    make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch, computed: float
+) -> None:
+    """A writer that computes must have the time; what a disk takes is nothing to a caller."""
+    clock = SimpleNamespace(now=0.0, computed=0.0)
+    fake = SimpleNamespace(monotonic=lambda: clock.now)
+    monkeypatch.setattr(callers, "_PATIENCE_IF_KEPT", 60.0)
+    monkeypatch.setattr(callers, "_LONGEST_IF_KEPT", 60.0)
+    monkeypatch.setattr(callers, "time", fake)
+    monkeypatch.setattr(callers.Progress, "made", property(lambda _: clock.computed))
+    box = inbox.Inbox(100, 1 << 20, kept=True)
+    box.pending.append(None)
+    box.queue.put(make_span())
+    caller = threading.Thread(target=box.callers.await_writer)
+    caller.start()
+    while not box.callers._waiting:
+        time.sleep(0.001)
+    clock.now, clock.computed = 0.03, computed
+    box.count_in(Ledger(), len(box.take(1)[0]))
+    box.callers.wake()
+    caller.join(60)
+    assert (box.callers._waits_again_at > clock.now) is (not computed)
 
 
 def test_the_writer_does_not_wait_for_itself(

@@ -28,8 +28,10 @@ _BEHIND: Final = 2
 """With so many spans queued, a caller waits for a writer whose sink keeps what it is given. With
 one a kill costs half as much, but a busy proxy answers 5% fewer requests: each write has its price.
 """
-_GETS_ON: Final = 0.001
-"""Seconds for which a writer that gets on computes, while a caller waits."""
+_GETS_ON: Final = 0.05
+"""Share of the time for which a writer computes that gets on. A slow disk leaves it less."""
+_SOON: Final = 0.008
+"""Seconds of a wait that nobody minds, whatever the writer does."""
 _NEVER_BEHIND: Final = 1 << 62
 _LATE_NS: Final = 8_000_000
 """A writer that comes later than this after a call is late: several threads compute, each of which
@@ -104,7 +106,6 @@ class Callers:
         self._patience = _PATIENCE_IF_KEPT if kept else _PATIENCE
         self._longest = _LONGEST_IF_KEPT if kept else _PATIENCE
         self._pause = self._first_pause = self._patience / 8
-        self._made = 0.0  # by the writer, at the last wait in vain
         self._waits_again_at = 0.0
 
     def await_writer(self) -> None:
@@ -124,7 +125,8 @@ class Callers:
         self._waiting[me] = caller  # before looking: the writer does so the other way round
         try:
             if self._writing or self._spans:
-                self._learn(begin, in_time=self._has_its_turn(caller, begin + self._longest))
+                made = self.writer.made
+                self._learn(begin, made, in_time=self._has_its_turn(caller, begin + self._longest))
         finally:
             self._waiting.pop(me, None)
 
@@ -134,22 +136,26 @@ class Callers:
             made = self.writer.made
             if caller.written.acquire(timeout=self._patience):
                 return True
-            if self.writer.made < made + _GETS_ON:
+            if not self._gets_on(made, self._patience):
                 return False
             if caller.ticket <= self._begun:
                 return True
         return False
 
-    def _learn(self, begin: float, *, in_time: bool) -> None:
+    def _gets_on(self, made: float, seconds: float) -> bool:
+        """Say whether the writer has computed for its share of some seconds."""
+        return self.writer.made > made + _GETS_ON * seconds
+
+    def _learn(self, begin: float, made: float, *, in_time: bool) -> None:
         """Wait again sooner or later, after a wait that began then."""
-        if in_time:
+        now = time.monotonic()
+        gets_on = self._gets_on(made, now - begin)
+        if in_time and (gets_on or now - begin < _SOON):
             self._pause = self._first_pause
         elif self._waits_again_at <= begin:  # it is the first of those who waited side by side
-            now = self.writer.made
-            slow, self._made = now >= self._made + _GETS_ON, now
-            longest = _LONGEST_PAUSE_IF_SLOW if slow else _LONGEST_PAUSE
+            longest = _LONGEST_PAUSE_IF_SLOW if gets_on else _LONGEST_PAUSE
             self._pause = min(2 * self._pause, longest)
-            self._waits_again_at = time.monotonic() + self._pause
+            self._waits_again_at = now + self._pause
 
     def learn_delay(self, work: Sequence[object]) -> None:
         """Wait for each span of the next few if the writer came late to these.
