@@ -166,7 +166,7 @@ def test_a_killed_program_loses_next_to_nothing(
     random.seed(ROUNDS)
     killer.noted = 0
     lost: list[Loss] = []
-    kills = max(2, ROUNDS // 8)
+    kills = max(2, ROUNDS // 10)
     for round_ in range(kills):
         folder = tmp_path / str(round_)
         program = killer.start(mode, folder)
