@@ -17,8 +17,11 @@ pytestmark = [
     pytest.mark.skipif(find_spec("mlflow") is None, reason="MLflow is not installed"),
 ]
 BENCH = Path(__file__).parents[2] / "bench" / "proxy_calls.py"
-MOST = 247
-"""A request has two spans, the Router's and the provider's, and MLflow's and OpenTelemetry's bridge."""
+MOST = 250
+"""A request has two spans, the Router's and the provider's, and MLflow's and OpenTelemetry's bridge.
+
+Each of its two waits for the writer takes two calls more on a machine that is busy.
+"""
 
 
 def test_calls_of_our_functions_for_a_request(tmp_path: Path) -> None:

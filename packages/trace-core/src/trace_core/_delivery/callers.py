@@ -149,11 +149,12 @@ class Callers:
     def _learn(self, begin: float, made: float, *, in_time: bool) -> None:
         """Wait again sooner or later, after a wait that began then."""
         now = time.monotonic()
-        gets_on = self._gets_on(made, now - begin)
-        if in_time and (gets_on or now - begin < _SOON):
+        took = now - begin
+        if in_time and (took < _SOON or self._gets_on(made, took)):
             self._pause = self._first_pause
         elif self._waits_again_at <= begin:  # it is the first of those who waited side by side
-            longest = _LONGEST_PAUSE_IF_SLOW if gets_on else _LONGEST_PAUSE
+            slow = self._gets_on(made, took)
+            longest = _LONGEST_PAUSE_IF_SLOW if slow else _LONGEST_PAUSE
             self._pause = min(2 * self._pause, longest)
             self._waits_again_at = now + self._pause
 
