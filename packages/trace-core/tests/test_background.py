@@ -851,6 +851,12 @@ def test_a_writer_that_is_held_up_is_seldom_waited_for(
     assert len(gate.spans) == 10_001
 
 
+def queued(box: inbox.Inbox, span: Span) -> None:
+    """Queue a span without waiting for a writer."""
+    box.pending.append(None)
+    box.queue.put(span)
+
+
 @pytest.mark.parametrize("ahead", [1, 0], ids=["behind others", "being written"])
 def test_a_caller_waits_on_while_the_writer_gets_on(
     make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch, ahead: int
@@ -862,8 +868,7 @@ def test_a_caller_waits_on_while_the_writer_gets_on(
     monkeypatch.setattr(callers.Progress, "made", property(lambda _: next(computed)))
     box, gate = inbox.Inbox(100, 1 << 20, kept=True), threading.Event()
     for _ in range(1 + ahead):
-        box.pending.append(None)
-        box.queue.put(make_span())
+        queued(box, make_span())
     box.count_in(Ledger(), len(box.take(1)[0]))
     caller = threading.Thread(target=lambda: (box.callers.await_writer(), gate.set()))
     caller.start()
@@ -922,8 +927,7 @@ def test_the_writer_takes_fewer_of_what_takes_long(
     queue.write_later(make_span())
     assert gate.entered.wait(60)
     for _ in range(60):
-        queue._pending.append(None)
-        queue._queue.put(make_span())
+        queued(queue._inbox, make_span())
     gate.opened.set()
     queue.close(60)
     assert gate.batches[:12] == [1] + [2] * 10 + [16]
@@ -941,8 +945,7 @@ def test_a_slow_disk_is_seldom_waited_for(
     monkeypatch.setattr(callers, "time", fake)
     monkeypatch.setattr(callers.Progress, "made", property(lambda _: clock.computed))
     box = inbox.Inbox(100, 1 << 20, kept=True)
-    box.pending.append(None)
-    box.queue.put(make_span())
+    queued(box, make_span())
     caller = threading.Thread(target=box.callers.await_writer)
     caller.start()
     while not box.callers._waiting:
@@ -1006,8 +1009,7 @@ def test_callers_are_woken_once_their_spans_are_written(
     box, ledger = inbox.Inbox(100, 1 << 20, kept=True), Ledger()
     waiting = []
     for number in range(1, 3):
-        box.pending.append(None)
-        box.queue.put(make_span())
+        queued(box, make_span())
         waiting.append(threading.Thread(target=box.callers.await_writer))
         waiting[-1].start()
         while len(box.callers._waiting) < number:

@@ -61,20 +61,26 @@ def test_everything_is_delivered_first(tmp_path: Path, ending: str) -> None:
     assert '"trace.ending":"interrupted"' in lines[-1]
 
 
-def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
-    """Nobody has to wait for a server that is away."""
-    program = f"""
+def stuck(signal_name: str) -> str:
+    """A program whose exit does not come to its end, and which then gets another signal."""
+    return f"""
 import time
 tracer = Tracer(durable(lambda spans: time.sleep(3600), spool=False, exit_timeout=3000))
 tracer.start("stuck").end()
-def again():
+def then():
     while signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         time.sleep(0.01)
-    os.kill(os.getpid(), signal.SIGTERM)
-threading.Thread(target=again).start()
-{DIES}
+    os.kill(os.getpid(), signal.{signal_name})
+threading.Thread(target=then).start()
 """
-    assert run(tmp_path, program, TRACE_EXIT_AT_SIGTERM="yes").returncode == -signal.SIGTERM
+
+
+def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
+    """Nobody has to wait for a server that is away."""
+    assert (
+        run(tmp_path, stuck("SIGTERM") + DIES, TRACE_EXIT_AT_SIGTERM="yes").returncode
+        == -signal.SIGTERM
+    )
 
 
 def test_a_lock_of_the_interrupted_thread_holds_up_nothing_for_ever(tmp_path: Path) -> None:
@@ -147,22 +153,14 @@ def test_a_program_that_ends_already_is_not_cut_off(tmp_path: Path) -> None:
 
 def test_control_c_ends_the_wait(tmp_path: Path) -> None:
     """And the program: its sinks are closed by then."""
-    program = """
-import time
-tracer = Tracer(durable(lambda spans: time.sleep(3600), spool=False, exit_timeout=3000))
-tracer.start("stuck").end()
-def interrupt():
-    while signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        time.sleep(0.01)
-    os.kill(os.getpid(), signal.SIGINT)
-threading.Thread(target=interrupt).start()
+    ending = """
 try:
     os.kill(os.getpid(), signal.SIGTERM)
     threading.Event().wait(60)
 except KeyboardInterrupt:
     print("goes on")
 """
-    done = run(tmp_path, program, TRACE_EXIT_AT_SIGTERM="yes")
+    done = run(tmp_path, stuck("SIGINT") + ending, TRACE_EXIT_AT_SIGTERM="yes")
     assert (done.returncode, done.stdout) == (-signal.SIGTERM, ""), done.stderr
 
 

@@ -38,12 +38,12 @@ def say_json(value: object) -> None:
 
 def complain(text: str) -> None:
     """Print a line on standard error, escaped and without secrets."""
-    print_to(sys.stderr, f"{program}: {printable(without_secrets(text))}\n")
+    print_to(sys.stderr, f"{program}: {without_secrets(text)}\n")
 
 
 def note(text: str) -> None:
     """Print a remark on standard error, faintly where there are colours."""
-    shown = printable(without_secrets(text))
+    shown = without_secrets(text)
     faint = sys.stderr.isatty() and tables.paints()
     print_to(sys.stderr, f"\x1b[2m{shown}\x1b[0m\n" if faint else f"{shown}\n")
 

@@ -116,7 +116,7 @@ def drain_all(options: argparse.Namespace) -> int:
 
 def _drain(folder: Folder, options: argparse.Namespace) -> dict[str, Any]:
     sink = load_sink(options.to or folder.key)
-    what = f"draining {printable(without_secrets(folder.key))}"
+    what = f"draining {without_secrets(folder.key)}"
     with progress(what, folder.waiting, shown=not options.json) as tell:
         return drain(folder, sink, timeout=options.timeout, progress=tell)
 

@@ -126,20 +126,21 @@ class Callers:
         try:
             if self._writing or self._spans:
                 made = self.writer.made
-                self._learn(begin, made, in_time=self._has_its_turn(caller, begin + self._longest))
+                in_time = self._has_its_turn(caller, made, begin + self._longest)
+                self._learn(begin, made, in_time=in_time)
         finally:
             self._waiting.pop(me, None)
 
-    def _has_its_turn(self, caller: _Caller, deadline: float) -> bool:
+    def _has_its_turn(self, caller: _Caller, made: float, deadline: float) -> bool:
         """Wait for as long as the writer gets on with the spans of others."""
         while time.monotonic() < deadline:
-            made = self.writer.made
             if caller.written.acquire(timeout=self._patience):
                 return True
             if not self._gets_on(made, self._patience):
                 return False
             if caller.ticket <= self._begun:
                 return True
+            made = self.writer.made
         return False
 
     def _gets_on(self, made: float, seconds: float) -> bool:
