@@ -1558,7 +1558,7 @@ tracer = Tracer(tee(spool, kept))
 for at in range(4):
     with tracer.span("before"):
         pass
-assert spool.flush(20)
+assert tracer.sink.flush(20)
 while not spool._writer.is_tidy:
     time.sleep(0.01)
 os.closerange(3, 4096)
@@ -1566,7 +1566,7 @@ mine = [open(f"{sys.argv[1]}/mine{at}", "wb", buffering=0) for at in range(50)]
 for at in range(4):
     with tracer.span("after"):
         pass
-    assert spool.flush(20)
+    assert tracer.sink.flush(20)
 tracer.sink.close(20)
 for file in mine:
     file.write(b"x")  # nobody has closed it
