@@ -827,8 +827,8 @@ def test_a_writer_that_is_held_up_is_seldom_waited_for(
     """A disk that stands still costs a caller a moment, then longer and longer nothing."""
     now = 0.0
     monkeypatch.setattr(callers, "_PATIENCE_IF_KEPT", 0.001)
-    clock = SimpleNamespace(monotonic=lambda: now, clock_gettime=lambda _: 0.0)
-    monkeypatch.setattr(callers, "time", clock)
+    monkeypatch.setattr(callers, "monotonic", lambda: now)
+    monkeypatch.setattr(callers, "time", SimpleNamespace(clock_gettime=lambda _: 0.0))
     gate = KeepingGate()
     queue = Background(gate, capacity=100_000)
     queue.write([make_span()])
@@ -920,8 +920,7 @@ def test_the_writer_takes_fewer_of_what_takes_long(
             self.batches.append(len(spans))
             computed[0] += 0.0019 * len(spans) if len(self.spans) < 20 else 0.0
 
-    clock = SimpleNamespace(thread_time=lambda: computed[0], monotonic=time.monotonic)
-    monkeypatch.setattr(writer, "time", clock)
+    monkeypatch.setattr(writer, "time", SimpleNamespace(thread_time=lambda: computed[0]))
     gate = Slow()
     queue = Background(gate)
     queue.write_later(make_span())
@@ -939,10 +938,9 @@ def test_a_slow_disk_is_seldom_waited_for(
 ) -> None:
     """A writer that computes must have the time; what a disk takes is nothing to a caller."""
     clock = SimpleNamespace(now=0.0, computed=0.0)
-    fake = SimpleNamespace(monotonic=lambda: clock.now)
     monkeypatch.setattr(callers, "_PATIENCE_IF_KEPT", 60.0)
     monkeypatch.setattr(callers, "_LONGEST_IF_KEPT", 60.0)
-    monkeypatch.setattr(callers, "time", fake)
+    monkeypatch.setattr(callers, "monotonic", lambda: clock.now)
     monkeypatch.setattr(callers.Progress, "made", property(lambda _: clock.computed))
     box = inbox.Inbox(100, 1 << 20, kept=True)
     queued(box, make_span())

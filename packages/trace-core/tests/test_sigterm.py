@@ -132,11 +132,14 @@ from trace_core import at_exit
 class Exit:
     began = threading.Event()
     def begins(self): self.began.set()
+signal.signal(signal.SIGUSR1, lambda *_: None)
 def deliver(spans):
     Exit.began.wait(60)
     os.kill(os.getpid(), signal.SIGTERM)
     while signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         time.sleep(0.01)
+        # CPython may overlook one that comes as the main thread begins to wait, until it wakes up
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
     print("delivered", flush=True)
 tracer = Tracer(durable(deliver, spool=False, exit_timeout=60))
 exits = Exit()
@@ -212,4 +215,20 @@ print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
 """
     done = run(tmp_path, program, TRACE_EXIT_AT_SIGTERM="yes")
     assert done.stdout == "True\n"
+    assert "works from the main thread only" in done.stderr
+
+
+def test_nor_can_a_subinterpreter(tmp_path: Path) -> None:
+    """The same, where CPython has them: as in a server that runs one for each application."""
+    program = """
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+inside = "import signal; from trace_core import durable; durable(print); print(signal.SIG_DFL)"
+print(interpreters.run_string(interpreters.create(), inside))
+"""
+    done = run(tmp_path, program, TRACE_EXIT_AT_SIGTERM="yes")
+    assert done.stdout == "0\nNone\n", done.stderr
     assert "works from the main thread only" in done.stderr

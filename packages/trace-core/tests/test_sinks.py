@@ -206,7 +206,7 @@ def test_a_line_that_another_process_is_writing_is_not_torn(
         with sink.path.open("ab") as other:
             other.write(pieces.pop(0))
 
-    monkeypatch.setattr("trace_core._sinks.lines.time.sleep", write_on)
+    monkeypatch.setattr("trace_core._sinks.lines.pause", write_on)
     write_on(0)
     sink.write([make_span(name="b")])
     sink.close()

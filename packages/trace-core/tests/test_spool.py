@@ -393,6 +393,33 @@ def test_a_poisoned_span_holds_up_nobody(
     assert spool.stats.dropped_by_reason == {"rejected by the sink": 1}
 
 
+@pytest.mark.parametrize("hours", [0, 1e6, -1e6])
+def test_time_that_a_test_freezes_or_moves_holds_up_nothing(
+    open_spool: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch, hours: float
+) -> None:
+    """As with freezegun, or a mock in the place of ``time.sleep``: it is the program's, not ours."""
+
+    def awake(_: float) -> None:
+        raise AssertionError("a test that sleeps")
+
+    frozen = time.monotonic() + 3600 * hours
+    monkeypatch.setattr(time, "monotonic", lambda: frozen)
+    monkeypatch.setattr(time, "sleep", awake)
+    away, tried = Switch(), threading.Event()
+
+    def sink(batch: Sequence[Span]) -> None:
+        tried.set()
+        away(batch)
+
+    background = Background(open_spool(sink))
+    background.write(many(1))
+    assert tried.wait(30)
+    monkeypatch.undo()
+    away.on = True
+    wait_for(lambda: away.spans == many(1))
+    assert background.close(30) is None
+
+
 @pytest.mark.parametrize(
     "error",
     [SinkError("500"), SinkError("507"), RetryLater("401"), OSError("away"), Rejected("400")],

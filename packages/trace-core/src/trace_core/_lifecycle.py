@@ -6,12 +6,12 @@ import atexit
 import os
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeAlias, TypeVar
 
+from trace_core._clock import pause
 from trace_core._failures import ends_greenlet, failure
 from trace_core._log import report
 
@@ -174,15 +174,16 @@ def new_thread(work: Callable[[], None], name: str) -> threading.Thread:
 
 
 def _keep_running(work: Callable[[], None], name: str) -> None:
-    pause = 0.0
+    failed = False
     while True:
         try:
-            time.sleep(pause)
+            if failed:
+                pause(_BETWEEN_RUNS)
             work()
         except BaseException as error:
             if ends_greenlet(error):
                 raise
-            pause = _BETWEEN_RUNS
+            failed = True
             report(f"the thread {name}", error)
         else:
             return

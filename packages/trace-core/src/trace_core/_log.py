@@ -6,10 +6,10 @@ import itertools
 import logging
 import os
 import threading
-import time
 import traceback
 from typing import Final
 
+from trace_core._clock import monotonic
 from trace_core._failures import failure
 from trace_core._platform import takes_output
 from trace_core._printable import printable
@@ -20,7 +20,7 @@ logger = logging.getLogger("trace_core")
 HOUR: Final = 3600.0
 _MOST_KINDS: Final = 1_000
 _LONGEST: Final = 4_096
-_clock = time.monotonic  # replaced by tests
+_clock = monotonic  # replaced by tests
 _said: dict[str, float] = {}  # when each kind was logged last
 _owners = itertools.count(1)
 _said_lock = threading.RLock()  # re-entrant: logging may run a finaliser that logs as well

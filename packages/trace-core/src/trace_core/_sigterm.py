@@ -26,10 +26,13 @@ def exit_at_sigterm(timeout: float) -> None:
         timeout: Seconds that this may take; the longest of several counts.
     """
     _exit.timeout = max(_exit.timeout, timeout)
-    if threading.current_thread() is not threading.main_thread():
-        log_once("sigterm", "tracing: TRACE_EXIT_AT_SIGTERM works from the main thread only")
-    elif signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        return
+    try:
         signal.signal(signal.SIGTERM, _exit.begin)
+    except ValueError:  # on another thread, or in a subinterpreter
+        log_once("sigterm", "tracing: TRACE_EXIT_AT_SIGTERM works from the main thread only")
+    else:
         _hold_back_in_forks()
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence, Sized
 from typing import Final, NamedTuple
 
+from trace_core._clock import monotonic
 from trace_core._failures import failure
 from trace_core._log import report
 from trace_core._tracing.span import OpenSpan
@@ -116,7 +117,7 @@ class Callers:
         more, and be lost if the process is killed. A writer that is held up costs little: each
         wait in vain doubles the time until the next.
         """
-        begin, me = time.monotonic(), threading.get_ident()
+        begin, me = monotonic(), threading.get_ident()
         if begin < self._waits_again_at or me == self.writer.thread or me in self._waiting:
             return  # a signal handler does not wait in a thread that waits
         written = threading.Lock()
@@ -133,7 +134,7 @@ class Callers:
 
     def _has_its_turn(self, caller: _Caller, made: float, deadline: float) -> bool:
         """Wait for as long as the writer gets on with the spans of others."""
-        while time.monotonic() < deadline:
+        while monotonic() < deadline:
             if caller.written.acquire(timeout=self._patience):
                 return True
             if not self._gets_on(made, self._patience):
@@ -149,7 +150,7 @@ class Callers:
 
     def _learn(self, begin: float, made: float, *, in_time: bool) -> None:
         """Wait again sooner or later, after a wait that began then."""
-        now = time.monotonic()
+        now = monotonic()
         took = now - begin
         if in_time and (took < _SOON or self._gets_on(made, took)):
             self._pause = self._first_pause

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, TypeAlias
@@ -12,6 +11,7 @@ from typing import Final, TypeAlias
 import attrs
 
 from trace_core import _arguments as arguments
+from trace_core._clock import monotonic
 from trace_core._delivery.uninstrumented import uninstrumented
 from trace_core._errors import Rejected, RetryLater, SinkError
 from trace_core._failures import failure
@@ -134,7 +134,7 @@ class BatchWriter:
         clock: The time in seconds, for tests.
     """
 
-    def __init__(self, write: Write, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, write: Write, *, clock: Callable[[], float] = monotonic) -> None:
         self._write = write
         self._clock = clock
         self._suspects: dict[SpanContext, _Suspect] = {}

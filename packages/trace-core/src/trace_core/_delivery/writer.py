@@ -12,6 +12,7 @@ from collections.abc import Callable
 from queue import Empty
 from typing import Final
 
+from trace_core._clock import monotonic
 from trace_core._delivery.inbox import Flush, Inbox, Message, StartRecords, Stop, Work
 from trace_core._delivery.retry import BatchWriter, Outcome, Retry
 from trace_core._delivery.stats import INVALID, LEFT_AT_EXIT, QUEUE_FULL, REJECTED, Ledger
@@ -139,7 +140,7 @@ class Writer:
         Among 8 threads that compute, such a turn comes every 40 ms.
         """
         records = list(message.spans) if isinstance(message, StartRecords) else []
-        now, asked = time.monotonic(), isinstance(message, Flush)
+        now, asked = monotonic(), isinstance(message, Flush)
         try:
             if asked or not self._inbox.pending or now >= self._starts_due:
                 self._starts_due = now + _STARTS_PUT_OFF
@@ -162,7 +163,7 @@ class Writer:
             self._most = min(max(1, fitting), self._batch_size)
 
     def _is_due(self) -> bool:
-        return bool(self._set_aside) and time.monotonic() >= self._set_aside_until
+        return bool(self._set_aside) and monotonic() >= self._set_aside_until
 
     def _write(self, spans: list[Span]) -> None:
         """Write spans, and those set aside if it is time for that, until the sink takes some."""
@@ -198,7 +199,7 @@ class Writer:
     def _put_aside(self, spans: list[Span], error: BaseException) -> None:
         _report_failure(self._sink.name, error)
         self._set_aside += spans
-        self._set_aside_until = time.monotonic() + self._retry.wait(0, error)
+        self._set_aside_until = monotonic() + self._retry.wait(0, error)
         too_many = max(0, len(self._set_aside) - 10 * self._batch_size)
         if too_many:
             del self._set_aside[:too_many]
@@ -229,7 +230,7 @@ class Writer:
                 return False
             if not isinstance(error, RetryLater):
                 wait = min(wait, _CLOSING_RETRY_SECONDS)
-            if time.monotonic() + wait >= self.deadline:
+            if monotonic() + wait >= self.deadline:
                 return False
         self._hurry.wait(wait)
         self._hurry.clear()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Final, Protocol, TypeAlias, runtime_checkable
 
+from trace_core._clock import monotonic
 from trace_core._delivery.stats import Stats
 from trace_core._errors import ConfigurationError
 from trace_core._model.span import Span
@@ -239,12 +239,12 @@ class SinkBase(ABC):
 
 def deadline_after(timeout: float) -> float:
     """Return the deadline that is some seconds away, on the monotonic clock."""
-    return time.monotonic() + timeout
+    return monotonic() + timeout
 
 
 def seconds_left(deadline: float) -> float:
     """Return the seconds until a deadline on the monotonic clock, 0 if it is past."""
-    return max(0.0, deadline - time.monotonic())
+    return max(0.0, deadline - monotonic())
 
 
 def key_in_this_program(name: str) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from trace_core._clock import pause
 from trace_core._platform import BINARY, aside, close, lock, share, unlock
 from trace_core._spool.files import write_all
 
@@ -104,7 +104,7 @@ class LinesFile:
             try:
                 (lock if alone else share)(self.descriptor)
             except BlockingIOError:
-                time.sleep(_LOCK_SECONDS)
+                pause(_LOCK_SECONDS)
             except OSError:  # no file system or system on which one can
                 return False
             else:
@@ -130,7 +130,7 @@ class LinesFile:
             if size == before:
                 return True
             before = size
-            time.sleep(_LOOK_SECONDS)
+            pause(_LOOK_SECONDS)
         return True
 
     def _is_torn(self) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
 import attrs
 
 from trace_core import _arguments as arguments
+from trace_core._clock import monotonic
 from trace_core._delivery.retry import BatchWriter, Outcome, Retry, is_outage
 from trace_core._failures import failure
 from trace_core._log import log_once, owner_key, report, text_of
@@ -94,7 +94,7 @@ class Deliverer:
             own = self._writer.own
             nothing = not own.waiting and not self._orphans.found
             hopeless = self._backlog.tries.failed >= _TRIES_AT_EXIT and not own.memory.alone
-            return nothing or hopeless or time.monotonic() >= self.waits.deadline
+            return nothing or hopeless or monotonic() >= self.waits.deadline
 
     def _deliver_one(self) -> None:
         if self._writer.own.waiting and self._next_orphan() is None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
+from trace_core._clock import monotonic
 from trace_core._failures import failure
 from trace_core._log import log_once, owner_key, report
 from trace_core._spool.folders import folder_name, make_folder, write_key
@@ -43,7 +43,7 @@ class SpoolDisk:
     @property
     def is_left_alone(self) -> bool:
         """Whether the disk failed a moment ago."""
-        return bool(self._again_at) and time.monotonic() < self._again_at
+        return bool(self._again_at) and monotonic() < self._again_at
 
     def ask_again(self) -> None:
         """Leave the disk alone no longer."""
@@ -51,7 +51,7 @@ class SpoolDisk:
 
     def tell(self, error: BaseException) -> None:
         """Log an error of the disk, and leave the disk alone for a moment."""
-        self._again_at = time.monotonic() + _RETRY_SECONDS
+        self._again_at = monotonic() + _RETRY_SECONDS
         log_once(
             f"{self._log_key}:{getattr(error, 'errno', type(error))}",
             "tracing: the spool %s cannot be written, spans are kept in memory meanwhile: %s",
@@ -64,7 +64,7 @@ class SpoolDisk:
         Args:
             journal: A journal of this process.
         """
-        now = time.monotonic()
+        now = monotonic()
         if now < self._look_at:
             return False
         self._look_at = now + _LOOK_SECONDS
@@ -84,7 +84,7 @@ class SpoolDisk:
         make_folder(folder)
         journal = Journal.create(folder)
         self._folder = folder
-        self._look_at = time.monotonic() + _LOOK_SECONDS
+        self._look_at = monotonic() + _LOOK_SECONDS
         return journal
 
     def note_key(self) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 from pathlib import Path
 from typing import Final
 
 import attrs
 
 from trace_core import semconv
+from trace_core._clock import monotonic
 from trace_core._log import report
 from trace_core._model.parts import Status, StatusCode
 from trace_core._model.span import Span
@@ -120,7 +120,7 @@ class Orphan:
         Args:
             seconds: How long to leave it alone.
         """
-        self.not_before = time.monotonic() + seconds
+        self.not_before = monotonic() + seconds
         self._place = (0, 0)
         self._started.clear()
         self._finished = False
@@ -163,7 +163,7 @@ class Orphans:
     @property
     def is_due(self) -> bool:
         """Whether it is time to look for more."""
-        return self._every is not None and time.monotonic() >= self._look_at
+        return self._every is not None and monotonic() >= self._look_at
 
     def adopt(self, folder: Path) -> None:
         """Adopt the journals of processes that are gone, as many as is sensible at once.
@@ -172,7 +172,7 @@ class Orphans:
             folder: The sink's folder.
         """
         assert self._every is not None
-        now = time.monotonic()
+        now = monotonic()
         self._look_at = now + self._every
         for path in journals_in(folder):
             if self._has_enough():
@@ -194,7 +194,7 @@ class Orphans:
         """
         if not self.found:
             return None
-        now = math.inf if hurry else time.monotonic()
+        now = math.inf if hurry else monotonic()
         return next((orphan for orphan in self.found if orphan.not_before <= now), None)
 
     def due_in(self) -> float:
@@ -202,7 +202,7 @@ class Orphans:
         times = [orphan.not_before for orphan in self.found]
         if self._every is not None and not self._has_enough():
             times.append(self._look_at)
-        return min(times, default=math.inf) - time.monotonic()
+        return min(times, default=math.inf) - monotonic()
 
     def put_back(self, orphan: Orphan, seconds: float) -> None:
         """Put an orphan behind the others, after a batch that could not be delivered.

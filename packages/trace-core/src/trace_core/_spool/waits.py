@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from typing import Final
 
 import attrs
 
+from trace_core._clock import monotonic
 from trace_core._delivery.retry import is_outage
 
 _ATTEMPTS_PER_BATCH: Final = 4
@@ -90,14 +90,14 @@ class Waits:
             tick: Called every second and when spans were written; ends the wait if true.
         """
         with self._changed:
-            until = self._quiet_until = time.monotonic() + seconds
+            until = self._quiet_until = monotonic() + seconds
             while self._quiet_until == until and not self.closing and not tick():
-                left = until - time.monotonic()
+                left = until - monotonic()
                 if left <= 0:
                     break
                 self._changed.wait(min(left, _TICK_SECONDS))
             if self.deadline is not None:
-                self._changed.wait(max(0.0, min(0.1, self.deadline - time.monotonic())))
+                self._changed.wait(max(0.0, min(0.1, self.deadline - monotonic())))
 
     def for_work(self, seconds: float) -> None:
         """Wait until there is something to do.
@@ -117,11 +117,11 @@ class Waits:
         if count > 1:
             self._urgent.wait(self._linger)
         else:  # spans come one by one: to wake up for none costs more than to deliver one
-            self._gather_until = time.monotonic() + self._linger
+            self._gather_until = monotonic() + self._linger
 
     def gather(self) -> None:
         """Wait for others with a span that has come soon after one that came alone."""
-        left = self._gather_until - time.monotonic()
+        left = self._gather_until - monotonic()
         if self._gather_until and left > 0:
             self._urgent.wait(left)
         self._gather_until = 0.0

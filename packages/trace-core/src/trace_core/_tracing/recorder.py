@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import sys
-import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from trace_core import _arguments as arguments
 from trace_core import semconv
+from trace_core._clock import monotonic, pause
 from trace_core._failures import failure
 from trace_core._lifecycle import after_fork, at_exit
 from trace_core._log import counted, report
@@ -184,7 +184,7 @@ class Recorder:
         Args:
             timeout: Seconds to wait at the most for a queue that takes no more at once.
         """
-        deadline = time.monotonic() + timeout
+        deadline = monotonic() + timeout
         for number, span in enumerate(self.open_spans, 1):
             span.attributes[semconv.ENDING] = "interrupted"
             span.end()
@@ -192,11 +192,11 @@ class Recorder:
                 self._await_queue(deadline)
 
     def _await_queue(self, deadline: float) -> None:
-        while time.monotonic() < deadline:
+        while monotonic() < deadline:
             stats = self.sink.stats
             if stats is None or stats.pending < _ENDED_AT_ONCE:
                 return
-            time.sleep(_NAP_SECONDS)
+            pause(_NAP_SECONDS)
 
     def _finish(self, span: OpenSpan, error: BaseException | None) -> None:
         """Hand the ended span over. Runs in finalisers too: takes no lock."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final
+
+from trace_core._clock import monotonic
 
 MIB: Final = 1024 * 1024
 _CONNECTED: Final = (
@@ -42,7 +43,7 @@ class Deadline:
 
     def begin(self, size: int = 0) -> None:
         """Begin to count the time anew, for something of that many bytes."""
-        self._began = time.monotonic()
+        self._began = monotonic()
         self.allow(size)
 
     def allow(self, size: int) -> None:
@@ -66,7 +67,7 @@ class Deadline:
                 self._break()
 
     def _watch(self) -> None:
-        while (left := self._until - time.monotonic()) > 0:
+        while (left := self._until - monotonic()) > 0:
             if self._over.wait(left):
                 return
         with self._lock:
