@@ -686,6 +686,32 @@ def test_drain_tells_of_a_folder_without_its_key(
     assert len(again.read_bytes().splitlines()) == len(sample_spans())
 
 
+@pytest.mark.posix
+def test_gc_leaves_what_is_not_ours(spool: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A journal with a stranger's file stays, and others go."""
+    (key,) = spool.rglob("key")
+    for name in ("a", "b", "c"):
+        (key.parent / name).mkdir()
+        (key.parent / name / "lock").touch()
+    (key.parent / "b" / "note").write_text("mine")
+    assert main(["spool", "gc", "--dir", str(spool)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out.count("removed") == 2
+    assert f"cannot read {key.parent / 'b'}" in captured.err
+    assert (key.parent / "b" / "note").exists()
+
+
+@pytest.mark.posix
+def test_gc_removes_links_and_not_what_they_lead_to(spool: Path) -> None:
+    """Whatever stands in the place of a damaged journal."""
+    (key,) = spool.rglob("key")
+    for name in (".damaged-a", ".damaged-b"):
+        (key.parent / name).symlink_to(key.parent)
+    assert main(["spool", "gc", "--damaged", "--dir", str(spool)]) == 0
+    assert not list(key.parent.glob(".damaged-*"))
+    assert key.exists()
+
+
 def test_gc_tells_of_a_folder_that_it_cannot_read(
     spool: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -435,6 +435,19 @@ def test_a_strangers_file_is_not_deleted(left: Path) -> None:
     journal.forget()
 
 
+@pytest.mark.parametrize("name", ["a copy.seg", "\N{SUPERSCRIPT TWO}.seg", "-1.seg"])
+def test_nor_is_a_segment_that_somebody_gave_another_name(left: Path, name: str) -> None:
+    """What was not read must not be removed."""
+    (left / "00000001.seg").rename(left / name)
+    journal = Journal.adopt(left)
+    assert journal is not None
+    assert names(journal) == []
+    with pytest.raises(OSError, match="not empty"):
+        journal.release(remove=True)
+    assert [path.name for path in left.iterdir()] == [name]
+    journal.forget()
+
+
 @pytest.mark.posix
 def test_nobody_takes_a_journal_that_is_being_removed(
     left: Path, monkeypatch: pytest.MonkeyPatch
@@ -581,6 +594,22 @@ def test_something_in_the_place_of_a_lock(left: Path, make: Callable[[Path], Non
     with pytest.raises(OSError, match="not empty"):
         found.release(remove=True)
     assert [path.name[:6] for path in renamed.iterdir()] == [".lock-"]
+
+
+@pytest.mark.posix
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.ENOENT])
+def test_a_journal_that_nobody_can_take_over_is_told(
+    left: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, code: int
+) -> None:
+    """It is not one of a living process; one that vanishes has been delivered."""
+
+    def refused(path: Path, _: int) -> int:
+        raise OSError(code, "refused", str(path))
+
+    monkeypatch.setattr(_journal, "open_own", refused)
+    assert Journal.adopt(left) is None
+    told = f"taking over a journal failed: {type(OSError(code, '')).__name__}"
+    assert (told in caplog.text) is (code != errno.ENOENT)
 
 
 @pytest.mark.posix

@@ -1241,14 +1241,15 @@ def test_many_living_processes_share_the_limit(open_spool: Callable[..., Spool])
     assert all(map(balanced, spools))
 
 
-def test_journals_that_were_never_finished_go(folder: Path) -> None:
+@pytest.mark.parametrize("made", [1, 4_000_000_000], ids=["long ago", "before the clock went back"])
+def test_journals_that_were_never_finished_go(folder: Path, made: int) -> None:
     """A process killed while it made its journal leaves nothing for ever."""
     spool = Spool(folder, Named("to", Switch()), retry=FAST)
     old, new = (spool.folder / f".new-{age}" for age in ("old", "new"))
     for path in (old, new):
         path.mkdir(parents=True)
         (path / "lock").touch()
-    os.utime(old, (1, 1))
+    os.utime(old, (made, made))
     spool.write(many(1))
     spool.close(0.0)
     wait_for(lambda: not old.exists())  # another thread may be about it
@@ -1341,6 +1342,75 @@ def test_programs_that_start_at_once_remove_no_more_than_needed(folder: Path) ->
         thread.join()
     after = sum(path.stat().st_size for path in folder.rglob("*.seg"))
     assert before > 50_000 >= after > 20_000
+
+
+def refuse_to_remove(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Segments in such folders cannot be removed, as with an attribute or a policy for it."""
+    unlink = Path.unlink
+
+    def refusing(path: Path, **options: bool) -> None:
+        if path.suffix == ".seg" and path.parent.name.startswith(names):
+            raise PermissionError(errno.EPERM, "not to be removed", str(path))
+        unlink(path, **options)
+
+    monkeypatch.setattr(Path, "unlink", refusing)
+
+
+def test_what_the_limit_removes_counts_though_something_is_in_its_way(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger's file in one journal, and another that cannot be removed."""
+    journal = left_behind(folder, 20)
+    journal = journal.rename(journal.with_name("stuck"))
+    journal = shutil.copytree(journal, journal.with_name("noted"))
+    (journal / "note").write_text("mine")
+    refuse_to_remove(monkeypatch, "stuck")
+    assert limit_folder(journal.parent, 1) == 20
+    assert [path.name for path in journals_in(journal.parent)] == ["stuck"]
+    [kept] = journal.parent.glob(".damaged-*")
+    assert [path.name for path in kept.iterdir()] == ["note"]
+    monkeypatch.undo()
+    assert len(delivered_of(folder, 20)) == 20
+
+
+def test_a_folder_that_cannot_be_set_apart_is_let_go_of(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one on which something is mounted."""
+    journal = left_behind(folder)
+    (journal / "note").write_text("mine")
+    found = Journal.adopt(journal)
+    assert found is not None
+    monkeypatch.setattr(Path, "rename", lambda *_: (_ for _ in ()).throw(OSError(errno.EBUSY, "")))
+    Orphan(found).release()
+    (journal / "lock").touch()
+    again = Journal.adopt(journal)
+    assert again is not None
+    again.release(remove=False)
+
+
+def test_a_disk_on_which_nothing_can_be_removed_is_filled_no_further(
+    open_spool: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is beyond the limits is counted, nothing raised or doubled, and the rest delivered."""
+    sink = Switch()
+    spool = open_spool(sink, max_bytes=4_000, segment_bytes=1_000, max_memory=2_000)
+    spool.write(many(1))
+    assert spool._writer.own.journal is not None
+    refuse_to_remove(monkeypatch, spool._writer.own.journal.path.name)
+    for index in range(200):
+        spool.write(many(1, start=1 + index))
+        spool._writer.disk.ask_again()
+    assert spool.stats.accepted == 201
+    assert spool._writer.own.journal.size < 8_000
+    assert set(spool.stats.dropped_by_reason) == {"disk not writable and memory full"}
+    sink.on = True
+    assert spool.flush(30)
+    assert balanced(spool)
+    assert spool.stats.pending == 0
+    delivered = [span.name for span in sink.spans]
+    assert len(delivered) == len(set(delivered)) == spool.stats.delivered
+    assert spool.stats.delivered > 10
 
 
 def test_an_odd_file_for_the_limit_stops_no_delivery(folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 import attrs
 
 from trace_core._delivery.retry import Outcome
-from trace_core._delivery.stats import DAMAGED, REJECTED
+from trace_core._delivery.stats import DAMAGED, REJECTED, SPOOL_FULL
 from trace_core._failures import failure
 from trace_core._log import log_once
 from trace_core._spool.batch import Batch
@@ -140,7 +140,7 @@ class Backlog:
             if swept is None:
                 self._writer.append(batch.spans)
             else:
-                self._writer.count_lost(0, swept)
+                self._writer.count_lost(swept, SPOOL_FULL)
 
     def set_aside(self) -> None:
         """After an outage, go on in a new journal: live spans are not to wait for all others."""

@@ -14,7 +14,7 @@ from collections import deque
 from pathlib import Path
 from typing import Final
 
-from trace_core._log import log_once
+from trace_core._log import log_once, report
 from trace_core._platform import OPEN_FILES_STAY, aside, close, is_running, lock, unlock, write_at
 from trace_core._spool.files import cursor_line, is_of_this_user, is_own_file, open_own, read_cursor
 from trace_core._spool.frames import Reading
@@ -24,6 +24,7 @@ from trace_core._spool.segments import (
     Position,
     Segment,
     SegmentFile,
+    is_segment,
     read_segment,
     segments_in,
 )
@@ -90,9 +91,11 @@ class Journal:
         try:
             held = open_own(path / "lock", os.O_RDWR | _flag_to_make_lock(path))
             lock(held)
-        except OSError:
+        except OSError as error:
             if held is not None:
                 os.close(held)
+            elif not isinstance(error, FileNotFoundError):  # as on a read-only disk
+                report("taking over a journal", error)
             return None
         return cls(path, held)
 
@@ -192,10 +195,13 @@ class Journal:
         return not is_written_to and (segment.number, segment.size) <= place
 
     def remove_oldest(self) -> Segment:
-        """Delete the oldest segment, delivered or not."""
-        segment = self._forget_oldest()
-        segment.path.unlink(missing_ok=True)
-        return segment
+        """Delete the oldest segment, delivered or not.
+
+        Raises:
+            OSError: It cannot be deleted, and is there as before.
+        """
+        self.segments[0].path.unlink(missing_ok=True)
+        return self._forget_oldest()
 
     def _forget_oldest(self) -> Segment:
         segment = self.segments.popleft()
@@ -290,7 +296,7 @@ def _remove(path: Path) -> None:
 def _segment_files(path: Path) -> list[Path]:
     # Not by `glob`, which imports a module the first time: a fork meanwhile would wait for ever.
     try:
-        return [file for file in path.iterdir() if file.suffix == SUFFIX]
+        return [file for file in path.iterdir() if is_segment(file)]
     except (FileNotFoundError, NotADirectoryError):
         return []
 

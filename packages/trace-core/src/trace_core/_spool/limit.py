@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from trace_core._log import report
 from trace_core._platform import lock, unlock
 from trace_core._spool.files import open_own
 from trace_core._spool.journal import UNFINISHED_PREFIX, Journal, journals_in
+from trace_core._spool.orphan import Orphan
 from trace_core._spool.segments import count_spans, segments_in
 
 _UNFINISHED_SECONDS: Final = 60.0
@@ -55,13 +57,23 @@ def _remove_oldest(folder: Path, max_bytes: int, held: Mapping[Path, Journal]) -
         journal = held.get(path) or Journal.adopt(path)
         if journal is None:
             continue
-        while journal.segments and excess > 0:
-            excess -= journal.segments[0].size
-            removed += _count_left(journal)
-            journal.remove_oldest()
+        try:
+            while journal.segments and excess > 0:
+                left = _count_left(journal)
+                excess -= journal.remove_oldest().size
+                removed += left
+        except OSError as error:  # what is removed already counts
+            report("removing the oldest spans", error)
         if path not in held:
-            journal.release(remove=not journal.segments)
+            _let_go(journal)
     return removed
+
+
+def _let_go(journal: Journal) -> None:
+    if journal.segments:
+        journal.release(remove=False)
+    else:
+        Orphan(journal).release()  # what is not ours in it stays
 
 
 def _count_left(journal: Journal) -> int:
@@ -98,7 +110,7 @@ def remove_unfinished(folder: Path) -> None:
     """
     for path in [one for one in folder.iterdir() if one.name.startswith(UNFINISHED_PREFIX)]:
         try:
-            if time.time() - path.lstat().st_mtime > _UNFINISHED_SECONDS:
+            if abs(time.time() - path.lstat().st_mtime) > _UNFINISHED_SECONDS:  # it may jump back
                 _remove_or_rename(path)
         except OSError:  # another process does the same, or it is nothing of ours
             continue

@@ -111,8 +111,10 @@ class Orphan:
                 report(f"removing {self.journal.path}", error)
         try:
             self.journal.set_apart()
-        except FileNotFoundError:  # somebody has removed it
-            self.journal.forget()
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError):  # which somebody has removed
+                report(f"setting {self.journal.path} apart", error)
+            self.journal.release(remove=False)
 
     def put_back(self, seconds: float) -> None:
         """Go back to what is not acknowledged, after a batch that could not be delivered.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -128,13 +128,8 @@ class Own:
 
     # The limits
 
-    def shrink(self) -> tuple[int, int]:
-        """Keep to the limits.
-
-        Returns:
-            Spans lost because memory is full and the disk took none, and because the disk's
-            share is full.
-        """
+    def shrink_memory(self) -> int:
+        """Keep to the limit of memory; return how many spans are lost, as the disk took none."""
         lost, entries = 0, self.memory.entries
         while self.memory.bytes > self._max_memory and len(entries) > 1:
             oldest = self.memory.pop_oldest()
@@ -142,18 +137,25 @@ class Own:
                 held = any(span is oldest.span for span in self._held.spans)
                 self._held_swept += held
                 lost += not held
-        return lost, self._shrink_disk()
+        return lost
 
-    def _shrink_disk(self) -> int:
-        journal, lost = self.journal, 0
+    def shrink_disk(self) -> Iterator[int]:
+        """Keep the journal to its share of the disk.
+
+        Yields:
+            How many spans are lost with each segment that is removed.
+
+        Raises:
+            OSError: One cannot be removed.
+        """
+        journal = self.journal
         while journal is not None and len(journal.segments) > 1 and journal.size > self.max_bytes:
             gone = journal.remove_oldest()
             held = len(self._held.spans) if self._held.end[0] == gone.number else 0
             self._held_swept += held
-            lost += max(0, gone.spans - gone.settled - held)
             self.done = max(self.done, (gone.number, gone.size))
             self.memory.forget_before(self.done)
-        return lost
+            yield max(0, gone.spans - gone.settled - held)
 
     # Delivering
 

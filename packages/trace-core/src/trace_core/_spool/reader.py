@@ -297,7 +297,7 @@ def collect_garbage(
     """
     removed: list[Path] = []
     for folder in folders_in(root, problem):
-        removed += [path for path in journals_in(folder.path) if _remove_if_empty(path)]
+        removed += [path for path in journals_in(folder.path) if _remove_if_empty(path, problem)]
         if damaged:
             removed += [_removed(path) for path in folder.path.glob(f"{DAMAGED_PREFIX}*")]
         if dead:
@@ -305,17 +305,22 @@ def collect_garbage(
     return removed
 
 
-def _remove_if_empty(path: Path) -> bool:
+def _remove_if_empty(path: Path, problem: Problem) -> bool:
     journal = Journal.adopt(path)
     if journal is None:
         return False
-    empty = Orphan(journal).next(1, 1) is None
-    journal.release(remove=empty)
+    try:
+        empty = Orphan(journal).next(1, 1) is None
+        journal.release(remove=empty)
+    except OSError as error:  # something in it is no file of ours
+        journal.release(remove=False)
+        problem(path, error)
+        return False
     return empty
 
 
 def _removed(path: Path) -> Path:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink()

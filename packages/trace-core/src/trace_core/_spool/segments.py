@@ -144,6 +144,15 @@ def count_spans(segment: Segment, begin: int = 0) -> int:
     return round(count * (segment.size - begin) / max(1, place - begin))
 
 
+def is_segment(path: Path) -> bool:
+    """Say whether a file is called as a segment is; of others nothing is read or removed.
+
+    Args:
+        path: The file.
+    """
+    return path.suffix == SUFFIX and path.stem.isdecimal()
+
+
 def segments_in(path: Path) -> Iterator[Segment]:
     """Find the segments of a journal, oldest first.
 
@@ -151,7 +160,7 @@ def segments_in(path: Path) -> Iterator[Segment]:
         path: The journal's folder.
     """
     try:
-        files = sorted(file for file in path.iterdir() if file.suffix == SUFFIX)
+        files = sorted(filter(is_segment, path.iterdir()))
     except FileNotFoundError:  # delivered by somebody and removed while we looked
         return
     for file in files:
@@ -159,5 +168,5 @@ def segments_in(path: Path) -> Iterator[Segment]:
             status = file.lstat()
         except FileNotFoundError:  # the same
             continue
-        if file.stem.isdecimal() and is_own_file(status):
+        if is_own_file(status):
             yield Segment(int(file.stem), file, status.st_size, changed_ns=status.st_mtime_ns)

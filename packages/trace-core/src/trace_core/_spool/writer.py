@@ -100,15 +100,20 @@ class SpoolWriter:
             before = self.own.tail
             self.own.keep(spans)
             try:
+                self._shrink_disk()  # if it cannot be, it takes no more
                 self._save()
                 self._look_at_others()
+                self._shrink_disk()
             except failure() as error:  # such as what an audit hook of the program's raises
                 self.disk.tell(error)
-            lost = self.own.shrink()
-            if any(lost):
-                self.count_lost(*lost)
+            if lost := self.own.shrink_memory():
+                self.count_lost(lost, DISK_FULL)
             if self.own.tail != before and self.own.journal is not None:
                 self.syncer.note_append(self.own.journal.file)
+
+    def _shrink_disk(self) -> None:
+        for lost in self.own.shrink_disk():
+            self.count_lost(lost, SPOOL_FULL)
 
     def _save(self) -> None:
         journal = self.own.journal
@@ -150,12 +155,11 @@ class SpoolWriter:
         """Spans of this process that are neither delivered nor dropped nor set aside."""
         return self.written - self.resolved - self._orphans.left_of_own
 
-    def count_lost(self, memory: int, disk: int) -> None:
-        """Count spans that the limits have cost, as `Own.shrink` returns them, and say so."""
-        for count, reason in ((memory, DISK_FULL), (disk, SPOOL_FULL)):
-            if count:
-                self.drop(count, reason)
-                log_once(f"spool:{reason}", "tracing: %s: the oldest spans are dropped", reason)
+    def count_lost(self, count: int, reason: str) -> None:
+        """Count spans that a limit has cost, and say so."""
+        if count:
+            self.drop(count, reason)
+            log_once(f"spool:{reason}", "tracing: %s: the oldest spans are dropped", reason)
 
     def drop_missing(self, count: int) -> None:
         """Count spans of this process that are not where they were written, and say so."""
