@@ -92,10 +92,9 @@ class Journal:
             held = open_own(path / "lock", os.O_RDWR | _flag_to_make_lock(path))
             lock(held)
         except OSError as error:
-            if held is not None:
-                os.close(held)
-            elif not isinstance(error, FileNotFoundError):  # as on a read-only disk
+            if held is None and not isinstance(error, FileNotFoundError):  # as on a read-only disk
                 report("taking over a journal", error)
+            close(held)
             return None
         return cls(path, held)
 
@@ -195,11 +194,7 @@ class Journal:
         return not is_written_to and (segment.number, segment.size) <= place
 
     def remove_oldest(self) -> Segment:
-        """Delete the oldest segment, delivered or not.
-
-        Raises:
-            OSError: It cannot be deleted, and is there as before.
-        """
+        """Delete the oldest segment, delivered or not; or raise OSError, and it is as before."""
         self.segments[0].path.unlink(missing_ok=True)
         return self._forget_oldest()
 

@@ -140,10 +140,7 @@ class Own:
         return lost
 
     def shrink_disk(self) -> Iterator[int]:
-        """Keep the journal to its share of the disk.
-
-        Yields:
-            How many spans are lost with each segment that is removed.
+        """Keep the journal to its share; yield how many spans are lost with each segment.
 
         Raises:
             OSError: One cannot be removed.
