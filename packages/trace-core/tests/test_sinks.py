@@ -68,6 +68,7 @@ from trace_core._log import log_once
 from trace_core._printable import printable
 from trace_core._settings import setting
 from trace_core._sinks.console import tree_lines
+from trace_core._sinks.lines import LinesFile
 from trace_core.testing import sample_spans
 
 
@@ -682,6 +683,22 @@ def test_a_tree_of_three_thousand_nested_spans_is_drawn(make_span: Callable[...,
     assert len(lines) == 3_000
     assert "[2999 deep] ✓ 2999" in lines[-1]
     assert max(map(len, lines)) < 250
+
+
+def test_a_file_with_the_same_number_on_another_disk_is_another(
+    folder: Path, make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a disk in memory is mounted over a folder on another one: numbers begin anew."""
+    sink = JsonLinesSink(folder / "traces.jsonl")
+    sink.write([make_span(name="a")])
+    sink.path.rename(folder / "hidden")
+    sink.path.touch()
+    status = list(sink.path.stat())
+    status[2] += 1  # the device
+    monkeypatch.setattr(LinesFile, "status", lambda _: os.stat_result(status))
+    sink.write([make_span(name="b")])
+    assert [decode(line).name for line in sink.path.read_bytes().splitlines()] == ["b"]
+    sink.close()
 
 
 @pytest.mark.parametrize("how", ["removed", "renamed", "replaced", "folder removed"])

@@ -148,11 +148,11 @@ class JsonLinesSink(SinkBase):
         if mine is None:  # the program has closed all descriptors
             self._file = None
             return
-        in_place = self._is_in_place(mine.st_ino)
+        in_place = self._is_in_place(mine)
         if in_place and (self._rotate_bytes is None or mine.st_size < self._rotate_bytes):
             return
         if in_place:
-            self._rotate(self._file, mine.st_ino)
+            self._rotate(self._file, mine)
         elif self._rotate_bytes is None:  # else another process has rotated it
             log_once(
                 f"jsonl:moved:{self.path}",
@@ -161,9 +161,9 @@ class JsonLinesSink(SinkBase):
             )
         self._close_file()
 
-    def _rotate(self, file: LinesFile, inode: int) -> None:
+    def _rotate(self, file: LinesFile, mine: os.stat_result) -> None:
         """Rename the files, unless another process has done so or keeps the file locked."""
-        if file.lock_alone() and self._is_in_place(inode):
+        if file.lock_alone() and self._is_in_place(mine):
             if OPEN_FILES_STAY:
                 self._close_file()
             try:
@@ -178,9 +178,9 @@ class JsonLinesSink(SinkBase):
             self._rename(self._numbered(number), self._numbered(number + 1))
         self._rename(self.path, self._numbered(1))
 
-    def _is_in_place(self, inode: int) -> bool:
-        try:
-            return self.path.stat().st_ino == inode
+    def _is_in_place(self, mine: os.stat_result) -> bool:
+        try:  # by the device as well: something may be mounted over it
+            return os.path.samestat(self.path.stat(), mine)
         except FileNotFoundError:
             return False
 
