@@ -622,6 +622,27 @@ def test_multiprocessing_children_drain_at_exit(folder: Path, method: str) -> No
     assert target.read_text().count("\n") == 1
 
 
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_nor_does_it_matter_where_a_program_sets_up_its_tracing(folder: Path, method: str) -> None:
+    """A child of a fork server imports the program before it clears what is called at its exit."""
+    target = folder / "spans.jsonl"
+    (folder / "main.py").write_text(
+        textwrap.dedent(f"""
+        import multiprocessing
+        from trace_core import Background, JsonLinesSink, Tracer
+        tracer = Tracer(Background(JsonLinesSink({str(target)!r})))
+        def in_worker():
+            tracer.start("in worker").end()
+        if __name__ == "__main__":
+            context = multiprocessing.get_context({method!r})
+            process = context.Process(target=in_worker)
+            process.start(); process.join()
+        """)
+    )
+    subprocess.run([sys.executable, "main.py"], check=True, timeout=60, cwd=folder)
+    assert target.read_text().count("\n") == 1
+
+
 @pytest.mark.parametrize(
     "ending",
     ["pass", "sys.exit(3)", "raise SystemExit", "1 / 0", "os.kill(os.getpid(), signal.SIGINT)"],

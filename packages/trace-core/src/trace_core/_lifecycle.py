@@ -148,6 +148,18 @@ class _WorkerExit:
     """Runs exit handlers in a multiprocessing child, which ends by ``os._exit``."""
 
     registered_in: int | None = None
+    hooked = False
+
+    @classmethod
+    def hook(cls) -> None:
+        """Have children register: they clear their finalisers first and run these hooks next.
+
+        Also one that has just begun and imports the program, as those of a fork server do.
+        """
+        util = sys.modules.get("multiprocessing.util")
+        if util is not None and not cls.hooked:
+            cls.hooked = True
+            util.register_after_fork(cls, cls.register)
 
     @classmethod
     def register(cls, _: object = None) -> None:
@@ -194,14 +206,12 @@ def _in_child() -> None:
     _at_exit.running = False  # the parent's thread that called them is not here
     for method in _after_fork.methods():
         _call(method)
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None:
-        # A child of multiprocessing clears its finalisers first and runs these hooks next.
-        util.register_after_fork(_WorkerExit, _WorkerExit.register)
+    _WorkerExit.hook()
 
 
 def _register_in_pool_worker() -> None:
     """Register in a child of a fork server, which imports this only after the fork."""
+    _WorkerExit.hook()
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:
         _WorkerExit.register()
