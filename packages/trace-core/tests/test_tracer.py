@@ -7,7 +7,7 @@ import contextvars
 import gc
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -622,3 +622,28 @@ def test_closing_waits_for_a_queue_that_takes_no_more_at_once(memory: MemorySink
     tracer.close(60)
     assert len(memory.spans) == len(spans)
     assert {span.attributes["trace.ending"] for span in memory.spans} == {"interrupted"}
+
+
+def test_a_span_that_ends_in_the_middle_of_a_write_is_written_next() -> None:
+    """As by a signal handler or a finaliser: the thread must not wait for a lock of its own."""
+    lock = threading.Lock()
+    written: list[str] = []
+    trouble: list[str] = []
+
+    def write(spans: Sequence[Span]) -> None:
+        assert lock.acquire(timeout=1)
+        [name] = [span.name for span in spans]
+        if name == "outer":
+            for inner in ("first", "second"):
+                tracer.start(inner).end()
+        written.append(name)
+        lock.release()
+        if name == "first":
+            raise OSError("away")
+
+    tracer = Tracer(write, on_error=lambda where, error: trouble.append(f"{where}: {error}"))
+    tracer.start("outer").end()
+    assert written == ["outer", "first", "second"]
+    assert trouble == ["handing over a span: away"]
+    tracer.start("later").end()
+    assert written[3:] == ["later"]

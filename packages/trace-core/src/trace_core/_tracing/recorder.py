@@ -29,6 +29,7 @@ from trace_core._tracing.context import (
 )
 from trace_core._tracing.ids import Clock, IdGenerator, RandomIds, SystemClock
 from trace_core._tracing.span import NO_ID, OpenSpan, unrecorded_span
+from trace_core._tracing.turns import Turns
 
 _NOTHING_ELSE: Final = (None,)
 _imported: Final = sys.modules.keys()
@@ -71,6 +72,10 @@ class Recorder:
         self._open: dict[str, weakref.ref[OpenSpan]] = {}
         self._write_later = self.sink.write_later
         self._start_later = self.sink.start_later if self.sink.takes_starts else None
+        if type(self.sink).write_later is SinkBase.write_later:  # it writes on this very thread
+            turns = Turns(on_error)
+            self._write_later = turns.of(self._write_later)
+            self._start_later = self._start_later and turns.of(self._start_later)
         self._register()
 
     def _register(self) -> None:
