@@ -1344,6 +1344,29 @@ def test_programs_that_start_at_once_remove_no_more_than_needed(folder: Path) ->
     assert before > 50_000 >= after > 20_000
 
 
+def test_dead_letters_of_two_processes_on_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the disk takes of one is taken back, and never what another has written meanwhile."""
+    one, other = DeadLetters(tmp_path), DeadLetters(tmp_path)
+    write, calls = os.write, 0
+
+    def full(descriptor: int, data: bytes) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            return write(descriptor, data[:100])
+        if calls == 2:
+            other.add([(numbered(2), "of the other")])
+            raise OSError(errno.ENOSPC, "full")
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", full)
+    one.add([(numbered(1), "of the one")])
+    one.add([(numbered(3), "with room")])
+    assert [letter.reason for letter in one] == ["of the other", "with room"]
+
+
 def refuse_to_remove(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Segments in such folders cannot be removed, as with an attribute or a policy for it."""
     unlink = Path.unlink

@@ -17,7 +17,7 @@ from trace_core._model.json import encode
 from trace_core._model.span import Span
 from trace_core._platform import OPEN_FILES_STAY
 from trace_core._sinks.base import SinkBase, escaped
-from trace_core._sinks.lines import LinesFile
+from trace_core._sinks.lines import APPENDING, LinesFile
 
 
 def first_existing(path: Path) -> Path:
@@ -195,7 +195,7 @@ class JsonLinesSink(SinkBase):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if _is_pipe(self.path):
             raise OSError(errno.EINVAL, "it is a pipe now, and must be a file", str(self.path))
-        return LinesFile(self.path)
+        return LinesFile(os.open(self.path, APPENDING, 0o600))
 
     def close(self, timeout: float = 5.0, /) -> None:
         """Close the file."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from trace_core._clock import pause
 from trace_core._platform import BINARY, aside, close, lock, share, unlock
 from trace_core._spool.files import write_all
 
+APPENDING: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | BINARY
 _LOOKS: Final = 40
 _LOOK_SECONDS: Final = 0.05
 """Between two looks at a line that another process may be writing."""
@@ -24,15 +24,11 @@ class LinesFile:
     Who appends has a shared lock on it, so that who has it alone knows that nobody does.
 
     Args:
-        path: The file; made if it is not there.
-
-    Raises:
-        OSError: It cannot be opened.
+        descriptor: The file's, opened with `APPENDING`.
     """
 
-    def __init__(self, path: Path) -> None:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | BINARY
-        self._descriptor: int | None = aside(os.open(path, flags, 0o600))
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor: int | None = aside(descriptor)
         self._locked_out = False
         self._written: frozenset[bytes] = frozenset()
         """Lines of a batch that failed: it is offered again."""

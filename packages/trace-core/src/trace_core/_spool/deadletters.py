@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,8 +15,8 @@ from trace_core._delivery.retry import Refusal
 from trace_core._log import report, without_secrets
 from trace_core._model.json import MALFORMED, from_dict, to_dict, to_json
 from trace_core._model.span import Span
-from trace_core._platform import read_at
-from trace_core._spool.files import open_own, write_all
+from trace_core._sinks.lines import APPENDING, LinesFile
+from trace_core._spool.files import open_own
 from trace_core._spool.folders import make_folder
 
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -55,33 +55,22 @@ class DeadLetters:
             for span, why in refused
         ]
         try:
-            self._append("".join(lines).encode())
+            self._append([line.encode() for line in lines])
         except OSError as error:
             report("keeping a refused span", error)
 
-    def _append(self, data: bytes) -> None:
+    def _append(self, lines: Sequence[bytes]) -> None:
         make_folder(self.path.parent)
         if self.path.exists() and self.path.stat().st_size > MAX_BYTES:
             self.path.replace(self.path.with_suffix(".old.jsonl"))
-        descriptor = open_own(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        file = LinesFile(open_own(self.path, APPENDING))
         try:
-            _append_whole(descriptor, data)
+            file.append(lines)
         finally:
-            os.close(descriptor)
+            file.close()
 
     def __iter__(self) -> Iterator[DeadLetter]:
         return letters_in(self.path)
-
-
-def _append_whole(descriptor: int, lines: bytes) -> None:
-    """Append lines as a whole or not at all, and not to a line that was cut off."""
-    size = os.fstat(descriptor).st_size
-    torn = size > 0 and read_at(descriptor, 1, size - 1) != b"\n"
-    try:
-        write_all(descriptor, b"\n" + lines if torn else lines)
-    except OSError:
-        os.ftruncate(descriptor, size)
-        raise
 
 
 def letters_in(path: Path) -> Iterator[DeadLetter]:
