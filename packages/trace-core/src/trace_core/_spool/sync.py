@@ -26,10 +26,11 @@ def start_thread(target: Callable[[], None], name: str) -> threading.Thread | No
         name: Its name.
 
     Returns:
-        The thread, or ``None`` if none can be started, as while the interpreter shuts down.
+        The thread, or ``None`` if none can be started, as while the interpreter shuts down, or in
+        a subinterpreter.
     """
-    thread = new_thread(target, name)
     try:
+        thread = new_thread(target, name)
         thread.start()
     except RuntimeError as error:
         if "interpreter shutdown" not in text_of(error):  # then the close does without one
