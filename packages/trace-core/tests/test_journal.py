@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from trace_core import Span, SpanContext, SpanKind, _platform
+from trace_core import Span, SpanContext, SpanKind, _log, _platform
 from trace_core._spool import journal as _journal
 from trace_core._spool import segments as _segments
 from trace_core._spool.files import cursor_line, read_cursor
@@ -607,6 +607,7 @@ def test_a_journal_that_nobody_can_take_over_is_told(
         raise OSError(code, "refused", str(path))
 
     monkeypatch.setattr(_journal, "open_own", refused)
+    monkeypatch.setattr(_log, "_said", {})  # another test may have been told
     assert Journal.adopt(left) is None
     told = f"taking over a journal failed: {type(OSError(code, '')).__name__}"
     assert (told in caplog.text) is (code != errno.ENOENT)
