@@ -63,6 +63,20 @@ MEGABYTES: dict[str, Callable[[], Value]] = {
         f"---\nkind: Secret\nmetadata:\n  name: {word(8)}\ndata:\n  {word(5)}: {word(12)}\n"
         for _ in range(13_000)
     ),
+    "a log of JSON": lambda: "".join(
+        f'{{"ts": "2026-11-30T11:{n % 60:02}:07Z", "id": "{word(12, ALNUM)}", "tokens": {n}}}\n'
+        for n in range(12_000)
+    ),
+    "words behind ?sig": lambda: "?sig a1b2c3d4 " * 71_000,
+    "words behind bearer": lambda: "bearer='a1b2c3d4'," * 55_000,
+    "arguments": lambda: "key('a','a1b2c3d4') " * 50_000,
+    "tokens and ids": lambda: "".join(f"tokens={n} {word(8, ALNUM)} " for n in range(48_000)),
+    "sentences": lambda: "".join(f"the key is {word(9)}1\n" for _ in range(45_000)),
+    "commands": lambda: "".join(f" -p {word(6, ALNUM)}1" for _ in range(90_000)),
+    "all kinds": lambda: "".join(
+        f"sk-{word(20, ALNUM)} token={word(9)}1 key is {word(9)}1 a://b:{word(8)}@c.d/ {n}\n"
+        for n in range(13_000)
+    ),
 }
 """Each of about a megabyte as JSON."""
 

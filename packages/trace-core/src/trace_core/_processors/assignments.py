@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeAlias
 
-from trace_core._processors.budget import Budget, Match, Place
+from trace_core._processors.budget import Budget, Match, Place, left_of
 from trace_core._processors.names import is_counted, key_word
 from trace_core._processors.near import PASSWORDS
 from trace_core._processors.values import (
@@ -52,11 +52,13 @@ _DECLARED: Final = (
 )
 """Between a name and its sign: ``password_2``, ``password[]``, ``password: str``."""
 _SIGN: Final = (
-    r"(?=[=:%?.+|!])(?:=>|(?:\?|:{1,3}|[?.+|]{1,2}(?==[ \t]{0,4}[\"'`]))?=(?!=)|:(?!=)|%3[ad]"
-    r"|[=!]={1,2}(?=[ \t]{0,4}[\"'`]))"
+    r"(?:=(?![=>])|:(?![:=])"  # most often; the others take as long again
+    r"|(?=[=:%?.+|!])(?:=>|(?:\?|:{1,3}|[?.+|]{1,2}(?==[ \t]{0,4}[\"'`]))?=(?!=)|:(?!=)|%3[ad]"
+    r"|[=!]={1,2}(?=[ \t]{0,4}[\"'`])))"
 )
 _ASSIGNMENT: Final = re.compile(
-    rf"(?P<name>{_NAME}){_DECLARED}(?:{_QUOTE}|)[ \t]{{0,16}}(?P<sign>{_SIGN})(?:%20|[ \t]{{0,16}})"
+    rf"(?P<name>{_NAME})(?:(?==)|{_DECLARED}(?:{_QUOTE}|)[ \t]{{0,16}})(?P<sign>{_SIGN})"
+    rf"(?:%20|[ \t]{{0,16}})"
     rf"(?=[\"'`\\%@bfnrut]|{_UNQUOTED}{{6}}|{_WRAPPED})"  # else nothing of what follows can match
     rf"(?:(?:\\*[\"'`]|)(?:bearer|basic|token|digest|apikey|bot)[ \t]{{1,4}}|){_VALUE}"
 )
@@ -96,7 +98,7 @@ _COOKIE_OPTION: Final = re.compile(
 )
 
 
-def assignments(text: str, folded: str, near: Sequence[Place]) -> Iterator[Match]:
+def assignments(text: str, folded: str, near: Sequence[Place]) -> list[Match]:
     """Find secrets in a text by the names before them.
 
     Args:
@@ -107,15 +109,19 @@ def assignments(text: str, folded: str, near: Sequence[Place]) -> Iterator[Match
     Returns:
         Begin, end and kind of each.
     """
+    found = list[Match]()
     if "=" in text or ":" in text or "%3" in text:
-        yield from _named(_ASSIGNMENT, text, folded, near)
+        found += _named(_ASSIGNMENT, text, folded, near)
     if "-" in text and ("--" in text or "-storepass" in text):
-        yield from _named(_OPTION, text, folded, near)
+        found += _named(_OPTION, text, folded, left_of(near, found))
     if "<" in text and "</" in text:
-        yield from _named(_ELEMENT, text, folded, near)
-    yield from _headers(text, folded, near)
-    if ";" in text and "=" in text and _CONNECTED.search(folded):
-        yield from _connections(folded, near)
+        found += _named(_ELEMENT, text, folded, left_of(near, found))
+    found += _headers(text, folded, left_of(near, found))
+    if ";" in text and "=" in text:
+        settings = list(_settings(folded, left_of(near, found)))
+        # To look for the rest of a connection string everywhere takes longer.
+        found += settings if settings and _CONNECTED.search(folded) else ()
+    return found
 
 
 def _headers(text: str, folded: str, near: Sequence[Place]) -> Iterator[Match]:
@@ -149,7 +155,7 @@ def values(
     yield from budget.withheld
 
 
-def _connections(folded: str, near: Sequence[Place]) -> Iterator[Match]:
+def _settings(folded: str, near: Sequence[Place]) -> Iterator[Match]:
     line = f"\n{folded}"  # what is before the text is like the begin of a line
     places = [(begin, end + 1) for begin, end in near]
     for pattern in (_FIRST_SETTING, _LAST_SETTING):

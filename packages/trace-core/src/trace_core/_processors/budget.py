@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
@@ -22,6 +23,8 @@ _AT_ONCE: Final = 1_000
 """Candidates of any text that are judged."""
 _CHARACTERS_EACH: Final = 768
 """Of a longer text, one more for so many characters."""
+_GLANCE: Final = 1 / 16
+"""What it takes to see at once that a candidate is none."""
 _STEP: Final = 16 * 1024
 """Characters that are withheld unjudged, before judging goes on."""
 _OVERLAP: Final = 512
@@ -70,26 +73,29 @@ class Budget:
                 for some in pattern.finditer(text, begun, end):
                     # What reaches the end of the place may go on behind it.
                     found = some if some.end() < end else pattern.match(text, some.start())
-                    if found is None or not is_one(found) or found.end() <= self.until:
+                    if found is None or found.end() <= self.until:
                         continue
-                    if self.allows(*found.span(group)):
-                        yield found
+                    one = is_one(found)
+                    if self.allows(*found.span(group), 1.0 if one else _GLANCE):
+                        if one:
+                            yield found
                     elif self.until - _OVERLAP > found.end():
                         at = self.until - _OVERLAP
                         break
 
-    def allows(self, begin: int, end: int) -> bool:
+    def allows(self, begin: int, end: int, cost: float = 1.0) -> bool:
         """Return whether a candidate is to be judged; otherwise it is withheld.
 
         Args:
             begin: Where it begins; no candidate begins before the one before it.
             end: Where it ends.
+            cost: What it takes to judge it, in comparison with others.
         """
         if begin < self.until:
             if end > self.until:  # no secret is cut in two
                 self._withhold(self.withheld.pop()[0], end)
             return False
-        self._spent += self._cost
+        self._spent += self._cost * cost
         if self._spent <= _AT_ONCE + begin // _CHARACTERS_EACH:
             return True
         self._withhold(begin, max(end, begin + _STEP))
@@ -98,6 +104,44 @@ class Budget:
     def _withhold(self, begin: int, end: int) -> None:
         self.withheld.append((begin, end, UNJUDGED))
         self.until = end
+
+
+def left_of(
+    places: Sequence[Place], found: Iterable[Match], longest: int = _OVERLAP
+) -> Sequence[Place]:
+    """Return what is left of some places without what is withheld: there is no use in looking.
+
+    Args:
+        places: The places, in order.
+        found: What was found in the text, some of which may be withheld.
+        longest: Characters of a secret, which may begin in what is withheld and go on behind it.
+    """
+    withheld = _merged((begin, end - longest) for begin, end, kind in found if kind == UNJUDGED)
+    if not withheld:
+        return places
+    left, ends = list[Place](), [end for _, end in withheld]
+    for begin, end in places:
+        at = begin
+        for first, last in withheld[bisect_right(ends, begin) :]:
+            if first >= end:
+                break
+            if first > at:
+                left.append((at, first))
+            at = last
+        if at < end:
+            left.append((at, end))
+    return left
+
+
+def _merged(places: Iterable[Place]) -> list[Place]:
+    """Return places in order, none of which touches another."""
+    merged = list[Place]()
+    for begin, end in sorted(places):
+        if merged and begin <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        elif begin < end:
+            merged.append((begin, end))
+    return merged
 
 
 class Covered:

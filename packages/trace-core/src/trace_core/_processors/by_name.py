@@ -50,16 +50,7 @@ _DIGITS: Final = str.maketrans("123456789", "000000000")
 _KEPT_SHORT: Final = 4
 """Characters: "none", "true", "" under such a key tell nothing."""
 _NAMES: Final = (
-    "name",
-    "key",
-    "header",
-    "field",
-    "variable",
-    "Name",
-    "Key",
-    "element",
-    "label",
-    "id",
+    *("name", "key", "header", "field", "variable", "Name", "Key", "element", "label", "id"),
 )
 VALUES: Final = ("value", "Value", "text")
 """Lists of settings have mappings with one of each."""

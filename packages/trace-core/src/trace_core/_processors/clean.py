@@ -8,12 +8,13 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import filterfalse
 from typing import Final
 
 from trace_core._processors.budget import UNJUDGED, Match
 from trace_core._processors.known import Known
 from trace_core._processors.look import LONGEST_SEEN
-from trace_core._processors.many import BETWEEN, MANY, Changed, spread, with_digits
+from trace_core._processors.many import BETWEEN, MANY, Changed, of_length, spread, with_digits
 from trace_core._processors.scan import SHORTEST_KEY, find
 from trace_core._processors.secrets import MIN_LENGTH, environment_secrets, remembered_secrets
 from trace_core._processors.told import replaced, told_by, told_places
@@ -91,14 +92,14 @@ class Cleaner:
         Args:
             texts: The texts.
         """
-        short = [text for text in texts if MIN_LENGTH <= len(text) <= _LONGEST_JOINED]
-        alone = [text for text in texts if len(text) > _LONGEST_JOINED]
+        short = of_length(texts, MIN_LENGTH, _LONGEST_JOINED)
+        alone = [] if short is texts else [one for one in texts if len(one) > _LONGEST_JOINED]
         # A short word of letters and digits is neither a key nor what a name stands in.
-        some = [
-            text
-            for text in short
-            if len(text) >= SHORTEST_KEY or not (text.isidentifier() and text.isascii())
-        ]
+        words = list(filter(str.isidentifier, short))
+        some = list(filterfalse(str.isidentifier, short)) if len(words) < len(short) else []
+        some += of_length(words, SHORTEST_KEY, _LONGEST_JOINED)
+        if not "".join(words).isascii():
+            some += [word for word in words if len(word) < SHORTEST_KEY and not word.isascii()]
         joined = BETWEEN.join(some)
         matches = _found(joined)
         told = [one for one in _told(joined, matches) if BETWEEN not in one]

@@ -8,7 +8,7 @@ characters before each: prose has few such words.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import attrs
@@ -21,18 +21,10 @@ from trace_core._processors.assignments import (
     is_whole,
     names_other,
 )
-from trace_core._processors.budget import Budget, Covered, Match, Place
+from trace_core._processors.budget import UNJUDGED, Budget, Covered, Match, Place
+from trace_core._processors.leads import JOINED, SAID, TAIL, may_be_led, may_lead, pieces
 from trace_core._processors.names import OTHER_KEY, key_word
-from trace_core._processors.near import (
-    ALL_HINTS,
-    ALL_NAMES,
-    BY,
-    HINTS,
-    KEYS,
-    PASSWORDS,
-    Numbered,
-    WordsNearNames,
-)
+from trace_core._processors.near import ALL_HINTS, BY, HINTS, KEYS, PASSWORDS, start_of
 from trace_core._processors.values import (
     CODE,
     HARMLESS,
@@ -47,12 +39,6 @@ from trace_core._processors.values import (
 _BEFORE: Final = 120
 """Characters before a value that are looked at."""
 _QUOTE: Final = r"(?:\\*[\"'`]|\*\*)"
-_SAID: Final = (
-    *("is", "was", "are", "now", "you", "provided", "supplied", "given", "used", "passed"),
-    *("received", "here", "has", "been", "still", "ist", "lautet", "est", "es", "é", "è", "er"),
-    *("är", "jest", "это"),
-)
-"""Words between a name and its value."""
 _NAME: Final = (
     rf"(?P<password>{'|'.join(PASSWORDS)}|{BY}(?:[ ]with[ ]\S{{1,40}})?[ ]by(?:[ ]password)?)"
     rf"|(?P<key>{'|'.join(KEYS)})"
@@ -79,7 +65,7 @@ _AFTER_NAME: Final = re.compile(
     r"\[?(?:(?:[|>][+\-]?[ \t]{0,4})?(?:\r?\n|\\+n){1,2}[ \t]{0,32})?)"
     # for the database is: ...
     r"|(?P<of>(?:(?:[ ](?:for|to|of|für|de|di|pour|para)[ ]|[ ]d')[^\n:=\"']{1,40}?)?)"
-    rf"(?P<said>(?:'s|[ ](?:{'|'.join(_SAID)})|[ ]?:){{0,4}})(?P<to>[ ](?:to|auf)(?=[ ]))?"
+    rf"(?P<said>(?:'s|[ ](?:{'|'.join(SAID)})|[ ]?:){{0,4}})(?P<to>[ ](?:to|auf)(?=[ ]))?"
     rf"(?:[ \t]{{1,16}}\(?|\((?={_QUOTE}))"
     rf")[bfnr]?(?P<quote>{_QUOTE}{{1,2}})?\Z"
 )
@@ -101,28 +87,11 @@ _COMMAND: Final = re.compile(
     r"|ldap[a-z]{2,8}[ ](?:[^\n|;]{0,120}[ ])?-w[ ]?)[\"']?\Z"
 )
 _FLAG: Final = re.compile(r"[ ]-[paw][ ]?[\"']?\Z")
-_BETWEEN: Final = " \t\r\n\"'`\\:=>|,-([]*?.+{"
-"""What stands between a name and its value, besides words."""
-_NAME_ENDS: Final = frozenset((name + many)[-3:] for many in ("", "s") for name in ALL_NAMES)
-_TAGS: Final = re.compile(r"(?:</?[a-z]{1,8}>\s{0,16}){1,2}\Z")
-_SAID_LAST: Final = frozenset((*_SAID, "by", "to", "auf", "or"))
-_SUFFIXES: Final = (
-    *("value", "default", "example", "text", "tstring", "tstr", "rd's", "_prod", "_dev", "_live"),
-)
-_LAST: Final = _NAME_ENDS.union(f" {word}"[-3:] for word in _SAID_LAST) | {
-    suffix[-3:] for suffix in _SUFFIXES
-}
-"""How what stands before a value ends. Most words do not, and are done with at once."""
-_OF: Final = (" -", " for ", " d'", " de ", " di ")
-"""What stands between a name and a colon that is not directly behind it."""
-_OPTION: Final = 16
-"""Characters in which an option such as ``-u`` or ``--proxy-user`` stands before its value."""
-_JOINED: Final = frozenset("+/~!#$%^@")
 _LEFT: Final = re.compile(r"[A-Za-z0-9_.\-+/~!#$%^@]{1,64}\Z")
 _REST: Final = re.compile(r"[^\s\"'`,;}{&\\<>\uff0c\u3002\uff1b\u3001\uff09\u3011\u300d]*")
 """Characters of a value; the last of these are punctuation of Chinese and Japanese."""
 _QUOTES: Final = ("'", '"', "`", "\\")
-_LISTED: Final = re.compile(r"[\"'\s]{0,8},[\"'\s]{0,16}")
+_LISTED: Final = re.compile(r"[\"'\s]{0,8},[\"'\s]{0,16}(?=[A-Za-z0-9_.\-+/~!#$%^@]{12})")
 """Between two secrets of a list."""
 _HYPHENATED: Final = re.compile(r".*[\-/.]")
 _MAIL: Final = re.compile(r"@[\w\-]+\.[\w.\-]+$")
@@ -148,65 +117,77 @@ class _Word:
 
 
 def in_context(
-    text: str, folded: str, near: Sequence[Place], numbered: Numbered, known: list[Match]
+    text: str, folded: str, kinds: bytes, near: Sequence[Place], known: Sequence[Match]
 ) -> Iterator[Match]:
     """Find secrets by what stands before them.
 
     Args:
         text: The text.
         folded: The same in lower case.
+        kinds: What `kinds_of` returns for it.
         near: Where there are names that secrets have.
-        numbered: Returns begin and end of the words that have a digit between two places, in order.
         known: What is known to be a secret already.
 
     Returns:
         Begin, end and kind of each.
     """
-    done, covered, budget = 0, Covered(known), Budget(share=0.5)
-    words = WordsNearNames(text, near, numbered)
-    for first, last in words:
-        done = max(done, covered.end(first))
-        if first < done:
-            words.skip(done)
-            words.go_on(done)
-            continue
-        if not LETTER.search(text, first, last):  # most often a number
-            continue
-        begin = first if text[first - 1 : first] not in _JOINED else _leftmost(text, first)
-        before = folded[max(0, begin - _BEFORE) : begin]
-        more = done and _LISTED.fullmatch(text, done, begin)
-        if not (more or _may_lead(before)):
-            continue
-        if not budget.allows(begin, last):
-            words.skip(budget.until)
-            continue
-        word = text[begin : _stop(text, last, last + LONGEST_JUDGED)]
-        skipped = _skipped(_Word(word, before, text[begin - len(before) : begin]))
-        if skipped is None and more and looks_random(word):
-            skipped = 0
-        if skipped is not None:
-            done = _stop(text, last, len(text))
-            words.go_on(done)
-            yield begin + skipped, done, ASSIGNED
+    found = list(_led(text, folded, kinds, near, known))
+    yield from found
+    yield from _listed(text, sorted({end for _, end, _ in (*known, *found)}))
+
+
+def _led(
+    text: str, folded: str, kinds: bytes, near: Sequence[Place], known: Sequence[Match]
+) -> Iterator[Match]:
+    """Find secrets that a name, a sentence or a command leads to."""
+    done, covered = 0, Covered(known)
+    share = 0.5 if folded.isascii() else 0.3  # names of other scripts are many
+    if any(kind == UNJUDGED for *_, kind in known):  # it has taken long already
+        share /= 2
+    budget = Budget(share)
+    padded = " " * TAIL + folded
+    for piece in pieces(kinds, near):
+        for found in may_be_led(padded, kinds, piece) if piece[1] > budget.until else ():
+            first, last = found.start(), found.end() - 1
+            begin = _begin(text, first, last)
+            if begin is None or begin < done or last <= budget.until:
+                continue
+            before = folded[max(0, begin - _BEFORE) : begin]
+            if not may_lead(before):
+                continue
+            done = max(done, covered.end(first))
+            if first < done or not budget.allows(begin, last):
+                continue
+            word = text[begin : _stop(text, last, last + LONGEST_JUDGED)]
+            skipped = _skipped(_Word(word, before, text[begin - len(before) : begin]))
+            if skipped is not None:
+                done = _stop(text, last, len(text))
+                yield begin + skipped, done, ASSIGNED
     yield from budget.withheld
 
 
-def _may_lead(before: str) -> bool:
-    """Return whether some text may lead to a secret; most of it ends in another word."""
-    if before[-2:].rstrip()[-1:] == ">":
-        before = _TAGS.sub("", before)
-    name = before.rstrip(_BETWEEN)
-    if name[-1:].isdigit():
-        name = name.rstrip("_0123456789")
-    if "-" in before[-_OPTION:] or not name[-1:].isascii() or name[-2:-1] == "\\":
-        return True
-    if name[-3:] in _LAST and (
-        name[-3:] in _NAME_ENDS
-        or name[name.rfind(" ") + 1 :] in _SAID_LAST
-        or name.endswith(_SUFFIXES)
-    ):
-        return True
-    return before[-2:].rstrip(" ")[-1:] == ":" and any(map(before.__contains__, _OF))
+def _begin(text: str, begin: int, end: int) -> int | None:
+    """Return where a word begins with the punctuation that belongs to it; none has no letter."""
+    if text[begin] in "._-" or text[begin - 1] in "\\%":
+        begin = start_of(text, begin, end)
+        if not LETTER.search(text, begin, end):
+            return None
+    return _leftmost(text, begin) if text[begin - 1 : begin] in JOINED else begin
+
+
+def _listed(text: str, ends: Iterable[int]) -> Iterator[Match]:
+    """Find secrets in a list behind others."""
+    done, budget = 0, Budget(share=0.5)
+    for end in ends:
+        done = max(done, end)
+        while between := _LISTED.match(text, done):
+            begin = between.end()
+            last = _stop(text, begin, begin + LONGEST_JUDGED)
+            if not (budget.allows(begin, last) and looks_random(text[begin:last])):
+                break
+            done = _stop(text, last, len(text))
+            yield begin, done, ASSIGNED
+    yield from budget.withheld
 
 
 def _leftmost(text: str, begin: int) -> int:

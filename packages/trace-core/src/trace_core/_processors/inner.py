@@ -24,6 +24,8 @@ class Inner:
         short: Whether there may be no word in it that is as long as keys.
         also: ... and this.
         before: A pattern for what stands before ``source`` and belongs to the secret.
+        behind: Characters there may be before ``literal``, where the pattern does not begin with it
+            or another, so that to look everywhere takes long.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Inner:
     short: bool = False
     also: str = ""
     before: str = ""
+    behind: int = 0
 
 
 @functools.cache  # compiled when first needed: all of them would make importing slow
@@ -81,14 +84,14 @@ def _hook(name: str, literal: str, secret: str) -> Inner:
     return Inner(name, literal, source)
 
 
-def _login(source: str, name: str = "url", *, random: bool = False) -> Inner:
+def _login(source: str, *, random: bool = False) -> Inner:
     """Make a rule for what stands before the host in a URL."""
-    return Inner(name, "@", source, random=random, short=True, also="://")
+    return Inner("url", "@", source, random=random, short=True, also="://")
 
 
-def _told(literal: str, source: str, also: str = "") -> Inner:
+def _told(literal: str, source: str, also: str = "", behind: int = 0) -> Inner:
     """Make a rule for a password that the format of a file or a command tells."""
-    return Inner("assigned", literal, source, short=True, also=also)
+    return Inner("assigned", literal, source, short=True, also=also, behind=behind)
 
 
 _GAP: Final = r"(?:\s|\\[nrt]){1,8}"
@@ -145,10 +148,14 @@ INNER: Final = (
     Inner("grafana", "glc_", _begin("glc_") + "[A-Za-z0-9+/]{32,}={0,3}"),
     Inner("sentry", "sntry", _begin("sntry") + "[su]_[A-Za-z0-9+/_]{50,}={0,2}"),
     Inner("stripe", "whsec_", _begin("whsec_") + "[A-Za-z0-9+/]{24,}={0,2}"),
-    _login(
+    Inner(
+        "database",
+        "://",
         _DATABASE + r"://(?P<secret>[^\s/:@\"'<>`]{0,64}:" + _NOT_REAL + r"[^\n@\"'<>`:]{1,64}@)"
         r"(?=[A-Za-z0-9_.\-]{1,100}[:/])",
-        "database",
+        short=True,
+        also="@",
+        behind=32,
     ),
     _told("machine", rf"machine{_GAP}(?:{_PART}(?={_GAP}login)|[^\s.\\]{{1,64}}\.{_PART}){_LOGIN}"),
     _told("default", rf"default(?={_GAP}login){_LOGIN}"),
@@ -172,9 +179,13 @@ INNER: Final = (
         rf"{_OPEN}(?:\r?\n|(?:\\+r)?\\+n){{2}}{_NUMBERED}",
         "form-data",
     ),
-    _told(
-        "| ",
-        rf"(?:echo|printf) (?:-[en] )?{_OPEN}?(?:[\w\-]{{1,32}}:)?{_NUMBERED}{_OPEN}? ?\| {_READS}",
+    *(
+        _told(
+            f"{command} ",
+            rf"{command} (?:-[en] )?{_OPEN}?(?:[\w\-]{{1,32}}:)?{_NUMBERED}{_OPEN}? ?\| {_READS}",
+            "| ",
+        )
+        for command in ("echo", "printf")
     ),
     _told("%", rf"-U [\w.\-]{{1,64}}%{_NUMBERED}", "-U "),
     _told("htpasswd -", rf"htpasswd -[a-zA-Z]{{0,4}}b {_PART} {_PART} {_NUMBERED}"),
@@ -182,11 +193,13 @@ INNER: Final = (
         " / ",
         r"(?:redentials?|ugangsdaten|dentifiants?)(?: are)? ?:? [\w.@+\-]{1,64} / "
         rf"(?=\S{{0,64}}[!#%^*@+~]){_NUMBERED}",
+        behind=100,
     ),
     _told(
         ").",
         r"[\"'\]\\](?i:(?<=password.)|(?<=passwd.)|(?<=pwd.)|(?<=secret.)|(?<=token.))"
         rf"[\"'\]\\]{{0,3}}\)\.(?:send_keys|type|fill)\({_OPEN}{_NUMBERED}",
+        behind=10,
     ),
     _told("WIFI:", r"WIFI:(?:[TSH]:[^;]{0,64};){0,3}P:(?P<secret>[^;\s]{4,});"),
     *(

@@ -51,13 +51,27 @@ def one_by_one(texts: Iterable[str], change: Callable[[str], str | None]) -> Cha
     return Changed({text: new for text in texts if (new := change(text)) is not None})
 
 
-def names_among(texts: Iterable[str]) -> dict[str, str]:
+def of_length(texts: Sequence[str], least: int, most: int) -> Sequence[str]:
+    """Return the texts that are neither shorter nor longer, which are mostly all: told at once.
+
+    Args:
+        texts: The texts.
+        least: Characters.
+        most: Characters.
+    """
+    lengths = set(map(len, texts))
+    if min(lengths, default=least) >= least and max(lengths, default=most) <= most:
+        return texts
+    return [text for text in texts if least <= len(text) <= most]
+
+
+def names_among(texts: Sequence[str]) -> dict[str, str]:
     """Return the names of secrets, with the kinds of secrets; of too many, without.
 
     Args:
         texts: The texts.
     """
-    names = list(_with_parts([text for text in texts if len(text) <= _LONGEST_NAME]))
+    names = list(_with_parts(of_length(texts, 0, _LONGEST_NAME)))
     found = dict.fromkeys(names[_JUDGED:], UNJUDGED_NAME)
     found.update((name, kind) for name in names[:_JUDGED] if (kind := filed_under(name)))
     return found

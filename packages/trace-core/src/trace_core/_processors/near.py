@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
-from typing import Final, TypeAlias
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 from trace_core._processors.budget import Place
 
-Numbered: TypeAlias = "Callable[[int, int], Iterable[Place]]"
 _FAR: Final = 320
 """Characters from the begin of a name to the first digit of the value it may be the name of."""
 STEP: Final = 64
@@ -52,54 +50,78 @@ _FOR_ASSIGNMENTS: Final = (
 )
 """What stands before secrets that `assignments` knows, besides the names."""
 _NEAR: Final = (*HINTS, *_FOR_ASSIGNMENTS, *_FLAGS)
+_BEYOND_ASCII: Final = tuple(hint for hint in ALL_HINTS if not hint.isascii())
 _NEAR_BEYOND_ASCII: Final = (*ALL_HINTS, *_FOR_ASSIGNMENTS, *_FLAGS)
 _SHORT: Final = 8 * 1024
 """Characters of a text in which each hint is looked for on its own; in a longer one together, since
 a text that is made to be slow has all of them."""
-_LISTED_WITHIN: Final = 9
-"""Characters behind a secret among which the comma is."""
 
 
-def near_names(hints: Sequence[int]) -> list[Place]:
+def near_names(hints: Iterable[int]) -> list[Place]:
     """Return where in a text there are names that secrets have, and something behind each.
 
     Args:
-        hints: Where the names begin, in order; one at least.
+        hints: Where the names begin, in order.
     """
-    far = _LEFT_OF_NAME + STEP + _FAR
-    firsts = [hints[0], *(at for before, at in pairwise(hints) if at - before > far)]
-    lasts = [*(at for at, after in pairwise(hints) if after - at > far), hints[-1]]
-    return [
-        (max(0, first - _LEFT_OF_NAME), last + STEP + _FAR)
-        for first, last in zip(firsts, lasts, strict=True)
-    ]
+    return around(hints, _LEFT_OF_NAME)
 
 
-def find_hints(folded: str) -> list[int]:
+def around(some: Iterable[int], behind: int) -> list[Place]:
+    """Return where in a text something may stand that has a known part.
+
+    Args:
+        some: Where the part is, of several within `STEP` the first, in order.
+        behind: Characters there may be before the part.
+    """
+    places = list[Place]()
+    begin = end = 0
+    for at in some:
+        if at - behind > end:
+            if end:
+                places.append((begin, end))
+            begin = max(0, at - behind)
+        end = at + STEP + _FAR
+    return [*places, (begin, end)] if end else places
+
+
+def find_hints(folded: str, data: bytes, places: Iterable[Place]) -> list[int]:
     """Return where names of secrets may begin; of several within `STEP`, the first.
 
     Args:
         folded: The text in lower case.
+        data: The text, a byte for each character.
+        places: Where to look, if the text is long.
     """
     hints = _NEAR if folded.isascii() else _NEAR_BEYOND_ASCII
-    if len(folded) > _SHORT:
-        return [found.start() for found in _together(hints).finditer(folded)]
-    found = [hint for hint in hints if hint in folded]
+    if len(folded) <= _SHORT:
+        return _each(folded, hints)
+    some, data = _together(), data.lower()
+    found = [at.start() for begin, end in places for at in some.finditer(data, begin, end)]
+    return found if folded.isascii() else sorted([*found, *_each(folded, _BEYOND_ASCII)])
+
+
+def _each(folded: str, hints: Iterable[str]) -> list[int]:
+    # A single character is found ten times as fast; most texts have few scripts.
+    found = [hint for hint in hints if max(hint) in folded and hint in folded]
     return sorted(at for hint in found for at in all_places(folded, hint, STEP))
 
 
 @functools.cache
-def _together(hints: Sequence[str]) -> re.Pattern[str]:
-    """Return a pattern for hints and what is within `STEP` of one.
+def _together() -> re.Pattern[bytes]:
+    """Return a pattern for the hints in ASCII, and what is within `STEP` of one.
 
     They are grouped by how they begin: one by one they take half as long again.
     """
+    return re.compile(f"(?s:{_grouped(_NEAR)}.{{0,{STEP - max(map(len, _NEAR))}}})".encode())
+
+
+def _grouped(words: Iterable[str]) -> str:
+    """Return a pattern for some words, none of which begins another."""
     rest: dict[str, list[str]] = {}
-    for hint in hints:
-        rest_and_more = f"{re.escape(hint[1:])}.{{0,{STEP - len(hint)}}}"
-        rest.setdefault(re.escape(hint[0]), []).append(rest_and_more)
-    every = "|".join(f"{first}(?:{'|'.join(some)})" for first, some in rest.items())
-    return re.compile(every, re.DOTALL)
+    for word in words:
+        rest.setdefault(word[:1], []).append(word[1:])
+    every = [re.escape(first) + (_grouped(some) if first else "") for first, some in rest.items()]
+    return every[0] if len(every) == 1 else f"(?:{'|'.join(every)})"
 
 
 def all_places(text: str, part: str, step: int) -> Iterator[int]:
@@ -116,40 +138,24 @@ def all_places(text: str, part: str, step: int) -> Iterator[int]:
         at = text.find(part, at + step)
 
 
-class WordsNearNames:
-    """The words with a digit that stand near something that may name them, in order.
+_ESCAPES: Final = {"n": 1, "r": 1, "t": 1, "u": 5}
+"""Characters of an escape such as ``\\n`` that stand directly before what follows."""
+
+
+def start_of(text: str, begin: int, end: int) -> int:
+    """Return where a word begins without an escape or punctuation that is joined to it.
 
     Args:
         text: The text.
-        near: Where that is.
-        numbered: Returns the words with a digit between two places.
+        begin: Where the word begins with those.
+        end: Where it ends.
     """
-
-    def __init__(self, text: str, near: Sequence[Place], numbered: Numbered) -> None:
-        self._text = text
-        self._near = near
-        self._numbered = numbered
-        self._at = self._until = 0
-
-    def go_on(self, done: int) -> None:
-        """Go on behind a secret even if no name is near, where a list of them may follow."""
-        if self._text.find(",", done, done + _LISTED_WITHIN) >= 0:
-            self._until = max(self._until, done + _FAR)
-
-    def skip(self, place: int) -> None:
-        """Go on at another place, if that is behind the last word."""
-        self._at = max(self._at, place)
-
-    def __iter__(self) -> Iterator[Place]:
-        for begin, end in self._near:
-            self._at, self._until = max(self._at, begin), max(self._until, end)
-            while self._at < self._until:
-                yield from self._words(self._until)
-
-    def _words(self, until: int) -> Iterator[Place]:
-        for word in self._numbered(self._at, until):
-            self._at = word[1]
-            yield word
-            if self._at > word[1]:
-                return
-        self._at = max(self._at, until)
+    if begin:
+        before = text[begin - 1]
+        if before == "\\":
+            begin += _ESCAPES.get(text[begin], 0)
+        elif before == "%":
+            begin += 2
+    if text[begin] in "._-":
+        begin = end - len(text[begin:end].lstrip("._-"))
+    return begin

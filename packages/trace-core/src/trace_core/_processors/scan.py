@@ -13,37 +13,33 @@ import binascii
 import functools
 import re
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from trace_core._processors.assignments import assignments
-from trace_core._processors.budget import Budget, Match
+from trace_core._processors.budget import Budget, Match, Place, left_of
 from trace_core._processors.context import in_context
 from trace_core._processors.inner import INNER, Inner, inner_pattern, pattern_before
+from trace_core._processors.leads import kinds_of
 from trace_core._processors.manifests import in_manifests
-from trace_core._processors.near import find_hints, near_names
+from trace_core._processors.near import STEP, all_places, around, find_hints, near_names, start_of
 from trace_core._processors.rules import RULES, Rule, pattern
 from trace_core._processors.tables import in_inserts, in_tables
 from trace_core._processors.values import looks_random
 
 _LETTERS: Final = (string.ascii_letters + string.digits + "_-.").encode()
 _AS_WORDS: Final = bytes(ord("a") if byte in _LETTERS else ord(" ") for byte in range(256))
-_AS_DIGITS: Final = bytes(ord("1") if chr(byte).isdigit() else ord(" ") for byte in range(128)) + (
-    b" " * 128
-)
 _NO_LETTER: Final = re.compile(r"[^A-Za-z0-9_\-.]")
 SHORTEST_KEY: Final = 16
 """Characters of a secret that is told by how it begins."""
 _LONG_WORD: Final = b"a" * SHORTEST_KEY
-_ESCAPES: Final = {"n": 1, "r": 1, "t": 1, "u": 5}
-"""Characters of an escape such as ``\\n`` that stand directly before what follows."""
-_COLOUR: Final = re.compile(r"(?:\x1b|\\{1,4}(?:u001[bB]|x1[bB]|033|e))\[[0-9;]{0,16}[mK]")
+_COLOUR: Final = re.compile(
+    r"[\x1b\\](?:(?<=\x1b)|(?<=\\)\\{0,3}(?:u001[bB]|x1[bB]|033|e))\[[0-9;]{0,16}[mK]"
+)
 """What a terminal takes for a colour."""
 _OTHER_BLANKS: Final = re.compile("[\u00a0\u00ad\u2000-\u200f\u202f\u205f-\u2064\u3000\ufeff]")
 """Blanks of other scripts and of typography, and characters that nobody sees."""
 _COLOURS: Final = ("\x1b[", "1b[", "1B[", "033[", "\\e[")
-_PASSWORD: Final = b"a" * 6
-"""The shortest."""
 
 
 def _by_start() -> dict[str, tuple[Rule, ...]]:
@@ -65,13 +61,23 @@ def _mark(literal: str) -> str:
 
 
 _RULES: Final = _by_start()
-_INNER: Final = tuple((_mark(inner.literal), inner) for inner in INNER)
-_SHORT_INNER: Final = tuple((mark, inner) for mark, inner in _INNER if inner.short)
+_INNER: Final = tuple(
+    (_mark(inner.literal).encode(), inner.literal.encode(), inner.also.encode(), inner)
+    for inner in INNER
+)
+_SHORT_INNER: Final = tuple(one for one in _INNER if one[-1].short)
 _IN_WORDS: Final = tuple(inner for inner in INNER if _NO_LETTER.search(inner.literal) is None)
+_LONG_RUN: Final = re.compile(b"a{%d,}" % SHORTEST_KEY)
+_CHARACTERS_EACH: Final = 128
+"""Where there is a long word for so many characters, a pattern finds them sooner."""
+_ODD_BEGINS: Final = frozenset("._-\\%")
+"""What a word begins with, or what is before it, that does not belong to a secret."""
 _ENCODED_STARTS: Final = frozenset(start[:2] for start in RULES[-1].starts)
 """How base64 begins that is decoded."""
 _STARTS: Final = {two: tuple(_all_starts(rules)) for two, rules in _RULES.items()}
 """All that a secret may begin with, by the first two characters."""
+_LONGEST: Final = 4 * 1024
+"""Characters of a private key."""
 _LONGEST_BEFORE: Final = 64
 _MOST_LEVELS: Final = 2
 """Base64 in base64; deeper, nobody's secret is by accident."""
@@ -97,34 +103,33 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
         return _in_word(text, words, levels) if len(text) >= len(_LONG_WORD) else []
     found = list(_long_words(text, words, levels))
     marked = _INNER if _LONG_WORD in words else _SHORT_INNER
-    for inner in [inner for mark, inner in marked if mark in text]:
-        if inner.literal in text and inner.also in text:
-            found += _inside(text, inner)
+    places = left_of(((0, len(text)),), found, _LONGEST)
+    for literal, also, inner in [one[1:] for one in marked if one[0] in data]:
+        if literal in data and also in data:
+            found += _inside(text, inner, places)
     folded = _folded(text)
-    hints = find_hints(folded)
+    hints = find_hints(folded, data, left_of(((0, len(text)),), found))
     if hints:
         near = near_names(hints)
         if "\n" in text or "\\n" in text:
             found += in_tables(text, hints)
         if "(" in text and "values" in folded:
-            found += in_inserts(text)
+            found += in_inserts(text, folded)
         if "Secret" in text and "ata" in text:
             found += in_manifests(text)
-        found += assignments(text, folded, near)
-        digits = data.translate(_AS_DIGITS)
-        numbered = functools.partial(_numbered_words, text, words, digits)
-        found += in_context(text, folded, near, numbered, found)
+        found += assignments(text, folded, left_of(near, found))
+        found += in_context(text, folded, kinds_of(data), left_of(near, found), found)
     return found
 
 
 def _in_word(text: str, words: bytes, levels: int) -> list[Match]:
     """Find secrets in a text that is a single word."""
-    begin = _start(text, 0, len(text))
+    begin = start_of(text, 0, len(text))
     starts = _STARTS.get(text[begin : begin + 2])
     found = list(_long_words(text, words, levels)) if starts else []
     for inner in _IN_WORDS:
         if inner.literal in text:
-            found += _inside(text, inner)
+            found += _inside(text, inner, ((0, len(text)),))
     return found
 
 
@@ -142,11 +147,13 @@ def _folded(text: str) -> str:
     return _OTHER_BLANKS.sub(" ", folded)
 
 
-def _inside(text: str, inner: Inner) -> Iterator[Match]:
+def _inside(text: str, inner: Inner, places: Sequence[Place]) -> Iterator[Match]:
     """Find secrets by something inside them or before them."""
     source, budget = inner_pattern(inner), Budget()
     group = "secret" if source.groupindex else 0
-    for match in budget.candidates(source, text, group):
+    if inner.behind:
+        places = around(all_places(text, inner.literal, STEP), inner.behind)
+    for match in budget.candidates(source, text, group, places=places):
         begin, end = match.span(group)
         if inner.before:
             left = pattern_before(inner).search(text, max(0, begin - _LONGEST_BEFORE), begin)
@@ -158,57 +165,51 @@ def _inside(text: str, inner: Inner) -> Iterator[Match]:
     yield from budget.withheld
 
 
-def _numbered_words(
-    text: str, words: bytes, digits: bytes, start: int, stop: int
-) -> Iterator[tuple[int, int]]:
-    """Find words with a digit between two places that are as long as passwords."""
-    at = digits.find(b"1", start, stop)
-    while at >= 0:
-        begin, end = words.rfind(b" ", 0, at) + 1, words.index(b" ", at)
-        if end - begin >= len(_PASSWORD):
-            joined = text[begin] in "._-" or text[begin - 1] in "\\%"
-            yield _start(text, begin, end) if joined else begin, end
-        else:  # many short numbers may follow
-            end = words.find(_PASSWORD, end)
-        at = digits.find(b"1", end, stop) if end >= 0 else -1
-
-
 def _long_words(text: str, words: bytes, levels: int) -> Iterator[Match]:
     """Find secrets among the words that are as long as keys."""
     # Every character a key can have is "a", every other a blank: a long word is then a run of "a"
     # that bytes.find skips to.
     # Most that begin like a key are identifiers; to decode takes long.
     budget, begun, encoded = Budget(), Budget(share=2), Budget(share=0.3)
-    begin = words.find(_LONG_WORD)
-    while begin >= 0:
-        end = words.index(b" ", begin)
+    odd = _ODD_BEGINS
+    runs = [
+        (begin, end)
+        for begin, end in _runs(words)
+        if text[begin : begin + 2] in _STARTS or text[begin] in odd or text[begin - 1] in odd
+    ]
+    for begin, end in runs:
         joined = text[begin] in "._-" or text[begin - 1] in "\\%"
-        start = _start(text, begin, end) if joined else begin
+        start = start_of(text, begin, end) if joined else begin
         starts = _STARTS.get(two := text[start : start + 2])
         if starts is not None and text.startswith(starts, start):
             allowed = encoded if two in _ENCODED_STARTS else begun
             found = _match(text, start, levels) if allowed.allows(start, end) else None
             if found is not None and budget.allows(*found[:2]):
                 yield found
-        begin = words.find(_LONG_WORD, end)
     yield from (*budget.withheld, *begun.withheld, *encoded.withheld)
 
 
-def _start(text: str, begin: int, end: int) -> int:
-    """Return where a word begins without an escape or punctuation that is joined to it."""
-    if begin:
-        before = text[begin - 1]
-        if before == "\\":
-            begin += _ESCAPES.get(text[begin], 0)
-        elif before == "%":
-            begin += 2
-    if text[begin] in "._-":
-        begin = end - len(text[begin:end].lstrip("._-"))
-    return begin
+def _runs(words: bytes) -> list[Place]:
+    """Return where long words are: few are found one by one, as most of a text is skipped so."""
+    if words.count(_LONG_WORD) * _CHARACTERS_EACH > len(words):
+        return [run.span() for run in _LONG_RUN.finditer(words)]
+    runs, begin = list[Place](), words.find(_LONG_WORD)
+    while begin >= 0:
+        end = words.index(b" ", begin)
+        runs.append((begin, end))
+        begin = words.find(_LONG_WORD, end)
+    return runs
+
+
+@functools.cache
+def _any_of(two: str) -> re.Pattern[str]:
+    """Return a pattern for all rules by how they begin: most words match none."""
+    return re.compile("|".join(pattern(rule).pattern for rule in _RULES[two]))
 
 
 def _match(text: str, begin: int, levels: int) -> Match | None:
-    for rule in _RULES.get(text[begin : begin + 2], ()):
+    two = text[begin : begin + 2]
+    for rule in _RULES[two] if _any_of(two).match(text, begin) else ():
         found = pattern(rule).match(text, begin)
         if found is not None and _is_one(found.group(), rule, levels):
             return (begin, found.end(), rule.name)

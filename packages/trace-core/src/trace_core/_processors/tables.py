@@ -27,10 +27,11 @@ _END: Final = r"\n(?![+\-]{3})(?=[^%s\n]*(?:\n|\Z))|\Z"
 """A line with a single cell, where a table ends."""
 _TWO_LINES: Final = re.compile(r"\n(?<=[^\0\n]\n)[^\s\0]")
 """What every table has, and texts of a line each, searched as one, have not."""
+_CELL: Final = re.compile(rf"[\w .\-\"]{{0,80}}[{_SIGNS}\r\n]")
+"""What a header row has from the name of a secret on; most lines have something else there."""
 _LINE: Final = re.compile(r"\n(?=\|?[ ]?\"?[^\W\d][\w .\-]{0,31}\"?[,;\t|])")
 _INSERT: Final = re.compile(
-    r"into\s{1,8}[^\s();]{1,130}\s{0,8}\((?P<names>[^();]{1,1000})\)(?:\s|\\[nrt]){0,16}values",
-    re.IGNORECASE,
+    r"into\s{1,8}[^\s();]{1,130}\s{0,8}\((?P<names>[^();]{1,1000})\)(?:\s|\\[nrt]){0,16}values"
 )
 _LAST_ROW: Final = re.compile(r"\)\s{0,16}(?=[^\s,)'\"])|\Z")
 """Where the rows end: behind one there is a comma."""
@@ -63,8 +64,7 @@ def in_tables(text: str, hints: Sequence[int]) -> Iterator[Match]:
         return
     done, budgets = 0, list[Budget]()
     for hint in hints:
-        line = text.rfind("\n", max(0, hint - _FAR), hint) + 1
-        for begin in (line, *(at.end() for at in _LINE.finditer(text, hint, hint + STEP))):
+        for begin in _lines(text, hint):
             header = _HEADER.match(text, begin) if begin >= done else None
             done = max(done, begin + 1)
             if header is None:
@@ -81,26 +81,35 @@ def in_tables(text: str, hints: Sequence[int]) -> Iterator[Match]:
     yield from (match for budget in budgets for match in budget.withheld)
 
 
-def in_inserts(text: str) -> Iterator[Match]:
+def _lines(text: str, hint: int) -> Iterator[int]:
+    """Return where the line of a name begins, and others up to the next name that is known of."""
+    if _CELL.match(text, hint):
+        yield text.rfind("\n", max(0, hint - _FAR), hint) + 1
+    if text.find("\n", hint, hint + STEP) >= 0:
+        yield from (at.end() for at in _LINE.finditer(text, hint, hint + STEP))
+
+
+def in_inserts(text: str, folded: str) -> Iterator[Match]:
     """Find secrets in rows that SQL inserts into a table, by the names of its columns.
 
     Args:
         text: The text.
+        folded: The same in lower case.
 
     Returns:
         Begin, end and kind of each.
     """
     budgets = [Budget() for _ in range(_MOST + 1)]
-    for found in budgets[-1].candidates(_INSERT, text, "names", is_one=_names_secret):
+    for found in budgets[-1].candidates(_INSERT, folded, "names", is_one=_names_secret):
         end = next(_LAST_ROW.finditer(text, found.end())).end()
-        names = re.sub(r"(?i)\bpass\b", "password", found["names"])  # not a test's here
+        names = re.sub(r"(?i)\bpass\b", "password", text[slice(*found.span("names"))])  # no test's
         columns = _columns(names.split(","), _inserted)
         yield from _in_rows(text, ((found.end(), end),), columns, budgets)
     yield from (match for budget in budgets for match in budget.withheld)
 
 
 def _names_secret(insert: re.Match[str]) -> bool:
-    return has_part(insert["names"].lower())
+    return has_part(insert["names"])
 
 
 def _columns(names: Iterable[str], row: Callable[[int], re.Pattern[str]]) -> list[_Column]:

@@ -73,8 +73,9 @@ class Walk:
 
     def _changes(self, new: dict[str, None]) -> _Changes | None:
         """Return what is to change because of some texts; ``None`` if nothing is."""
-        changed = self._change(list(new))
-        names = names_among(new) if self._by_name else {}
+        texts = list(new)
+        changed = self._change(texts)
+        names = names_among(texts) if self._by_name else {}
         some = changed.texts or names
         if len(new) < MANY:
             self._stays.add(new.keys() - {*changed.texts, *names} if some else new)
