@@ -12,6 +12,7 @@ import statistics
 import string
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from trace_core import Span, SpanContext, SpanKind, Value, redact, remember_secret
 
@@ -58,6 +59,10 @@ MEGABYTES: dict[str, Callable[[], Value]] = {
     "code": lambda: "".join(
         f"    token = self.{word(6)}.next_token({word(8)})  # {word(8)}\n" for _ in range(15_500)
     ),
+    "source code": lambda: "".join(
+        path.read_text("utf-8")
+        for path in sorted(Path(str(random.__file__)).parent.glob("[a-h]*.py"))
+    )[:1_000_000],
     "a table": lambda: "id,token\n" + "".join(f"{n},{word(16, ALNUM)}\n" for n in range(42_000)),
     "manifests": lambda: "".join(
         f"---\nkind: Secret\nmetadata:\n  name: {word(8)}\ndata:\n  {word(5)}: {word(12)}\n"

@@ -60,6 +60,11 @@ def _mark(literal: str) -> str:
     return next((one for one in literal if not one.islower() and one != " "), literal[0])
 
 
+_SHORT: Final = 8 * 1024
+_SELDOM: Final = 64
+"""A sign is looked at wherever it is if there is not one for so many characters."""
+_OFTEN: Final = {"(", ").", " / ", "/1", "://", "-us"}
+"""Literals that texts often have."""
 _RULES: Final = _by_start()
 _INNER: Final = tuple(
     (_mark(inner.literal).encode(), inner.literal.encode(), inner.also.encode(), inner)
@@ -104,8 +109,9 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
     found = list(_long_words(text, words, levels))
     marked = _INNER if _LONG_WORD in words else _SHORT_INNER
     places = left_of(((0, len(text)),), found, _LONGEST)
+    absent = _absent(data)
     for literal, also, inner in [one[1:] for one in marked if one[0] in data]:
-        if literal in data and also in data:
+        if literal not in absent and literal in data and also in data:
             found += _inside(text, inner, places)
     folded = _folded(text)
     hints = find_hints(folded, data, left_of(((0, len(text)),), found))
@@ -120,6 +126,32 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
         found += assignments(text, folded, left_of(near, found))
         found += in_context(text, folded, kinds_of(data), left_of(near, found), found)
     return found
+
+
+def _absent(data: bytes) -> set[bytes]:
+    """Return literals that a text has not, found out together: each takes half a millisecond.
+
+    Args:
+        data: The text, a byte for each character.
+    """
+    absent = set[bytes]()
+    for sign in "/(:-" if len(data) > _SHORT else "":
+        if data.count(sign.encode()) < len(data) // _SELDOM:
+            literals, any_of_them = _around(sign)
+            absent |= frozenset() if any_of_them.search(data) else literals
+    return absent
+
+
+@functools.cache
+def _around(sign: str) -> tuple[frozenset[bytes], re.Pattern[bytes]]:
+    """Return the literals of rules that have a sign, and a pattern for any of them."""
+    literals = {inner.literal for inner in INNER if sign in inner.literal} - _OFTEN
+    halves = [one.partition(sign) for one in literals]
+    every = "|".join(
+        f"(?<={re.escape(before + sign)}){re.escape(after)}" for before, _, after in halves
+    )
+    any_of_them = re.compile(f"{re.escape(sign)}(?:{every})".encode())
+    return frozenset(map(str.encode, literals)), any_of_them
 
 
 def _in_word(text: str, words: bytes, levels: int) -> list[Match]:
