@@ -92,3 +92,12 @@ def test_a_large_table_loses_all_secrets() -> None:
     assert "f-dZq" not in cleaned
     assert "c3Zd4" not in cleaned
     assert f"\nn1,{HIDDEN},{HIDDEN}\n" in cleaned
+
+
+@pytest.mark.parametrize("lead", ["auth ", "a secret of ", "the key: ", ""])
+@pytest.mark.parametrize("size", [0, 20_000])
+def test_a_table_behind_another_name_loses_its_secrets(lead: str, size: int) -> None:
+    """In JSON too: of names that stand close together only the first is known of."""
+    text = "and so on " * (size // 10) + lead
+    text += '{"output": " id | password\\n----+----------\\n  1 | wf0gDsTcCWF6\\n"}'
+    assert "wf0gDsTcCWF6" not in clean_text(text)

@@ -29,7 +29,7 @@ _TWO_LINES: Final = re.compile(r"\n(?<=[^\0\n]\n)[^\s\0]")
 """What every table has, and texts of a line each, searched as one, have not."""
 _CELL: Final = re.compile(rf"[\w .\-\"]{{0,80}}[{_SIGNS}\r\n]")
 """What a header row has from the name of a secret on; most lines have something else there."""
-_LINE: Final = re.compile(r"\n(?=\|?[ ]?\"?[^\W\d][\w .\-]{0,31}\"?[,;\t|])")
+_LINE: Final = re.compile(r"\n(?=\|?[ \"]{0,2}[^\W\d][\w .\-]{0,31}\"?[,;\t|])")
 _INSERT: Final = re.compile(
     r"into\s{1,8}[^\s();]{1,130}\s{0,8}\((?P<names>[^();]{1,1000})\)(?:\s|\\[nrt]){0,16}values"
 )
