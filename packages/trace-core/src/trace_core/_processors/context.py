@@ -87,11 +87,13 @@ _COMMAND: Final = re.compile(
     r"|ldap[a-z]{2,8}[ ](?:[^\n|;]{0,120}[ ])?-w[ ]?)[\"']?\Z"
 )
 _FLAG: Final = re.compile(r"[ ]-[paw][ ]?[\"']?\Z")
-_LEFT: Final = re.compile(r"[A-Za-z0-9_.\-+/~!#$%^@]{1,64}\Z")
+_CHARACTER: Final = r"[A-Za-z0-9_.\-+/~!#$%^@]"
+"""Of a word and of what joins words in a password."""
+_LEFT: Final = re.compile(rf"{_CHARACTER}{{1,64}}\Z")
 _REST: Final = re.compile(r"[^\s\"'`,;}{&\\<>\uff0c\u3002\uff1b\u3001\uff09\u3011\u300d]*")
 """Characters of a value; the last of these are punctuation of Chinese and Japanese."""
 _QUOTES: Final = ("'", '"', "`", "\\")
-_LISTED: Final = re.compile(r"[\"'\s]{0,8},[\"'\s]{0,16}(?=[A-Za-z0-9_.\-+/~!#$%^@]{12})")
+_LISTED: Final = re.compile(rf"[\"'\s]{{0,8}},[\"'\s]{{0,16}}(?={_CHARACTER}{{12}})")
 """Between two secrets of a list."""
 _HYPHENATED: Final = re.compile(r".*[\-/.]")
 _MAIL: Final = re.compile(r"@[\w\-]+\.[\w.\-]+$")

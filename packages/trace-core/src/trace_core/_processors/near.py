@@ -51,10 +51,10 @@ _FOR_ASSIGNMENTS: Final = (
 """What stands before secrets that `assignments` knows, besides the names."""
 _NEAR: Final = (*HINTS, *_FOR_ASSIGNMENTS, *_FLAGS)
 _BEYOND_ASCII: Final = tuple(hint for hint in ALL_HINTS if not hint.isascii())
-_NEAR_BEYOND_ASCII: Final = (*ALL_HINTS, *_FOR_ASSIGNMENTS, *_FLAGS)
-_SHORT: Final = 8 * 1024
+_NEAR_BEYOND_ASCII: Final = (*_NEAR, *_BEYOND_ASCII)
+SHORT: Final = 8 * 1024
 """Characters of a text in which each hint is looked for on its own; in a longer one together, since
-a text that is made to be slow has all of them."""
+a text that is made to be slow has all of them. So it is with the literals of rules."""
 
 
 def near_names(hints: Iterable[int]) -> list[Place]:
@@ -93,7 +93,7 @@ def find_hints(folded: str, data: bytes, places: Iterable[Place]) -> list[int]:
         places: Where to look, if the text is long.
     """
     hints = _NEAR if folded.isascii() else _NEAR_BEYOND_ASCII
-    if len(folded) <= _SHORT:
+    if len(folded) <= SHORT:
         return _each(folded, hints)
     some, data = _together(), data.lower()
     found = [at.start() for begin, end in places for at in some.finditer(data, begin, end)]

@@ -22,7 +22,15 @@ from trace_core._processors.context import in_context
 from trace_core._processors.inner import INNER, Inner, inner_pattern, pattern_before
 from trace_core._processors.leads import kinds_of
 from trace_core._processors.manifests import in_manifests
-from trace_core._processors.near import STEP, all_places, around, find_hints, near_names, start_of
+from trace_core._processors.near import (
+    SHORT,
+    STEP,
+    all_places,
+    around,
+    find_hints,
+    near_names,
+    start_of,
+)
 from trace_core._processors.rules import RULES, Rule, pattern
 from trace_core._processors.tables import in_inserts, in_tables
 from trace_core._processors.values import looks_random
@@ -60,7 +68,6 @@ def _mark(literal: str) -> str:
     return next((one for one in literal if not one.islower() and one != " "), literal[0])
 
 
-_SHORT: Final = 8 * 1024
 _SELDOM: Final = 64
 """A sign is looked at wherever it is if there is not one for so many characters."""
 _OFTEN: Final = {"(", ").", " / ", "/1", "://", "-us"}
@@ -73,7 +80,7 @@ _INNER: Final = tuple(
 _SHORT_INNER: Final = tuple(one for one in _INNER if one[-1].short)
 _IN_WORDS: Final = tuple(inner for inner in INNER if _NO_LETTER.search(inner.literal) is None)
 _LONG_RUN: Final = re.compile(b"a{%d,}" % SHORTEST_KEY)
-_CHARACTERS_EACH: Final = 128
+_LONG_WORDS_EACH: Final = 128
 """Where there is a long word for so many characters, a pattern finds them sooner."""
 _ODD_BEGINS: Final = frozenset("._-\\%")
 """What a word begins with, or what is before it, that does not belong to a secret."""
@@ -108,13 +115,14 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
         return _in_word(text, words, levels) if len(text) >= len(_LONG_WORD) else []
     found = list(_long_words(text, words, levels))
     marked = _INNER if _LONG_WORD in words else _SHORT_INNER
-    places = left_of(((0, len(text)),), found, _LONGEST)
+    whole = ((0, len(text)),)
+    places = left_of(whole, found, _LONGEST)
     absent = _absent(data)
     for literal, also, inner in [one[1:] for one in marked if one[0] in data]:
         if literal not in absent and literal in data and also in data:
             found += _inside(text, inner, places)
     folded = _folded(text)
-    hints = find_hints(folded, data, left_of(((0, len(text)),), found))
+    hints = find_hints(folded, data, left_of(whole, found))
     if hints:
         near = near_names(hints)
         if "\n" in text or "\\n" in text:
@@ -135,15 +143,15 @@ def _absent(data: bytes) -> set[bytes]:
         data: The text, a byte for each character.
     """
     absent = set[bytes]()
-    for sign in "/(:-" if len(data) > _SHORT else "":
+    for sign in "/(:-" if len(data) > SHORT else "":
         if data.count(sign.encode()) < len(data) // _SELDOM:
-            literals, any_of_them = _around(sign)
+            literals, any_of_them = _with_sign(sign)
             absent |= frozenset() if any_of_them.search(data) else literals
     return absent
 
 
 @functools.cache
-def _around(sign: str) -> tuple[frozenset[bytes], re.Pattern[bytes]]:
+def _with_sign(sign: str) -> tuple[frozenset[bytes], re.Pattern[bytes]]:
     """Return the literals of rules that have a sign, and a pattern for any of them."""
     literals = {inner.literal for inner in INNER if sign in inner.literal} - _OFTEN
     halves = [one.partition(sign) for one in literals]
@@ -210,8 +218,7 @@ def _long_words(text: str, words: bytes, levels: int) -> Iterator[Match]:
         if text[begin : begin + 2] in _STARTS or text[begin] in odd or text[begin - 1] in odd
     ]
     for begin, end in runs:
-        joined = text[begin] in "._-" or text[begin - 1] in "\\%"
-        start = start_of(text, begin, end) if joined else begin
+        start = start_of(text, begin, end)
         starts = _STARTS.get(two := text[start : start + 2])
         if starts is not None and text.startswith(starts, start):
             allowed = encoded if two in _ENCODED_STARTS else begun
@@ -223,7 +230,7 @@ def _long_words(text: str, words: bytes, levels: int) -> Iterator[Match]:
 
 def _runs(words: bytes) -> list[Place]:
     """Return where long words are: few are found one by one, as most of a text is skipped so."""
-    if words.count(_LONG_WORD) * _CHARACTERS_EACH > len(words):
+    if words.count(_LONG_WORD) * _LONG_WORDS_EACH > len(words):
         return [run.span() for run in _LONG_RUN.finditer(words)]
     runs, begin = list[Place](), words.find(_LONG_WORD)
     while begin >= 0:
