@@ -33,6 +33,7 @@ nox.options.default_venv_backend = "uv"
 nox.options.download_python = "never"
 nox.options.reuse_venv = "yes"
 os.environ["UV_PYTHON_DOWNLOADS"] = "never"
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each program compiles LiteLLM anew: seconds
 
 
 # The Pythons of this machine -------------------------------------------------------------------

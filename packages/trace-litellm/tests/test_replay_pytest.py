@@ -97,10 +97,10 @@ def test_a_wrong_marker_is_one_line(folder: Path) -> None:
     (folder / "test_calls.py").write_text(TEST.replace('match="loose"', 'match="lose"'))
     done = run(folder, "-k", "TestLoose")
     assert "@pytest.mark.litellm_replay: match='lose'; choose strict or loose" in done.stdout
-    (folder / "test_calls.py").write_text(TEST.replace('match="loose"', 'mach="loose"'))
+    (folder / "test_calls.py").write_text(TEST.replace('match="loose"', 'matched="loose"'))
     done = run(folder, "-k", "TestLoose")
     assert "@pytest.mark.litellm_replay: " in done.stdout
-    assert "unexpected keyword argument 'mach'" in done.stdout
+    assert "unexpected keyword argument 'matched'" in done.stdout
     assert "_pytest.py" not in done.stdout
 
 
