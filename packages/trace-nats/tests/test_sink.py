@@ -17,6 +17,7 @@ import pytest
 from support.broker import PROGRAM, Broker
 from trace_core import Rejected, Sink, SinkError, Span, load_sink
 from trace_core.testing import SinkContract, sample_spans
+from trace_nats._connection import SECONDS, Link
 from trace_nats._message import unpack
 from trace_nats._sink import NatsSink
 from trace_nats._source import NatsSource
@@ -28,15 +29,24 @@ pytestmark = [
 
 
 def read(target: str) -> list[Span]:
-    """Take out all spans of a stream; a busy machine may take a while to hand them out."""
-    source, found, in_vain = NatsSource(target), list[Span](), 0
-    while in_vain < 3:
+    """Take out all spans of a stream, however long a busy machine takes to hand them out."""
+    source, found = NatsSource(target), list[Span]()
+    while messages_in(source):
         messages = source.fetch(100, 0.5)
-        in_vain = 0 if messages else in_vain + 1
         found += [unpack(message) for message in messages]
         source.settle(messages)
     source.close()
     return found
+
+
+def messages_in(source: NatsSource) -> int:
+    """Ask the broker how many messages a stream holds, those handed out among them."""
+
+    async def work(link: Link) -> int:
+        info = await link.stream.stream_info(source.address.stream)
+        return int(info.state.messages)
+
+    return source._connection.call(work, SECONDS)
 
 
 class TestNatsSink(SinkContract):
