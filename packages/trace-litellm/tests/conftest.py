@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from support.fixtures import litellm, nothing_left_patched, provider
+from support.fixtures import litellm, nothing_left_patched, nothing_left_to_collect, provider
 
-__all__ = ["litellm", "nothing_left_patched", "provider"]
+__all__ = ["litellm", "nothing_left_patched", "nothing_left_to_collect", "provider"]
 
 _found = find_spec("litellm")
 for _folder in (_found and _found.submodule_search_locations) or ():
