@@ -322,6 +322,7 @@ TEXTS = st.lists(st.lists(SNIPPETS, min_size=1, max_size=6).map("".join), max_si
 
 
 @given(TEXTS)
+@example([f"{KNOWN}sk_live_0000000001"])
 def test_texts_searched_together_are_cleaned_as_each_alone(texts: list[str]) -> None:
     """Nothing of one text has a part in what is found in the next, but for lists behind a key.
 

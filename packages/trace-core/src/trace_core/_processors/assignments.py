@@ -80,11 +80,13 @@ _SETTING: Final = (
     r"[ ]?=[ ]?"
 )
 _CHOSEN: Final = r"(?![ =]|[a-z]{1,12}\.)[^;\n\r\"'\\]{4,128}?"
+_NEXT: Final = r";[ ]?[a-z ]{2,24}="
+_NEXT_SETTING: Final = re.compile(_NEXT)
 _LAST_SETTING: Final = re.compile(
     rf";[ ]?{_SETTING}(?P<value>{_CHOSEN})[ ]?(?=;|$|[\n\r\"'])", re.MULTILINE
 )
 _FIRST_SETTING: Final = re.compile(
-    rf"[\n\"']{_SETTING}(?P<value>{_CHOSEN})(?=;[ ]?[a-z ]{{2,24}}=)"
+    rf"[\n\"']{_SETTING}(?P<value>{_CHOSEN})(?={_NEXT})"
 )
 _COOKIE: Final = re.compile(
     r"cookie2?(?:\\*[\"'])?[ \t]{0,8}[:=][ \t]{0,8}\[?(?:\\*[\"'])?"
@@ -117,7 +119,7 @@ def assignments(text: str, folded: str, near: Sequence[Place]) -> list[Match]:
     if "<" in text and "</" in text:
         found += _named(_ELEMENT, text, folded, left_of(near, found))
     found += _headers(text, folded, left_of(near, found))
-    if ";" in text and "=" in text:
+    if _NEXT_SETTING.search(folded):
         settings = list(_settings(folded, left_of(near, found)))
         # To look for the rest of a connection string everywhere takes longer.
         found += settings if settings and _CONNECTED.search(folded) else ()

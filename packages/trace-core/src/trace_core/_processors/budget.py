@@ -23,7 +23,7 @@ _AT_ONCE: Final = 1_000
 """Candidates of any text that are judged."""
 _CHARACTERS_EACH: Final = 768
 """Of a longer text, one more for so many characters."""
-_GLANCE: Final = 1 / 16
+_GLANCE: Final = 1 / 6
 """What it takes to see at once that a candidate is none."""
 _STEP: Final = 16 * 1024
 """Characters that are withheld unjudged, before judging goes on."""

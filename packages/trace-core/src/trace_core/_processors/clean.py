@@ -94,6 +94,15 @@ class Cleaner:
         """
         short = of_length(texts, MIN_LENGTH, _LONGEST_JOINED)
         alone = [] if short is texts else [one for one in texts if len(one) > _LONGEST_JOINED]
+        known, _ = spread(short, list(self._known.places(BETWEEN.join(short))))
+        first = {text: replaced(text, places) for text, places in known.items()}
+        left = list(dict.fromkeys(map(first.get, short, short))) if first else short
+        changed, each = self._change_joined(left), self._change_each(alone)
+        found = {**changed.texts, **each.texts}
+        found.update({text: found.get(cleaned, cleaned) for text, cleaned in first.items()})
+        return Changed(found, [*changed.told, *each.told])
+
+    def _change_joined(self, short: Sequence[str]) -> Changed:
         # A short word of letters and digits is neither a key nor what a name stands in.
         words = list(filter(str.isidentifier, short))
         some = list(filterfalse(str.isidentifier, short)) if len(words) < len(short) else []
@@ -104,18 +113,12 @@ class Cleaner:
         matches = _found(joined)
         told = [one for one in _told(joined, matches) if BETWEEN not in one]
         found, unjudged = spread(some, matches)
-        known, _ = spread(short, list(self._known.places(BETWEEN.join(short))))
-        for text, places in known.items():
-            found.setdefault(text, []).extend(places)
         left = with_digits(unjudged[_JUDGED_ALONE:])  # few secrets have no digit
         changed = dict.fromkeys(left, f"[redacted:{UNJUDGED}]")
         for text, places in found.items():
             changed.setdefault(text, replaced(text, places))
-        # Of what is known and something else as well, the known goes first.
-        both = [text for text in known if found[text][1:]]
-        each = self._change_each((*alone, *unjudged[:_JUDGED_ALONE], *both[:_JUDGED_ALONE]))
-        changed.update(each.texts)
-        return Changed(changed, [*told, *each.told])
+        each = self._change_each(unjudged[:_JUDGED_ALONE])
+        return Changed({**changed, **each.texts}, [*told, *each.told])
 
 
 def _found(text: str) -> list[Match]:

@@ -125,6 +125,12 @@ _HASHES: Final = {
     "SCRAM-SHA-": r"SCRAM-SHA-[0-9]{1,3}\$[0-9]{3,7}:[A-Za-z0-9+/=]{12,}\$[A-Za-z0-9+/=:]{40,}",
 }
 """What is stored of passwords, from which they can be guessed."""
+_OF_PASSWORD: Final = "|".join(
+    rf"(?<={name}[\"'\]\\]{{{quotes}}}\)\.)"
+    for name in ("password", "passwd", "pwd", "secret", "token")
+    for quotes in range(1, 5)
+)
+"""What stands before what is typed into a field: ``By.ID, "password").``."""
 _TILDE: Final = r"[A-Za-z0-9_~.\-]"
 _ID: Final = "[A-Za-z0-9]{14}"
 _APP: Final = rf"{_TILDE}{{3}}[0-9]"
@@ -195,12 +201,7 @@ INNER: Final = (
         rf"(?=\S{{0,64}}[!#%^*@+~]){_NUMBERED}",
         behind=100,
     ),
-    _told(
-        ").",
-        r"[\"'\]\\](?i:(?<=password.)|(?<=passwd.)|(?<=pwd.)|(?<=secret.)|(?<=token.))"
-        rf"[\"'\]\\]{{0,3}}\)\.(?:send_keys|type|fill)\({_OPEN}{_NUMBERED}",
-        behind=10,
-    ),
+    _told(").", rf"\)\.(?=[stf])(?i:{_OF_PASSWORD})(?:send_keys|type|fill)\({_OPEN}{_NUMBERED}"),
     _told("WIFI:", r"WIFI:(?:[TSH]:[^;]{0,64};){0,3}P:(?P<secret>[^;\s]{4,});"),
     *(
         _told(f"{call}(", rf"{call}\(\s{{0,16}}{_ARGUMENT * before}{_OPEN}{_NUMBERED}")

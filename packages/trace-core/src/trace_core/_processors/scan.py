@@ -26,7 +26,9 @@ from trace_core._processors.near import (
     SHORT,
     STEP,
     all_places,
+    any_with,
     around,
+    by_sign,
     find_hints,
     near_names,
     start_of,
@@ -47,7 +49,9 @@ _COLOUR: Final = re.compile(
 """What a terminal takes for a colour."""
 _OTHER_BLANKS: Final = re.compile("[\u00a0\u00ad\u2000-\u200f\u202f\u205f-\u2064\u3000\ufeff]")
 """Blanks of other scripts and of typography, and characters that nobody sees."""
-_COLOURS: Final = ("\x1b[", "1b[", "1B[", "033[", "\\e[")
+_PIECE: Final = 1024
+"""Characters of a text beyond ASCII that are folded at once."""
+_COLOURED: Final = re.compile(any_with("[", ("\x1b[", "1b[", "1B[", "033[", "\\e[")).encode())
 
 
 def _by_start() -> dict[str, tuple[Rule, ...]]:
@@ -63,25 +67,15 @@ def _all_starts(rules: tuple[Rule, ...]) -> set[str]:
     return {start for rule in rules for start in rule.starts}
 
 
-def _mark(literal: str) -> str:
-    """Return a character of a literal that prose seldom has: one is found ten times as fast."""
-    return next((one for one in literal if not one.islower() and one != " "), literal[0])
-
-
-_SELDOM: Final = 64
-"""A sign is looked at wherever it is if there is not one for so many characters."""
-_OFTEN: Final = {"(", ").", " / ", "/1", "://", "-us"}
+_OFTEN: Final = {*"(@$%|", ").", " / ", "/1", "://", "-us", "uth", "default", "echo "}
 """Literals that texts often have."""
+_SIGNS: Final = "~$;/QK{(-:Ayk_"
+"""Characters of the others that texts seldom have."""
 _RULES: Final = _by_start()
-_INNER: Final = tuple(
-    (_mark(inner.literal).encode(), inner.literal.encode(), inner.also.encode(), inner)
-    for inner in INNER
-)
+_INNER: Final = tuple((inner.literal.encode(), inner.also.encode(), inner) for inner in INNER)
 _SHORT_INNER: Final = tuple(one for one in _INNER if one[-1].short)
 _IN_WORDS: Final = tuple(inner for inner in INNER if _NO_LETTER.search(inner.literal) is None)
-_LONG_RUN: Final = re.compile(b"a{%d,}" % SHORTEST_KEY)
-_LONG_WORDS_EACH: Final = 128
-"""Where there is a long word for so many characters, a pattern finds them sooner."""
+_LONG_RUN: Final = re.compile(b" a{%d,}" % SHORTEST_KEY)
 _ODD_BEGINS: Final = frozenset("._-\\%")
 """What a word begins with, or what is before it, that does not belong to a secret."""
 _ENCODED_STARTS: Final = frozenset(start[:2] for start in RULES[-1].starts)
@@ -107,18 +101,19 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
     Returns:
         Where they are and what they are, in no particular order; they may overlap.
     """
-    if "[" in text and any(colour in text for colour in _COLOURS):
-        text = _COLOUR.sub(_blank, text)
     data = text.encode("ascii", "replace")  # characters beyond ASCII become one byte each
-    words = data.translate(_AS_WORDS) + b" "  # behind the last as well
-    if words.index(b" ") == len(text):  # a name or an id: nothing stands before it
+    if _COLOURED.search(data):
+        text = _COLOUR.sub(_blank, text)
+        data = text.encode("ascii", "replace")
+    words = b" %s " % data.translate(_AS_WORDS)
+    if words.index(b" ", 1) > len(text):  # a name or an id: nothing stands before it
         return _in_word(text, words, levels) if len(text) >= len(_LONG_WORD) else []
     found = list(_long_words(text, words, levels))
     marked = _INNER if _LONG_WORD in words else _SHORT_INNER
     whole = ((0, len(text)),)
     places = left_of(whole, found, _LONGEST)
     absent = _absent(data)
-    for literal, also, inner in [one[1:] for one in marked if one[0] in data]:
+    for literal, also, inner in marked:
         if literal not in absent and literal in data and also in data:
             found += _inside(text, inner, places)
     folded = _folded(text)
@@ -142,24 +137,18 @@ def _absent(data: bytes) -> set[bytes]:
     Args:
         data: The text, a byte for each character.
     """
-    absent = set[bytes]()
-    for sign in "/(:-" if len(data) > SHORT else "":
-        if data.count(sign.encode()) < len(data) // _SELDOM:
-            literals, any_of_them = _with_sign(sign)
-            absent |= frozenset() if any_of_them.search(data) else literals
-    return absent
+    some = _literals() if len(data) > SHORT else ()
+    return {one for literals, any_of_them in some if not any_of_them.search(data) for one in literals}
 
 
 @functools.cache
-def _with_sign(sign: str) -> tuple[frozenset[bytes], re.Pattern[bytes]]:
-    """Return the literals of rules that have a sign, and a pattern for any of them."""
-    literals = {inner.literal for inner in INNER if sign in inner.literal} - _OFTEN
-    halves = [one.partition(sign) for one in literals]
-    every = "|".join(
-        f"(?<={re.escape(before + sign)}){re.escape(after)}" for before, _, after in halves
+def _literals() -> tuple[tuple[list[bytes], re.Pattern[bytes]], ...]:
+    """Return the literals of rules, those together that have a sign, with a pattern for any."""
+    literals = [inner.literal for inner in INNER if inner.literal not in _OFTEN]
+    return tuple(
+        ([one.encode() for one in some], re.compile(any_with(sign, some).encode()))
+        for sign, some in by_sign(literals, _SIGNS).items()
     )
-    any_of_them = re.compile(f"{re.escape(sign)}(?:{every})".encode())
-    return frozenset(map(str.encode, literals)), any_of_them
 
 
 def _in_word(text: str, words: bytes, levels: int) -> list[Match]:
@@ -179,11 +168,26 @@ def _blank(found: re.Match[str]) -> str:
 
 def _folded(text: str) -> str:
     """Return the text in lower case with plain blanks, every character at its place."""
-    folded = text.lower()
     if text.isascii():
+        return text.lower()
+    return "".join(map(_folded_piece, _cut(text)))
+
+
+def _cut(text: str) -> Iterator[str]:
+    """Cut a text behind blanks: most pieces are in ASCII, of which it is ten times as fast."""
+    begin = 0
+    while begin < len(text):
+        end = text.find(" ", begin + _PIECE) + 1 or len(text)
+        yield text[begin:end]
+        begin = end
+
+
+def _folded_piece(piece: str) -> str:
+    folded = piece.lower()
+    if piece.isascii():
         return folded
-    if len(folded) != len(text):
-        folded = text.replace("\u0130", "I").lower()
+    if len(folded) != len(piece):
+        folded = piece.replace("\u0130", "I").lower()
     return _OTHER_BLANKS.sub(" ", folded)
 
 
@@ -213,9 +217,11 @@ def _long_words(text: str, words: bytes, levels: int) -> Iterator[Match]:
     budget, begun, encoded = Budget(), Budget(share=2), Budget(share=0.3)
     odd = _ODD_BEGINS
     runs = [
-        (begin, end)
-        for begin, end in _runs(words)
-        if text[begin : begin + 2] in _STARTS or text[begin] in odd or text[begin - 1] in odd
+        (begin, run.end() - 1)
+        for run in _LONG_RUN.finditer(words)
+        if text[(begin := run.start()) : begin + 2] in _STARTS
+        or text[begin] in odd
+        or text[begin - 1] in odd
     ]
     for begin, end in runs:
         start = start_of(text, begin, end)
@@ -226,18 +232,6 @@ def _long_words(text: str, words: bytes, levels: int) -> Iterator[Match]:
             if found is not None and budget.allows(*found[:2]):
                 yield found
     yield from (*budget.withheld, *begun.withheld, *encoded.withheld)
-
-
-def _runs(words: bytes) -> list[Place]:
-    """Return where long words are: few are found one by one, as most of a text is skipped so."""
-    if words.count(_LONG_WORD) * _LONG_WORDS_EACH > len(words):
-        return [run.span() for run in _LONG_RUN.finditer(words)]
-    runs, begin = list[Place](), words.find(_LONG_WORD)
-    while begin >= 0:
-        end = words.index(b" ", begin)
-        runs.append((begin, end))
-        begin = words.find(_LONG_WORD, end)
-    return runs
 
 
 @functools.cache

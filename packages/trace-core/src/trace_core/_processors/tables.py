@@ -30,6 +30,8 @@ _TWO_LINES: Final = re.compile(r"\n(?<=[^\0\n]\n)[^\s\0]")
 _CELL: Final = re.compile(rf"[\w .\-\"]{{0,80}}[{_SIGNS}\r\n]")
 """What a header row has from the name of a secret on; most lines have something else there."""
 _LINE: Final = re.compile(r"\n(?=\|?[ \"]{0,2}[^\W\d][\w .\-]{0,31}\"?[,;\t|])")
+_FIRST_CELL: Final = 40
+"""Characters of what tells a line of a table by its first cell, at the most."""
 _INSERT: Final = re.compile(
     r"into\s{1,8}[^\s();]{1,130}\s{0,8}\((?P<names>[^();]{1,1000})\)(?:\s|\\[nrt]){0,16}values"
 )
@@ -86,7 +88,7 @@ def _lines(text: str, hint: int) -> Iterator[int]:
     if _CELL.match(text, hint):
         yield text.rfind("\n", max(0, hint - _FAR), hint) + 1
     if text.find("\n", hint, hint + STEP) >= 0:
-        yield from (at.end() for at in _LINE.finditer(text, hint, hint + STEP))
+        yield from (at.end() for at in _LINE.finditer(text, hint, hint + STEP + _FIRST_CELL))
 
 
 def in_inserts(text: str, folded: str) -> Iterator[Match]:
