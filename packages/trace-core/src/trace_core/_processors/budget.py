@@ -27,6 +27,8 @@ _GLANCE: Final = 1 / 6
 """What it takes to see at once that a candidate is none."""
 _STEP: Final = 16 * 1024
 """Characters that are withheld unjudged, before judging goes on."""
+_NEAR_END: Final = 64
+"""Characters of which an escape in a secret may be a part that the end of a place cuts in two."""
 _OVERLAP: Final = 512
 """Characters between a name and the secret that a pattern finds behind it, at the most."""
 
@@ -71,8 +73,9 @@ class Budget:
             while at < end:
                 begun, at = at, end
                 for some in pattern.finditer(text, begun, end):
-                    # What reaches the end of the place may go on behind it.
-                    found = some if some.end() < end else pattern.match(text, some.start())
+                    # What ends near the end of the place may go on behind it.
+                    near_end = some.end() > end - _NEAR_END
+                    found = pattern.match(text, some.start()) if near_end else some
                     if found is None or found.end() <= self.until:
                         continue
                     one = is_one(found)

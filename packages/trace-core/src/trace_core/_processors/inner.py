@@ -24,8 +24,8 @@ class Inner:
         short: Whether there may be no word in it that is as long as keys.
         also: ... and this.
         before: A pattern for what stands before ``source`` and belongs to the secret.
-        behind: Characters there may be before ``literal``, where the pattern does not begin with it
-            or another, so that to look everywhere takes long.
+        behind: Characters there may be before ``literal``, where the pattern does not begin with
+            it.
     """
 
     name: str
@@ -176,14 +176,17 @@ INNER: Final = (
         rf"(?=[^\s\"']{{0,64}}[0-9]){_CHOSEN}\\*[\"']\s{{0,8}}[)\]]",
     ),
     _told("jdbc:oracle:", r"jdbc:oracle:\w{2,8}:[^\s/@:]{1,64}/(?P<secret>[^\s@\"'/${]{4,64})@"),
-    _told("-SecureString", rf"ConvertTo-SecureString (?:-String )?[\"']{_CHOSEN}"),
+    _told("ConvertTo-SecureString ", rf"ConvertTo-SecureString (?:-String )?[\"']{_CHOSEN}"),
     _told("AuthIdent", rf"AuthIdent[\"']?[:=] ?[\"']?{_CHOSEN}"),
-    _told("--from-literal", rf"secret generic {_PART} --from-literal[ =][^\s=]{{1,64}}={_CHOSEN}"),
     _told(
-        "; name=",
+        "--from-literal",
+        rf"secret generic {_PART} --from-literal[ =][^\s=]{{1,64}}={_CHOSEN}",
+        behind=120,
+    ),
+    _told(
+        "form-data; name=",
         rf"form-data; name={_OPEN}[A-Za-z_\-]{{0,24}}(?i:password|secret|api[_-]?key|token)"
         rf"{_OPEN}(?:\r?\n|(?:\\+r)?\\+n){{2}}{_NUMBERED}",
-        "form-data",
     ),
     *(
         _told(
@@ -208,9 +211,7 @@ INNER: Final = (
         for before, calls in _CALLS.items()
         for call in calls
     ),
-    _told(
-        "(", rf"jwt\.(?:sign|verify|encode|decode)\(\s{{0,16}}{_ARGUMENT}{_OPEN}{_NUMBERED}", "jwt."
-    ),
+    _told("jwt.", rf"jwt\.(?:sign|verify|encode|decode)\(\s{{0,16}}{_ARGUMENT}{_OPEN}{_NUMBERED}"),
     *(Inner("password hash", literal, source) for literal, source in _HASHES.items()),
     _behind("telegram", "[0-9]{8,10}", "[0-9]{8}", ":AA", r"[A-Za-z0-9_\-]{33}(?![A-Za-z0-9])"),
     _behind("azure", _APP, _APP, "Q~", rf"{_TILDE}{{31,34}}(?![A-Za-z0-9_~\-])"),

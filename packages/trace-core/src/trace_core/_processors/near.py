@@ -128,7 +128,7 @@ def _each(folded: str, hints: Iterable[str]) -> list[int]:
 @functools.cache
 def _together() -> tuple[re.Pattern[bytes], ...]:
     """Return patterns for the hints in ASCII, each with what is within `STEP` of one."""
-    rest = f"(?s:.{{0,{STEP - max(map(len, _NEAR))}}})"
+    rest = f"(?s:.{{0,{STEP - 1}}})"
     return tuple(
         re.compile((any_with(sign, some) + rest).encode())
         for sign, some in by_sign(_NEAR, _SIGNS).items()
@@ -151,7 +151,7 @@ def by_sign(words: Iterable[str], signs: str) -> dict[str, list[str]]:
 
 
 def any_with(sign: str, words: Iterable[str]) -> str:
-    """Return a pattern for any of several words that have a character.
+    """Return a pattern for a character of any of several words: no more of one is matched.
 
     A search for one character is ten times as fast as one for any of several words.
 
@@ -159,11 +159,11 @@ def any_with(sign: str, words: Iterable[str]) -> str:
         sign: The character.
         words: The words.
     """
-    rest = list[str]()
+    ahead = list[str]()
     for word in words:
         before, _, after = map(re.escape, word.partition(sign))
-        rest.append(f"{after}(?<={before}{re.escape(sign)}{after})" if before else after)
-    return f"{re.escape(sign)}(?:{'|'.join(rest)})"
+        ahead.append(f"{after}(?<={before}{re.escape(sign)}{after})" if before else after)
+    return f"{re.escape(sign)}(?={'|'.join(ahead)})"
 
 
 def all_places(text: str, part: str, step: int) -> Iterator[int]:

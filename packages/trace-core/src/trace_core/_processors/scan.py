@@ -14,6 +14,7 @@ import functools
 import re
 import string
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 from trace_core._processors.assignments import assignments
@@ -67,10 +68,15 @@ def _all_starts(rules: tuple[Rule, ...]) -> set[str]:
     return {start for rule in rules for start in rule.starts}
 
 
-_OFTEN: Final = {*"(@$%|", ").", " / ", "/1", "://", "-us", "uth", "default", "echo "}
-"""Literals that texts often have."""
+_ALONE: Final = {
+    *("@", "$", "%", "|", ").", " / ", "/1", "://", "-us", "uth", "default", "echo "),
+    *("PRIVATE KEY", "Private-Lines:"),
+}
+"""Literals that texts often have, or behind which a secret of many lines stands."""
 _SIGNS: Final = "~$;/QK{(-:Ayk_"
 """Characters of the others that texts seldom have."""
+_MOST_HITS: Final = 2_048
+"""Places of literals with one of them; where there are more, each is looked for on its own."""
 _RULES: Final = _by_start()
 _INNER: Final = tuple((inner.literal.encode(), inner.also.encode(), inner) for inner in INNER)
 _SHORT_INNER: Final = tuple(one for one in _INNER if one[-1].short)
@@ -112,16 +118,19 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
     marked = _INNER if _LONG_WORD in words else _SHORT_INNER
     whole = ((0, len(text)),)
     places = left_of(whole, found, _LONGEST)
-    absent = _absent(data)
+    together = _together(data) if len(data) > SHORT else {}
     for literal, also, inner in marked:
-        if literal not in absent and literal in data and also in data:
+        if literal in together:
+            at = together[literal]
+            found += _inside(text, inner, around(at, inner.behind)) if at and also in data else ()
+        elif literal in data and also in data:
             found += _inside(text, inner, places)
     folded = _folded(text)
     hints = find_hints(folded, data, left_of(whole, found))
     if hints:
         near = near_names(hints)
         if "\n" in text or "\\n" in text:
-            found += in_tables(text, hints)
+            found += in_tables(text, near)
         if "(" in text and "values" in folded:
             found += in_inserts(text, folded)
         if "Secret" in text and "ata" in text:
@@ -131,22 +140,32 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
     return found
 
 
-def _absent(data: bytes) -> set[bytes]:
-    """Return literals that a text has not, found out together: each takes half a millisecond.
+def _together(data: bytes) -> dict[bytes, list[int]]:
+    """Return where literals of rules are: to look for each takes half a millisecond a megabyte.
 
     Args:
         data: The text, a byte for each character.
+
+    Returns:
+        The places of each literal that was looked for, in order; those are left out that have a
+        character of which there is too much.
     """
-    some = _literals() if len(data) > SHORT else ()
-    return {one for literals, any_of_them in some if not any_of_them.search(data) for one in literals}
+    found: dict[bytes, list[int]] = {}
+    for any_of_them, literals in _literals():
+        hits = list(islice(any_of_them.finditer(data), _MOST_HITS + 1))
+        if len(hits) <= _MOST_HITS:
+            for literal, ahead in literals:
+                places = [at for hit in hits if (at := hit.start() - ahead) >= 0]
+                found[literal] = [at for at in places if data.startswith(literal, at)]
+    return found
 
 
 @functools.cache
-def _literals() -> tuple[tuple[list[bytes], re.Pattern[bytes]], ...]:
-    """Return the literals of rules, those together that have a sign, with a pattern for any."""
-    literals = [inner.literal for inner in INNER if inner.literal not in _OFTEN]
+def _literals() -> tuple[tuple[re.Pattern[bytes], list[tuple[bytes, int]]], ...]:
+    """Return patterns for literals of rules, those together that have a sign, and where it is."""
+    literals = [inner.literal for inner in INNER if inner.literal not in _ALONE]
     return tuple(
-        ([one.encode() for one in some], re.compile(any_with(sign, some).encode()))
+        (re.compile(any_with(sign, some).encode()), [(o.encode(), o.index(sign)) for o in some])
         for sign, some in by_sign(literals, _SIGNS).items()
     )
 
@@ -195,7 +214,7 @@ def _inside(text: str, inner: Inner, places: Sequence[Place]) -> Iterator[Match]
     """Find secrets by something inside them or before them."""
     source, budget = inner_pattern(inner), Budget()
     group = "secret" if source.groupindex else 0
-    if inner.behind:
+    if inner.behind and inner.literal in _ALONE:
         places = around(all_places(text, inner.literal, STEP), inner.behind)
     for match in budget.candidates(source, text, group, places=places):
         begin, end = match.span(group)

@@ -11,7 +11,6 @@ from trace_core._processors.assignments import ASSIGNED
 from trace_core._processors.budget import Budget, Match, Place
 from trace_core._processors.by_name import filed_under, has_part, is_filed
 from trace_core._processors.names import OTHER_KEY
-from trace_core._processors.near import STEP
 
 _Column: TypeAlias = "tuple[re.Pattern[str], str]"
 """How to find what is in a column of secrets, and their kind."""
@@ -27,11 +26,8 @@ _END: Final = r"\n(?![+\-]{3})(?=[^%s\n]*(?:\n|\Z))|\Z"
 """A line with a single cell, where a table ends."""
 _TWO_LINES: Final = re.compile(r"\n(?<=[^\0\n]\n)[^\s\0]")
 """What every table has, and texts of a line each, searched as one, have not."""
-_CELL: Final = re.compile(rf"[\w .\-\"]{{0,80}}[{_SIGNS}\r\n]")
-"""What a header row has from the name of a secret on; most lines have something else there."""
-_LINE: Final = re.compile(r"\n(?=\|?[ \"]{0,2}[^\W\d][\w .\-]{0,31}\"?[,;\t|])")
-_FIRST_CELL: Final = 40
-"""Characters of what tells a line of a table by its first cell, at the most."""
+_LINE: Final = re.compile(rf"\n(?=\|?{_NAME}[{_SIGNS}][ \"]{{0,16}}[^\W\d])")
+"""What a header row has to its second cell; most lines have something else there."""
 _INSERT: Final = re.compile(
     r"into\s{1,8}[^\s();]{1,130}\s{0,8}\((?P<names>[^();]{1,1000})\)(?:\s|\\[nrt]){0,16}values"
 )
@@ -47,48 +43,64 @@ _MOST: Final = 4
 """Columns of secrets; each takes a search of its own."""
 
 
-def in_tables(text: str, hints: Sequence[int]) -> Iterator[Match]:
+def in_tables(text: str, near: Sequence[Place]) -> Iterator[Match]:
     """Find secrets in a text by the header rows of tables.
 
     Args:
         text: The text.
-        hints: Where names of secrets may begin, in order.
+        near: Where there are names that secrets have.
 
     Returns:
         Begin, end and kind of each.
     """
     if not any(map(text.__contains__, _SIGNS)):
         return
-    if "\\" in text and "\\n" in text:  # in JSON
-        for written, meant in _IN_JSON:
-            text = text.replace(written, meant)
+    if "\\" in text and "\\n" in text:
+        text = _unescaped(text, near)
     if not _TWO_LINES.search(text):
         return
     done, budgets = 0, list[Budget]()
-    for hint in hints:
-        for begin in _lines(text, hint):
-            header = _HEADER.match(text, begin) if begin >= done else None
-            done = max(done, begin + 1)
-            if header is None:
-                continue
-            names = header.group().removeprefix("|").split(header["sign"])
-            columns = _columns(names, functools.partial(_row, header["sign"]))
-            if not columns:
-                continue
-            end = re.compile(_END % re.escape(header["sign"]))
-            done = next(end.finditer(text, header.end())).end()
-            budgets = budgets or [Budget() for _ in range(_MOST)]
-            yield from _in_rows(text, ((header.end() - 1, done),), columns, budgets)
-            done = max(done, budgets[0].until)
+    for begin in _lines(text, near):
+        header = _HEADER.match(text, begin) if begin >= done else None
+        done = max(done, begin + 1)
+        if header is None:
+            continue
+        names = header.group().removeprefix("|").split(header["sign"])
+        columns = _columns(names, functools.partial(_row, header["sign"]))
+        if not columns:
+            continue
+        end = re.compile(_END % re.escape(header["sign"]))
+        done = next(end.finditer(text, header.end())).end()
+        budgets = budgets or [Budget() for _ in range(_MOST)]
+        yield from _in_rows(text, ((header.end() - 1, done),), columns, budgets)
+        done = max(done, budgets[0].until)
     yield from (match for budget in budgets for match in budget.withheld)
 
 
-def _lines(text: str, hint: int) -> Iterator[int]:
-    """Return where the line of a name begins, and others up to the next name that is known of."""
-    if _CELL.match(text, hint):
-        yield text.rfind("\n", max(0, hint - _FAR), hint) + 1
-    if text.find("\n", hint, hint + STEP) >= 0:
-        yield from (at.end() for at in _LINE.finditer(text, hint, hint + STEP + _FIRST_CELL))
+def _unescaped(text: str, near: Iterable[Place]) -> str:
+    """Undo what JSON makes of tables, in lines that have a name: every character at its place."""
+    parts, done = list[str](), 0
+    for begin, end in near:
+        if end > done:
+            first = max(done, text.rfind("\n", done, begin))
+            last = text.find("\n", end)
+            part = text[first : (last := len(text) if last < 0 else last)]
+            if "\\n" in part:
+                for written, meant in _IN_JSON:
+                    part = part.replace(written, meant)
+            parts += (text[done:first], part)
+            done = last
+    return "".join((*parts, text[done:]))
+
+
+def _lines(text: str, near: Iterable[Place]) -> Iterator[int]:
+    """Return where lines begin that may have a name."""
+    for begin, end in near:
+        first = text.rfind("\n", max(0, begin - _FAR), begin)
+        if first < 0:
+            first = begin
+            yield 0
+        yield from (line.end() for line in _LINE.finditer(text, first, end))
 
 
 def in_inserts(text: str, folded: str) -> Iterator[Match]:
