@@ -21,7 +21,7 @@ Place: TypeAlias = "tuple[int, int]"
 UNJUDGED: Final = "too many to judge"
 _AT_ONCE: Final = 1_000
 """Candidates of any text that are judged."""
-_CHARACTERS_EACH: Final = 768
+_CHARACTERS_EACH: Final = 2048
 """Of a longer text, one more for so many characters."""
 _GLANCE: Final = 1 / 6
 """What it takes to see at once that a candidate is none."""

@@ -93,7 +93,8 @@ class Cleaner:
             texts: The texts.
         """
         short = of_length(texts, MIN_LENGTH, _LONGEST_JOINED)
-        alone = [] if short is texts else [one for one in texts if len(one) > _LONGEST_JOINED]
+        long = max(map(len, texts), default=0) > _LONGEST_JOINED
+        alone = [one for one in texts if len(one) > _LONGEST_JOINED] if long else []
         known, _ = spread(short, list(self._known.places(BETWEEN.join(short))))
         first = {text: replaced(text, places) for text, places in known.items()}
         left = list(dict.fromkeys(map(first.get, short, short))) if first else short

@@ -143,7 +143,7 @@ def _led(
 ) -> Iterator[Match]:
     """Find secrets that a name, a sentence or a command leads to."""
     done, covered = 0, Covered(known)
-    share = 0.5 if folded.isascii() else 0.3  # names of other scripts are many
+    share = 0.75 if folded.isascii() else 0.5  # names of other scripts are many
     if any(kind == UNJUDGED for *_, kind in known):  # it has taken long already
         share /= 2
     budget = Budget(share)

@@ -47,6 +47,7 @@ _SINGLE: Final = frozenset(_GAP + "\\")
 """What stands before a letter on its own: that of an escape, or the prefix of a string."""
 _PREFIXES: Final = frozenset("bfnrut")
 _NUMBER: Final = "_0123456789"
+_MAYBE_LAST: Final = _ODD.union(_PREFIXES, _NUMBER)
 TAIL: Final = 24
 """Characters before a word that tell at a glance whether they may lead to it: an option such as
 ``--proxy-user`` among them."""
@@ -90,10 +91,15 @@ def may_be_led(padded: str, kinds: bytes, piece: Place) -> list[re.Match[bytes]]
         word
         for word in NUMBERED.finditer(kinds, *piece)
         if (end := (tail := padded[(at := word.start()) : at + TAIL].rstrip(_GAP))[-3:]) in _LAST
-        or (end[-1:] in _NUMBER and tail.rstrip(_NUMBER)[-3:] in _LAST)
-        or end[-1:] in _ODD
+        or (
+            (last := end[-1:]) in _MAYBE_LAST
+            and (
+                last in _ODD
+                or (last in _PREFIXES and end[-2:-1] in _SINGLE)
+                or (last in _NUMBER and tail.rstrip(_NUMBER)[-3:] in _LAST)
+            )
+        )
         or (options and " -" in padded[at : at + TAIL + 1])
-        or (end[-1:] in _PREFIXES and end[-2:-1] in _SINGLE)
         or (tags and "<" in tail)
         or (of and padded.endswith(": ", at, at + TAIL))
         or not (ascii_only or end.isascii())

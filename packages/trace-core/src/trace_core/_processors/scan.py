@@ -230,10 +230,7 @@ def _inside(text: str, inner: Inner, places: Sequence[Place]) -> Iterator[Match]
 
 def _long_words(text: str, words: bytes, levels: int) -> Iterator[Match]:
     """Find secrets among the words that are as long as keys."""
-    # Every character a key can have is "a", every other a blank: a long word is then a run of "a"
-    # that bytes.find skips to.
-    # Most that begin like a key are identifiers; to decode takes long.
-    budget, begun, encoded = Budget(), Budget(share=2), Budget(share=0.3)
+    begun, encoded = Budget(), Budget(share=0.3)  # to decode takes long
     odd = _ODD_BEGINS
     runs = [
         (begin, run.end() - 1)
@@ -248,9 +245,9 @@ def _long_words(text: str, words: bytes, levels: int) -> Iterator[Match]:
         if starts is not None and text.startswith(starts, start):
             allowed = encoded if two in _ENCODED_STARTS else begun
             found = _match(text, start, levels) if allowed.allows(start, end) else None
-            if found is not None and budget.allows(*found[:2]):
+            if found is not None:
                 yield found
-    yield from (*budget.withheld, *begun.withheld, *encoded.withheld)
+    yield from (*begun.withheld, *encoded.withheld)
 
 
 @functools.cache
