@@ -38,13 +38,13 @@ _BEYOND_ASCII: Final = frozenset(
     }
 )
 _OF_A_FORM: Final = re.compile(r"(?: (?:input|text|field|box|textbox)){1,3}$", re.IGNORECASE)
-_PARTS: Final = (
+PARTS: Final = (
     *("key", "token", "secret", "pass", "pw", "auth", "cred", "cookie", "sig"),
     *("kennwort", "contras", "senha"),
     *_BEYOND_ASCII,
 )
 """One of these is in every name of a secret, in lower case."""
-_PARTS_IN_ASCII: Final = tuple(filter(str.isascii, _PARTS))
+_PARTS_IN_ASCII: Final = tuple(filter(str.isascii, PARTS))
 _DIGITS: Final = str.maketrans("123456789", "000000000")
 """Names that differ by a number are looked up as one."""
 _KEPT_SHORT: Final = 4
@@ -64,22 +64,13 @@ _MOST_LISTED: Final = 64
 """Items of a list that may hold names and values by turns."""
 
 
-def parts(folded: str) -> Sequence[str]:
-    """Return what one of is in every name of a secret, as far as a text may have it.
-
-    Args:
-        folded: The text in lower case, or many joined ones.
-    """
-    return _PARTS_IN_ASCII if folded.isascii() else _PARTS
-
-
 def has_part(folded: str) -> bool:
     """Say whether a part of a secret's name is in a text, or in many joined ones.
 
     Args:
         folded: The text in lower case.
     """
-    for part in parts(folded):  # noqa: SIM110  # twice as fast
+    for part in _PARTS_IN_ASCII if folded.isascii() else PARTS:  # noqa: SIM110  # twice as fast
         if part in folded:
             return True
     return False

@@ -9,7 +9,7 @@ from operator import add
 from typing import Final, NamedTuple, TypeAlias
 
 from trace_core._processors.budget import UNJUDGED, Match
-from trace_core._processors.by_name import UNJUDGED_NAME, filed_under, has_part, parts
+from trace_core._processors.by_name import PARTS, UNJUDGED_NAME, filed_under, has_part
 
 MANY: Final = 1_000
 """Texts that are searched as one."""
@@ -83,7 +83,7 @@ def _with_parts(texts: Sequence[str]) -> Iterable[str]:
     if not has_part(joined):  # as of most spans: their new texts are ids
         return ()
     joined = joined.replace(_MARK, " ")
-    for part in parts(joined):  # to look for one in all of the texts is faster than for any
+    for part in PARTS:  # to look for one in all of the texts is faster than for any
         joined = joined.replace(part, _MARK)
     return _having(texts, joined, _BUT_MARKS)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, TypeAlias
 
 from trace_core._processors.budget import Place
 
+Together: TypeAlias = "tuple[re.Pattern[bytes], list[tuple[bytes, int]]]"
+"""A pattern for any of some words, and each with how much of it is before what is matched."""
 _FAR: Final = 320
 """Characters from the begin of a name to the first digit of the value it may be the name of."""
 STEP: Final = 64
@@ -43,7 +45,7 @@ def _begins(names: Iterable[str]) -> tuple[str, ...]:
 
 ALL_HINTS: Final = _begins((*ALL_NAMES, BY))
 HINTS: Final = tuple(filter(str.isascii, ALL_HINTS))
-"""How the names begin; each is looked for on its own, which is faster than a pattern."""
+"""How the names begin."""
 _FLAGS: Final = (" -u", " -p", " -a", " -w", " --user", " --proxy-user", " --cred")
 _FOR_ASSIGNMENTS: Final = (
     *("?sig", "&sig", "-sig", "bearer", "basic", "cookie"),
@@ -54,19 +56,6 @@ _NEAR: Final = (*HINTS, *_FOR_ASSIGNMENTS, *_FLAGS)
 _SIGNS: Final = "kjgpfbhc-l"
 """Characters by which the hints in ASCII are found."""
 _BEYOND_ASCII: Final = tuple(hint for hint in ALL_HINTS if not hint.isascii())
-_NEAR_BEYOND_ASCII: Final = (*_NEAR, *_BEYOND_ASCII)
-SHORT: Final = 8 * 1024
-"""Characters of a text in which each hint is looked for on its own; in a longer one together, since
-a text that is made to be slow has all of them. So it is with the literals of rules."""
-
-
-def near_names(hints: Iterable[int]) -> list[Place]:
-    """Return where in a text there are names that secrets have, and something behind each.
-
-    Args:
-        hints: Where the names begin, in order.
-    """
-    return around(hints, _LEFT_OF_NAME)
 
 
 def around(some: Iterable[int], behind: int) -> list[Place]:
@@ -87,83 +76,65 @@ def around(some: Iterable[int], behind: int) -> list[Place]:
     return [*places, (begin, end)] if end else places
 
 
-def find_hints(folded: str, data: bytes, places: Iterable[Place]) -> list[int]:
-    """Return where names of secrets may be; of several within `STEP`, the first and the last.
+def near_names(folded: str, data: bytes, places: Sequence[Place]) -> list[Place]:
+    """Return where in a text there are names that secrets have, and something behind each.
 
     Args:
         folded: The text in lower case.
         data: The text, a byte for each character.
-        places: Where to look, if the text is long.
+        places: Where to look for names.
     """
-    hints = _NEAR if folded.isascii() else _NEAR_BEYOND_ASCII
-    if len(folded) <= SHORT:
-        return _each(folded, hints)
-    places, data = tuple(places), data.lower()
+    data = data.lower()
     found = [
-        at.start()
-        for some in _together()
+        name.start()
+        for some, _ in _hints()
         for begin, end in places
-        for at in some.finditer(data, begin, end)
+        for name in some.finditer(data, begin, end)
     ]
-    return _apart([*found, *(() if folded.isascii() else _each(folded, _BEYOND_ASCII))])
-
-
-def _apart(some: list[int]) -> list[int]:
-    """Return of several within `STEP` the first and the last, behind which some were skipped."""
-    apart, last, end = list[int](), 0, 0
-    for at in sorted(some):
-        if at >= end:
-            apart += (last, at) if end else (at,)
-            end = at + STEP
-        last = at
-    return [*apart, last] if end else apart
-
-
-def _each(folded: str, hints: Iterable[str]) -> list[int]:
-    # A single character is found ten times as fast; most texts have few scripts.
-    found = [hint for hint in hints if max(hint) in folded and hint in folded]
-    return sorted(at for hint in found for at in all_places(folded, hint, STEP))
+    if not folded.isascii():
+        # A single character is found ten times as fast; most texts have few scripts.
+        some = [hint for hint in _BEYOND_ASCII if max(hint) in folded and hint in folded]
+        found += (at for hint in some for at in all_places(folded, hint, STEP))
+    return around(sorted(found), _LEFT_OF_NAME)
 
 
 @functools.cache
-def _together() -> tuple[re.Pattern[bytes], ...]:
-    """Return patterns for the hints in ASCII, each with what is within `STEP` of one."""
-    rest = f"(?s:.{{0,{STEP - 1}}})"
-    return tuple(
-        re.compile((any_with(sign, some) + rest).encode())
-        for sign, some in by_sign(_NEAR, _SIGNS).items()
-    )
+def _hints() -> list[Together]:
+    return together(_NEAR, _SIGNS, f"(?s:.{{0,{STEP - 1}}})")  # of several near by, the first
 
 
-def by_sign(words: Iterable[str], signs: str) -> dict[str, list[str]]:
-    """Group words by a character each has, the first of some; leave out those that have none.
-
-    Args:
-        words: The words.
-        signs: The characters: those come first that texts seldom have.
-    """
-    found: dict[str, list[str]] = {}
-    for word in words:
-        sign = next(filter(word.__contains__, signs), None)
-        if sign is not None:
-            found.setdefault(sign, []).append(word)
-    return found
-
-
-def any_with(sign: str, words: Iterable[str]) -> str:
-    """Return a pattern for a character of any of several words: no more of one is matched.
+def together(words: Iterable[str], signs: str, rest: str = "") -> list[Together]:
+    """Return patterns for words that have one of some characters.
 
     A search for one character is ten times as fast as one for any of several words.
 
     Args:
-        sign: The character.
         words: The words.
+        signs: The characters: those come first that texts seldom have.
+        rest: A pattern for what else is matched, behind the character; no more of a word is.
+
+    Returns:
+        For each character a pattern, and the words with how much of them is before it.
     """
-    ahead = list[str]()
+    by_sign: dict[str, list[str]] = {}
     for word in words:
-        before, _, after = map(re.escape, word.partition(sign))
-        ahead.append(f"{after}(?<={before}{re.escape(sign)}{after})" if before else after)
-    return f"{re.escape(sign)}(?={'|'.join(ahead)})"
+        sign = next(filter(word.__contains__, signs), "")
+        by_sign.setdefault(sign, []).append(word)
+    by_sign.pop("", None)
+    return [
+        (
+            re.compile(f"{re.escape(sign)}(?={'|'.join(_around(sign, some))}){rest}".encode()),
+            [(word.encode(), word.index(sign)) for word in some],
+        )
+        for sign, some in by_sign.items()
+    ]
+
+
+def _around(sign: str, words: Iterable[str]) -> Iterator[str]:
+    """Yield patterns for what is around a character in words; what is behind it goes first."""
+    for word in words:
+        before, _, behind = map(re.escape, word.partition(sign))
+        yield f"{behind}(?<={before}{re.escape(sign)}{behind})" if before else behind
 
 
 def all_places(text: str, part: str, step: int) -> Iterator[int]:

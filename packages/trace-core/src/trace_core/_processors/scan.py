@@ -24,15 +24,13 @@ from trace_core._processors.inner import INNER, Inner, inner_pattern, pattern_be
 from trace_core._processors.leads import kinds_of
 from trace_core._processors.manifests import in_manifests
 from trace_core._processors.near import (
-    SHORT,
     STEP,
+    Together,
     all_places,
-    any_with,
     around,
-    by_sign,
-    find_hints,
     near_names,
     start_of,
+    together,
 )
 from trace_core._processors.rules import RULES, Rule, pattern
 from trace_core._processors.tables import in_inserts, in_tables
@@ -52,7 +50,7 @@ _OTHER_BLANKS: Final = re.compile("[\u00a0\u00ad\u2000-\u200f\u202f\u205f-\u2064
 """Blanks of other scripts and of typography, and characters that nobody sees."""
 _PIECE: Final = 1024
 """Characters of a text beyond ASCII that are folded at once."""
-_COLOURED: Final = re.compile(any_with("[", ("\x1b[", "1b[", "1B[", "033[", "\\e[")).encode())
+_COLOURED: Final = together(("\x1b[", "1b[", "1B[", "033[", "\\e["), "[")[0][0]
 
 
 def _by_start() -> dict[str, tuple[Rule, ...]]:
@@ -75,6 +73,8 @@ _ALONE: Final = {
 """Literals that texts often have, or behind which a secret of many lines stands."""
 _SIGNS: Final = "~$;/QK{(-:Ayk_"
 """Characters of the others that texts seldom have."""
+_SHORT: Final = 2_048
+"""Characters of a text in which each literal is looked for on its own."""
 _MOST_HITS: Final = 2_048
 """Places of literals with one of them; where there are more, each is looked for on its own."""
 _RULES: Final = _by_start()
@@ -118,17 +118,16 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
     marked = _INNER if _LONG_WORD in words else _SHORT_INNER
     whole = ((0, len(text)),)
     places = left_of(whole, found, _LONGEST)
-    together = _together(data) if len(data) > SHORT else {}
+    known = _together(data) if len(data) > _SHORT else {}
     for literal, also, inner in marked:
-        if literal in together:
-            at = together[literal]
+        if literal in known:
+            at = known[literal]
             found += _inside(text, inner, around(at, inner.behind)) if at and also in data else ()
         elif literal in data and also in data:
             found += _inside(text, inner, places)
     folded = _folded(text)
-    hints = find_hints(folded, data, left_of(whole, found))
-    if hints:
-        near = near_names(hints)
+    near = near_names(folded, data, left_of(whole, found))
+    if near:
         if "\n" in text or "\\n" in text:
             found += in_tables(text, near)
         if "(" in text and "values" in folded:
@@ -152,22 +151,16 @@ def _together(data: bytes) -> dict[bytes, list[int]]:
     """
     found: dict[bytes, list[int]] = {}
     for any_of_them, literals in _literals():
-        hits = list(islice(any_of_them.finditer(data), _MOST_HITS + 1))
-        if len(hits) <= _MOST_HITS:
-            for literal, ahead in literals:
-                places = [at for hit in hits if (at := hit.start() - ahead) >= 0]
-                found[literal] = [at for at in places if data.startswith(literal, at)]
+        hits = [hit.start() for hit in islice(any_of_them.finditer(data), _MOST_HITS + 1)]
+        for literal, ahead in literals if len(hits) <= _MOST_HITS else ():
+            places = [hit - ahead for hit in hits if hit >= ahead]
+            found[literal] = [at for at in places if data.startswith(literal, at)]
     return found
 
 
 @functools.cache
-def _literals() -> tuple[tuple[re.Pattern[bytes], list[tuple[bytes, int]]], ...]:
-    """Return patterns for literals of rules, those together that have a sign, and where it is."""
-    literals = [inner.literal for inner in INNER if inner.literal not in _ALONE]
-    return tuple(
-        (re.compile(any_with(sign, some).encode()), [(o.encode(), o.index(sign)) for o in some])
-        for sign, some in by_sign(literals, _SIGNS).items()
-    )
+def _literals() -> list[Together]:
+    return together((one.literal for one in INNER if one.literal not in _ALONE), _SIGNS)
 
 
 def _in_word(text: str, words: bytes, levels: int) -> list[Match]:
