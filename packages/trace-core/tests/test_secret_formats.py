@@ -20,8 +20,9 @@ import pytest
 
 from trace_core import MemorySink, Tracer, names_credential, pipeline, redact
 from trace_core._processors.clean import clean_text
-from trace_core._processors.inner import INNER
+from trace_core._processors.inner import INNER, Inner
 from trace_core._processors.rules import RULES
+from trace_core._processors.scan import ALONE
 
 ALPHABETS = {
     "alnum": string.ascii_letters + string.digits,
@@ -265,8 +266,11 @@ FORMATS = {
     "zapier": "https://hooks.zapier.com/hooks/catch/{digit:7}/{lower:7}",
     "zoho": "1000.{hex:32}.{hex:32}",
 }
+LONG = "Nobody hides what these words say.\n" * 80
+"""Of a longer text some rules look only at parts."""
 PLACES = {
     "alone": "{}",
+    "in a long text": f"{LONG}{{}}\n{LONG}",
     "in a sentence": "my key is {}, keep it",
     "in a provider's 401": "Incorrect API key provided: {}. You can find your key at https://x.",
     "after a colon": "key:{}",
@@ -307,6 +311,13 @@ def test_every_format_is_found(name: str) -> None:
             head, _, tail = template.format("|").partition("|")
             assert cleaned.startswith(head[: len(head) // 2]), (place, text, cleaned)
             assert cleaned.endswith(tail), (place, text, cleaned)
+
+
+@pytest.mark.parametrize("inner", INNER, ids=lambda inner: inner.literal)
+def test_a_rule_is_looked_for_around_its_literal(inner: Inner) -> None:
+    """A pattern begins with its literal, or the rule says how far behind, or it is sought anywhere."""
+    begins = re.sub(r"\\(.)", r"\1", inner.source).startswith(inner.literal)
+    assert begins or inner.behind or inner.literal in ALONE
 
 
 def test_every_rule_has_an_example() -> None:
@@ -553,10 +564,11 @@ def test_what_is_planted_is_found(planted: str) -> None:
     for seed in range(5):
         made = {kind: example(form, seed) for kind, form in KINDS_OF_SECRETS.items()}
         filled = functools.reduce(lambda some, kind: some.replace(kind, made[kind]), made, text)
-        cleaned = clean_text(f"Look at this:\n{filled}\nand go on")
+        before, behind = f"{LONG * (seed % 2)}Look at this:\n", f"\nand go on{LONG * (seed % 2)}"
+        cleaned = clean_text(f"{before}{filled}{behind}")
         assert not any(one in cleaned for one in made.values()), cleaned
-        assert cleaned.startswith("Look at this:\n")
-        assert cleaned.endswith("\nand go on")
+        assert cleaned.startswith(before)
+        assert cleaned.endswith(behind)
 
 
 def test_what_is_told_once_is_found_where_it_stands_again() -> None:

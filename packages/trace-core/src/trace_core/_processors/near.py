@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from trace_core._processors.budget import Place
 
-Together: TypeAlias = "tuple[re.Pattern[bytes], list[tuple[bytes, int]]]"
+Group: TypeAlias = "tuple[re.Pattern[bytes], list[tuple[bytes, int]]]"
 """A pattern for any of some words, and each with how much of it is before what is matched."""
 _FAR: Final = 320
 """Characters from the begin of a name to the first digit of the value it may be the name of."""
@@ -99,11 +99,11 @@ def near_names(folded: str, data: bytes, places: Sequence[Place]) -> list[Place]
 
 
 @functools.cache
-def _hints() -> list[Together]:
-    return together(_NEAR, _SIGNS, f"(?s:.{{0,{STEP - 1}}})")  # of several near by, the first
+def _hints() -> list[Group]:
+    return grouped(_NEAR, _SIGNS, f"(?s:.{{0,{STEP - 1}}})")  # of several near by, the first
 
 
-def together(words: Iterable[str], signs: str, rest: str = "") -> list[Together]:
+def grouped(words: Iterable[str], signs: str, rest: str = "") -> list[Group]:
     """Return patterns for words that have one of some characters.
 
     A search for one character is ten times as fast as one for any of several words.

@@ -25,12 +25,12 @@ from trace_core._processors.leads import kinds_of
 from trace_core._processors.manifests import in_manifests
 from trace_core._processors.near import (
     STEP,
-    Together,
+    Group,
     all_places,
     around,
+    grouped,
     near_names,
     start_of,
-    together,
 )
 from trace_core._processors.rules import RULES, Rule, pattern
 from trace_core._processors.tables import in_inserts, in_tables
@@ -50,7 +50,7 @@ _OTHER_BLANKS: Final = re.compile("[\u00a0\u00ad\u2000-\u200f\u202f\u205f-\u2064
 """Blanks of other scripts and of typography, and characters that nobody sees."""
 _PIECE: Final = 1024
 """Characters of a text beyond ASCII that are folded at once."""
-_COLOURED: Final = together(("\x1b[", "1b[", "1B[", "033[", "\\e["), "[")[0][0]
+_COLOURED: Final = grouped(("\x1b[", "1b[", "1B[", "033[", "\\e["), "[")[0][0]
 
 
 def _by_start() -> dict[str, tuple[Rule, ...]]:
@@ -66,7 +66,7 @@ def _all_starts(rules: tuple[Rule, ...]) -> set[str]:
     return {start for rule in rules for start in rule.starts}
 
 
-_ALONE: Final = {
+ALONE: Final = {
     *("@", "$", "%", "|", ").", " / ", "/1", "://", "-us", "uth", "default", "echo "),
     *("PRIVATE KEY", "Private-Lines:"),
 }
@@ -118,7 +118,7 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
     marked = _INNER if _LONG_WORD in words else _SHORT_INNER
     whole = ((0, len(text)),)
     places = left_of(whole, found, _LONGEST)
-    known = _together(data) if len(data) > _SHORT else {}
+    known = _where(data) if len(data) > _SHORT else {}
     for literal, also, inner in marked:
         if literal in known:
             at = known[literal]
@@ -139,8 +139,8 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
     return found
 
 
-def _together(data: bytes) -> dict[bytes, list[int]]:
-    """Return where literals of rules are: to look for each takes half a millisecond a megabyte.
+def _where(data: bytes) -> dict[bytes, list[int]]:
+    """Return where literals of rules are; to look for each takes half a millisecond a megabyte.
 
     Args:
         data: The text, a byte for each character.
@@ -150,7 +150,7 @@ def _together(data: bytes) -> dict[bytes, list[int]]:
         character of which there is too much.
     """
     found: dict[bytes, list[int]] = {}
-    for any_of_them, literals in _literals():
+    for any_of_them, literals in _groups():
         hits = [hit.start() for hit in islice(any_of_them.finditer(data), _MOST_HITS + 1)]
         for literal, ahead in literals if len(hits) <= _MOST_HITS else ():
             places = [hit - ahead for hit in hits if hit >= ahead]
@@ -159,8 +159,8 @@ def _together(data: bytes) -> dict[bytes, list[int]]:
 
 
 @functools.cache
-def _literals() -> list[Together]:
-    return together((one.literal for one in INNER if one.literal not in _ALONE), _SIGNS)
+def _groups() -> list[Group]:
+    return grouped((one.literal for one in INNER if one.literal not in ALONE), _SIGNS)
 
 
 def _in_word(text: str, words: bytes, levels: int) -> list[Match]:
@@ -207,7 +207,7 @@ def _inside(text: str, inner: Inner, places: Sequence[Place]) -> Iterator[Match]
     """Find secrets by something inside them or before them."""
     source, budget = inner_pattern(inner), Budget()
     group = "secret" if source.groupindex else 0
-    if inner.behind and inner.literal in _ALONE:
+    if inner.behind and inner.literal in ALONE:
         places = around(all_places(text, inner.literal, STEP), inner.behind)
     for match in budget.candidates(source, text, group, places=places):
         begin, end = match.span(group)
