@@ -32,10 +32,9 @@ from trace_mlflow_sink._bridge import mlflow_api, span_processors
 
 
 @pytest.fixture
-def mlflow(database_uri: str) -> Iterator[Any]:
+def mlflow(database_uri: str, hasty_mlflow: Any) -> Iterator[Any]:
     """MLflow as a user has set it up, on a database of its own."""
-    import mlflow
-
+    mlflow = hasty_mlflow
     mlflow.set_tracking_uri(database_uri)
     mlflow.set_experiment("mine")
     yield mlflow

@@ -18,10 +18,9 @@ from trace_mlflow_sink._bridge.delivery_guard import _MOST_SPANS, Delivery, Deli
 
 
 @pytest.fixture(params=["database", pytest.param("server", marks=pytest.mark.server)])
-def mlflow(request: pytest.FixtureRequest) -> Iterator[Any]:
+def mlflow(request: pytest.FixtureRequest, hasty_mlflow: Any) -> Iterator[Any]:
     """MLflow as a user has set it up, on a database of its own or on a server."""
-    import mlflow
-
+    mlflow = hasty_mlflow
     if request.param == "server":
         mlflow.set_tracking_uri(request.getfixturevalue("server").url)
     else:

@@ -18,10 +18,9 @@ sdk = pytest.importorskip("opentelemetry.sdk.trace")
 
 
 @pytest.fixture
-def mlflow(database_uri: str) -> Iterator[Any]:
+def mlflow(database_uri: str, hasty_mlflow: Any) -> Iterator[Any]:
     """MLflow as a user has set it up, with a provider of its own, which is its default."""
-    import mlflow
-
+    mlflow = hasty_mlflow
     mlflow.set_tracking_uri(database_uri)
     mlflow.set_experiment("mine")
     yield mlflow
