@@ -405,9 +405,10 @@ def test_a_processor_that_raises_on_the_writer_thread(
 
 @pytest.mark.parametrize("end", [*ENDS, KeyboardInterrupt])
 def test_a_sink_that_raises_on_the_writer_thread(
-    make_span: Callable[..., Span], end: type[BaseException]
+    make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch, end: type[BaseException]
 ) -> None:
     """The write is repeated, and so is a flush; work on ended spans costs what it would set."""
+    monkeypatch.setattr("trace_core._delivery.retry._SECONDS_BETWEEN_FAILURES", 0.1)
     left = [end]
     written: list[SpanContext] = []
 

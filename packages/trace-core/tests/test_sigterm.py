@@ -92,8 +92,8 @@ def test_a_lock_of_the_interrupted_thread_holds_up_nothing_for_ever(tmp_path: Pa
 def test_nor_does_one_that_is_held_while_a_span_is_handed_over(tmp_path: Path) -> None:
     """With ``handoff="caller"`` the interrupted thread may be writing."""
     program = f"""
-from trace_core import _lifecycle
-_lifecycle._MORE_IF_HELD_UP = 0.1
+from trace_core import _sigterm
+_sigterm._MORE_IF_HELD_UP = 0.1
 class Locked:
     lock = threading.Lock()
     def write(self, spans):

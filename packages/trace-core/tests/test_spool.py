@@ -495,8 +495,11 @@ def test_what_fails_alone_survives_the_process(
 
 
 @pytest.mark.slow
-def test_an_outage_poisons_nothing(open_spool: Callable[..., Spool]) -> None:
+def test_an_outage_poisons_nothing(
+    open_spool: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As long as a sink takes nothing at all, no span is taken for the cause."""
+    monkeypatch.setattr("trace_core._delivery.retry._SECONDS_BETWEEN_FAILURES", 0.1)
     sink = Switch()
 
     def broken(batch: Sequence[Span]) -> None:
