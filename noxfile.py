@@ -255,8 +255,12 @@ def types(session: nox.Session) -> None:
     session.run("pyright", "--pythonpath", python, *sources, "typing_tests/right.py")
 
 
-TWO_AT_A_TIME = ("--numprocesses=2", "--dist=loadfile")
-"""Half of the time tests wait. Tests of one file share their servers."""
+TWO_AT_A_TIME = ("--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder")
+"""Tests of one file share their servers.
+
+The files are begun as they are named, not those with the most tests first: long ones have few, and
+who gets the last of them would work on alone. So name folders with long ones first.
+"""
 
 
 @nox.session(python=[COMPAT_PYTHON])
@@ -309,7 +313,7 @@ def coverage(session: nox.Session) -> None:
     session.env["COVERAGE_RCFILE"] = str(ROOT / "pyproject.toml")
     session.env["COVERAGE_FILE"] = str(scratch / "coverage")
     session.run("coverage", "erase")
-    tests = session.posargs or ["packages", "tests/otlp", "tests/mlflow"]
+    tests = session.posargs or ["tests/otlp", "tests/mlflow", "packages"]
     session.run(
         "coverage", "run", "-m", "pytest", "-q", *TWO_AT_A_TIME, *tests, success_codes=[0, 1]
     )
@@ -413,12 +417,12 @@ def tests(session: nox.Session) -> None:
     if session.python == NEWEST:
         _install(session, *groups, extra="[mlflow]", litellm=f"[proxy]=={MAIN_LITELLM}")
         _find_browser(session)
-        _pytest(session, "packages", "tests", options=options)
+        _pytest(session, "tests", "packages", options=options)
     else:
         _install(session, *groups, extra="[mlflow]", litellm=f"=={NEWEST_LITELLM}")
         less = ("-m", "not server and not slow")
         once_more = ("tests/test_install.py", "tests/test_instructions.py")
-        _pytest(session, "packages", *once_more, options=[*options, *less])
+        _pytest(session, *once_more, "packages", options=[*options, *less])
 
 
 @nox.session(python=[COMPAT_PYTHON], requires=["build"])
