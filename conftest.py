@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
@@ -19,6 +20,13 @@ settings.register_profile(
 )
 settings.register_profile("quick", settings.get_profile("ours"), max_examples=20)
 settings.load_profile("ours")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_others_left() -> None:
+    """Have the collections of a module's tests pass over what is there before, such as MLflow."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
