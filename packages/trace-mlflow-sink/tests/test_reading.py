@@ -61,7 +61,7 @@ def conversation() -> list[Span]:
     ]
 
 
-@pytest.fixture(params=["server", "sqlite", "store"])
+@pytest.fixture(params=[pytest.param("server", marks=pytest.mark.server), "sqlite", "store"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The specification of an MLflow, with an experiment of its own."""
     experiment = f"reading {secrets.token_hex(4)}"
