@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import random
+import re
 import string
 import sys
 from collections.abc import Callable
@@ -33,8 +34,8 @@ from trace_core import (
     snapshot,
     truncate,
 )
-from trace_core._processors import look
-from trace_core._processors.budget import UNJUDGED, left_of
+from trace_core._processors import look, scan
+from trace_core._processors.budget import UNJUDGED, Budget, left_of
 from trace_core._processors.by_name import filed_under
 from trace_core._processors.clean import Cleaner, clean_text
 from trace_core._processors.inner import INNER
@@ -131,6 +132,7 @@ PIECES: dict[str, Callable[[], str]] = {
     "commands": lambda: f" -p {word(6)}1",
     "words behind a name": lambda: f"key {word(4)}1{word(4)} ",
     "a list of secrets": lambda: f"API_KEYS={word(12)},{word(12)},",
+    "paths": lambda: f"b/key{number(4)}/m{number(3)}a/v{number(5)}b.py\n",
     "words behind what may be a name": lambda: (
         f"?sig {word(4)}1{word(3)} bearer='{word(3)}1a{word(3)}' "
     ),
@@ -308,6 +310,57 @@ def test_many_texts_are_cleaned_like_one() -> None:
     assert redact_pii()(span) is span
     mails = redact_pii()(span_with([*harmless, "a@b.com", "\n\0\n\0\n", "c@d.org!"])).inputs
     assert mails == (*harmless, "[redacted:e-mail]", "\n\0\n\0\n", "[redacted:e-mail]!")
+
+
+def test_a_long_value_that_holds_names_is_gone_through_once() -> None:
+    """Places where to look may all be within one value, which goes on behind each."""
+    text = "k=" + ("a" * 500 + "k=") * 200
+    places = [(begin, begin + 100) for begin in range(0, len(text), 502)]
+    found = Budget().candidates(re.compile("k=[ka=]+"), text, places=places)
+    assert sum(len(one.group()) for one in found) <= len(text)
+
+
+@pytest.mark.parametrize("word", ["glpat-abcdefghijklmnop=", "_authToken=gloas-.ABIA"])
+def test_words_that_a_rule_takes_for_one_are_judged_once(
+    word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some rules go on behind what ends a word."""
+    judged = list[int]()
+    is_random = scan._is_random
+    monkeypatch.setattr(
+        scan, "_is_random", lambda one, rule: judged.append(len(one)) or is_random(one, rule)
+    )
+    text = word * 10_000
+    find(text)
+    assert judged
+    assert sum(judged) <= 2 * len(text)
+
+
+def test_identifiers_that_begin_like_keys_are_not_withheld() -> None:
+    """What a test run prints is full of them."""
+    lines = [f"tests/test_a.py::test_some_long_name_of_it[{n}] PASSED" for n in range(2_500)]
+    assert redact()(span_with("\n".join(lines))).inputs == "\n".join(lines)
+    assert redact()(span_with(lines)).inputs == tuple(lines)
+
+
+def test_what_follows_is_found_where_much_is_withheld() -> None:
+    """A table whose header row is withheld, and a value that goes on behind."""
+    filler = "token=a1B2c3D4e5\n" * 8_000
+    begin, end, _ = next(one for one in find(filler) if one[2] == UNJUDGED)
+    rows = "".join(f"{n},bob{n},hunter{n}x9\n" for n in range(1_000))
+    table = clean_text(f"{filler[: end - 600]}\nid,name,password\n{rows}")
+    value = clean_text(f'{filler[: end - 600]}\nx = {{"secret": "{"a1B2" * 1_000}"}}\nend')
+    assert begin < end - 600
+    assert "hunter" not in table
+    assert "a1B2" * 10 not in value
+    assert value.endswith('"}\nend')
+
+
+def test_a_manifest_ends_with_its_text() -> None:
+    """What one text says of manifests does not make values of the others secret."""
+    others = [f'{{"data": {{"title": "hello", "city": "Paris{n}"}}}}' for n in range(1_500)]
+    texts = [*others, "it says kind: Secret, see the docs of credentials"]
+    assert redact()(span_with(texts)).inputs == tuple(texts)
 
 
 KNOWN = "a1b2c3d4e5f6g7"

@@ -243,7 +243,7 @@ SEARCHED: dict[str, re.Pattern[str]] = {
     "_inserted": tables._inserted(3),
     **{
         name: getattr(context, name)
-        for name in ("_AFTER_NAME", "_SETTER", "_USER", "_LEFT", "_REST", "_LISTED")
+        for name in ("_AFTER_NAME", "_SETTER", "_USER", "_REST", "_LISTED")
     },
     **{
         name: getattr(manifests, name)

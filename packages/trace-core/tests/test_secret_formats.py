@@ -571,6 +571,16 @@ def test_what_is_planted_is_found(planted: str) -> None:
         assert cleaned.endswith(behind)
 
 
+def test_what_is_long_is_found_in_a_long_text() -> None:
+    """An element whose end is far away; arguments before a password."""
+    element = f"<password>{'a1B2c3D4' * 80}</password>"
+    call = f'getConnection("{"h" * 186}", "{"u" * 190}", "S3cretV4lue9")'
+    for text in (element, f"{LONG}{element}", call, f"{LONG}{call}"):
+        cleaned = clean_text(text)
+        assert "a1B2c3D4" not in cleaned
+        assert "S3cretV4lue9" not in cleaned
+
+
 def test_what_is_told_once_is_found_where_it_stands_again() -> None:
     """A log or an answer repeats a secret whose name stood before it elsewhere."""
     text = f"API_TOKEN={TOKEN}\nGET /v1/{TOKEN}/items\nGET /v1/{TOKEN}s -> {TOKEN[:-1]}"

@@ -23,8 +23,10 @@ _AT_ONCE: Final = 1_000
 """Candidates of any text that are judged."""
 _CHARACTERS_EACH: Final = 2048
 """Of a longer text, one more for so many characters."""
-_GLANCE: Final = 1 / 6
+GLANCE: Final = 1 / 6
 """What it takes to see at once that a candidate is none."""
+_JUDGED_AT_ONCE: Final = 1_024
+"""Characters of a candidate that take as long to judge as any takes."""
 _STEP: Final = 16 * 1024
 """Characters that are withheld unjudged, before judging goes on."""
 _NEAR_END: Final = 64
@@ -68,8 +70,9 @@ class Budget:
             places: Where to look, in order; everywhere if not given.
             is_one: Says quickly whether what was found may be one.
         """
+        done = 0
         for begin, end in ((0, len(text)),) if places is None else places:
-            at = max(begin, self.until - _OVERLAP)
+            at = max(begin, done, self.until - _OVERLAP)
             while at < end:
                 begun, at = at, end
                 for some in pattern.finditer(text, begun, end):
@@ -78,8 +81,9 @@ class Budget:
                     found = pattern.match(text, some.start()) if near_end else some
                     if found is None or found.end() <= self.until:
                         continue
+                    done = found.end()  # which may be behind the begin of the next places
                     one = is_one(found)
-                    if self.allows(*found.span(group), 1.0 if one else _GLANCE):
+                    if self.allows(*found.span(group), 1.0 if one else GLANCE):
                         if one:
                             yield found
                     elif self.until - _OVERLAP > found.end():
@@ -103,6 +107,14 @@ class Budget:
             return True
         self._withhold(begin, max(end, begin + _STEP))
         return False
+
+    def charge(self, characters: int) -> None:
+        """Charge what a candidate took beyond what any does.
+
+        Args:
+            characters: How many of it were judged.
+        """
+        self._spent += self._cost * characters / _JUDGED_AT_ONCE
 
     def _withhold(self, begin: int, end: int) -> None:
         self.withheld.append((begin, end, UNJUDGED))

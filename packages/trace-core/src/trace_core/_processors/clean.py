@@ -24,6 +24,8 @@ _JUDGED_ALONE: Final = 100
 """Texts that are searched alone after all, where too much was found in all together."""
 _LONGEST_JOINED: Final = 4_096
 """Characters of a text that is searched together with others."""
+_LONGEST_VALUE: Final = 16 * 1024
+_ENDS_VALUE: Final = re.compile(r"[\s\"']")
 _REPEATED: Final = re.compile(r"(?s).([xX*#0-9])\1{7}$")
 
 
@@ -125,10 +127,17 @@ class Cleaner:
 def _found(text: str) -> list[Match]:
     """Find secrets in a text that are neither markers nor placeholders: ``AKIAXXXXXXXXXXXX``."""
     return [
-        (begin, end, kind)
+        (begin, _end_of_value(text, end) if kind == UNJUDGED else end, kind)
         for begin, end, kind in find(text)
         if text[begin] != "[" and (kind == UNJUDGED or not _REPEATED.match(text, end - 9, end))
     ]
+
+
+def _end_of_value(text: str, end: int) -> int:
+    """Return where a value ends that may go on behind what is withheld."""
+    most = min(len(text), end + _LONGEST_VALUE)
+    found = _ENDS_VALUE.search(text, end, most)
+    return most if found is None else found.start()
 
 
 def _told(text: str, found: Iterable[Match]) -> tuple[str, ...]:

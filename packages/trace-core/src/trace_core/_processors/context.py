@@ -8,6 +8,7 @@ characters before each: prose has few such words.
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -87,13 +88,12 @@ _COMMAND: Final = re.compile(
     r"|ldap[a-z]{2,8}[ ](?:[^\n|;]{0,120}[ ])?-w[ ]?)[\"']?\Z"
 )
 _FLAG: Final = re.compile(r"[ ]-[paw][ ]?[\"']?\Z")
-_CHARACTER: Final = r"[A-Za-z0-9_.\-+/~!#$%^@]"
-"""Of a word and of what joins words in a password."""
-_LEFT: Final = re.compile(rf"{_CHARACTER}{{1,64}}\Z")
+_OF_WORDS: Final = f"{string.ascii_letters}{string.digits}_.-+/~!#$%^@"
+"""Characters of words and of what joins words in a password."""
 _REST: Final = re.compile(r"[^\s\"'`,;}{&\\<>\uff0c\u3002\uff1b\u3001\uff09\u3011\u300d]*")
 """Characters of a value; the last of these are punctuation of Chinese and Japanese."""
 _QUOTES: Final = ("'", '"', "`", "\\")
-_LISTED: Final = re.compile(rf"[\"'\s]{{0,8}},[\"'\s]{{0,16}}(?={_CHARACTER}{{12}})")
+_LISTED: Final = re.compile(rf"[\"'\s]{{0,8}},[\"'\s]{{0,16}}(?=[{re.escape(_OF_WORDS)}]{{12}})")
 """Between two secrets of a list."""
 _HYPHENATED: Final = re.compile(r".*[\-/.]")
 _MAIL: Final = re.compile(r"@[\w\-]+\.[\w.\-]+$")
@@ -142,7 +142,7 @@ def _led(
     text: str, folded: str, kinds: bytes, near: Sequence[Place], known: Sequence[Match]
 ) -> Iterator[Match]:
     """Find secrets that a name, a sentence or a command leads to."""
-    done, covered = 0, Covered(known)
+    done, refused, covered = 0, -1, Covered(known)
     share = 0.75 if folded.isascii() else 0.5  # names of other scripts are many
     if any(kind == UNJUDGED for *_, kind in known):  # it has taken long already
         share /= 2
@@ -152,10 +152,11 @@ def _led(
         for found in may_be_led(padded, kinds, piece) if piece[1] > budget.until else ():
             first, last = found.start(), found.end() - 1
             begin = _begin(text, first, last)
-            if begin is None or begin < done or last <= budget.until:
+            if begin in (None, refused) or begin < done or last <= budget.until:
                 continue
             before = folded[max(0, begin - _BEFORE) : begin]
             if not may_lead(before):
+                refused = begin  # for what else there is of the word as well
                 continue
             done = max(done, covered.end(first))
             if first < done or not budget.allows(begin, last):
@@ -196,8 +197,7 @@ def _leftmost(text: str, begin: int) -> int:
     """Return where a word begins with the punctuation that belongs to it: ``p@ss-w0rd``."""
     if text[begin - 3 : begin] == "://":
         return begin
-    left = _LEFT.search(text, max(0, begin - 64), begin)
-    return begin if left is None else left.start()
+    return max(0, begin - 64) + len(text[max(0, begin - 64) : begin].rstrip(_OF_WORDS))
 
 
 def _stop(text: str, end: int, most: int) -> int:

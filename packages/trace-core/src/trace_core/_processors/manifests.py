@@ -13,7 +13,7 @@ from trace_core._processors.budget import Match, Place
 _KIND: Final = re.compile(
     r"kind[ ]{0,8}(?:\\*[\"'])?:[ ]{0,8}(?:\\*[\"'])?Secret[ ]{0,8}(?:(?P<escape>\\)|[\s,}\"']|\Z)"
 )
-_BEGIN: Final = re.compile(r"^---|apiVersion", re.MULTILINE)
+_BEGIN: Final = re.compile(r"^---|apiVersion|\0", re.MULTILINE)  # or another text begins
 _BLOCK: Final = re.compile(
     r"^(?P<indent>[ ]{0,32})(?:stringData|data):[ \t]{0,8}\n"
     r"(?P<yaml>(?:(?P=indent)[ ]{1,32}\S[^\n]*(?:\n|\Z)|[ \t\n]*\n)+)"

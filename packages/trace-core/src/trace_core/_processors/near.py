@@ -58,12 +58,13 @@ _SIGNS: Final = "kjgpfbhc-l"
 _BEYOND_ASCII: Final = tuple(hint for hint in ALL_HINTS if not hint.isascii())
 
 
-def around(some: Iterable[int], behind: int) -> list[Place]:
+def around(some: Iterable[int], behind: int, ahead: int = STEP + _FAR) -> list[Place]:
     """Return where in a text something may stand that has a known part.
 
     Args:
         some: Where the part is, of several within `STEP` the first, in order.
         behind: Characters there may be before the part.
+        ahead: Characters from its begin on.
     """
     places = list[Place]()
     begin = end = 0
@@ -72,7 +73,7 @@ def around(some: Iterable[int], behind: int) -> list[Place]:
             if end:
                 places.append((begin, end))
             begin = max(0, at - behind)
-        end = at + STEP + _FAR
+        end = at + ahead
     return [*places, (begin, end)] if end else places
 
 

@@ -18,7 +18,7 @@ from itertools import islice
 from typing import Final
 
 from trace_core._processors.assignments import assignments
-from trace_core._processors.budget import Budget, Match, Place, left_of
+from trace_core._processors.budget import GLANCE, Budget, Match, Place, left_of
 from trace_core._processors.context import in_context
 from trace_core._processors.inner import INNER, Inner, inner_pattern, pattern_before
 from trace_core._processors.leads import kinds_of
@@ -88,7 +88,9 @@ _ENCODED_STARTS: Final = frozenset(start[:2] for start in RULES[-1].starts)
 """How base64 begins that is decoded."""
 _STARTS: Final = {two: tuple(_all_starts(rules)) for two, rules in _RULES.items()}
 """All that a secret may begin with, by the first two characters."""
-_LONGEST: Final = 4 * 1024
+_AHEAD: Final = 1_024
+"""Characters from a literal on that the longest pattern needs; runs of characters go on behind."""
+_LONGEST: Final = 8 * 1024
 """Characters of a private key."""
 _LONGEST_BEFORE: Final = 64
 _MOST_LEVELS: Final = 2
@@ -122,11 +124,12 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
     for literal, also, inner in marked:
         if literal in known:
             at = known[literal]
-            found += _inside(text, inner, around(at, inner.behind)) if at and also in data else ()
+            places_of = around(at, inner.behind, _AHEAD)
+            found += _inside(text, inner, places_of) if also in data else ()
         elif literal in data and also in data:
             found += _inside(text, inner, places)
     folded = _folded(text)
-    near = near_names(folded, data, left_of(whole, found))
+    near = near_names(folded, data, whole)
     if near:
         if "\n" in text or "\\n" in text:
             found += in_tables(text, near)
@@ -232,13 +235,19 @@ def _long_words(text: str, words: bytes, levels: int) -> Iterator[Match]:
         or text[begin] in odd
         or text[begin - 1] in odd
     ]
+    done = 0
     for begin, end in runs:
         start = start_of(text, begin, end)
         starts = _STARTS.get(two := text[start : start + 2])
-        if starts is not None and text.startswith(starts, start):
-            allowed = encoded if two in _ENCODED_STARTS else begun
-            found = _match(text, start, levels) if allowed.allows(start, end) else None
+        if start < done or starts is None or not text.startswith(starts, start):
+            continue
+        allowed = encoded if two in _ENCODED_STARTS else begun
+        # Most that begin so are identifiers.
+        one = start >= allowed.until and _any_of(two).match(text, start, start + _LONGEST)
+        if allowed.allows(start, end, 1.0 if one else GLANCE) and one:
+            found = _match(text, start, levels, allowed)
             if found is not None:
+                done = found[1]
                 yield found
     yield from (*begun.withheld, *encoded.withheld)
 
@@ -249,19 +258,21 @@ def _any_of(two: str) -> re.Pattern[str]:
     return re.compile("|".join(pattern(rule).pattern for rule in _RULES[two]))
 
 
-def _match(text: str, begin: int, levels: int) -> Match | None:
+def _match(text: str, begin: int, levels: int, budget: Budget) -> Match | None:
     two = text[begin : begin + 2]
-    for rule in _RULES[two] if _any_of(two).match(text, begin) else ():
+    for rule in _RULES[two]:
         found = pattern(rule).match(text, begin)
-        if found is not None and _is_one(found.group(), rule, levels):
-            return (begin, found.end(), rule.name)
+        if found is not None:
+            budget.charge(found.end() - begin)
+            if _is_one(found.group(), rule, levels):
+                return (begin, found.end(), rule.name)
     return None
 
 
 def _is_one(word: str, rule: Rule, levels: int) -> bool:
     if rule.name == "encoded":
         return levels > 0 and _holds_secret(word, levels - 1)
-    return _is_random(word, rule)
+    return _is_random(word[:_LONGEST], rule)
 
 
 def _is_random(word: str, rule: Rule) -> bool:

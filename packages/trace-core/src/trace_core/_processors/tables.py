@@ -59,11 +59,11 @@ def in_tables(text: str, near: Sequence[Place]) -> Iterator[Match]:
         text = _unescaped(text, near)
     if not _TWO_LINES.search(text):
         return
-    done, budgets = 0, list[Budget]()
+    done, headers, budgets = 0, Budget(share=0.5), list[Budget]()
     for begin in _lines(text, near):
         header = _HEADER.match(text, begin) if begin >= done else None
         done = max(done, begin + 1)
-        if header is None:
+        if header is None or not headers.allows(*header.span()):
             continue
         names = header.group().removeprefix("|").split(header["sign"])
         columns = _columns(names, functools.partial(_row, header["sign"]))
@@ -74,7 +74,7 @@ def in_tables(text: str, near: Sequence[Place]) -> Iterator[Match]:
         budgets = budgets or [Budget() for _ in range(_MOST)]
         yield from _in_rows(text, ((header.end() - 1, done),), columns, budgets)
         done = max(done, budgets[0].until)
-    yield from (match for budget in budgets for match in budget.withheld)
+    yield from (match for budget in (headers, *budgets) for match in budget.withheld)
 
 
 def _unescaped(text: str, near: Iterable[Place]) -> str:
