@@ -80,12 +80,13 @@ _SETTING: Final = (
     r"[ ]?=[ ]?"
 )
 _CHOSEN: Final = r"(?![ =]|[a-z]{1,12}\.)[^;\n\r\"'\\]{4,128}?"
-_NEXT: Final = r";[ ]?[a-z ]{2,24}="
-_NEXT_SETTING: Final = re.compile(_NEXT)
+_NEXT_SETTING: Final = re.compile(r";[ ]?[a-z ]{2,24}=")
 _LAST_SETTING: Final = re.compile(
     rf";[ ]?{_SETTING}(?P<value>{_CHOSEN})[ ]?(?=;|$|[\n\r\"'])", re.MULTILINE
 )
-_FIRST_SETTING: Final = re.compile(rf"[\n\"']{_SETTING}(?P<value>{_CHOSEN})(?={_NEXT})")
+_FIRST_SETTING: Final = re.compile(
+    rf"[\n\"']{_SETTING}(?P<value>{_CHOSEN})(?={_NEXT_SETTING.pattern})"
+)
 _COOKIE: Final = re.compile(
     r"cookie2?(?:\\*[\"'])?[ \t]{0,8}[:=][ \t]{0,8}\[?(?:\\*[\"'])?"
     r"(?:[a-z0-9_.\-]{1,32}=[^\s\"'\\;]{0,3};[ ]?){0,8}"

@@ -25,6 +25,7 @@ _JUDGED_ALONE: Final = 100
 _LONGEST_JOINED: Final = 4_096
 """Characters of a text that is searched together with others."""
 _LONGEST_VALUE: Final = 16 * 1024
+"""Characters of a value that goes on behind what is withheld, at the most."""
 _ENDS_VALUE: Final = re.compile(r"[\s\"']")
 _REPEATED: Final = re.compile(r"(?s).([xX*#0-9])\1{7}$")
 
@@ -100,12 +101,13 @@ class Cleaner:
         known, _ = spread(short, list(self._known.places(BETWEEN.join(short))))
         first = {text: replaced(text, places) for text, places in known.items()}
         left = list(dict.fromkeys(map(first.get, short, short))) if first else short
-        changed, each = self._change_joined(left), self._change_each(alone)
-        found = {**changed.texts, **each.texts}
-        found.update({text: found.get(cleaned, cleaned) for text, cleaned in first.items()})
-        return Changed(found, [*changed.told, *each.told])
+        changed = self._change_joined(left, alone)
+        if not first:
+            return changed
+        both = {text: changed.texts.get(cleaned, cleaned) for text, cleaned in first.items()}
+        return changed._replace(texts={**changed.texts, **both})
 
-    def _change_joined(self, short: Sequence[str]) -> Changed:
+    def _change_joined(self, short: Sequence[str], alone: Sequence[str]) -> Changed:
         # A short word of letters and digits is neither a key nor what a name stands in.
         words = list(filter(str.isidentifier, short))
         some = list(filterfalse(str.isidentifier, short)) if len(words) < len(short) else []
@@ -120,8 +122,9 @@ class Cleaner:
         changed = dict.fromkeys(left, f"[redacted:{UNJUDGED}]")
         for text, places in found.items():
             changed.setdefault(text, replaced(text, places))
-        each = self._change_each(unjudged[:_JUDGED_ALONE])
-        return Changed({**changed, **each.texts}, [*told, *each.told])
+        each = self._change_each((*alone, *unjudged[:_JUDGED_ALONE]))
+        changed.update(each.texts)
+        return Changed(changed, [*told, *each.told])
 
 
 def _found(text: str) -> list[Match]:

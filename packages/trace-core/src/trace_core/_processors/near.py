@@ -62,7 +62,7 @@ def around(some: Iterable[int], behind: int, ahead: int = STEP + _FAR) -> list[P
     """Return where in a text something may stand that has a known part.
 
     Args:
-        some: Where the part is, of several within `STEP` the first, in order.
+        some: Where the part is, in order; of several within `STEP`, the first is enough.
         behind: Characters there may be before the part.
         ahead: Characters from its begin on.
     """

@@ -13,7 +13,7 @@ import binascii
 import functools
 import re
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -117,17 +117,9 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
     if words.index(b" ", 1) > len(text):  # a name or an id: nothing stands before it
         return _in_word(text, words, levels) if len(text) >= len(_LONG_WORD) else []
     found = list(_long_words(text, words, levels))
-    marked = _INNER if _LONG_WORD in words else _SHORT_INNER
     whole = ((0, len(text)),)
     places = left_of(whole, found, _LONGEST)
-    known = _where(data) if len(data) > _SHORT else {}
-    for literal, also, inner in marked:
-        if literal in known:
-            at = known[literal]
-            places_of = around(at, inner.behind, _AHEAD)
-            found += _inside(text, inner, places_of) if also in data else ()
-        elif literal in data and also in data:
-            found += _inside(text, inner, places)
+    found += _by_literals(text, data, _INNER if _LONG_WORD in words else _SHORT_INNER, places)
     folded = _folded(text)
     near = near_names(folded, data, whole)
     if near:
@@ -142,6 +134,23 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
     return found
 
 
+def _by_literals(
+    text: str, data: bytes, rules: Iterable[tuple[bytes, bytes, Inner]], places: Sequence[Place]
+) -> Iterator[Match]:
+    """Find secrets by something inside them or before them, around it where it is known."""
+    known = _where(data) if len(data) > _SHORT else {}
+    where: Sequence[Place]
+    for literal, also, inner in rules:
+        if literal in known:
+            where = around(known[literal], inner.behind, _AHEAD)
+        elif inner.behind:  # to look everywhere takes long
+            where = around(all_places(text, inner.literal, STEP), inner.behind)
+        else:
+            where = places if literal in data else ()
+        if where and also in data:
+            yield from _inside(text, inner, where)
+
+
 def _where(data: bytes) -> dict[bytes, list[int]]:
     """Return where literals of rules are; to look for each takes half a millisecond a megabyte.
 
@@ -149,8 +158,8 @@ def _where(data: bytes) -> dict[bytes, list[int]]:
         data: The text, a byte for each character.
 
     Returns:
-        The places of each literal that was looked for, in order; those are left out that have a
-        character of which there is too much.
+        The places of each literal that was looked for, in order; those are left out of which, with
+        others that are found by the same character, there are too many.
     """
     found: dict[bytes, list[int]] = {}
     for any_of_them, literals in _groups():
@@ -169,8 +178,7 @@ def _groups() -> list[Group]:
 def _in_word(text: str, words: bytes, levels: int) -> list[Match]:
     """Find secrets in a text that is a single word."""
     begin = start_of(text, 0, len(text))
-    starts = _STARTS.get(text[begin : begin + 2])
-    found = list(_long_words(text, words, levels)) if starts else []
+    found = list(_long_words(text, words, levels)) if text[begin : begin + 2] in _STARTS else []
     for inner in _IN_WORDS:
         if inner.literal in text:
             found += _inside(text, inner, ((0, len(text)),))
@@ -210,8 +218,6 @@ def _inside(text: str, inner: Inner, places: Sequence[Place]) -> Iterator[Match]
     """Find secrets by something inside them or before them."""
     source, budget = inner_pattern(inner), Budget()
     group = "secret" if source.groupindex else 0
-    if inner.behind and inner.literal in ALONE:
-        places = around(all_places(text, inner.literal, STEP), inner.behind)
     for match in budget.candidates(source, text, group, places=places):
         begin, end = match.span(group)
         if inner.before:
@@ -227,13 +233,12 @@ def _inside(text: str, inner: Inner, places: Sequence[Place]) -> Iterator[Match]
 def _long_words(text: str, words: bytes, levels: int) -> Iterator[Match]:
     """Find secrets among the words that are as long as keys."""
     begun, encoded = Budget(), Budget(share=0.3)  # to decode takes long
-    odd = _ODD_BEGINS
     runs = [
         (begin, run.end() - 1)
         for run in _LONG_RUN.finditer(words)
         if text[(begin := run.start()) : begin + 2] in _STARTS
-        or text[begin] in odd
-        or text[begin - 1] in odd
+        or text[begin] in _ODD_BEGINS
+        or text[begin - 1] in _ODD_BEGINS
     ]
     done = 0
     for begin, end in runs:
@@ -245,8 +250,7 @@ def _long_words(text: str, words: bytes, levels: int) -> Iterator[Match]:
         # Most that begin so are identifiers.
         one = start >= allowed.until and _any_of(two).match(text, start, start + _LONGEST)
         if allowed.allows(start, end, 1.0 if one else GLANCE) and one:
-            found = _match(text, start, levels, allowed)
-            if found is not None:
+            if (found := _match(text, start, levels, allowed)) is not None:
                 done = found[1]
                 yield found
     yield from (*begun.withheld, *encoded.withheld)
@@ -259,8 +263,7 @@ def _any_of(two: str) -> re.Pattern[str]:
 
 
 def _match(text: str, begin: int, levels: int, budget: Budget) -> Match | None:
-    two = text[begin : begin + 2]
-    for rule in _RULES[two]:
+    for rule in _RULES[text[begin : begin + 2]]:
         found = pattern(rule).match(text, begin)
         if found is not None:
             budget.charge(found.end() - begin)

@@ -84,7 +84,8 @@ def _unescaped(text: str, near: Iterable[Place]) -> str:
         if end > done:
             first = max(done, text.rfind("\n", done, begin))
             last = text.find("\n", end)
-            part = text[first : (last := len(text) if last < 0 else last)]
+            last = len(text) if last < 0 else last
+            part = text[first:last]
             if "\\n" in part:
                 for written, meant in _IN_JSON:
                     part = part.replace(written, meant)
