@@ -249,10 +249,10 @@ def _long_words(text: str, words: bytes, levels: int) -> Iterator[Match]:
         allowed = encoded if two in _ENCODED_STARTS else begun
         # Most that begin so are identifiers.
         one = start >= allowed.until and _any_of(two).match(text, start, start + _LONGEST)
-        if allowed.allows(start, end, 1.0 if one else GLANCE) and one:
-            if (found := _match(text, start, levels, allowed)) is not None:
-                done = found[1]
-                yield found
+        judged = allowed.allows(start, end, 1.0 if one else GLANCE) and one
+        if judged and (found := _match(text, start, levels, allowed)) is not None:
+            done = found[1]
+            yield found
     yield from (*begun.withheld, *encoded.withheld)
 
 
