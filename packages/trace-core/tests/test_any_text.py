@@ -34,7 +34,7 @@ from trace_core import (
     snapshot,
     truncate,
 )
-from trace_core._processors import look, scan
+from trace_core._processors import look, scan, walk
 from trace_core._processors.budget import UNJUDGED, Budget, left_of
 from trace_core._processors.by_name import filed_under
 from trace_core._processors.clean import Cleaner, clean_text
@@ -297,6 +297,8 @@ def test_many_texts_are_cleaned_like_one() -> None:
         *secret,
         {"x-api-key": "a1B2c3D4e5F6", "n": 1},
         ["hf_token", "a1B2c3D4e5F6"],
+        MappingProxyType({"hf_token": "a1B2c3D4e5F6"}),
+        {"name": "HF_TOKEN", "value": "a1B2c3D4e5F6"},
     ]
     for processor in (redact(), redact(patterns={"mine": "no such"})):
         inputs = processor(span_with(value)).inputs
@@ -305,6 +307,8 @@ def test_many_texts_are_cleaned_like_one() -> None:
         assert set(inputs[3_000:3_050]) == {"password=[redacted:assigned]"}
         assert inputs[3_050] == {"x-api-key": "[redacted:by name]", "n": 1}
         assert inputs[3_051] == ("hf_token", "[redacted:by name]")
+        assert inputs[3_052] == {"hf_token": "[redacted:by name]"}
+        assert inputs[3_053] == {"name": "HF_TOKEN", "value": "[redacted:by name]"}
     span = span_with(harmless)
     assert redact()(span) is span
     assert redact_pii()(span) is span
@@ -399,6 +403,13 @@ def test_names_looked_for_together_are_found_as_each_alone(texts: list[str]) -> 
     assert names_among(texts) == {text: kind for text in short if (kind := filed_under(text))}
 
 
+def test_a_list_of_texts_is_no_list_of_names() -> None:
+    """Thousands of texts that mention keys are not judged as names, of which there may be fewer."""
+    value = [*(f"key {i}" for i in range(3_000)), {"hf_token": "see page 12"}]
+    span = span_with(value)
+    assert redact(environment=False)(span) is span
+
+
 HELD = st.recursive(
     st.one_of(
         st.sampled_from(["token", "user", "note", "Secret", "password=a1B2c3D4e5", "a1B2c3D4e5"]),
@@ -432,6 +443,18 @@ def test_what_is_passed_over_has_nothing_to_change(one: Any, two: Any, step: int
             patch.setattr(look, name, value)
         some = redact(environment=False)(span)
     assert some == every
+
+
+@given(HELD, HELD)
+@example({"name": "token", "value": "a1B2c3D4e5"}, 1)
+def test_names_are_found_where_they_stand(one: Any, two: Any) -> None:
+    """In a span of many texts only some are looked at for names, with the same result."""
+    span = attrs.evolve(span_with(None), attributes={"a": one}, events=(Event("e", 1, {"b": two}),))
+    object.__setattr__(span, "inputs", (one, [two, one], [f"{i}" for i in range(200)]))
+    every = redact(environment=False)(span)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(walk, "MANY", 0)
+        assert redact(environment=False)(span) == every
 
 
 def test_of_too_many_also_those_of_several_lines_are_withheld() -> None:

@@ -14,7 +14,7 @@ from operator import is_
 from typing import Final, TypeAlias
 
 from trace_core._model.values import Value
-from trace_core._processors.names import OTHER_KEY, credential_word
+from trace_core._processors.names import MOST_LISTED, OTHER_KEY, VALUES, credential_word
 from trace_core._processors.values import DIGIT, HARMLESS, looks_filed, looks_paired, looks_random
 
 Filed: TypeAlias = "Callable[[str], str | None]"
@@ -52,16 +52,12 @@ _KEPT_SHORT: Final = 4
 _NAMES: Final = (
     *("name", "key", "header", "field", "variable", "Name", "Key", "element", "label", "id"),
 )
-VALUES: Final = ("value", "Value", "text")
-"""Lists of settings have mappings with one of each."""
 _SCHEMA_TYPES: Final = ("string", "object", "array", "integer", "number", "boolean")
 _SCHEMA_KEYS: Final = frozenset({"anyOf", "oneOf", "allOf", "$ref", "enum", "operationId"})
 _SCHEMA_VALUES: Final = frozenset({"default", "const", "example", "examples", "value"})
 """What may hold a secret in the schema of a parameter that is called "api_key"."""
 _MOST_HIDDEN: Final = 1_000
 """Items of a container under a strong name that are looked at; of a larger one nothing is kept."""
-_MOST_LISTED: Final = 64
-"""Items of a list that may hold names and values by turns."""
 
 
 def has_part(folded: str) -> bool:
@@ -154,7 +150,7 @@ def without_listed(items: Sequence[Value], filed: Filed) -> Sequence[Value]:
     """
     found = [
         index + 1
-        for index, (name, value) in enumerate(pairwise(items[: _MOST_LISTED + 1]))
+        for index, (name, value) in enumerate(pairwise(items[: MOST_LISTED + 1]))
         if isinstance(name, str) and isinstance(value, str)
         if (kind := filed(name)) is not None
         and (DIGIT.match(value) if kind == UNJUDGED_NAME else looks_paired(value))

@@ -8,7 +8,8 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import filterfalse
+from itertools import compress
+from operator import not_
 from typing import Final
 
 from trace_core._processors.budget import UNJUDGED, Match
@@ -96,8 +97,7 @@ class Cleaner:
             texts: The texts.
         """
         short = of_length(texts, MIN_LENGTH, _LONGEST_JOINED)
-        long = max(map(len, texts), default=0) > _LONGEST_JOINED
-        alone = [one for one in texts if len(one) > _LONGEST_JOINED] if long else []
+        alone = [] if short is texts else [one for one in texts if len(one) > _LONGEST_JOINED]
         known, _ = spread(short, list(self._known.places(BETWEEN.join(short))))
         first = {text: replaced(text, places) for text, places in known.items()}
         left = list(dict.fromkeys(map(first.get, short, short))) if first else short
@@ -109,8 +109,8 @@ class Cleaner:
 
     def _change_joined(self, short: Sequence[str], alone: Sequence[str]) -> Changed:
         # A short word of letters and digits is neither a key nor what a name stands in.
-        words = list(filter(str.isidentifier, short))
-        some = list(filterfalse(str.isidentifier, short)) if len(words) < len(short) else []
+        are_words = list(map(str.isidentifier, short))
+        words, some = list(compress(short, are_words)), list(compress(short, map(not_, are_words)))
         some += of_length(words, SHORTEST_KEY, _LONGEST_JOINED)
         if not "".join(words).isascii():
             some += [word for word in words if len(word) < SHORTEST_KEY and not word.isascii()]

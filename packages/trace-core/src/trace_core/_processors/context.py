@@ -265,7 +265,8 @@ def _means(word: _Word, found: re.Match[str]) -> bool:
     at = found.start()
     before = word.cased[max(0, at - NAME_BEFORE) : at]
     if found["key"] == "signature":
-        return found["sign"] == "=" and before.endswith((",", " ")) and _is_signature(word.text)
+        long = len(word.text) >= _SIGNATURE and found["sign"] == "="
+        return long and before.endswith((",", " ")) and looks_random(word.text)
     if HARMLESS.match(word.text.lower()):
         return False
     if found["key"] == "key" and key_word(before.lower()) == OTHER_KEY:
@@ -274,10 +275,6 @@ def _means(word: _Word, found: re.Match[str]) -> bool:
     if names_other(name, word.text, before) or (name == "passe" and found["many"]):
         return False
     return is_whole(name, before, word.cased[at]) and _is_given(word, found)
-
-
-def _is_signature(word: str) -> bool:
-    return len(word) >= _SIGNATURE and looks_random(word)
 
 
 def _is_given(word: _Word, found: re.Match[str]) -> bool:

@@ -80,8 +80,7 @@ def _behind(name: str, before: str, last: str, literal: str, rest: str) -> Inner
 
 def _hook(name: str, literal: str, secret: str) -> Inner:
     """Make a rule for an address that whoever knows it may send to."""
-    source = rf"{re.escape(literal)}(?P<secret>{secret})"
-    return Inner(name, literal, source)
+    return Inner(name, literal, rf"{re.escape(literal)}(?P<secret>{secret})")
 
 
 def _login(source: str, *, random: bool = False) -> Inner:

@@ -10,14 +10,22 @@ from typing import Final
 from trace_core._processors.budget import Place
 from trace_core._processors.near import ALL_NAMES
 
-_ALIKE: Final = {"a": string.ascii_letters, "1": string.digits, "-": "_-."}
-"""Characters of words, by kind."""
+_ODD: Final = frozenset("+/~!#$%^@\\")
+"""How something may end that leads to a value only if what is before does."""
+JOINED: Final = _ODD - {"\\"}
+"""What words are joined by in a password, besides what is in words."""
+_ALIKE: Final = {"a": string.ascii_letters, "1": string.digits, "-": "_-.", "+": _ODD}
+"""Characters of words and of what may be in front of one, by kind."""
 _KINDS: Final = bytes(
     next((ord(kind) for kind, some in _ALIKE.items() if chr(byte) in some), ord(" "))
     for byte in range(256)
 )
-NUMBERED: Final = re.compile(rb" (?=[1\-]*a)(?=[a\-]*1)[a1\-]{6,}")
+_NUMBERED: Final = rb"(?=[1\-]*a)(?=[a\-]*1)%s[a1\-]{6,}"
+_ANYWHERE: Final = re.compile(b"[ +]" + _NUMBERED % b"")
 """A word with a letter and a digit that is as long as passwords, by the kinds of its characters."""
+_NUMBERS: Final = b"|".join(b"(?<= %s )" % (b"1" * digits) for digits in range(1, 8))
+_BEHIND_WORDS: Final = re.compile(b" " + _NUMBERED % (b"(?!(?<=1 )(?:%s))" % _NUMBERS))
+"""Such a word, but not one behind a number: logs are full of those."""
 SAID: Final = (
     *("is", "was", "are", "now", "you", "provided", "supplied", "given", "used", "passed"),
     *("received", "here", "has", "been", "still", "ist", "lautet", "est", "es", "é", "è", "er"),
@@ -39,10 +47,6 @@ _LAST: Final = _NAME_ENDS.union(
 """How what stands before a value ends. Most words do not, and are done with at once."""
 _OF: Final = (" for ", " to ", " of ", " für ", " d'", " de ", " di ", " pour ", " para ")
 """What stands between a name and a colon that is not directly behind it."""
-JOINED: Final = frozenset("+/~!#$%^@")
-"""What words are joined by in a password, besides what is in words."""
-_ODD: Final = JOINED.union("\\")
-"""How something may end that leads to a value only if what is before does."""
 _SINGLE: Final = frozenset(_GAP + "\\")
 """What stands before a letter on its own: that of an escape, or the prefix of a string."""
 _PREFIXES: Final = frozenset("bfnrut")
@@ -87,9 +91,10 @@ def may_be_led(padded: str, kinds: bytes, piece: Place) -> list[re.Match[bytes]]
     folded = padded[piece[0] : piece[1] + TAIL]
     options, tags, ascii_only = " -" in folded, "<" in folded, folded.isascii()
     of = any(map(folded.__contains__, _OF))
+    anywhere = options or tags or not ascii_only or kinds.find(b"+", *piece) >= 0
     return [
         word
-        for word in NUMBERED.finditer(kinds, *piece)
+        for word in (_ANYWHERE if anywhere else _BEHIND_WORDS).finditer(kinds, *piece)
         if (end := (tail := padded[(at := word.start()) : at + TAIL].rstrip(_GAP))[-3:]) in _LAST
         or (
             (last := end[-1:]) in _MAYBE_LAST

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Container, Iterable, Mapping, Sequence
-from itertools import compress, count, filterfalse, islice
+from itertools import chain, compress, count, filterfalse, islice
 from types import NoneType
 from typing import Any, Final, NamedTuple
 
 from trace_core._model.span import Span
+from trace_core._processors.names import MOST_LISTED, VALUES
 
 PLAIN_TYPES: Final = frozenset({bool, int, float, NoneType})
 """Types of values that hold no text."""
@@ -73,6 +74,14 @@ class Look(NamedTuple):
         every = self.containers
         return {id(one) for step in found for one in every[step * _STEP : (step + 1) * _STEP]}
 
+    def names(self) -> dict[str, None]:
+        """Return the texts that may stand where names do: keys, and what lists begin with."""
+        every = self.containers
+        keys = chain(*(one if type(one) is dict else one[:MOST_LISTED] for one in every))
+        names = dict.fromkeys(one for one in keys if isinstance(one, str))
+        # Beside a value there is its name.
+        return names if names.keys().isdisjoint(VALUES) else dict.fromkeys(self.texts)
+
 
 _last: tuple[Span, Look] | None = None
 
@@ -133,12 +142,9 @@ def look_into(values: Iterable[Any]) -> Look:
 def _look_at_other(item: Any, found: Look) -> None:
     """Look at a value of a type that `snapshot` does not make."""
     if isinstance(item, str):
-        found.texts.append(item)
-        if len(item) > LONG:
-            found.long.append(item)
+        found.containers.append((str.__str__(item),))
     elif isinstance(item, Mapping):
-        found.texts.extend(item)
-        found.containers.append(item.values())
+        found.containers.append({**item})
     elif isinstance(item, (tuple, list)):
         found.containers.append(item)
 

@@ -13,7 +13,7 @@ from trace_core._processors.budget import Match, Place
 _KIND: Final = re.compile(
     r"kind[ ]{0,8}(?:\\*[\"'])?:[ ]{0,8}(?:\\*[\"'])?Secret[ ]{0,8}(?:(?P<escape>\\)|[\s,}\"']|\Z)"
 )
-_BEGIN: Final = re.compile(r"^---|apiVersion|\0", re.MULTILINE)  # or another text begins
+_BEGIN: Final = re.compile(r"\n---|apiVersion|\0")  # or another text begins
 _BLOCK: Final = re.compile(
     r"^(?P<indent>[ ]{0,32})(?:stringData|data):[ \t]{0,8}\n"
     r"(?P<yaml>(?:(?P=indent)[ ]{1,32}\S[^\n]*(?:\n|\Z)|[ \t\n]*\n)+)"
@@ -28,6 +28,8 @@ _VALUE: Final = re.compile(
     r"(?P<value>(?![|>][+\-\d]{0,2}[ \t]*$|\{\{|[<$\s\"'])(?:\\.|[^\"\\\n])+(?<![\s\"']))",
     re.MULTILINE,
 )
+_MOST: Final = 1_000
+"""Manifests in which blocks are sought; behind them, values are sought in all of the text."""
 _MOST_BLOCKS: Final = 100
 """A manifest has two; what stands beside others without a line between may have some more."""
 _ESCAPED: Final = re.compile(r"(\\{1,8})([n\"])")
@@ -50,12 +52,9 @@ def in_manifests(text: str, levels: int = 3) -> Iterator[Match]:
         yield from in_manifests(_ESCAPED.sub(_without_level, text), levels - 1)
         return
     begins = (0, *(found.start() for found in _BEGIN.finditer(text)), len(text))
-    places = [
-        place
-        for begin, end in pairwise(begins)
-        if _KIND.search(text, begin, end)
-        for place in _blocks(text, begin, end)
-    ]
+    found = [one for one in pairwise(begins) if _KIND.search(text, *one)]
+    places = [place for one in found[:_MOST] for place in _blocks(text, *one)]
+    places += [(begin, len(text)) for begin, _ in found[_MOST : _MOST + 1]]
     yield from values(_VALUE, text, places, ASSIGNED)
 
 

@@ -51,6 +51,10 @@ _SAYS_WHICH: Final = frozenset(
 """What may stand behind: ``api_key_prod``, ``SecretString``."""
 OTHER_KEY: Final = "other key"
 """The word of a key of which it is not known whether it opens something: ``openai_key``."""
+VALUES: Final = ("value", "Value", "text")
+"""Lists of settings have mappings with one of each."""
+MOST_LISTED: Final = 64
+"""Items of a list that may hold names and values by turns."""
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _LAST_WORD: Final = re.compile(r"\n?[^A-Za-z0-9]{0,3}([A-Z]+|[a-z]+[A-Z]?)")
 """Of a text that is read from its end: a search from its begin would try every letter."""
@@ -126,9 +130,7 @@ def is_counted(before: str) -> bool:
         before: Some text that ends where "token" begins.
     """
     found = _LAST_WORD.match(before[::-1])
-    if found is None:
-        return False
-    word = found[1][::-1].lower()
+    word = found[1][::-1].lower() if found else ""
     return word in _COUNTED or before.lower().endswith("publickey")  # of an assembly
 
 

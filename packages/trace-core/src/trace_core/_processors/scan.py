@@ -14,7 +14,7 @@ import functools
 import re
 import string
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, product
 from typing import Final
 
 from trace_core._processors.assignments import assignments
@@ -62,16 +62,12 @@ def _by_start() -> dict[str, tuple[Rule, ...]]:
     return {start: tuple(rules) for start, rules in found.items()}
 
 
-def _all_starts(rules: tuple[Rule, ...]) -> set[str]:
-    return {start for rule in rules for start in rule.starts}
-
-
 ALONE: Final = {
     *("@", "$", "%", "|", ").", " / ", "/1", "://", "-us", "uth", "default", "echo "),
     *("PRIVATE KEY", "Private-Lines:"),
 }
 """Literals that texts often have, or behind which a secret of many lines stands."""
-_SIGNS: Final = "~$;/QK{(-:Ayk_"
+_SIGNS: Final = "~$;/QK{(-:A_"
 """Characters of the others that texts seldom have."""
 _SHORT: Final = 2_048
 """Characters of a text in which each literal is looked for on its own."""
@@ -82,17 +78,21 @@ _INNER: Final = tuple((inner.literal.encode(), inner.also.encode(), inner) for i
 _SHORT_INNER: Final = tuple(one for one in _INNER if one[-1].short)
 _IN_WORDS: Final = tuple(inner for inner in INNER if _NO_LETTER.search(inner.literal) is None)
 _LONG_RUN: Final = re.compile(b" a{%d,}" % SHORTEST_KEY)
-_ODD_BEGINS: Final = frozenset("._-\\%")
-"""What a word begins with, or what is before it, that does not belong to a secret."""
 _ENCODED_STARTS: Final = frozenset(start[:2] for start in RULES[-1].starts)
 """How base64 begins that is decoded."""
-_STARTS: Final = {two: tuple(_all_starts(rules)) for two, rules in _RULES.items()}
+_STARTS: Final = {
+    two: tuple({start for rule in rules for start in rule.starts}) for two, rules in _RULES.items()
+}
 """All that a secret may begin with, by the first two characters."""
+_BEGINS: Final = {*_STARTS, *map("".join, product("._-", map(chr, _LETTERS)))}
+"""How a word begins, perhaps with punctuation, that may hold a secret."""
 _AHEAD: Final = 1_024
 """Characters from a literal on that the longest pattern needs; runs of characters go on behind."""
 _LONGEST: Final = 8 * 1024
 """Characters of a private key."""
 _LONGEST_BEFORE: Final = 64
+_DECODING: Final = 3.0
+"""What it takes to judge what is decoded, in comparison with others."""
 _MOST_LEVELS: Final = 2
 """Base64 in base64; deeper, nobody's secret is by accident."""
 _LEAST_DECODED: Final = 32
@@ -111,7 +111,7 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
     """
     data = text.encode("ascii", "replace")  # characters beyond ASCII become one byte each
     if _COLOURED.search(data):
-        text = _COLOUR.sub(_blank, text)
+        text = _COLOUR.sub(lambda found: " " * len(found.group()), text)
         data = text.encode("ascii", "replace")
     words = b" %s " % data.translate(_AS_WORDS)
     if words.index(b" ", 1) > len(text):  # a name or an id: nothing stands before it
@@ -177,16 +177,11 @@ def _groups() -> list[Group]:
 
 def _in_word(text: str, words: bytes, levels: int) -> list[Match]:
     """Find secrets in a text that is a single word."""
-    begin = start_of(text, 0, len(text))
-    found = list(_long_words(text, words, levels)) if text[begin : begin + 2] in _STARTS else []
+    found = list(_long_words(text, words, levels))
     for inner in _IN_WORDS:
         if inner.literal in text:
             found += _inside(text, inner, ((0, len(text)),))
     return found
-
-
-def _blank(found: re.Match[str]) -> str:
-    return " " * len(found.group())
 
 
 def _folded(text: str) -> str:
@@ -232,28 +227,28 @@ def _inside(text: str, inner: Inner, places: Sequence[Place]) -> Iterator[Match]
 
 def _long_words(text: str, words: bytes, levels: int) -> Iterator[Match]:
     """Find secrets among the words that are as long as keys."""
-    begun, encoded = Budget(), Budget(share=0.3)  # to decode takes long
-    runs = [
+    budget, done, escapes = Budget(), 0, "\\" in text or "%" in text
+    runs = (
         (begin, run.end() - 1)
         for run in _LONG_RUN.finditer(words)
-        if text[(begin := run.start()) : begin + 2] in _STARTS
-        or text[begin] in _ODD_BEGINS
-        or text[begin - 1] in _ODD_BEGINS
-    ]
-    done = 0
+        if text[(begin := run.start()) : begin + 2] in _BEGINS
+        or (escapes and text[begin - 1] in "\\%")
+    )
     for begin, end in runs:
+        if end <= budget.until:
+            continue
         start = start_of(text, begin, end)
         starts = _STARTS.get(two := text[start : start + 2])
         if start < done or starts is None or not text.startswith(starts, start):
             continue
-        allowed = encoded if two in _ENCODED_STARTS else begun
         # Most that begin so are identifiers.
-        one = start >= allowed.until and _any_of(two).match(text, start, start + _LONGEST)
-        judged = allowed.allows(start, end, 1.0 if one else GLANCE) and one
-        if judged and (found := _match(text, start, levels, allowed)) is not None:
+        one = start >= budget.until and _any_of(two).match(text, start, start + _LONGEST)
+        cost = _DECODING if two in _ENCODED_STARTS else 1.0
+        judged = budget.allows(start, end, cost if one else cost * GLANCE) and one
+        if judged and (found := _match(text, start, levels, budget)) is not None:
             done = found[1]
             yield found
-    yield from (*begun.withheld, *encoded.withheld)
+    yield from budget.withheld
 
 
 @functools.cache

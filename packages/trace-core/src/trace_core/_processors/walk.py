@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 import attrs
@@ -12,13 +12,12 @@ from trace_core._model.parts import Event, Status
 from trace_core._model.span import Span
 from trace_core._model.values import Value
 from trace_core._processors.budget import UNJUDGED
-from trace_core._processors.by_name import VALUES, named_pair, without_listed, without_secrets
+from trace_core._processors.by_name import named_pair, without_listed, without_secrets
 from trace_core._processors.look import PLAIN_TYPES, Look, Seen, look_at, look_into
 from trace_core._processors.many import MANY, Change, Changed, names_among
+from trace_core._processors.names import MOST_LISTED, VALUES
 from trace_core._processors.told import told_under, without_told
 
-_SEVERAL: Final = 64
-"""Items of a list that may hold names and values by turns."""
 _MOST_SPECIAL: Final = 1_000
 """Containers of a span in which what is filed under the name of a secret is judged."""
 _MOST_TOLD: Final = 100
@@ -61,20 +60,22 @@ class Walk:
             ValueError: It contains itself.
         """
         look = look_at(span)
-        texts = look.texts
-        if span.resource is not self._resource:  # mostly that of the span before
-            texts = [*texts, *look_into((span.resource,)).texts]
-        new = self._stays.new(texts)
-        changes = self._changes(new) if new else None
+        same = span.resource is self._resource  # mostly that of the span before
+        looks = (look,) if same else (look, look_into((span.resource,)))
+        new = self._stays.new(chain(*(one.texts for one in looks)))
+        changes = self._changes(new, looks) if new else None
         if changes is not None:
             return changes.span(span, look)
         self._resource = span.resource
         return span
 
-    def _changes(self, new: dict[str, None]) -> _Changes | None:
+    def _changes(self, new: dict[str, None], looks: Sequence[Look]) -> _Changes | None:
         """Return what is to change because of some texts; ``None`` if nothing is."""
         texts = list(new)
         changed = self._change(texts)
+        if len(new) > max(MANY, sum(len(look.containers) for look in looks)):
+            # Few of them stand where names do.
+            texts = [name for look in looks for name in look.names() if name in new]
         names = names_among(texts) if self._by_name else {}
         some = changed.texts or names
         if len(new) < MANY:
@@ -218,7 +219,7 @@ class _Changes:
         if around is not None and id(value) not in around:
             return value
         special = self._names and not self._names.keys().isdisjoint(
-            [one for one in value[:_SEVERAL] if type(one) is str]
+            [one for one in value[:MOST_LISTED] if type(one) is str]
         )
         if special and self._left <= 0:
             return _TOO_MANY
