@@ -40,7 +40,7 @@ from trace_core._processors.by_name import filed_under
 from trace_core._processors.clean import Cleaner, clean_text
 from trace_core._processors.inner import INNER
 from trace_core._processors.look import Look
-from trace_core._processors.many import names_among
+from trace_core._processors.many import BETWEEN, names_among
 from trace_core._processors.near import near_names
 from trace_core._processors.rules import RULES
 from trace_core._processors.scan import find
@@ -312,8 +312,8 @@ def test_many_texts_are_cleaned_like_one() -> None:
     span = span_with(harmless)
     assert redact()(span) is span
     assert redact_pii()(span) is span
-    mails = redact_pii()(span_with([*harmless, "a@b.com", "\n\0\n\0\n", "c@d.org!"])).inputs
-    assert mails == (*harmless, "[redacted:e-mail]", "\n\0\n\0\n", "[redacted:e-mail]!")
+    mails = redact_pii()(span_with([*harmless, "a@b.com", BETWEEN, "c@d.org!"])).inputs
+    assert mails == (*harmless, "[redacted:e-mail]", BETWEEN, "[redacted:e-mail]!")
 
 
 def test_a_long_value_that_holds_names_is_gone_through_once() -> None:
@@ -368,9 +368,10 @@ def test_a_manifest_ends_with_its_text() -> None:
 
 
 KNOWN = "a1b2c3d4e5f6g7"
+NETRC = ["machine ", "default ", "login ", "account ", "password ", "a.b "]
 SNIPPETS = st.one_of(
     st.sampled_from(
-        [*NAMES, *SIGNS, *STARTS, KNOWN, "a1B2c3D4", "\u0130", "\n\0\n\0\n", "\0\n", " "]
+        [*NAMES, *SIGNS, *STARTS, *NETRC, KNOWN, "a1B2c3D4", "\u0130", BETWEEN, "\0\n", " "]
     ),
     st.text(ALNUM, min_size=8, max_size=64),
     st.text(max_size=3),
@@ -384,6 +385,8 @@ def names_of(text: str) -> list[tuple[int, int]]:
 
 @given(TEXTS)
 @example([f"{KNOWN}sk_live_0000000001"])
+@example(["machine", "login a password b1c2d3"])
+@example(["machine a.b login", "password b1c2d3e4"])
 def test_texts_searched_together_are_cleaned_as_each_alone(texts: list[str]) -> None:
     """Nothing of one text has a part in what is found in the next, but for lists behind a key.
 

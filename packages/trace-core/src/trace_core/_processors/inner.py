@@ -94,7 +94,7 @@ def _told(literal: str, source: str, also: str = "", behind: int = 0) -> Inner:
 
 
 _GAP: Final = r"(?:\s|\\[nrt]){1,8}"
-_PART: Final = r"[^\s\\]{1,100}"
+_PART: Final = r"[^\s\\\0]{1,100}"
 _CHOSEN: Final = (
     r"(?P<secret>(?![$<{%*(\[]|(?i:your|my[_\-]?pass|passw|secret|token|changeme|example))"
     r"[^\s\"'\\]{4,})"
@@ -118,13 +118,12 @@ _HASHES: Final = {
     "$": rf"\$(?:2[abxy]?\$[0-9]{{2}}\${_IN_CRYPT}{{53}}|(?:apr1|1)\${_SALT}\${_IN_CRYPT}{{22}}"
     rf"|(?:y\${_SALT}|[56](?:\$rounds=[0-9]{{4,9}})?)\${_SALT}\$(?:{_IN_CRYPT}{{43}}){{1,2}})",
     "$argon2": r"\$argon2(?:id?|d)\$(?:[a-z]=[0-9,=a-z]{1,32}\$){1,2}[A-Za-z0-9+/$]{24,}",
-    "{S": r"\{SS?HA[0-9]{0,3}\}[A-Za-z0-9+/]{26,}={0,2}",
     "pbkdf2": rf"pbkdf2[:_]sha[0-9]{{1,3}}[$:][0-9]{{3,8}}\${_SALT}\$[A-Za-z0-9+/=]{{20,}}",
     "scrypt:": rf"scrypt:[0-9:]{{5,16}}\${_SALT}\$[0-9a-f]{{64,}}",
     "SCRAM-SHA-": r"SCRAM-SHA-[0-9]{1,3}\$[0-9]{3,7}:[A-Za-z0-9+/=]{12,}\$[A-Za-z0-9+/=:]{40,}",
 }
 """What is stored of passwords, from which they can be guessed."""
-_OF_PASSWORD: Final = "|".join(
+_FIELD: Final = "|".join(
     rf"(?<={name}[\"'\]\\]{{{quotes}}}\)\.)"
     for name in ("password", "passwd", "pwd", "secret", "token")
     for quotes in range(1, 5)
@@ -151,7 +150,7 @@ INNER: Final = (
     *(Inner("aws", one, _begin(one) + _SESSION) for one in ("IQoJb3JpZ2lu", "FwoGZXIvYXdz")),
     Inner("fly", "fm", _begin("fm") + "(?:1[ar]?|2)_[A-Za-z0-9+/]{80,}={0,3}"),
     Inner("grafana", "glc_", _begin("glc_") + "[A-Za-z0-9+/]{32,}={0,3}"),
-    Inner("sentry", "sntry", _begin("sntry") + "[su]_[A-Za-z0-9+/_]{50,}={0,2}"),
+    *(Inner("sentry", s, _begin(s) + "[A-Za-z0-9+/_]{50,}={0,2}") for s in ("sntrys_", "sntryu_")),
     Inner("stripe", "whsec_", _begin("whsec_") + "[A-Za-z0-9+/]{24,}={0,2}"),
     Inner(
         "database",
@@ -166,8 +165,9 @@ INNER: Final = (
     _told("default", rf"default(?={_GAP}login){_LOGIN}"),
     _told("*:*:", r"\*:\*:(?:\*|\w{1,63}):[^\s:]{1,63}:" + _CHOSEN),
     _told(":5432:", rf":5432:[^\s:/]{{1,63}}:[^\s:]{{1,63}}:{_CHOSEN}"),
-    _told(
-        "poetry", rf"poetry config (?:http-basic\.{_PART} {_PART}|pypi-token\.{_PART}) {_CHOSEN}"
+    *(
+        _told(f"poetry config {of}.", rf"poetry config {of}\.{_PART} {before}{_CHOSEN}")
+        for of, before in (("http-basic", f"{_PART} "), ("pypi-token", ""))
     ),
     _told(
         "uth",
@@ -191,7 +191,7 @@ INNER: Final = (
         _told(
             f"{command} ",
             rf"{command} (?:-[en] )?{_OPEN}?(?:[\w\-]{{1,32}}:)?{_NUMBERED}{_OPEN}? ?\| {_READS}",
-            "| ",
+            "|",
         )
         for command in ("echo", "printf")
     ),
@@ -203,7 +203,7 @@ INNER: Final = (
         rf"(?=\S{{0,64}}[!#%^*@+~]){_NUMBERED}",
         behind=100,
     ),
-    _told(").", rf"\)\.(?=[stf])(?i:{_OF_PASSWORD})(?:send_keys|type|fill)\({_OPEN}{_NUMBERED}"),
+    _told(").", rf"\)\.(?=[stf])(?i:{_FIELD})(?:send_keys|type|fill)\({_OPEN}{_NUMBERED}", "("),
     _told("WIFI:", r"WIFI:(?:[TSH]:[^;]{0,64};){0,3}P:(?P<secret>[^;\s]{4,});"),
     *(
         _told(f"{call}(", rf"{call}\(\s{{0,16}}{_ARGUMENT * before}{_OPEN}{_NUMBERED}")
@@ -211,7 +211,8 @@ INNER: Final = (
         for call in calls
     ),
     _told("jwt.", rf"jwt\.(?:sign|verify|encode|decode)\(\s{{0,16}}{_ARGUMENT}{_OPEN}{_NUMBERED}"),
-    *(Inner("password hash", literal, source) for literal, source in _HASHES.items()),
+    Inner("password hash", "{S", r"\{SS?HA[0-9]{0,3}\}[A-Za-z0-9+/]{26,}={0,2}"),
+    *(Inner("password hash", one, rest, also="$") for one, rest in _HASHES.items()),
     _behind("telegram", "[0-9]{8,10}", "[0-9]{8}", ":AA", r"[A-Za-z0-9_\-]{33}(?![A-Za-z0-9])"),
     _behind("azure", _APP, _APP, "Q~", rf"{_TILDE}{{31,34}}(?![A-Za-z0-9_~\-])"),
     _behind("azure", "[A-Za-z0-9]{20,60}", "[A-Za-z0-9]{20}", "JQQJ9", "[9D][A-Za-z0-9]{20,48}"),

@@ -13,7 +13,7 @@ from trace_core._processors.by_name import PARTS, UNJUDGED_NAME, filed_under, ha
 
 MANY: Final = 1_000
 """Texts that are searched as one."""
-BETWEEN: Final = "\n\0\n\0\n"
+BETWEEN: Final = "\n\0\n"
 """Between two texts that are searched as one: no pattern matches it, and no name has it behind."""
 _NUL: Final = "\0"
 _MARK: Final = "\1"

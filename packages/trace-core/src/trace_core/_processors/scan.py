@@ -63,11 +63,11 @@ def _by_start() -> dict[str, tuple[Rule, ...]]:
 
 
 ALONE: Final = {
-    *("@", "$", "%", "|", ").", " / ", "/1", "://", "-us", "uth", "default", "echo "),
+    *("@", "$", "%", "|", ").", " / ", "/1", "://", "uth", "default", "echo "),
     *("PRIVATE KEY", "Private-Lines:"),
 }
 """Literals that texts often have, or behind which a secret of many lines stands."""
-_SIGNS: Final = "~$;/QK{(-:A_"
+_SIGNS: Final = "~$;/QK{(-:A_."
 """Characters of the others that texts seldom have."""
 _SHORT: Final = 2_048
 """Characters of a text in which each literal is looked for on its own."""
@@ -123,8 +123,7 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
     folded = _folded(text)
     near = near_names(folded, data, whole)
     if near:
-        if "\n" in text or "\\n" in text:
-            found += in_tables(text, near)
+        found += in_tables(text, near)
         if "(" in text and "values" in folded:
             found += in_inserts(text, folded)
         if "Secret" in text and "ata" in text:
@@ -140,14 +139,14 @@ def _by_literals(
     """Find secrets by something inside them or before them, around it where it is known."""
     known = _where(data) if len(data) > _SHORT else {}
     where: Sequence[Place]
-    for literal, also, inner in rules:
+    for literal, _, inner in (one for one in rules if one[1] in data):
         if literal in known:
             where = around(known[literal], inner.behind, _AHEAD)
         elif inner.behind:  # to look everywhere takes long
             where = around(all_places(text, inner.literal, STEP), inner.behind)
         else:
             where = places if literal in data else ()
-        if where and also in data:
+        if where:
             yield from _inside(text, inner, where)
 
 
@@ -237,7 +236,8 @@ def _long_words(text: str, words: bytes, levels: int) -> Iterator[Match]:
     for begin, end in runs:
         if end <= budget.until:
             continue
-        start = start_of(text, begin, end)
+        odd = escapes or text[begin] in "._-"
+        start = start_of(text, begin, end) if odd else begin
         starts = _STARTS.get(two := text[start : start + 2])
         if start < done or starts is None or not text.startswith(starts, start):
             continue
