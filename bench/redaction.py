@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import random
 import statistics
 import string
@@ -78,6 +79,15 @@ MEGABYTES: dict[str, Callable[[], Value]] = {
     "tokens and ids": lambda: "".join(f"tokens={n} {word(8, ALNUM)} " for n in range(48_000)),
     "sentences": lambda: "".join(f"the key is {word(9)}1\n" for _ in range(45_000)),
     "commands": lambda: "".join(f" -p {word(6, ALNUM)}1" for _ in range(90_000)),
+    "names alone": lambda: "pw= " * 250_000,
+    "quoted names": lambda: '"password": "' * 77_000,
+    "brackets": lambda: f"into a (key,b) values {'(' * 999_970}",
+    "a netrc": lambda: "machine a.b login " * 55_000,
+    "joined paths": lambda: "".join(f"b/src/key{n}/mod{n}ule/v{n}/" for n in range(30_000)),
+    "paths": lambda: "".join(f"+++ b/src/key{n}/mod{n}ule/v{n}.py\n" for n in range(25_000)),
+    "header rows": lambda: "|a|key|\n|--|--|\n" * 62_500,
+    "JSON in JSON": lambda: json.dumps(json.dumps(MEGABYTES["manifests"]())),
+    "Chinese": lambda: tuple(f"密码：{word(8)}{n}" for n in range(50_000)),  # noqa: RUF001
     "all kinds": lambda: "".join(
         f"sk-{word(20, ALNUM)} token={word(9)}1 key is {word(9)}1 a://b:{word(8)}@c.d/ {n}\n"
         for n in range(13_000)

@@ -243,12 +243,9 @@ SEARCHED: dict[str, re.Pattern[str]] = {
     "_inserted": tables._inserted(3),
     **{
         name: getattr(context, name)
-        for name in ("_AFTER_NAME", "_SETTER", "_USER", "_REST", "_LISTED")
+        for name in ("_AFTER_NAME", "_SETTER", "_USER", "_REST", "_WHOLE", "_LISTED")
     },
-    **{
-        name: getattr(manifests, name)
-        for name in ("_KIND", "_BEGIN", "_BLOCK", "_VALUE", "_ESCAPED")
-    },
+    **{name: getattr(manifests, name) for name in ("_KIND", "_BEGIN", "_BLOCK", "_VALUE")},
     "_DATA_URL": payloads._DATA_URL,
     **{name: getattr(pii, name) for name in ("_EMAIL", "_INTERNATIONAL", "_LOCAL", "_CARD")},
 }

@@ -57,8 +57,8 @@ _SIGN: Final = (
     r"|[=!]={1,2}(?=[ \t]{0,4}[\"'`])))"
 )
 _ASSIGNMENT: Final = re.compile(
-    rf"(?P<name>{_NAME})(?:(?==)|{_DECLARED}(?:{_QUOTE}|)[ \t]{{0,16}})(?P<sign>{_SIGN})"
-    rf"(?:%20|[ \t]{{0,16}})"
+    rf"(?P<name>{_NAME})(?:(?==)|(?!=){_DECLARED}(?:{_QUOTE}|)[ \t]{{0,16}})(?P<sign>{_SIGN})"
+    rf"(?:%20|[ \t]{{0,16}})(?![ \t])"
     rf"(?=[\"'`\\%@bfnrut]|{_UNQUOTED}{{6}}|{_WRAPPED})"  # else nothing of what follows can match
     rf"(?:(?:\\*[\"'`]|)(?:bearer|basic|token|digest|apikey|bot)[ \t]{{1,4}}|){_VALUE}"
 )

@@ -90,6 +90,9 @@ _COMMAND: Final = re.compile(
 _FLAG: Final = re.compile(r"[ ]-[paw][ ]?[\"']?\Z")
 _OF_WORDS: Final = f"{string.ascii_letters}{string.digits}_.-+/~!#$%^@"
 """Characters of words and of what joins words in a password."""
+_LONGEST_JOINED: Final = 64
+"""Characters of a password, before the first word in it that has a digit."""
+_WHOLE: Final = re.compile(f"[{re.escape(_OF_WORDS)}]*")
 _REST: Final = re.compile(r"[^\s\"'`,;}{&\\<>\uff0c\u3002\uff1b\u3001\uff09\u3011\u300d]*")
 """Characters of a value; the last of these are punctuation of Chinese and Japanese."""
 _QUOTES: Final = ("'", '"', "`", "\\")
@@ -142,21 +145,26 @@ def _led(
     text: str, folded: str, kinds: bytes, near: Sequence[Place], known: Sequence[Match]
 ) -> Iterator[Match]:
     """Find secrets that a name, a sentence or a command leads to."""
-    done, refused, covered = 0, -1, Covered(known)
+    done = passed = 0
+    covered = Covered(known)
     share = 0.75 if folded.isascii() else 0.5  # names of other scripts are many
     if any(kind == UNJUDGED for *_, kind in known):  # it has taken long already
         share /= 2
     budget = Budget(share)
     padded = " " * TAIL + folded
     for piece in pieces(kinds, near):
-        for found in may_be_led(padded, kinds, piece) if piece[1] > budget.until else ():
+        if piece[1] <= max(budget.until, passed):
+            continue
+        for found in may_be_led(padded, kinds, piece):
             first, last = found.start(), found.end() - 1
+            if (first < passed and text[first - 1] != "%") or last <= budget.until:
+                continue
             begin = _begin(text, first, last)
-            if begin in (None, refused) or begin < done or last <= budget.until:
+            if begin is None or begin < done:
                 continue
             before = folded[max(0, begin - _BEFORE) : begin]
-            if not may_lead(before):
-                refused = begin  # for what else there is of the word as well
+            if end := _not_led(text, first, begin, before):
+                passed = end
                 continue
             done = max(done, covered.end(first))
             if first < done or not budget.allows(begin, last):
@@ -167,6 +175,22 @@ def _led(
                 done = _stop(text, last, len(text))
                 yield begin + skipped, done, ASSIGNED
     yield from budget.withheld
+
+
+def _not_led(text: str, first: int, begin: int, before: str) -> int:
+    """Return where a word ends, with what is joined to it, if nothing leads to it; else 0.
+
+    Args:
+        text: The text.
+        first: Where the word begins.
+        begin: Where it begins with the punctuation that belongs to it.
+        before: Some text before that.
+    """
+    far = first - begin >= _LONGEST_JOINED
+    if not far and may_lead(before):
+        return 0
+    whole = far or text[begin - 1 : begin] not in _OF_WORDS
+    return next(_WHOLE.finditer(text, begin)).end() if whole else first + 1
 
 
 def _begin(text: str, begin: int, end: int) -> int | None:
@@ -197,7 +221,8 @@ def _leftmost(text: str, begin: int) -> int:
     """Return where a word begins with the punctuation that belongs to it: ``p@ss-w0rd``."""
     if text[begin - 3 : begin] == "://":
         return begin
-    return max(0, begin - 64) + len(text[max(0, begin - 64) : begin].rstrip(_OF_WORDS))
+    first = max(0, begin - _LONGEST_JOINED)
+    return first + len(text[first:begin].rstrip(_OF_WORDS))
 
 
 def _stop(text: str, end: int, most: int) -> int:

@@ -94,7 +94,7 @@ def _told(literal: str, source: str, also: str = "", behind: int = 0) -> Inner:
 
 
 _GAP: Final = r"(?:\s|\\[nrt]){1,8}"
-_PART: Final = r"[^\s\\\0]{1,100}"
+_PART: Final = r"[^\s\\\0]{1,100}(?![^\s\\])"
 _CHOSEN: Final = (
     r"(?P<secret>(?![$<{%*(\[]|(?i:your|my[_\-]?pass|passw|secret|token|changeme|example))"
     r"[^\s\"'\\]{4,})"
@@ -161,7 +161,7 @@ INNER: Final = (
         also="@",
         behind=32,
     ),
-    _told("machine", rf"machine{_GAP}(?:{_PART}(?={_GAP}login)|[^\s.\\]{{1,64}}\.{_PART}){_LOGIN}"),
+    _told("machine", rf"machine{_GAP}(?=[^\s.\\]{{1,64}}\.|{_PART}{_GAP}login){_PART}{_LOGIN}"),
     _told("default", rf"default(?={_GAP}login){_LOGIN}"),
     _told("*:*:", r"\*:\*:(?:\*|\w{1,63}):[^\s:]{1,63}:" + _CHOSEN),
     _told(":5432:", rf":5432:[^\s:/]{{1,63}}:[^\s:]{{1,63}}:{_CHOSEN}"),

@@ -21,6 +21,7 @@ _KINDS: Final = bytes(
     for byte in range(256)
 )
 _NUMBERED: Final = rb"(?=[1\-]*a)(?=[a\-]*1)%s[a1\-]{6,}"
+_NO_WORD: Final = re.compile(rb"[ +]|\Z")
 _ANYWHERE: Final = re.compile(b"[ +]" + _NUMBERED % b"")
 """A word with a letter and a digit that is as long as passwords, by the kinds of its characters."""
 _NUMBERS: Final = b"|".join(b"(?<= %s )" % (b"1" * digits) for digits in range(1, 8))
@@ -75,7 +76,7 @@ def pieces(kinds: bytes, near: Sequence[Place]) -> Iterator[Place]:
         done = max(done, begin)
         while done < end:
             until = min(done + _PIECE, end)
-            until = max(until, kinds.find(b" ", until))
+            until = max(until, next(_NO_WORD.finditer(kinds, until)).start())
             yield done, until
             done = until
 

@@ -32,7 +32,8 @@ _MOST: Final = 1_000
 """Manifests in which blocks are sought; behind them, values are sought in all of the text."""
 _MOST_BLOCKS: Final = 100
 """A manifest has two; what stands beside others without a line between may have some more."""
-_ESCAPED: Final = re.compile(r"(\\{1,8})([n\"])")
+_KEPT: Final = "\1"
+"""What stands meanwhile for a backslash that stays."""
 
 
 def in_manifests(text: str, levels: int = 3) -> Iterator[Match]:
@@ -49,7 +50,7 @@ def in_manifests(text: str, levels: int = 3) -> Iterator[Match]:
     if kind is None:
         return
     if kind["escape"] and levels:
-        yield from in_manifests(_ESCAPED.sub(_without_level, text), levels - 1)
+        yield from in_manifests(_without_level(text), levels - 1)
         return
     begins = (0, *(found.start() for found in _BEGIN.finditer(text)), len(text))
     found = [one for one in pairwise(begins) if _KIND.search(text, *one)]
@@ -66,8 +67,10 @@ def _blocks(text: str, begin: int, end: int) -> list[Place]:
     return [block.span(str(block.lastgroup)) for block in blocks]
 
 
-def _without_level(found: re.Match[str]) -> str:
-    """Undo an escape of JSON, every character at its place."""
-    escape, escaped = found.groups()
-    left = "\\" * (len(escape) // 2)
-    return f"{left}{escaped}".replace("n", "n" if left else "\n").rjust(len(found.group()))
+def _without_level(text: str) -> str:
+    """Undo the escapes of JSON once, every character at its place."""
+    for escapes in range(8, 0, -1):  # in JSON in JSON in JSON
+        left = _KEPT * (escapes // 2)
+        for escaped, meant in (('"', '"'), ("n", "n" if left else "\n")):
+            text = text.replace("\\" * escapes + escaped, f"{left}{meant}".rjust(escapes + 1))
+    return text.replace(_KEPT, "\\")

@@ -7,12 +7,20 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
-from trace_core._processors.budget import Place
+from trace_core._processors.budget import GLANCE, Budget, Match, Place
 
 Group: TypeAlias = "tuple[re.Pattern[bytes], list[tuple[bytes, int]]]"
 """A pattern for any of some words, and each with how much of it is before what is matched."""
 _FAR: Final = 320
 """Characters from the begin of a name to the first digit of the value it may be the name of."""
+_BEHIND_NAMES: Final = "=:,|"
+_FREQUENT: Final = ("key", "token", "secret", "pass", "pw", "auth", "cred", "sig")
+_LONG: Final = 32_768
+"""Characters of a text that may hold too many."""
+_PIECE: Final = 4_096
+"""Characters of which the names are counted."""
+_CROWD: Final = 256
+"""Names in so many characters, at the most, that text or code may have all over."""
 STEP: Final = 64
 """Characters from one name to the next that is looked for: a text may be full of them."""
 _LEFT_OF_NAME: Final = 40
@@ -77,6 +85,24 @@ def around(some: Iterable[int], behind: int, ahead: int = STEP + _FAR) -> list[P
     return [*places, (begin, end)] if end else places
 
 
+def crowds(folded: str, near: Iterable[Place]) -> list[Match]:
+    """Return where there are more names than anybody writes, and too many of them to look at.
+
+    Args:
+        folded: The text in lower case.
+        near: Where there are names.
+    """
+    budget = Budget()
+    for first, last in near if len(folded) > _LONG else ():
+        for begin in range(first, last, _PIECE):
+            end = min(begin + _PIECE, last)
+            if sum(folded.count(sign, begin, end) for sign in _BEHIND_NAMES) > _CROWD:
+                names = sum(folded.count(name, begin, end) for name in _FREQUENT)
+                if names > _CROWD:
+                    budget.allows(begin, end, names * GLANCE / 4)
+    return budget.withheld
+
+
 def near_names(folded: str, data: bytes, places: Sequence[Place]) -> list[Place]:
     """Return where in a text there are names that secrets have, and something behind each.
 
@@ -124,18 +150,21 @@ def grouped(words: Iterable[str], signs: str, rest: str = "") -> list[Group]:
     by_sign.pop("", None)
     return [
         (
-            re.compile(f"{re.escape(sign)}(?={'|'.join(_around(sign, some))}){rest}".encode()),
+            re.compile(f"{re.escape(sign)}(?={_around(sign, some)}){rest}".encode()),
             [(word.encode(), word.index(sign)) for word in some],
         )
         for sign, some in by_sign.items()
     ]
 
 
-def _around(sign: str, words: Iterable[str]) -> Iterator[str]:
-    """Yield patterns for what is around a character in words; what is behind it goes first."""
-    for word in words:
-        before, _, behind = map(re.escape, word.partition(sign))
-        yield f"{behind}(?<={before}{re.escape(sign)}{behind})" if before else behind
+def _around(sign: str, words: Sequence[str]) -> str:
+    """Return a pattern for what is around a character in words; what is behind it goes first."""
+    parts = [tuple(map(re.escape, word.partition(sign))) for word in words]
+    any_of_them = "|".join(f"{b}(?<={a}{sign}{b})" if a else b for a, sign, b in parts)
+    lasts = sorted({word[: word.index(sign)][-1:] for word in words})
+    # Mostly there is something else before it, which is told at once.
+    last = f"(?<=[{re.escape(''.join(lasts))}]{re.escape(sign)})" if all(lasts) else ""
+    return f"{last}(?:{any_of_them})"
 
 
 def all_places(text: str, part: str, step: int) -> Iterator[int]:

@@ -28,6 +28,7 @@ from trace_core._processors.near import (
     Group,
     all_places,
     around,
+    crowds,
     grouped,
     near_names,
     start_of,
@@ -121,8 +122,10 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
     places = left_of(whole, found, _LONGEST)
     found += _by_literals(text, data, _INNER if _LONG_WORD in words else _SHORT_INNER, places)
     folded = _folded(text)
-    near = near_names(folded, data, whole)
+    near: Sequence[Place] = near_names(folded, data, whole)
     if near:
+        found += (crowded := crowds(folded, near))
+        near = left_of(near, crowded)
         found += in_tables(text, near)
         if "(" in text and "values" in folded:
             found += in_inserts(text, folded)

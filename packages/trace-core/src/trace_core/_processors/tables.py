@@ -61,7 +61,7 @@ def in_tables(text: str, near: Sequence[Place]) -> Iterator[Match]:
         return
     done, headers, budgets = 0, Budget(share=0.5), list[Budget]()
     for begin in _lines(text, near):
-        header = _HEADER.match(text, begin) if begin >= done else None
+        header = _HEADER.match(text, begin) if begin >= max(done, headers.until) else None
         done = max(done, begin + 1)
         if header is None or not headers.allows(*header.span()):
             continue
