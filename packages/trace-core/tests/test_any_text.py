@@ -402,6 +402,8 @@ def names_of(text: str) -> list[tuple[int, int]]:
 
 @given(TEXTS)
 @example([f"{KNOWN}sk_live_0000000001"])
+@example(["step by step by", "token=a1B2c3D4e5f6"])
+@example(["<password>a1B2c3D4e5", "a word"])
 @example(["machine", "login a password b1c2d3"])
 @example(["machine a.b login", "password b1c2d3e4"])
 def test_texts_searched_together_are_cleaned_as_each_alone(texts: list[str]) -> None:

@@ -68,7 +68,7 @@ _OPTION: Final = re.compile(
 _SPACE: Final = r"(?:\s{1,16}|\\[nrt][ ]{0,16}){0,2}"
 _ELEMENT: Final = re.compile(
     rf"<[\w:.\-]{{0,40}}?(?P<name>{_NAME})(?:\s[^<>]{{1,200}})?(?P<sign>>)(?P<quote>(?!))?{_SPACE}"
-    rf"(?:<!\[cdata\[)?(?P<value>[^<>\s]{{6,}}?)(?:\]\]>)?{_SPACE}(?:</|\Z)"
+    rf"(?:<!\[cdata\[)?(?P<value>[^<>\s]{{6,}}?)(?:\]\]>)?{_SPACE}(?:</|\0|\Z)"
 )
 _SCHEME: Final = re.compile(r"(?:bearer|basic)[ \t]{1,4}(?P<value>[a-z0-9_\-.=+/~]{16,})")
 _CONNECTED: Final = re.compile(
