@@ -91,8 +91,9 @@ _FLAG: Final = re.compile(r"[ ]-[paw][ ]?[\"']?\Z")
 _OF_WORDS: Final = f"{string.ascii_letters}{string.digits}_.-+/~!#$%^@"
 """Characters of words and of what joins words in a password."""
 _LONGEST_JOINED: Final = 64
-"""Characters of a password, before the first word in it that has a digit."""
+"""Characters of a password before the first word in it that has a digit, at the most."""
 _WHOLE: Final = re.compile(f"[{re.escape(_OF_WORDS)}]*")
+"""A word with all that is joined to it."""
 _REST: Final = re.compile(r"[^\s\"'`,;}{&\\<>\uff0c\u3002\uff1b\u3001\uff09\u3011\u300d]*")
 """Characters of a value; the last of these are punctuation of Chinese and Japanese."""
 _QUOTES: Final = ("'", '"', "`", "\\")
