@@ -73,7 +73,7 @@ _ELEMENT: Final = re.compile(
 _SCHEME: Final = re.compile(r"(?:bearer|basic)[ \t]{1,4}(?P<value>[a-z0-9_\-.=+/~]{16,})")
 _CONNECTED: Final = re.compile(
     r"(?:server|host|data source|endpoint|user(?:[ ]?id)?|uid|accountname|database"
-    r"|initial catalog|sharedaccesskeyname)[ ]?=[^;\n]{1,200};"
+    r"|initial catalog|sharedaccesskeyname)[ ]?=[^;\n=]{1,200};"
 )
 _SETTING: Final = (
     r"(?:password|pwd|accountkey|sharedaccesskey|sharedsecret|accesskey|clientsecret)"

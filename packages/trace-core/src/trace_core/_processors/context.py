@@ -146,8 +146,7 @@ def _led(
     text: str, folded: str, kinds: bytes, near: Sequence[Place], known: Sequence[Match]
 ) -> Iterator[Match]:
     """Find secrets that a name, a sentence or a command leads to."""
-    done = passed = 0
-    covered = Covered(known)
+    done, passed, covered = 0, 0, Covered(known)
     share = 0.75 if folded.isascii() else 0.5  # names of other scripts are many
     if any(kind == UNJUDGED for *_, kind in known):  # it has taken long already
         share /= 2

@@ -58,8 +58,14 @@ def pattern_before(inner: Inner) -> re.Pattern[str]:
     return re.compile(rf"{_begin()}(?:{inner.before})\Z")
 
 
-_BREAK: Final = r"(?:\s|\\+[nrt]|[\"',+>|])"
+_BREAK: Final = r"(?:[\s\"',>|]|\\+[nrt]|\+(?<=[\s\"']\+)(?=[\s\"'\\]))"
 """Between two lines of a private key, which may be inside code, JSON or YAML."""
+_BASE64: Final = r"(?!\+[\s\"'\\])[A-Za-z0-9+/=]"
+_ENTRY: Final = (
+    rf"[A-Za-z\-]{{3,20}}: (?:[^\n\\]{{1,100}}(?:\n|\\+[nrt])"
+    rf"|(?![^\n\\]{{1,100}}[\n\\])[^\s\\]{{1,100}}\s){_BREAK}{{0,24}}"
+)
+"""A line such as ``DEK-Info: ...``. There is one way to read each text: else some take for ever."""
 
 
 def _begin(first: str = "") -> str:
@@ -244,17 +250,16 @@ INNER: Final = (
     Inner(
         "private key",
         "Private-Lines:",
-        rf"Private-Lines: [0-9]{{1,4}}(?P<secret>(?:{_BREAK}{{1,24}}[A-Za-z0-9+/=]{{32,}})+"
-        rf"(?:{_BREAK}{{1,24}}[A-Za-z0-9+/=]{{1,31}}(?={_BREAK}{{1,24}}Private-))?)",
+        rf"Private-Lines: [0-9]{{1,4}}(?P<secret>(?:{_BREAK}{{1,24}}{_BASE64}{{32,}})+"
+        rf"(?:{_BREAK}{{1,24}}{_BASE64}{{1,31}}(?={_BREAK}{{1,24}}Private-))?)",
     ),
     Inner(
         "private key",
         "PRIVATE KEY",
         rf"-----BEGIN [A-Z0-9 ]{{0,20}}PRIVATE KEY(?: BLOCK)?-----{_BREAK}{{0,24}}"
-        rf"(?:[A-Za-z\-]{{3,20}}: [^\n\\]{{1,100}}{_BREAK}{{1,24}}){{0,8}}"
-        rf"[A-Za-z0-9+/=]{{16,}}(?:{_BREAK}{{1,24}}[A-Za-z0-9+/=]{{32,}})*"
-        rf"(?:{_BREAK}{{0,24}}[A-Za-z0-9+/=]{{0,80}}{_BREAK}{{0,24}}[A-Za-z0-9+/=]{{0,8}}"
-        rf"{_BREAK}{{0,24}}-----END [A-Z0-9 ]{{0,20}}PRIVATE KEY(?: BLOCK)?-----)?",
+        rf"(?:{_ENTRY}){{0,8}}{_BASE64}{{16,}}(?:{_BREAK}{{1,24}}{_BASE64}{{32,}})*"
+        rf"(?:{_BREAK}{{0,24}}(?:{_BASE64}{{1,80}}{_BREAK}{{0,24}}(?:{_BASE64}{{1,8}}{_BREAK}{{0,24}})?)?"
+        rf"-----END [A-Z0-9 ]{{0,20}}PRIVATE KEY(?: BLOCK)?-----)?",
         short=True,
     ),
 )

@@ -76,9 +76,8 @@ class Look(NamedTuple):
 
     def names(self) -> dict[str, None]:
         """Return the texts that may stand where names do: keys, and what lists begin with."""
-        every = self.containers
-        keys = chain(*(one if type(one) is dict else one[:MOST_LISTED] for one in every))
-        names = dict.fromkeys(one for one in keys if isinstance(one, str))
+        some = (one if type(one) is dict else one[:MOST_LISTED] for one in self.containers)
+        names = dict.fromkeys(one for one in chain(*some) if isinstance(one, str))
         # Beside a value there is its name.
         return names if names.keys().isdisjoint(VALUES) else dict.fromkeys(self.texts)
 

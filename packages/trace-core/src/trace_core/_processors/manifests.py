@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
-from itertools import islice, pairwise
+from itertools import islice
 from typing import Final
 
 from trace_core._processors.assignments import ASSIGNED, values
 from trace_core._processors.budget import Match, Place
 
 _KIND: Final = re.compile(
-    r"kind[ ]{0,8}(?:\\*[\"'])?:[ ]{0,8}(?:\\*[\"'])?Secret[ ]{0,8}(?:(?P<escape>\\)|[\s,}\"']|\Z)"
+    r"kind[ ]{0,8}(?:\\*[\"'])?:[ ]{0,8}(?:\\*[\"'])?Secret[ ]{0,8}"
+    r"(?:(?P<escape>\\)|[\s\0,}\"']|\Z)"
 )
-_BEGIN: Final = re.compile(r"\n---|apiVersion|\0")  # or another text begins
+_BEGIN: Final = re.compile(r"\n---|apiVersion|\0+")  # or another text begins
 _BLOCK: Final = re.compile(
     r"^(?P<indent>[ ]{0,32})(?:stringData|data):[ \t]{0,8}\n"
     r"(?P<yaml>(?:(?P=indent)[ ]{1,32}\S[^\n]*(?:\n|\Z)|[ \t\n]*\n)+)"
@@ -29,9 +31,7 @@ _VALUE: Final = re.compile(
     re.MULTILINE,
 )
 _MOST: Final = 1_000
-"""Manifests in which blocks are sought; behind them, values are sought in all of the text."""
-_MOST_BLOCKS: Final = 100
-"""A manifest has two; what stands beside others without a line between may have some more."""
+"""Manifests in which blocks are sought, and blocks of one; behind as many, all holds values."""
 _KEPT: Final = "\1"
 """What stands meanwhile for a backslash that stays."""
 
@@ -52,17 +52,18 @@ def in_manifests(text: str, levels: int = 3) -> Iterator[Match]:
     if kind["escape"] and levels:
         yield from in_manifests(_without_level(text), levels - 1)
         return
-    begins = (0, *(found.start() for found in _BEGIN.finditer(text)), len(text))
-    found = [one for one in pairwise(begins) if _KIND.search(text, *one)]
-    places = [place for one in found[:_MOST] for place in _blocks(text, *one)]
-    places += [(begin, len(text)) for begin, _ in found[_MOST : _MOST + 1]]
+    begins = [0, *(found.start() for found in _BEGIN.finditer(text)), len(text)]
+    kinds = islice(_KIND.finditer(text), _MOST + 1)
+    found = list(dict.fromkeys(bisect_right(begins, kind.start()) for kind in kinds))
+    places = [place for at in found[:_MOST] for place in _blocks(text, *begins[at - 1 : at + 1])]
+    places += [(begins[at - 1], len(text)) for at in found[_MOST:]]
     yield from values(_VALUE, text, places, ASSIGNED)
 
 
 def _blocks(text: str, begin: int, end: int) -> list[Place]:
     """Return where a manifest holds values: in all of it, if it has more blocks than any."""
-    blocks = list(islice(_BLOCK.finditer(text, begin, end), _MOST_BLOCKS + 1))
-    if len(blocks) > _MOST_BLOCKS:
+    blocks = list(islice(_BLOCK.finditer(text, begin, end), _MOST + 1))
+    if len(blocks) > _MOST:
         return [(begin, end)]
     return [block.span(str(block.lastgroup)) for block in blocks]
 

@@ -239,8 +239,7 @@ def _long_words(text: str, words: bytes, levels: int) -> Iterator[Match]:
     for begin, end in runs:
         if end <= budget.until:
             continue
-        odd = escapes or text[begin] in "._-"
-        start = start_of(text, begin, end) if odd else begin
+        start = start_of(text, begin, end) if escapes or text[begin] in "._-" else begin
         starts = _STARTS.get(two := text[start : start + 2])
         if start < done or starts is None or not text.startswith(starts, start):
             continue
