@@ -377,6 +377,13 @@ def test_what_follows_is_found_where_much_is_withheld() -> None:
     assert value.endswith('"}\nend')
 
 
+@pytest.mark.parametrize("letters", range(50, 70))
+def test_a_password_is_long_before_its_first_digit(letters: int) -> None:
+    """What is joined is looked at as a whole, up to 64 characters before a word with a digit."""
+    secret = f"{'mHxtWf#SSuCyUhQ!' * 5}"[:letters] + "#jokfc1"
+    assert ("[redacted" in clean_text(f"my password {secret}")) == (letters < 64)
+
+
 def test_a_manifest_ends_with_its_text() -> None:
     """What one text says of manifests does not make values of the others secret."""
     others = [f'{{"data": {{"title": "hello", "city": "Paris{n}"}}}}' for n in range(1_500)]
