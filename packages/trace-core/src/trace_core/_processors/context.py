@@ -186,10 +186,10 @@ def _not_led(text: str, first: int, begin: int, before: str) -> int:
         begin: Where it begins with the punctuation that belongs to it.
         before: Some text before that.
     """
+    if may_lead(before):
+        return 0
     inside = text[begin - 1 : begin] in _OF_WORDS
     far = inside and first - begin >= _LONGEST_JOINED  # it begins before that
-    if not far and may_lead(before):
-        return 0
     return first + 1 if inside and not far else next(_WHOLE.finditer(text, begin)).end()
 
 

@@ -167,7 +167,11 @@ INNER: Final = (
         also="@",
         behind=32,
     ),
-    _told("machine", rf"machine{_GAP}(?=[^\s.\\]{{1,64}}\.|{_PART}{_GAP}login){_PART}{_LOGIN}"),
+    _told(
+        "machine",
+        rf"machine{_GAP}(?=[^\s.\\]{{1,64}}\.|{_PART}{_GAP}login)"
+        rf"(?:[^\s.\\]{{1,64}}\.)?{_PART}{_LOGIN}",
+    ),
     _told("default", rf"default(?={_GAP}login){_LOGIN}"),
     _told("*:*:", r"\*:\*:(?:\*|\w{1,63}):[^\s:]{1,63}:" + _CHOSEN),
     _told(":5432:", rf":5432:[^\s:/]{{1,63}}:[^\s:]{{1,63}}:{_CHOSEN}"),

@@ -20,7 +20,7 @@ _MARK: Final = "\1"
 _BUT_MARKS: Final = bytes({*range(256)} - {*b"\0\1"})
 _BUT_DIGITS: Final = bytes({*range(256)} - {*b"\x000123456789"})
 _JUDGED: Final = 1_000
-"""Names of secrets in a span that are told from one another, the shortest: most are short."""
+"""Names of secrets in a span that are told from one another."""
 _LONGEST_NAME: Final = 64
 """Characters; longer texts are not looked at for whether they are names."""
 
@@ -71,7 +71,7 @@ def names_among(texts: Sequence[str]) -> dict[str, str]:
     Args:
         texts: The texts.
     """
-    names = sorted(_with_parts(of_length(texts, 0, _LONGEST_NAME)), key=len)
+    names = list(_with_parts(of_length(texts, 0, _LONGEST_NAME)))
     judged = {name: kind for name in names[:_JUDGED] if (kind := filed_under(name))}
     return judged | dict.fromkeys(names[_JUDGED:], UNJUDGED_NAME)
 

@@ -98,8 +98,8 @@ def crowds(folded: str, near: Iterable[Place]) -> list[Match]:
             end = min(begin + _PIECE, last)
             if sum(folded.count(sign, begin, end) for sign in _BEHIND_NAMES) > _CROWD:
                 names = sum(folded.count(name, begin, end) for name in _FREQUENT)
-                if names > _CROWD:  # to look behind one takes a quarter of a glance
-                    budget.allows(begin, end, names * GLANCE / 4)
+                if names > _CROWD:  # to look behind one takes an eighth of a glance
+                    budget.allows(begin, end, names * GLANCE / 8)
     return budget.withheld
 
 
