@@ -73,8 +73,8 @@ class Walk:
         """Return what is to change because of some texts; ``None`` if nothing is."""
         texts = list(new)
         changed = self._change(texts)
-        if len(new) > max(MANY, sum(len(look.containers) for look in looks)):
-            # Few of them stand where names do.
+        many = len(new) > max(MANY, sum(len(look.containers) for look in looks))
+        if many and self._by_name:  # few of them stand where names do
             texts = [name for look in looks for name in look.names() if name in new]
         names = names_among(texts) if self._by_name else {}
         some = changed.texts or names
