@@ -50,6 +50,7 @@ MEGABYTES: dict[str, Callable[[], Value]] = {
         TOLD,
         *({"a": {"b": ({word(3): word(3)},)}} for _ in range(32_000)),
     ),
+    "secrets in long texts": lambda: tuple(f"{n} {'key x+a1b2c3 ' * 380}" for n in range(200)),
     "keys": lambda: tuple(f"sk-{word(48, ALNUM)}" for _ in range(18_000)),
     "any characters": lambda: tuple(word(12, PRINTABLE) for _ in range(60_000)),
     "Cyrillic": lambda: tuple(word(8, CYRILLIC) for _ in range(50_000)),

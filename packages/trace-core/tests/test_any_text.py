@@ -305,6 +305,22 @@ def test_keys_stay_between_too_many_secrets() -> None:
     assert all(isinstance(one, dict) and list(one) == ["role"] for one in inputs[1::2])
 
 
+@pytest.mark.parametrize("texts", [20, 200, 900, 3_000])
+def test_a_span_has_one_allowance(texts: int) -> None:
+    """However its secrets are spread over texts; what is not judged is withheld, not kept."""
+    each = 45_000 // texts
+    value = [f"text {n}\n" + f"token={word(14)}7a\n" * each for n in range(texts)]
+    value.append("the last " * 20_000 + "\ntoken=A7b8C9d0E1f2\nafter")
+    for processor in (redact(environment=False), redact(patterns={"mine": "no such"})):
+        inputs = processor(span_with(value)).inputs
+        assert isinstance(inputs, tuple)
+        cleaned = "\n".join(map(str, inputs))
+        assert "7a" not in cleaned
+        assert 500 < cleaned.count("[redacted:assigned]") < 3_000
+        assert str(inputs[0]).startswith("text 0\ntoken=[redacted:assigned]")
+        assert str(inputs[-1]).endswith("the last \ntoken=[redacted:assigned]\nafter")
+
+
 def test_many_texts_are_cleaned_like_one() -> None:
     """A span with thousands of texts loses the secrets of each, and nothing else."""
     harmless = [f"word {i} of {i}" for i in range(3_000)]

@@ -21,10 +21,8 @@ from trace_core._processors.secrets import MIN_LENGTH, environment_secrets, reme
 from trace_core._processors.told import replaced, told_by, told_places
 
 _CACHED_TEXTS: Final = 2_048
-_JUDGED_ALONE: Final = 100
-"""Texts that are searched alone after all, where too much was found in all together."""
-_LONGEST_JOINED: Final = 4_096
-"""Characters of a text that is searched together with others."""
+_MUCH: Final = 32 * 1024
+"""Characters of texts that are searched as one, however few they are."""
 _LONGEST_VALUE: Final = 16 * 1024
 """Characters of a value that goes on behind what is withheld, at the most."""
 _ENDS_VALUE: Final = re.compile(r"[\s\"']")
@@ -65,8 +63,7 @@ class Cleaner:
         cleaned = self._known.without(text)
         found = _found(cleaned)
         told = _told(cleaned, found)
-        for name, pattern in self._patterns.items():
-            found += [(*match.span(), name) for match in pattern.finditer(cleaned)]
+        found += self._own(cleaned)
         if found:
             return replaced(cleaned, found), told
         return None if cleaned is text else (cleaned, told)
@@ -77,8 +74,8 @@ class Cleaner:
         Args:
             texts: The texts.
         """
-        # A pattern of the user's may look at the ends of a text.
-        together = len(texts) > MANY and not self._patterns
+        # What is allowed is allowed to all of them: one by one, many could take long.
+        together = len(texts) > MANY or sum(map(len, texts)) > _MUCH
         return self.change_many(texts) if together else self._change_each(texts)
 
     def _change_each(self, texts: Iterable[str]) -> Changed:
@@ -96,35 +93,43 @@ class Cleaner:
         Args:
             texts: The texts.
         """
-        short = of_length(texts, MIN_LENGTH, _LONGEST_JOINED)
-        alone = [] if short is texts else [one for one in texts if len(one) > _LONGEST_JOINED]
-        known, _ = spread(short, list(self._known.places(BETWEEN.join(short))))
+        some = of_length(texts, self._shortest)
+        known, _ = spread(some, list(self._known.places(BETWEEN.join(some))))
         first = {text: replaced(text, places) for text, places in known.items()}
-        left = list(dict.fromkeys(map(first.get, short, short))) if first else short
-        changed = self._change_joined(left, alone)
-        if not first:
-            return changed
+        changed = self._change_joined(
+            list(dict.fromkeys(map(first.get, some, some))) if first else some
+        )
         both = {text: changed.texts.get(cleaned, cleaned) for text, cleaned in first.items()}
         return changed._replace(texts={**changed.texts, **both})
 
-    def _change_joined(self, short: Sequence[str], alone: Sequence[str]) -> Changed:
-        # A short word of letters and digits is neither a key nor what a name stands in.
-        are_words = list(map(str.isidentifier, short))
-        words, some = list(compress(short, are_words)), list(compress(short, map(not_, are_words)))
-        some += of_length(words, SHORTEST_KEY, _LONGEST_JOINED)
-        if not "".join(words).isascii():
-            some += [word for word in words if len(word) < SHORTEST_KEY and not word.isascii()]
+    def _change_joined(self, texts: Sequence[str]) -> Changed:
+        some = _with_more_than_a_word(texts)
         joined = BETWEEN.join(some)
         matches = _found(joined)
-        told = [one for one in _told(joined, matches) if BETWEEN not in one]
         found, unjudged = spread(some, matches)
-        left = with_digits(unjudged[_JUDGED_ALONE:])  # few secrets have no digit
-        changed = dict.fromkeys(left, f"[redacted:{UNJUDGED}]")
+        for text in texts if self._patterns else ():
+            if own := self._own(text):
+                found.setdefault(text, []).extend(own)
+        # Few secrets have no digit.
+        changed = dict.fromkeys(with_digits(unjudged), f"[redacted:{UNJUDGED}]")
         for text, places in found.items():
             changed.setdefault(text, replaced(text, places))
-        each = self._change_each((*alone, *unjudged[:_JUDGED_ALONE]))
-        changed.update(each.texts)
-        return Changed(changed, [*told, *each.told])
+        return Changed(changed, [one for one in _told(joined, matches) if BETWEEN not in one])
+
+    def _own(self, text: str) -> list[Match]:
+        """Return what patterns of the user find in a text."""
+        some = self._patterns.items()
+        return [(*one.span(), name) for name, own in some for one in own.finditer(text)]
+
+
+def _with_more_than_a_word(texts: Sequence[str]) -> list[str]:
+    """Return the texts that may hold secrets; a short word is no key, and no name stands in it."""
+    are_words = list(map(str.isidentifier, texts))
+    words, some = list(compress(texts, are_words)), list(compress(texts, map(not_, are_words)))
+    some += of_length(words, SHORTEST_KEY)
+    if not "".join(words).isascii():
+        some += [word for word in words if len(word) < SHORTEST_KEY and not word.isascii()]
+    return some
 
 
 def _found(text: str) -> list[Match]:

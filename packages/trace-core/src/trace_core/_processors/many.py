@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate, compress, count
@@ -19,6 +20,8 @@ _NUL: Final = "\0"
 _MARK: Final = "\1"
 _BUT_MARKS: Final = bytes({*range(256)} - {*b"\0\1"})
 _BUT_DIGITS: Final = bytes({*range(256)} - {*b"\x000123456789"})
+_LONGEST_WITHHELD: Final = 4_096
+"""Characters of a text that is withheld as a whole, not in part."""
 _JUDGED: Final = 1_000
 """Names of secrets in a span that are told from one another."""
 _LONGEST_NAME: Final = 64
@@ -51,7 +54,7 @@ def one_by_one(texts: Iterable[str], change: Callable[[str], str | None]) -> Cha
     return Changed({text: new for text in texts if (new := change(text)) is not None})
 
 
-def of_length(texts: Sequence[str], least: int, most: int) -> Sequence[str]:
+def of_length(texts: Sequence[str], least: int, most: int = sys.maxsize) -> Sequence[str]:
     """Return the texts that are neither shorter nor longer, which are mostly all: told at once.
 
     Args:
@@ -131,11 +134,11 @@ def spread(
     for begin, end, kind in matches:
         first = bisect_right(starts, begin) - 1
         last = min(bisect_right(starts, end - 1), len(texts))
-        if kind == UNJUDGED:
-            unjudged[first:last] = b"\1" * (last - first)
-            continue
         for index in range(first, last):
             start, length = starts[index], len(texts[index])
+            if kind == UNJUDGED and length <= _LONGEST_WITHHELD:
+                unjudged[index] = True
+                continue
             inside = (max(0, begin - start), min(length, end - start), kind)
             if inside[0] < inside[1]:
                 found.setdefault(texts[index], []).append(inside)
