@@ -247,7 +247,7 @@ SEARCHED: dict[str, re.Pattern[str]] = {
     "_inserted": tables._inserted(3),
     **{
         name: getattr(context, name)
-        for name in ("_AFTER_NAME", "_SETTER", "_USER", "_REST", "_WHOLE", "_LISTED")
+        for name in ("_AFTER_NAME", "_SETTER", "_USER", "_REST", "_LISTED")
     },
     **{name: getattr(manifests, name) for name in ("_KIND", "_BEGIN", "_BLOCK", "_VALUE")},
     "_DATA_URL": payloads._DATA_URL,

@@ -8,7 +8,6 @@ characters before each: prose has few such words.
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -23,7 +22,15 @@ from trace_core._processors.assignments import (
     names_other,
 )
 from trace_core._processors.budget import UNJUDGED, Budget, Covered, Match, Place
-from trace_core._processors.leads import JOINED, SAID, TAIL, may_be_led, may_lead, pieces
+from trace_core._processors.leads import (
+    BEFORE,
+    JOINED,
+    LONGEST_JOINED,
+    OF_WORDS,
+    SAID,
+    led_words,
+    pieces,
+)
 from trace_core._processors.names import OTHER_KEY, key_word
 from trace_core._processors.near import ALL_HINTS, BY, HINTS, KEYS, PASSWORDS, start_of
 from trace_core._processors.values import (
@@ -37,8 +44,6 @@ from trace_core._processors.values import (
     looks_random,
 )
 
-_BEFORE: Final = 120
-"""Characters before a value that are looked at."""
 _QUOTE: Final = r"(?:\\*[\"'`]|\*\*)"
 _NAME: Final = (
     rf"(?P<password>{'|'.join(PASSWORDS)}|{BY}(?:[ ]with[ ]\S{{1,40}})?[ ]by(?:[ ]password)?)"
@@ -88,16 +93,10 @@ _COMMAND: Final = re.compile(
     r"|ldap[a-z]{2,8}[ ](?:[^\n|;]{0,120}[ ])?-w[ ]?)[\"']?\Z"
 )
 _FLAG: Final = re.compile(r"[ ]-[paw][ ]?[\"']?\Z")
-_OF_WORDS: Final = f"{string.ascii_letters}{string.digits}_.-+/~!#$%^@"
-"""Characters of words and of what joins words in a password."""
-_LONGEST_JOINED: Final = 64
-"""Characters of a password before the first word in it that has a digit, at the most."""
-_WHOLE: Final = re.compile(f"[{re.escape(_OF_WORDS)}]*")
-"""A word with all that is joined to it."""
 _REST: Final = re.compile(r"[^\s\"'`,;}{&\\<>\uff0c\u3002\uff1b\u3001\uff09\u3011\u300d]*")
 """Characters of a value; the last of these are punctuation of Chinese and Japanese."""
 _QUOTES: Final = ("'", '"', "`", "\\")
-_LISTED: Final = re.compile(rf"[\"'\s]{{0,8}},[\"'\s]{{0,16}}(?=[{re.escape(_OF_WORDS)}]{{12}})")
+_LISTED: Final = re.compile(rf"[\"'\s]{{0,8}},[\"'\s]{{0,16}}(?=[{re.escape(OF_WORDS)}]{{12}})")
 """Between two secrets of a list."""
 _HYPHENATED: Final = re.compile(r".*[\-/.]")
 _MAIL: Final = re.compile(r"@[\w\-]+\.[\w.\-]+$")
@@ -146,51 +145,26 @@ def _led(
     text: str, folded: str, kinds: bytes, near: Sequence[Place], known: Sequence[Match]
 ) -> Iterator[Match]:
     """Find secrets that a name, a sentence or a command leads to."""
-    done, passed, covered = 0, 0, Covered(known)
+    done, covered = 0, Covered(known)
     share = 0.75 if folded.isascii() else 0.5  # names of other scripts are many
     if any(kind == UNJUDGED for *_, kind in known):  # it has taken long already
         share /= 2
     budget = Budget(share)
-    padded = " " * TAIL + folded
     for piece in pieces(kinds, near):
-        if piece[1] <= max(budget.until, passed):
-            continue
-        for found in may_be_led(padded, kinds, piece):
-            first, last = found.start(), found.end() - 1
-            if (first < passed and text[first - 1] != "%") or last <= budget.until:
-                continue
+        for first, last in led_words(folded, kinds, piece) if piece[1] > budget.until else ():
             begin = _begin(text, first, last)
-            if begin is None or begin < done:
-                continue
-            before = folded[max(0, begin - _BEFORE) : begin]
-            if end := _not_led(text, first, begin, before):
-                passed = end
+            if begin is None or begin < done or last <= budget.until:
                 continue
             done = max(done, covered.end(first))
             if first < done or not budget.allows(begin, last):
                 continue
+            before = folded[max(0, begin - BEFORE) : begin]
             word = text[begin : _stop(text, last, last + LONGEST_JUDGED)]
             skipped = _skipped(_Word(word, before, text[begin - len(before) : begin]))
             if skipped is not None:
                 done = _stop(text, last, len(text))
                 yield begin + skipped, done, ASSIGNED
     yield from budget.withheld
-
-
-def _not_led(text: str, first: int, begin: int, before: str) -> int:
-    """Return where a word ends, with what is joined to it, if nothing leads to it; else 0.
-
-    Args:
-        text: The text.
-        first: Where the word begins.
-        begin: Where it begins with the punctuation that belongs to it.
-        before: Some text before that.
-    """
-    if may_lead(before):
-        return 0
-    inside = text[begin - 1 : begin] in _OF_WORDS
-    far = inside and first - begin >= _LONGEST_JOINED  # it begins before that
-    return first + 1 if inside and not far else next(_WHOLE.finditer(text, begin)).end()
 
 
 def _begin(text: str, begin: int, end: int) -> int | None:
@@ -221,8 +195,8 @@ def _leftmost(text: str, begin: int) -> int:
     """Return where a word begins with the punctuation that belongs to it: ``p@ss-w0rd``."""
     if text[begin - 3 : begin] == "://":
         return begin
-    first = max(0, begin - _LONGEST_JOINED)
-    return first + len(text[first:begin].rstrip(_OF_WORDS))
+    first = max(0, begin - LONGEST_JOINED)
+    return first + len(text[first:begin].rstrip(OF_WORDS))
 
 
 def _stop(text: str, end: int, most: int) -> int:

@@ -2,62 +2,48 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from trace_core._processors.budget import Place
 from trace_core._processors.near import ALL_NAMES
 
-_ODD: Final = frozenset("+/~!#$%^@\\")
-"""How something may end that leads to a value only if what is before does."""
-JOINED: Final = _ODD - {"\\"}
+JOINED: Final = "+/~!#$%^@"
 """What words are joined by in a password, besides what is in words."""
-_ALIKE: Final = {"a": string.ascii_letters, "1": string.digits, "-": "_-.", "+": _ODD}
-"""Characters of words and of what may be in front of one, by kind."""
-_KINDS: Final = bytes(
-    next((ord(kind) for kind, some in _ALIKE.items() if chr(byte) in some), ord(" "))
-    for byte in range(256)
-)
-_NUMBERED: Final = rb"(?=[1\-]*a)(?=[a\-]*1)%s[a1\-]{6,}"
-_NO_WORD: Final = re.compile(rb"[ +]|\Z")
-_ANYWHERE: Final = re.compile(b"[ +]" + _NUMBERED % b"")
-"""A word with a letter and a digit that is as long as passwords, by the kinds of its characters."""
-_NUMBERS: Final = b"|".join(b"(?<= %s )" % (b"1" * digits) for digits in range(1, 8))
-_BEHIND_WORDS: Final = re.compile(b" " + _NUMBERED % (b"(?!(?<=1 )(?:%s))" % _NUMBERS))
-"""Such a word, but not one behind a number: logs are full of those."""
+OF_WORDS: Final = f"{string.ascii_letters}{string.digits}_.-{JOINED}"
+"""Characters of words and of what joins words in a password."""
+LONGEST_JOINED: Final = 64
+"""Characters of a password before the first word in it that has a digit, at the most."""
+BEFORE: Final = 120
+"""Characters before a value that are looked at."""
 SAID: Final = (
     *("is", "was", "are", "now", "you", "provided", "supplied", "given", "used", "passed"),
     *("received", "here", "has", "been", "still", "ist", "lautet", "est", "es", "é", "è", "er"),
     *("är", "jest", "это"),
 )
 """Words between a name and its value."""
-_GAP: Final = " \t\r\n\"'`:=>|,-([]*?.{"
-_BETWEEN: Final = _GAP + "\\+"
-"""What stands between a name and its value, besides words."""
-_NAME_ENDS: Final = frozenset((name + many)[-3:] for many in ("", "s") for name in ALL_NAMES)
-_TAGS: Final = re.compile(r"(?:</?[a-z]{1,8}>\s{0,16}){1,2}\Z")
-_SAID_LAST: Final = frozenset((*SAID, "by", "to", "auf", "or"))
 _SUFFIXES: Final = (
     *("value", "default", "example", "text", "tstring", "tstr", "rd's", "_prod", "_dev", "_live"),
 )
-_LAST: Final = _NAME_ENDS.union(
-    (f" {word}"[-3:] for word in _SAID_LAST), (suffix[-3:] for suffix in _SUFFIXES), ("",)
-)
-"""How what stands before a value ends. Most words do not, and are done with at once."""
 _OF: Final = (" for ", " to ", " of ", " für ", " d'", " de ", " di ", " pour ", " para ")
 """What stands between a name and a colon that is not directly behind it."""
-_SINGLE: Final = frozenset(_GAP + "\\")
-"""What stands before a letter on its own: that of an escape, or the prefix of a string."""
-_PREFIXES: Final = frozenset("bfnrut")
-_NUMBER: Final = "_0123456789"
-_MAYBE_LAST: Final = _ODD.union(_PREFIXES, _NUMBER)
-TAIL: Final = 24
-"""Characters before a word that tell at a glance whether they may lead to it: an option such as
-``--proxy-user`` among them."""
 _PIECE: Final = 4_096
 """Characters that are looked at before it is known whether what follows is withheld."""
+_ALIKE: Final = {"a": string.ascii_letters, "1": string.digits, "-": "_-."}
+"""Characters of words, by kind."""
+_KINDS: Final = bytes(
+    next((ord(kind) for kind, some in _ALIKE.items() if chr(byte) in some), ord(" "))
+    for byte in range(256)
+)
+_NUMBERED: Final = rb" (?=[1\-]*a)(?=[a\-]*1)%s[a1\-]{6,}"
+_ANY: Final = re.compile(_NUMBERED % b"")
+"""A word with a letter and a digit that is as long as passwords, by the kinds of its characters."""
+_NUMBERS: Final = b"|".join(b"(?<= %s )" % (b"1" * digits) for digits in range(1, 8))
+_BEHIND_WORDS: Final = re.compile(_NUMBERED % (b"(?!(?<=1 )(?:%s))" % _NUMBERS))
+"""Such a word, but not one behind a number: logs are full of those."""
 
 
 def kinds_of(data: bytes) -> bytes:
@@ -70,63 +56,94 @@ def kinds_of(data: bytes) -> bytes:
 
 
 def pieces(kinds: bytes, near: Sequence[Place]) -> Iterator[Place]:
-    """Cut places into pieces, but no word in two: most of what is withheld is not looked at."""
+    """Cut places into pieces, but no word in two: most of what is withheld is not looked at.
+
+    Args:
+        kinds: What `kinds_of` returns for the text.
+        near: The places.
+    """
     done = 0
     for begin, end in near:
         done = max(done, begin)
         while done < end:
             until = min(done + _PIECE, end)
-            until = max(until, next(_NO_WORD.finditer(kinds, until)).start())
+            until = max(until, kinds.find(b" ", until))
             yield done, until
             done = until
 
 
-def may_be_led(padded: str, kinds: bytes, piece: Place) -> list[re.Match[bytes]]:
-    """Find words that something may lead to, at a glance: a text may be full of them.
+def led_words(folded: str, kinds: bytes, piece: Place) -> list[Place]:
+    """Find words that something may lead to.
 
     Args:
-        padded: The text in lower case, with `TAIL` blanks before it.
-        kinds: What `kinds_of` returns for the text.
-        piece: Where in it to look.
+        folded: The text in lower case.
+        kinds: What `kinds_of` returns for it.
+        piece: Where to look.
+
+    Returns:
+        Words with a letter and a digit that are as long as passwords, in order.
     """
-    folded = padded[piece[0] : piece[1] + TAIL]
-    options, tags, ascii_only = " -" in folded, "<" in folded, folded.isascii()
-    of = any(map(folded.__contains__, _OF))
-    anywhere = options or tags or not ascii_only or kinds.find(b"+", *piece) >= 0
-    return [
-        word
-        for word in (_ANYWHERE if anywhere else _BEHIND_WORDS).finditer(kinds, *piece)
-        if (end := (tail := padded[(at := word.start()) : at + TAIL].rstrip(_GAP))[-3:]) in _LAST
-        or (
-            (last := end[-1:]) in _MAYBE_LAST
-            and (
-                last in _ODD
-                or (last in _PREFIXES and end[-2:-1] in _SINGLE)
-                or (last in _NUMBER and tail.rstrip(_NUMBER)[-3:] in _LAST)
-            )
-        )
-        or (options and " -" in padded[at : at + TAIL + 1])
-        or (tags and "<" in tail)
-        or (of and padded.endswith(": ", at, at + TAIL))
-        or not (ascii_only or end.isascii())
-    ]
+    begin, end = piece[0], min(piece[1], len(folded))
+    some = folded[max(0, begin - BEFORE) : end]
+    options, backwards = " -" in some, some[::-1]
+    lead = _lead(options, any(map(some.__contains__, _OF)))
+    words = _ANY if options or not some.isascii() else _BEHIND_WORDS
+    found = [one.span() for one in words.finditer(kinds, begin, end + 1)]
+    return [(at, last - 1) for at, last in found if lead.match(backwards, end - at)]
 
 
-def may_lead(before: str) -> bool:
-    """Return whether some text may lead to a secret; most of it ends in another word."""
-    if before[-2:].rstrip()[-1:] == ">":
-        before = _TAGS.sub("", before)
-    name = before.rstrip(_BETWEEN)
-    if name[-1:].isdigit():
-        name = name.rstrip(_NUMBER)
-    if " -" in before[-TAIL:] or not name[-1:].isascii() or name[-2:-1] == "\\":
-        return True
-    if name[-2:-1] in _SINGLE and name[-1] in _PREFIXES:  # the b of b"..."
-        name = name[:-1].rstrip(_BETWEEN)
-    if name[-3:] in _LAST and (
-        name[-3:] in _NAME_ENDS
-        or name[name.rfind(" ") + 1 :] in _SAID_LAST
-        or name.endswith(_SUFFIXES)
-    ):
-        return True
-    return before[-2:].rstrip(" ")[-1:] == ":" and any(map(before.__contains__, _OF))
+def _backwards(words: Iterable[str]) -> str:
+    """Return a pattern for any of some words read from the end; a dot begins what is whole."""
+    by_last: dict[str, set[str]] = {}
+    for word in words:
+        rest = re.escape(word[-2::-1]) if word[0] != "." else re.escape(word[-2:0:-1]) + _BEGIN
+        by_last.setdefault(word[-1], set()).add(rest)
+    lasts = re.escape("".join(by_last))
+    some = (f"{re.escape(last)}(?:{'|'.join(sorted(rest))})" for last, rest in by_last.items())
+    return f"(?=[{lasts}])(?:{'|'.join(some)})"
+
+
+_BEGIN: Final = r"(?:[ ]|\Z)"
+_GAP: Final = r"\ \t\r\n\"'`:=>|,\-(\[\]*?.{"
+_BETWEEN: Final = rf"{_GAP}\\+"
+"""What stands between a name and its value, besides words."""
+_GAPS: Final = rf"[{_BETWEEN}]{{0,{BEFORE}}}(?![{_BETWEEN}])"
+_TAG: Final = r">[a-z]{1,8}/?<"
+_TAGS: Final = (
+    rf"(?:(?!\s?>)|\s?{_TAG}(?:\s{{0,16}}{_TAG}|(?!\s{{0,16}}{_TAG}))|(?=\s?>)(?!\s?{_TAG}))"
+)
+_LEADING: Final = _backwards(
+    (
+        *((name + many)[-3:] for many in ("", "s") for name in ALL_NAMES),
+        *(f".{word}" for word in (*SAID, "by", "to", "auf", "or")),
+        *_SUFFIXES,
+    )
+)
+"""How what leads to a value ends. Most words do not."""
+_LEAD: Final = (
+    rf"{_TAGS}{_GAPS}(?:[0-9][0-9_]{{0,{BEFORE}}}(?![0-9_]))?"
+    rf"(?:{_LEADING}|[^\x00-\x7f]|[^{_BETWEEN}]\\"
+    rf"|[bfnrut](?=[{_GAP}\\]){_GAPS}{_LEADING})"  # the b of b"..."
+)
+
+
+@functools.cache
+def _lead(options: bool, of: bool) -> re.Pattern[str]:
+    """Return a pattern for what leads to a word, in a text that is read from its end.
+
+    Only so can a pattern tell what is before a word: it tries what is nearest to it first.
+
+    Args:
+        options: Whether there may be options such as ``-p``.
+        of: Whether there may be something between a name and a colon.
+    """
+    leads, before, some = [_LEAD], [r"\\"], f"[{re.escape(OF_WORDS)}]"
+    ends = f"(?!{some})"
+    if options:
+        leads.append("(?s:.{0,22}-[ ])")
+        before += "(?<=-)[ ]", "(?s:.{0,24}-[ ])"
+        ends = f"(?:{ends}|(?=[a-z]-[ ]))"
+    if of:
+        leads.append(rf"[ ]?:(?s:.{{0,{BEFORE}}}?){_backwards(_OF)}")
+    joined = rf"(?![{JOINED}])|(?!//:)[{JOINED}]{some}{{0,{LONGEST_JOINED - 1}}}{ends}"
+    return re.compile(rf"{'|'.join(before)}|(?:{joined})(?:{'|'.join(leads)})")
