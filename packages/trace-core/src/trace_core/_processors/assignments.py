@@ -52,14 +52,16 @@ _DECLARED: Final = (
 )
 """Between a name and its sign: ``password_2``, ``password[]``, ``password: str``."""
 _SIGN: Final = (
-    r"(?:=(?![=>])|:(?![:=])"  # most often; the others take as long again
-    r"|(?=[=:%?.+|!])(?:=>|(?:\?|:{1,3}|[?.+|]{1,2}(?==[ \t]{0,4}[\"'`]))?=(?!=)|:(?!=)|%3[ad]"
+    r"(?:=(?![=>])|:(?![:=])|(?!=(?![=>])|:(?![:=]))(?=[=:%?.+|!])"  # else one of the others
+    r"(?:=>|(?:\?|:{1,3}|[?.+|]{1,2}(?==[ \t]{0,4}[\"'`]))?=(?!=)|:(?!=)|%3[ad]"
     r"|[=!]={1,2}(?=[ \t]{0,4}[\"'`])))"
 )
 _ASSIGNMENT: Final = re.compile(
-    rf"(?P<name>{_NAME})(?:(?==)|(?!=){_DECLARED}(?:{_QUOTE}|)[ \t]{{0,16}})(?P<sign>{_SIGN})"
+    rf"(?P<name>{_NAME})(?=[=:%?.+|!_\[\d \t\"'`\\])"  # most are parts of other words
+    rf"(?:(?==)|(?!=){_DECLARED}(?:{_QUOTE}|)[ \t]{{0,16}})(?P<sign>{_SIGN})"
     rf"(?:%20|[ \t]{{0,16}})(?![ \t])"
-    rf"(?=[\"'`\\%@bfnrut]|{_UNQUOTED}{{6}}|{_WRAPPED})"  # else nothing of what follows can match
+    # Else nothing of what follows can match.
+    rf"(?=[\"'`](?![\s\"'`\\])|[\\%@bfnrut]|{_UNQUOTED}{{6}}|{_WRAPPED})"
     rf"(?:(?:\\*[\"'`]|)(?:bearer|basic|token|digest|apikey|bot)[ \t]{{1,4}}|){_VALUE}"
 )
 _OPTION: Final = re.compile(

@@ -161,16 +161,17 @@ INNER: Final = (
     Inner(
         "database",
         "://",
-        _DATABASE + r"://(?P<secret>[^\s/:@\"'<>`]{0,64}:" + _NOT_REAL + r"[^\n@\"'<>`:]{1,64}@)"
-        r"(?=[A-Za-z0-9_.\-]{1,100}[:/])",
+        rf"{_DATABASE}://(?P<secret>[^\s/:@\"'<>`]{{0,64}}:(?=[^\n@\"'<>`:]{{1,64}}@){_NOT_REAL}"
+        r"[^\n@\"'<>`:]{1,64}@)(?=[A-Za-z0-9_.\-]{1,100}[:/])",
         short=True,
         also="@",
         behind=32,
     ),
     _told(
         "machine",
-        rf"machine{_GAP}(?=[^\s.\\]{{1,64}}\.|{_PART}{_GAP}login)"
-        rf"(?:[^\s.\\]{{1,64}}\.)?{_PART}{_LOGIN}",
+        # One way to read a host, or each is tried.
+        rf"machine{_GAP}(?:[^\s.\\]{{1,64}}\.(?=[^\s\\\0])"
+        rf"|(?![^\s.\\]{{1,64}}\.[^\s\\\0])(?={_PART}{_GAP}login)){_PART}{_LOGIN}",
     ),
     _told("default", rf"default(?={_GAP}login){_LOGIN}"),
     _told("*:*:", r"\*:\*:(?:\*|\w{1,63}):[^\s:]{1,63}:" + _CHOSEN),
@@ -247,7 +248,7 @@ INNER: Final = (
         random=True,
     ),
     _login(
-        r"://(?<=[A-Za-z0-9+.\-]://)(?P<secret>[^\s/:@\"'<>`]{0,64}:(?!//)"
+        r"://(?<=[A-Za-z0-9+.\-]://)(?P<secret>[^\s/:@\"'<>`]{0,64}:(?!//)(?=[^\s@:\"'<>`]{1,128}@)"
         + _NOT_REAL
         + r"[^\s@:\"'<>`]{1,128}@(?:[^\s\"'<>@:/`]{1,64}@)*)(?=[A-Za-z0-9\[_$%{])"
     ),

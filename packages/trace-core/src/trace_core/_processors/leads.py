@@ -145,5 +145,5 @@ def _lead(options: bool, of: bool) -> re.Pattern[str]:
         ends = f"(?:{ends}|(?=[a-z]-[ ]))"
     if of:
         leads.append(rf"[ ]?:(?s:.{{0,{BEFORE}}}?){_backwards(_OF)}")
-    joined = rf"(?![{JOINED}])|(?!//:)[{JOINED}]{some}{{0,{LONGEST_JOINED - 1}}}{ends}"
+    joined = rf"(?![{JOINED}])|(?!//:|%)[{JOINED}]{some}{{0,{LONGEST_JOINED - 1}}}{ends}"
     return re.compile(rf"{'|'.join(before)}|(?:{joined})(?:{'|'.join(leads)})")

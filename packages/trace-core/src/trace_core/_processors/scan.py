@@ -47,6 +47,7 @@ _COLOUR: Final = re.compile(
     r"[\x1b\\](?:(?<=\x1b)|(?<=\\)\\{0,3}(?:u001[bB]|x1[bB]|033|e))\[[0-9;]{0,16}[mK]"
 )
 """What a terminal takes for a colour."""
+_MOST_COLOURS: Final = 32
 _OTHER_BLANKS: Final = re.compile("[\u00a0\u00ad\u2000-\u200f\u202f\u205f-\u2064\u3000\ufeff]")
 """Blanks of other scripts and of typography, and characters that nobody sees."""
 _PIECE: Final = 1024
@@ -112,7 +113,7 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
     """
     data = text.encode("ascii", "replace")  # characters beyond ASCII become one byte each
     if _COLOURED.search(data):
-        text = _COLOUR.sub(lambda found: " " * len(found.group()), text)
+        text = _without_colours(text)
         data = text.encode("ascii", "replace")
     words = b" %s " % data.translate(_AS_WORDS)
     if words.index(b" ", 1) > len(text):  # a name or an id: nothing stands before it
@@ -134,6 +135,16 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
         found += assignments(text, folded, left_of(near, found))
         found += in_context(text, folded, kinds_of(data), left_of(near, found), found)
     return found
+
+
+def _without_colours(text: str) -> str:
+    """Return the text with blanks in the place of colours; mostly there are few different ones."""
+    colours = set(_COLOUR.findall(text))
+    if len(colours) > _MOST_COLOURS:
+        return _COLOUR.sub(lambda found: " " * len(found.group()), text)
+    for colour in sorted(colours, key=len, reverse=True):  # one may end with another
+        text = text.replace(colour, " " * len(colour))
+    return text
 
 
 def _by_literals(
