@@ -412,6 +412,33 @@ def test_what_another_version_found_is_found() -> None:
     assert clean_text(rows) is rows
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see the next\ntoken=A7b8C9d0E1f2",  # which would be a count on one line
+        "Passwort -hunter2!xa1b2c3d4pubkey",  # whose sign belongs to what is joined
+        "curl -u eva:c$oUQ~%O1Mqkbv/hunter2x9 a.b",  # of which some is no word alone
+        "".join(f"\x1b[38;5;{n}mpassword\x1b[0m: \x1b[1;{n}mhunter2x9\x1b[m\n" for n in range(60)),
+        "postgres://eve:hunter2x9@db.example.com/x",
+        "machine a.b.c login eve password hunter2x9",
+        "machine localhost login eve password hunter2x9",
+    ],
+)
+def test_passwords_are_found_by_patterns_that_fail_soon(text: str) -> None:
+    """What keeps a pattern from trying the same text twice hides nothing from it."""
+    cleaned = clean_text(text)
+    assert "[redacted" in cleaned
+    assert "hunter2" not in cleaned
+    assert "A7b8" not in cleaned
+
+
+@pytest.mark.parametrize("text", ["<key> a1b2c3 ", "<key>a1b2c3</key>\n", "key %41a1b2c3 "])
+def test_words_to_which_nothing_leads_stay(text: str) -> None:
+    """However many there are."""
+    text *= 1_000_000 // len(text)
+    assert clean_text(text) is text
+
+
 def test_a_manifest_ends_with_its_text() -> None:
     """What one text says of manifests does not make values of the others secret."""
     others = [f'{{"data": {{"title": "hello", "city": "Paris{n}"}}}}' for n in range(1_500)]

@@ -123,7 +123,8 @@ PEM = "-----BEGIN PRIVATE KEY-----\n"
 SHAPES = [
     *(PEM + "aaa: b," * 40, PEM + "aaa: b c\naaa: d\\n" * 9, PEM + "A" * 16 + " " * 72),
     *(PEM + "A" * 16 + '"' + "+" * 31 + "\n!", PEM + "A" * 16 + '"+' * 40 + "\n!"),
-    *("kind: Secret\0", "\n---\nkind: Secret\ndata:\n", "host=", "server=a=;"),
+    *("<key> a1b2c3 ", "<key>a1b2c3</key>", "key %41a1b2c3 ", "redis://:", "b/key1a2b/mod1ule/"),
+    *("\x1b[0m", "kind: Secret\0", "\n---\nkind: Secret\ndata:\n", "host=", "server=a=;"),
     *("a", "A", "1", " ", "=", ":", "-", "--", ".", "/", "\\", '"', '\\"', "@", "%20", "\n", "天"),
     *("key:", "key=", "key key ", "key:key:", "token=", "token   ", "password: ", "password="),
     *('"token": "', "api_key=a", "api_key: aaaa1a1 ", "token=aaaaaaa1 ", "pass", "sig=", "?key="),

@@ -32,18 +32,31 @@ _OF: Final = (" for ", " to ", " of ", " für ", " d'", " de ", " di ", " pour "
 """What stands between a name and a colon that is not directly behind it."""
 _PIECE: Final = 4_096
 """Characters that are looked at before it is known whether what follows is withheld."""
-_ALIKE: Final = {"a": string.ascii_letters, "1": string.digits, "-": "_-."}
-"""Characters of words, by kind."""
+_ALIKE: Final = {"a": string.ascii_letters, "1": string.digits, "-": "_-.", "%": "%", "+": JOINED}
+"""Characters of words and of what joins them, by kind."""
 _KINDS: Final = bytes(
     next((ord(kind) for kind, some in _ALIKE.items() if chr(byte) in some), ord(" "))
     for byte in range(256)
 )
-_NUMBERED: Final = rb" (?=[1\-]*a)(?=[a\-]*1)%s[a1\-]{6,}"
-_ANY: Final = re.compile(_NUMBERED % b"")
-"""A word with a letter and a digit that is as long as passwords, by the kinds of its characters."""
 _NUMBERS: Final = b"|".join(b"(?<= %s )" % (b"1" * digits) for digits in range(1, 8))
-_BEHIND_WORDS: Final = re.compile(_NUMBERED % (b"(?!(?<=1 )(?:%s))" % _NUMBERS))
-"""Such a word, but not one behind a number: logs are full of those."""
+_NUMBERED: Final = rb"(?=[1\-]*a)(?=[a\-]*1)([a1\-]{6,})"
+_JOINED: Final = rb"(?:[a1\-]*[+%])*?(?<!%)"
+"""Behind a percent sign there are two characters that are no part of a word."""
+
+
+@functools.cache
+def _words(joined: bool, numbers: bool) -> re.Pattern[bytes]:
+    """Return a pattern for words with a letter and a digit that are as long as passwords.
+
+    Args:
+        joined: Whether words may be joined; of those that are, the first two such are found.
+        numbers: Whether to find words behind a number: logs are full of those.
+    """
+    behind = b"" if numbers else b"(?!(?<=1 )(?:%s))" % _NUMBERS
+    words = _NUMBERED
+    if joined:
+        words = rb"%s%s(?:[+%%]%s%s)?[a1\-+%%]*" % (_JOINED, _NUMBERED, _JOINED, _NUMBERED)
+    return re.compile(b" %s%s" % (behind, words))
 
 
 def kinds_of(data: bytes) -> bytes:
@@ -86,28 +99,31 @@ def led_words(folded: str, kinds: bytes, piece: Place) -> list[Place]:
     begin, end = piece[0], min(piece[1], len(folded))
     some = folded[max(0, begin - BEFORE) : end]
     options, backwards = " -" in some, some[::-1]
-    lead = _lead(options, any(map(some.__contains__, _OF)))
-    words = _ANY if options or not some.isascii() else _BEHIND_WORDS
-    found = [one.span() for one in words.finditer(kinds, begin, end + 1)]
-    return [(at, last - 1) for at, last in found if lead.match(backwards, end - at)]
+    lead = _lead(options, "<" in some, any(map(some.__contains__, _OF))).match
+    joined = kinds.find(b"+", begin, end) >= 0 or kinds.find(b"%", begin, end) >= 0
+    words = _words(joined, options or not some.isascii())
+    every = list(words.finditer(kinds, begin, end + 1))
+    found = [(one.start(1) - 1, one.end(1) - 1) for one in every]
+    if joined:  # a sign before the first word belongs to what is joined, and to no word alone
+        both = [one for one in every if one[2] and kinds[one.start(1)] == ord("-")]
+        found = sorted([*found, *((one.start(2) - 1, one.end(2) - 1) for one in both)])
+    return [word for word in found if lead(backwards, end - word[0])]
 
 
 def _backwards(words: Iterable[str]) -> str:
-    """Return a pattern for any of some words read from the end; a dot begins what is whole."""
+    """Return a pattern for any of some words that are read from the end."""
     by_last: dict[str, set[str]] = {}
     for word in words:
-        rest = re.escape(word[-2::-1]) if word[0] != "." else re.escape(word[-2:0:-1]) + _BEGIN
-        by_last.setdefault(word[-1], set()).add(rest)
+        by_last.setdefault(word[-1], set()).add(re.escape(word[-2::-1]))
     lasts = re.escape("".join(by_last))
     some = (f"{re.escape(last)}(?:{'|'.join(sorted(rest))})" for last, rest in by_last.items())
     return f"(?=[{lasts}])(?:{'|'.join(some)})"
 
 
-_BEGIN: Final = r"(?:[ ]|\Z)"
 _GAP: Final = r"\ \t\r\n\"'`:=>|,\-(\[\]*?.{"
 _BETWEEN: Final = rf"{_GAP}\\+"
 """What stands between a name and its value, besides words."""
-_GAPS: Final = rf"[{_BETWEEN}]{{0,{BEFORE}}}(?![{_BETWEEN}])"
+_GAPS: Final = rf"[{_BETWEEN}]{{0,{BEFORE}}}"
 _TAG: Final = r">[a-z]{1,8}/?<"
 _TAGS: Final = (
     rf"(?:(?!\s?>)|\s?{_TAG}(?:\s{{0,16}}{_TAG}|(?!\s{{0,16}}{_TAG}))|(?=\s?>)(?!\s?{_TAG}))"
@@ -115,29 +131,30 @@ _TAGS: Final = (
 _LEADING: Final = _backwards(
     (
         *((name + many)[-3:] for many in ("", "s") for name in ALL_NAMES),
-        *(f".{word}" for word in (*SAID, "by", "to", "auf", "or")),
+        *(f" {word}" for word in (*SAID, "by", "to", "auf", "or")),
         *_SUFFIXES,
     )
 )
 """How what leads to a value ends. Most words do not."""
 _LEAD: Final = (
-    rf"{_TAGS}{_GAPS}(?:[0-9][0-9_]{{0,{BEFORE}}}(?![0-9_]))?"
+    rf"{_GAPS}(?:[0-9][0-9_]{{0,{BEFORE}}}(?![0-9_]))?"
     rf"(?:{_LEADING}|[^\x00-\x7f]|[^{_BETWEEN}]\\"
     rf"|[bfnrut](?=[{_GAP}\\]){_GAPS}{_LEADING})"  # the b of b"..."
 )
 
 
 @functools.cache
-def _lead(options: bool, of: bool) -> re.Pattern[str]:
+def _lead(options: bool, tags: bool, of: bool) -> re.Pattern[str]:
     """Return a pattern for what leads to a word, in a text that is read from its end.
 
     Only so can a pattern tell what is before a word: it tries what is nearest to it first.
 
     Args:
         options: Whether there may be options such as ``-p``.
+        tags: Whether there may be some, as of HTML.
         of: Whether there may be something between a name and a colon.
     """
-    leads, before, some = [_LEAD], [r"\\"], f"[{re.escape(OF_WORDS)}]"
+    leads, before, some = [_TAGS + _LEAD if tags else _LEAD], [r"\\"], f"[{re.escape(OF_WORDS)}]"
     ends = f"(?!{some})"
     if options:
         leads.append("(?s:.{0,22}-[ ])")
@@ -145,5 +162,8 @@ def _lead(options: bool, of: bool) -> re.Pattern[str]:
         ends = f"(?:{ends}|(?=[a-z]-[ ]))"
     if of:
         leads.append(rf"[ ]?:(?s:.{{0,{BEFORE}}}?){_backwards(_OF)}")
-    joined = rf"(?![{JOINED}])|(?!//:|%)[{JOINED}]{some}{{0,{LONGEST_JOINED - 1}}}{ends}"
-    return re.compile(rf"{'|'.join(before)}|(?:{joined})(?:{'|'.join(leads)})")
+    # Once all that is joined is matched, nothing shorter is tried.
+    joined = rf"(?=(?P<joined>[{JOINED}]{some}{{0,{LONGEST_JOINED - 1}}}))(?P=joined){ends}"
+    return re.compile(
+        rf"{'|'.join(before)}|(?:(?![{JOINED}])|(?!//:|%){joined})(?:{'|'.join(leads)})"
+    )

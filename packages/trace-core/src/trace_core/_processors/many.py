@@ -134,7 +134,11 @@ def spread(
     for begin, end, kind in matches:
         first = bisect_right(starts, begin) - 1
         last = min(bisect_right(starts, end - 1), len(texts))
-        for index in range(first, last):
+        some: Iterable[int] = range(first, last)
+        if kind == UNJUDGED:  # only the outer ones may be withheld in part
+            unjudged[first + 1 : last - 1] = b"\1" * (last - first - 2)
+            some = {first, last - 1}
+        for index in some:
             start, length = starts[index], len(texts[index])
             if kind == UNJUDGED and length <= _LONGEST_WITHHELD:
                 unjudged[index] = True
