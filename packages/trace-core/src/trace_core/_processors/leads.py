@@ -103,11 +103,12 @@ def led_words(folded: str, kinds: bytes, piece: Place) -> list[Place]:
     joined = kinds.find(b"+", begin, end) >= 0 or kinds.find(b"%", begin, end) >= 0
     words = _words(joined, options or not some.isascii())
     every = list(words.finditer(kinds, begin, end + 1))
-    found = [(one.start(1) - 1, one.end(1) - 1) for one in every]
+    found = [one.span(1) for one in every if lead(backwards, end + 1 - one.start(1))]
     if joined:  # a sign before the first word belongs to what is joined, and to no word alone
         both = [one for one in every if one[2] and kinds[one.start(1)] == ord("-")]
-        found = sorted([*found, *((one.start(2) - 1, one.end(2) - 1) for one in both)])
-    return [word for word in found if lead(backwards, end - word[0])]
+        again = [one.span(2) for one in both if lead(backwards, end + 1 - one.start(2))]
+        found = sorted(found + again)
+    return [(first - 1, last - 1) for first, last in found]
 
 
 def _backwards(words: Iterable[str]) -> str:
@@ -130,14 +131,14 @@ _TAGS: Final = (
 )
 _LEADING: Final = _backwards(
     (
-        *((name + many)[-3:] for many in ("", "s") for name in ALL_NAMES),
-        *(f" {word}" for word in (*SAID, "by", "to", "auf", "or")),
+        *((name + many)[-3:] for many in ("", "s") for name in ALL_NAMES if name[-1].isascii()),
+        *(f" {word}" for word in (*SAID, "by", "to", "auf", "or") if word[-1].isascii()),
         *_SUFFIXES,
     )
 )
-"""How what leads to a value ends. Most words do not."""
+"""How what leads to a value ends, in ASCII. Most words do not."""
 _LEAD: Final = (
-    rf"{_GAPS}(?:[0-9][0-9_]{{0,{BEFORE}}}(?![0-9_]))?"
+    rf"{_GAPS}(?:[0-9][0-9_]{{0,{BEFORE}}}(?![0-9_])|)"
     rf"(?:{_LEADING}|[^\x00-\x7f]|[^{_BETWEEN}]\\"
     rf"|[bfnrut](?=[{_GAP}\\]){_GAPS}{_LEADING})"  # the b of b"..."
 )
