@@ -250,7 +250,7 @@ SEARCHED: dict[str, re.Pattern[str]] = {
         name: getattr(context, name)
         for name in ("_AFTER_NAME", "_SETTER", "_USER", "_REST", "_LISTED")
     },
-    **{name: getattr(manifests, name) for name in ("_KIND", "_BEGIN", "_BLOCK", "_VALUE")},
+    **{name: getattr(manifests, name) for name in ("_KIND", "_BLOCK", "_VALUE")},
     "_DATA_URL": payloads._DATA_URL,
     **{name: getattr(pii, name) for name in ("_EMAIL", "_INTERNATIONAL", "_LOCAL", "_CARD")},
 }

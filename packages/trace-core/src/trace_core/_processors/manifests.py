@@ -15,7 +15,8 @@ _KIND: Final = re.compile(
     r"kind[ ]{0,8}(?:\\*[\"'])?:[ ]{0,8}(?:\\*[\"'])?Secret[ ]{0,8}"
     r"(?:(?P<escape>\\)|[\s\0,}\"']|\Z)"
 )
-_BEGIN: Final = re.compile(r"\n---|apiVersion|\0+")  # or another text begins
+_BEGINS: Final = tuple(map(re.compile, ("\n---", "apiVersion", "\0\0*")))
+"""A manifest or another text; what is sought alone is found ten times as fast."""
 _BLOCK: Final = re.compile(
     r"^(?P<indent>[ ]{0,32})(?:stringData|data):[ \t]{0,8}\n"
     r"(?P<yaml>(?:(?P=indent)[ ]{1,32}\S[^\n]*(?:\n|\Z)|[ \t\n]*\n)+)"
@@ -52,7 +53,8 @@ def in_manifests(text: str, levels: int = 3) -> Iterator[Match]:
     if kind["escape"] and levels:
         yield from in_manifests(_without_level(text), levels - 1)
         return
-    begins = [0, *(found.start() for found in _BEGIN.finditer(text)), len(text)]
+    some = (begin.start() for begins in _BEGINS for begin in begins.finditer(text))
+    begins = sorted((0, *some, len(text)))
     kinds = islice(_KIND.finditer(text), _MOST + 1)
     found = list(dict.fromkeys(bisect_right(begins, kind.start()) for kind in kinds))
     places = [place for at in found[:_MOST] for place in _blocks(text, *begins[at - 1 : at + 1])]
