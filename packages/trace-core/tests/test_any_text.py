@@ -422,6 +422,8 @@ def test_what_another_version_found_is_found() -> None:
         "postgres://eve:hunter2x9@db.example.com/x",
         "machine a.b.c login eve password hunter2x9",
         "machine localhost login eve password hunter2x9",
+        "machine localhost. password hunter2x9",
+        '密码 = b"hunter2x9"',
     ],
 )
 def test_passwords_are_found_by_patterns_that_fail_soon(text: str) -> None:

@@ -171,7 +171,8 @@ INNER: Final = (
         "machine",
         # One way to read a host, or each is tried.
         rf"machine{_GAP}(?:[^\s.\\]{{1,64}}\.(?=[^\s\\\0])"
-        rf"|(?![^\s.\\]{{1,64}}\.[^\s\\\0])(?={_PART}{_GAP}login)){_PART}{_LOGIN}",
+        rf"|(?![^\s.\\]{{1,64}}\.[^\s\\\0])(?=[^\s.\\]{{1,64}}\.|{_PART}{_GAP}login))"
+        rf"{_PART}{_LOGIN}",
     ),
     _told("default", rf"default(?={_GAP}login){_LOGIN}"),
     _told("*:*:", r"\*:\*:(?:\*|\w{1,63}):[^\s:]{1,63}:" + _CHOSEN),

@@ -140,7 +140,7 @@ _LEADING: Final = _backwards(
 _LEAD: Final = (
     rf"{_GAPS}(?:[0-9][0-9_]{{0,{BEFORE}}}(?![0-9_])|)"
     rf"(?:{_LEADING}|[^\x00-\x7f]|[^{_BETWEEN}]\\"
-    rf"|[bfnrut](?=[{_GAP}\\]){_GAPS}{_LEADING})"  # the b of b"..."
+    rf"|[bfnrut](?=[{_GAP}\\]){_GAPS}(?:{_LEADING}|[^\x00-\x7f]))"  # the b of b"..."
 )
 
 
@@ -155,16 +155,14 @@ def _lead(options: bool, tags: bool, of: bool) -> re.Pattern[str]:
         tags: Whether there may be some, as of HTML.
         of: Whether there may be something between a name and a colon.
     """
-    leads, before, some = [_TAGS + _LEAD if tags else _LEAD], [r"\\"], f"[{re.escape(OF_WORDS)}]"
-    ends = f"(?!{some})"
+    leads, before, some = [_LEAD], [r"\\"], f"[{re.escape(OF_WORDS)}]"
     if options:
         leads.append("(?s:.{0,22}-[ ])")
         before += "(?<=-)[ ]", "(?s:.{0,24}-[ ])"
-        ends = f"(?:{ends}|(?=[a-z]-[ ]))"
     if of:
         leads.append(rf"[ ]?:(?s:.{{0,{BEFORE}}}?){_backwards(_OF)}")
     # Once all that is joined is matched, nothing shorter is tried.
-    joined = rf"(?=(?P<joined>[{JOINED}]{some}{{0,{LONGEST_JOINED - 1}}}))(?P=joined){ends}"
-    return re.compile(
-        rf"{'|'.join(before)}|(?:(?![{JOINED}])|(?!//:|%){joined})(?:{'|'.join(leads)})"
-    )
+    joined = rf"(?=(?P<joined>[{JOINED}]{some}{{0,{LONGEST_JOINED - 1}}}))(?P=joined)"
+    whole = rf"(?:(?!{some})|(?=[a-z]-[ ]|[nrt]\\))"  # or directly behind a flag or an escape
+    begin = rf"(?:(?![{JOINED}])|(?!//:|%){joined}{whole}){_TAGS if tags else ''}"
+    return re.compile(rf"{'|'.join(before)}|{begin}(?:{'|'.join(leads)})")
