@@ -321,6 +321,20 @@ def test_a_span_has_one_allowance(texts: int) -> None:
         assert str(inputs[-1]).endswith("the last \ntoken=[redacted:assigned]\nafter")
 
 
+def test_what_one_text_says_leaves_no_secret_in_another() -> None:
+    """A word about manifests beside an escaped one; what is not judged and has no digit."""
+    manifest = "apiVersion: v1\nkind: Secret\ndata:\n  foo: aHVudGVyMmh1bnRlcg==\n"
+    prose = "the committee met on Tuesday " * 1_200
+    for other in ("we use kind: Secret here", json.dumps(manifest)):
+        value = [other, json.dumps({"m": json.dumps(manifest)}), manifest, prose]
+        assert "aHVud" not in str(redact(environment=False)(span_with(value)).inputs)
+    secrets = [f"{n} " + "token=worda07a1b2\n" * 1_200 for n in range(3)]
+    value = [*secrets, *(f"{word(3)} password=Correct!Horse a" for _ in range(10)), "said so"]
+    inputs = redact(environment=False)(span_with(value)).inputs
+    assert "Correct" not in str(inputs)
+    assert "said so" in str(inputs)
+
+
 def test_many_texts_are_cleaned_like_one() -> None:
     """A span with thousands of texts loses the secrets of each, and nothing else."""
     harmless = [f"word {i} of {i}" for i in range(3_000)]
@@ -424,6 +438,8 @@ def test_what_another_version_found_is_found() -> None:
         "machine localhost login eve password hunter2x9",
         "machine localhost. password hunter2x9",
         '密码 = b"hunter2x9"',
+        "the password is 2024!hunter2x9",
+        "LOG=max\0TOKEN=A7b8C9d0E1f2\0A=1",
     ],
 )
 def test_passwords_are_found_by_patterns_that_fail_soon(text: str) -> None:

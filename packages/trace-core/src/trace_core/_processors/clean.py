@@ -15,7 +15,7 @@ from typing import Final
 from trace_core._processors.budget import UNJUDGED, Match
 from trace_core._processors.known import Known
 from trace_core._processors.look import LONGEST_SEEN
-from trace_core._processors.many import BETWEEN, MANY, Changed, of_length, spread, with_digits
+from trace_core._processors.many import BETWEEN, MANY, Changed, of_length, spread, with_signs
 from trace_core._processors.scan import SHORTEST_KEY, find
 from trace_core._processors.secrets import MIN_LENGTH, environment_secrets, remembered_secrets
 from trace_core._processors.told import replaced, told_by, told_places
@@ -110,8 +110,8 @@ class Cleaner:
         for text in texts if self._patterns else ():
             if own := self._own(text):
                 found.setdefault(text, []).extend(own)
-        # Few secrets have no digit.
-        changed = dict.fromkeys(with_digits(unjudged), f"[redacted:{UNJUDGED}]")
+        # Few secrets have neither a digit nor a sign before them.
+        changed = dict.fromkeys(with_signs(unjudged), f"[redacted:{UNJUDGED}]")
         for text, places in found.items():
             changed.setdefault(text, replaced(text, places))
         return Changed(changed, [one for one in _told(joined, matches) if BETWEEN not in one])

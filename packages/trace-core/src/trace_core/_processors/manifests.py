@@ -33,33 +33,45 @@ _VALUE: Final = re.compile(
 )
 _MOST: Final = 1_000
 """Manifests in which blocks are sought, and blocks of one; behind as many, all holds values."""
+_MOST_LEVELS: Final = 3
+"""How often JSON in JSON is looked into."""
 _KEPT: Final = "\1"
 """What stands meanwhile for a backslash that stays."""
 
 
-def in_manifests(text: str, levels: int = 3) -> Iterator[Match]:
+def in_manifests(text: str) -> Iterator[Match]:
     """Find the values under ``data`` and ``stringData`` where the kind is ``Secret``.
 
     Args:
         text: The text.
-        levels: How often JSON in JSON is looked into.
 
     Returns:
         Begin, end and kind of each.
     """
-    kind = _KIND.search(text)
-    if kind is None:
-        return
-    if kind["escape"] and levels:
-        yield from in_manifests(_without_level(text), levels - 1)
+    text = _unescaped(text)
+    kinds = [kind.start() for kind in islice(_KIND.finditer(text), _MOST + 1)]
+    if not kinds:
         return
     some = (begin.start() for begins in _BEGINS for begin in begins.finditer(text))
     begins = sorted((0, *some, len(text)))
-    kinds = islice(_KIND.finditer(text), _MOST + 1)
-    found = list(dict.fromkeys(bisect_right(begins, kind.start()) for kind in kinds))
+    found = list(dict.fromkeys(bisect_right(begins, kind) for kind in kinds))
     places = [place for at in found[:_MOST] for place in _blocks(text, *begins[at - 1 : at + 1])]
     places += [(begins[at - 1], len(text)) for at in found[_MOST:]]
     yield from values(_VALUE, text, places, ASSIGNED)
+
+
+def _unescaped(text: str) -> str:
+    """Return the text with manifests in JSON as they are, in each of several texts on its own."""
+    texts = text.split("\0")
+    for _ in range(_MOST_LEVELS):
+        kinds = ((at, _KIND.search(one)) for at, one in enumerate(texts) if "Secret" in one)
+        escaped = [at for at, kind in kinds if kind is not None and kind["escape"]]
+        if not escaped:
+            break
+        meant = _without_level("\0".join([texts[at] for at in escaped]))
+        for at, one in zip(escaped, meant.split("\0"), strict=True):
+            texts[at] = one
+    return "\0".join(texts)
 
 
 def _blocks(text: str, begin: int, end: int) -> list[Place]:

@@ -19,7 +19,7 @@ BETWEEN: Final = "\n\0\n"
 _NUL: Final = "\0"
 _MARK: Final = "\1"
 _BUT_MARKS: Final = bytes({*range(256)} - {*b"\0\1"})
-_BUT_DIGITS: Final = bytes({*range(256)} - {*b"\x000123456789"})
+_BUT_SIGNS: Final = bytes({*range(256)} - {*b"\x000123456789=:"})
 _LONGEST_WITHHELD: Final = 4_096
 """Characters of a text that is withheld as a whole, not in part."""
 _JUDGED: Final = 1_000
@@ -90,13 +90,13 @@ def _with_parts(texts: Sequence[str]) -> Iterable[str]:
     return _having(texts, joined, _BUT_MARKS)
 
 
-def with_digits(texts: Sequence[str]) -> Iterable[str]:
-    """Return the texts that hold a digit.
+def with_signs(texts: Sequence[str]) -> Iterable[str]:
+    """Return the texts that hold a digit or what stands between a name and a value.
 
     Args:
         texts: The texts.
     """
-    return _having(texts, _joined(texts), _BUT_DIGITS)
+    return _having(texts, _joined(texts), _BUT_SIGNS)
 
 
 def _joined(texts: Sequence[str]) -> str:

@@ -56,7 +56,7 @@ VALUES: Final = ("value", "Value", "text")
 MOST_LISTED: Final = 64
 """Items of a list that may hold names and values by turns."""
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_LAST_WORD: Final = re.compile(r"[^A-Za-z0-9\n\r]{0,3}([A-Z]+|[a-z]+[A-Z]?)")
+_LAST_WORD: Final = re.compile(r"[^A-Za-z0-9\n\r\0]{0,3}([A-Z]+|[a-z]+[A-Z]?)")
 """Of a text that is read from its end: a search from its begin would try every letter."""
 _IN_WORD: Final = re.compile("[a-z]pw", re.IGNORECASE)
 _LONGEST: Final = 128
