@@ -32,8 +32,6 @@ assert caught.wait(60)
 signal.signal(signal.SIGTERM, before)
 signal.raise_signal(signal.SIGTERM)
 """
-# CPython may overlook a signal that comes as the main thread begins to wait, until it wakes up.
-WAKES = "signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)"
 # The thread that the signal interrupts may hold any lock.
 HOLDS_A_LOCK = "tracer.flush()\nwith sink._lock:\n" + "".join(
     f"    {line}\n" for line in DIES.splitlines()
@@ -69,15 +67,11 @@ def stuck(signal_name: str) -> str:
 import time
 tracer = Tracer(durable(lambda spans: time.sleep(3600), spool=False, exit_timeout=3000))
 tracer.start("stuck").end()
-signal.signal(signal.SIGUSR1, lambda *_: None)
 def then():
     while signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         time.sleep(0.01)
     os.kill(os.getpid(), signal.{signal_name})
-    while True:
-        {WAKES}
-        time.sleep(0.01)
-threading.Thread(target=then, daemon=True).start()
+threading.Thread(target=then).start()
 """
 
 
@@ -132,7 +126,7 @@ while True:
     assert len((tmp_path / "spans.jsonl").read_text().splitlines()) == SPANS + 1
 
 
-SIGNALLED_AT_EXIT = f"""
+SIGNALLED_AT_EXIT = """
 import time
 from trace_core import at_exit
 class Exit:
@@ -144,7 +138,8 @@ def deliver(spans):
     os.kill(os.getpid(), signal.SIGTERM)
     while signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         time.sleep(0.01)
-        {WAKES}
+        # CPython may overlook one that comes as the main thread begins to wait, until it wakes up
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
     print("delivered", flush=True)
 tracer = Tracer(durable(deliver, spool=False, exit_timeout=60))
 exits = Exit()
