@@ -67,6 +67,7 @@ def stuck(signal_name: str) -> str:
 import time
 tracer = Tracer(durable(lambda spans: time.sleep(3600), spool=False, exit_timeout=3000))
 tracer.start("stuck").end()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have tests ignore it
 def then():
     while signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         time.sleep(0.01)
