@@ -100,7 +100,7 @@ def led_words(folded: str, kinds: bytes, piece: Place) -> list[Place]:
     some = folded[max(0, begin - BEFORE) : end]
     options, backwards = " -" in some, some[::-1]
     lead = _lead(options, "<" in some, any(map(some.__contains__, _OF))).match
-    joined = kinds.find(b"+", begin, end) >= 0 or kinds.find(b"%", begin, end) >= 0
+    joined = kinds.find(b"+", begin, end) >= 0
     words = _words(joined, options or not some.isascii())
     every = list(words.finditer(kinds, begin, end + 1))
     found = [one.span(1) for one in every if lead(backwards, end + 1 - one.start(1))]
