@@ -131,13 +131,24 @@ def left_of(
         found: What was found in the text, some of which may be withheld.
         longest: Characters of a secret, which may begin in what is withheld and go on behind it.
     """
-    withheld = _merged((begin, end - longest) for begin, end, kind in found if kind == UNJUDGED)
-    if not withheld:
+    withheld = ((begin, end - longest) for begin, end, kind in found if kind == UNJUDGED)
+    return without(places, withheld)
+
+
+def without(places: Sequence[Place], others: Iterable[Place]) -> Sequence[Place]:
+    """Return what is left of some places without others.
+
+    Args:
+        places: The places, in order.
+        others: The others, in any order; those that end before they begin count for nothing.
+    """
+    merged = _merged(others)
+    if not merged:
         return places
-    left, ends = list[Place](), [end for _, end in withheld]
+    left, ends = list[Place](), [end for _, end in merged]
     for begin, end in places:
         at = begin
-        for first, last in withheld[bisect_right(ends, begin) :]:
+        for first, last in merged[bisect_right(ends, begin) :]:
             if first >= end:
                 break
             if first > at:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import functools
 import re
 import string
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, compress, repeat
+from operator import sub
 from typing import Final
 
 from trace_core._processors.budget import Place
@@ -39,9 +42,12 @@ _KINDS: Final = bytes(
     for byte in range(256)
 )
 _NUMBERS: Final = b"|".join(b"(?<= %s )" % (b"1" * digits) for digits in range(1, 8))
-_NUMBERED: Final = rb"(?=[1\-]*a)(?=[a\-]*1)([a1\-]{6,})"
+_NUMBERED: Final = rb"(?=[1\-]*a)(?=[a\-]*1)"
+_WORD: Final = rb"[a1\-]{6,}"
 _JOINED: Final = rb"(?:[a1\-]*[+%])*?(?<!%)"
 """Behind a percent sign there are two characters that are no part of a word."""
+_LEAST_BEFORE: Final = 10
+"""Characters that tell whether there is a number before a word."""
 
 
 @functools.cache
@@ -49,14 +55,15 @@ def _words(joined: bool, numbers: bool) -> re.Pattern[bytes]:
     """Return a pattern for words with a letter and a digit that are as long as passwords.
 
     Args:
-        joined: Whether words may be joined; of those that are, the first two such are found.
+        joined: Whether words may be joined; of those that are, the first two such are found. If
+            not, a word is found with the blank before it.
         numbers: Whether to find words behind a number: logs are full of those.
     """
     behind = b"" if numbers else b"(?!(?<=1 )(?:%s))" % _NUMBERS
-    words = _NUMBERED
-    if joined:
-        words = rb"%s%s(?:[+%%]%s%s)?[a1\-+%%]*" % (_JOINED, _NUMBERED, _JOINED, _NUMBERED)
-    return re.compile(b" %s%s" % (behind, words))
+    if not joined:
+        return re.compile(rb"( %s%s%s)" % (_NUMBERED, behind, _WORD))
+    word = rb"%s%s(%s)" % (_JOINED, _NUMBERED, _WORD)
+    return re.compile(rb" %s%s(?:[+%%]%s)?[a1\-+%%]*" % (behind, word, word))
 
 
 def kinds_of(data: bytes) -> bytes:
@@ -100,15 +107,28 @@ def led_words(folded: str, kinds: bytes, piece: Place) -> list[Place]:
     some = folded[max(0, begin - BEFORE) : end]
     options, backwards = " -" in some, some[::-1]
     lead = _lead(options, "<" in some, any(map(some.__contains__, _OF))).match
-    joined = kinds.find(b"+", begin, end) >= 0
-    words = _words(joined, options or not some.isascii())
-    every = list(words.finditer(kinds, begin, end + 1))
+    numbers = options or not some.isascii()
+    if kinds.find(b"+", begin, end) < 0:
+        starts, ends = _alone(kinds, begin, end + 1, _words(joined=False, numbers=numbers))
+        led = map(lead, repeat(backwards), map(sub, repeat(end), starts))
+        return list(compress(zip(starts, ends, strict=True), led))
+    every = list(_words(joined=True, numbers=numbers).finditer(kinds, begin, end + 1))
     found = [one.span(1) for one in every if lead(backwards, end + 1 - one.start(1))]
-    if joined:  # a sign before the first word belongs to what is joined, and to no word alone
-        both = [one for one in every if one[2] and kinds[one.start(1)] == ord("-")]
-        again = [one.span(2) for one in both if lead(backwards, end + 1 - one.start(2))]
-        found = sorted(found + again)
-    return [(first - 1, last - 1) for first, last in found]
+    # A sign before the first word belongs to what is joined, and to no word alone.
+    both = [one for one in every if one[2] and kinds[one.start(1)] == ord("-")]
+    found += [one.span(2) for one in both if lead(backwards, end + 1 - one.start(2))]
+    return [(first - 1, last - 1) for first, last in sorted(found)]
+
+
+def _alone(
+    kinds: bytes, begin: int, end: int, words: re.Pattern[bytes]
+) -> tuple[Sequence[int], Sequence[int]]:
+    """Return where words begin in the text, and where they end: to split takes half as long."""
+    before = max(0, begin - _LEAST_BEFORE)
+    places = list(accumulate(map(len, words.split(kinds[before:end])), initial=before))
+    starts, ends = places[1::2], places[2::2]
+    some = bisect_left(starts, begin)
+    return starts[some:-1], [place - 1 for place in ends[some:]]
 
 
 def _backwards(words: Iterable[str]) -> str:
@@ -124,7 +144,7 @@ def _backwards(words: Iterable[str]) -> str:
 _GAP: Final = r"\ \t\r\n\"'`:=>|,\-(\[\]*?.{"
 _BETWEEN: Final = rf"{_GAP}\\+"
 """What stands between a name and its value, besides words."""
-_GAPS: Final = rf"[{_BETWEEN}]{{0,{BEFORE}}}"
+_GAPS: Final = rf"[{_BETWEEN}]{{0,{BEFORE}}}(?![{_BETWEEN}])"
 _TAG: Final = r">[a-z]{1,8}/?<"
 _TAGS: Final = (
     rf"(?:(?!\s?>)|\s?{_TAG}(?:\s{{0,16}}{_TAG}|(?!\s{{0,16}}{_TAG}))|(?=\s?>)(?!\s?{_TAG}))"

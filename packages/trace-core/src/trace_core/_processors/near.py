@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
-from trace_core._processors.budget import GLANCE, Budget, Match, Place
+from trace_core._processors.budget import GLANCE, Budget, Match, Place, without
 
 Group: TypeAlias = "tuple[re.Pattern[bytes], list[tuple[bytes, int]]]"
 """A pattern for any of some words, and each with how much of it is before what is matched."""
@@ -56,11 +56,11 @@ HINTS: Final = tuple(filter(str.isascii, ALL_HINTS))
 """How the names begin."""
 _FLAGS: Final = (" -u", " -p", " -a", " -w", " --user", " --proxy-user", " --cred")
 _FOR_ASSIGNMENTS: Final = (
-    *("?sig", "&sig", "-sig", "bearer", "basic", "cookie"),
-    *("pw:", "pw=", "pw ", 'pw"', "pw'", "creds", " -b "),
+    *("cookie", "pw:", "pw=", "pw ", 'pw"', "pw'", "bearer", "basic", "creds", " -b "),
+    *("?sig", "&sig", "-sig"),
 )
 """What stands before secrets that `assignments` knows, besides the names."""
-_NEAR: Final = (*HINTS, *_FOR_ASSIGNMENTS, *_FLAGS)
+_NEAR: Final = (*_FOR_ASSIGNMENTS, *HINTS, *_FLAGS)
 _SIGNS: Final = "kjgpfbhc-l"
 """Characters by which the hints in ASCII are found."""
 _BEYOND_ASCII: Final = tuple(hint for hint in ALL_HINTS if not hint.isascii())
@@ -111,18 +111,24 @@ def near_names(folded: str, data: bytes, places: Sequence[Place]) -> list[Place]
         data: The text, a byte for each character.
         places: Where to look for names.
     """
-    data = data.lower()
-    found = [
-        name.start()
-        for some, _ in _hints()
-        for begin, end in places
-        for name in some.finditer(data, begin, end)
-    ]
+    found, left = list[int](), places
     if not folded.isascii():
         # A single character is found ten times as fast; most texts have few scripts.
         some = [hint for hint in _BEYOND_ASCII if max(hint) in folded and hint in folded]
-        found += (at for hint in some for at in all_places(folded, hint, STEP))
+        found = sorted(at for hint in some for at in all_places(folded, hint, STEP))
+        left = without(places, _inside(around(found, _LEFT_OF_NAME)))
+    data = data.lower()
+    for hints, _ in _hints():
+        new = [name.start() for begin, end in left for name in hints.finditer(data, begin, end)]
+        if new:
+            found = sorted(found + new)
+            left = without(places, _inside(around(found, _LEFT_OF_NAME)))
     return around(sorted(found), _LEFT_OF_NAME)
+
+
+def _inside(near: Iterable[Place]) -> Iterator[Place]:
+    """Return where one more name would make the places no longer."""
+    return ((begin + _LEFT_OF_NAME, end - STEP - _FAR) for begin, end in near)
 
 
 @functools.cache

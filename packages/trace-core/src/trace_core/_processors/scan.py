@@ -64,19 +64,26 @@ def _by_start() -> dict[str, tuple[Rule, ...]]:
     return {start: tuple(rules) for start, rules in found.items()}
 
 
+_SIGNS: Final = "~$;/QK{(-:A_."
+"""Characters of literals that texts seldom have."""
+
+
+def _seldom(literal: str) -> int:
+    """Return a character of a literal that texts seldom have: they can be searched at once."""
+    return ord(next(filter(literal.__contains__, _SIGNS), literal[0]))
+
+
 ALONE: Final = {
     *("@", "$", "%", "|", ").", " / ", "/1", "://", "uth", "default", "echo "),
     *("PRIVATE KEY", "Private-Lines:"),
 }
 """Literals that texts often have, or behind which a secret of many lines stands."""
-_SIGNS: Final = "~$;/QK{(-:A_."
-"""Characters of the others that texts seldom have."""
 _SHORT: Final = 2_048
 """Characters of a text in which each literal is looked for on its own."""
 _MOST_HITS: Final = 2_048
 """Places of literals with one of them; where there are more, each is looked for on its own."""
 _RULES: Final = _by_start()
-_INNER: Final = tuple((inner.literal.encode(), inner.also.encode(), inner) for inner in INNER)
+_INNER: Final = tuple((_seldom(one.literal), one.also.encode(), one) for one in INNER)
 _SHORT_INNER: Final = tuple(one for one in _INNER if one[-1].short)
 _IN_WORDS: Final = tuple(inner for inner in INNER if _NO_LETTER.search(inner.literal) is None)
 _LONG_RUN: Final = re.compile(b" a{%d,}" % SHORTEST_KEY)
@@ -112,7 +119,7 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
         Where they are and what they are, in no particular order; they may overlap.
     """
     data = text.encode("ascii", "replace")  # characters beyond ASCII become one byte each
-    if _COLOURED.search(data):
+    if b"[" in data and _COLOURED.search(data):
         text = _without_colours(text)
         data = text.encode("ascii", "replace")
     words = b" %s " % data.translate(_AS_WORDS)
@@ -148,12 +155,13 @@ def _without_colours(text: str) -> str:
 
 
 def _by_literals(
-    text: str, data: bytes, rules: Iterable[tuple[bytes, bytes, Inner]], places: Sequence[Place]
+    text: str, data: bytes, rules: Iterable[tuple[int, bytes, Inner]], places: Sequence[Place]
 ) -> Iterator[Match]:
     """Find secrets by something inside them or before them, around it where it is known."""
     known = _where(data) if len(data) > _SHORT else {}
     where: Sequence[Place]
-    for literal, _, inner in (one for one in rules if one[1] in data):
+    for _, _, inner in (one for one in rules if one[0] in data and one[1] in data):
+        literal = inner.literal.encode()
         if literal in known:
             where = around(known[literal], inner.behind, _AHEAD)
         elif inner.behind:  # to look everywhere takes long
@@ -176,7 +184,8 @@ def _where(data: bytes) -> dict[bytes, list[int]]:
     """
     found: dict[bytes, list[int]] = {}
     for any_of_them, literals in _groups():
-        hits = [hit.start() for hit in islice(any_of_them.finditer(data), _MOST_HITS + 1)]
+        some = any_of_them.finditer(data) if literals[0][0][literals[0][1]] in data else ()
+        hits = [hit.start() for hit in islice(some, _MOST_HITS + 1)]
         for literal, ahead in literals if len(hits) <= _MOST_HITS else ():
             places = [hit - ahead for hit in hits if hit >= ahead]
             found[literal] = [at for at in places if data.startswith(literal, at)]
