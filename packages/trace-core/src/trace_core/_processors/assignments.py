@@ -58,10 +58,10 @@ _SIGN: Final = (
 )
 _ASSIGNMENT: Final = re.compile(
     rf"(?P<name>{_NAME})(?=[=:%?.+|!_\[\d \t\"'`\\])"  # most are parts of other words
-    rf"(?:(?==)|(?!=){_DECLARED}(?:{_QUOTE}|)[ \t]{{0,16}})(?P<sign>{_SIGN})"
+    rf"(?:(?==)|(?!=){_DECLARED}(?:{_QUOTE}|(?![\"'`\\]))[ \t]{{0,16}})(?P<sign>{_SIGN})"
     rf"(?:%20|[ \t]{{0,16}})(?![ \t])"
     # Else nothing of what follows can match.
-    rf"(?=[\"'`](?![\s\"'`\\])|[\\%@bfnrut]|{_UNQUOTED}{{6}}|{_WRAPPED})"
+    rf"(?![\"'`][\s\"'`\\])(?=[\"'`\\%@bfnrut]|{_UNQUOTED}{{6}}|{_WRAPPED})"
     rf"(?:(?:\\*[\"'`]|)(?:bearer|basic|token|digest|apikey|bot)[ \t]{{1,4}}|){_VALUE}"
 )
 _OPTION: Final = re.compile(
@@ -91,7 +91,8 @@ _FIRST_SETTING: Final = re.compile(
 )
 _COOKIE: Final = re.compile(
     r"cookie2?(?:\\*[\"'])?[ \t]{0,8}[:=][ \t]{0,8}\[?(?:\\*[\"'])?"
-    r"(?:[a-z0-9_.\-]{1,32}=[^\s\"'\\;]{0,3};[ ]?){0,8}"
+    # The short ones before it, once: with fewer of them nothing else matches.
+    r"(?=(?P<short>(?:[a-z0-9_.\-]{1,32}=[^\s\"'\\;]{0,3};[ ]?){0,8}))(?P=short)"
     r"(?P<value>[a-z0-9_.\-!#$%&*+^|~]{1,64}=[^\s\"'\\;]{4,}(?:;[ ]?[^\s\"'\\;]{1,4096})*)"
 )
 

@@ -152,8 +152,8 @@ def _led(
     budget = Budget(share)
     for piece in pieces(kinds, near):
         for first, last in led_words(folded, kinds, piece) if piece[1] > budget.until else ():
-            begin = _begin(text, first, last)
-            if begin is None or begin < done or last <= budget.until:
+            begin = _begin(text, first, last) if last > budget.until else None
+            if begin is None or begin < done:
                 continue
             done = max(done, covered.end(first))
             if first < done or not budget.allows(begin, last):

@@ -63,7 +63,8 @@ def _words(joined: bool, numbers: bool) -> re.Pattern[bytes]:
     if not joined:
         return re.compile(rb"( %s%s%s)" % (_NUMBERED, behind, _WORD))
     word = rb"%s%s(%s)" % (_JOINED, _NUMBERED, _WORD)
-    return re.compile(rb" %s%s(?:[+%%]%s)?[a1\-+%%]*" % (behind, word, word))
+    some = rb"(?=[a\-+%]*1)"  # most have no digit, which is told soonest
+    return re.compile(rb" %s%s%s(?:[+%%]%s)?[a1\-+%%]*" % (some, behind, word, word))
 
 
 def kinds_of(data: bytes) -> bytes:
@@ -104,6 +105,8 @@ def led_words(folded: str, kinds: bytes, piece: Place) -> list[Place]:
         Words with a letter and a digit that are as long as passwords, in order.
     """
     begin, end = piece[0], min(piece[1], len(folded))
+    if kinds.find(b"1", begin, end + 1) < 0:
+        return []
     some = folded[max(0, begin - BEFORE) : end]
     options, backwards = " -" in some, some[::-1]
     lead = _lead(options, "<" in some, any(map(some.__contains__, _OF))).match
@@ -146,9 +149,8 @@ _BETWEEN: Final = rf"{_GAP}\\+"
 """What stands between a name and its value, besides words."""
 _GAPS: Final = rf"[{_BETWEEN}]{{0,{BEFORE}}}(?![{_BETWEEN}])"
 _TAG: Final = r">[a-z]{1,8}/?<"
-_TAGS: Final = (
-    rf"(?:(?!\s?>)|\s?{_TAG}(?:\s{{0,16}}{_TAG}|(?!\s{{0,16}}{_TAG}))|(?=\s?>)(?!\s?{_TAG}))"
-)
+_TAGS: Final = rf"(?:(?!\s?>)|(?=(?P<tags>(?:\s?{_TAG}(?:\s{{0,16}}{_TAG}|)|)))(?P=tags))"
+"""Two at the most. Once they are matched, nothing shorter is tried."""
 _LEADING: Final = _backwards(
     (
         *((name + many)[-3:] for many in ("", "s") for name in ALL_NAMES if name[-1].isascii()),

@@ -149,10 +149,9 @@ def _row(sign: str, column: int) -> re.Pattern[str]:
     """Return a pattern for a row with a digit in a column."""
     sign = re.escape(sign)
     cell = rf'(?:"[^"\n]*"|[^{sign}"\n]*){sign}'
-    digit = rf'(?=[^{sign}"\n]*[0-9])'
-    return re.compile(
-        rf'\n\|?(?:{cell}){{{column}}}[ ]{{0,16}}"?(?P<value>{digit}[^{sign}"\r\n]{{6,}})'
-    )
+    digit = rf'(?![^{sign}"\n0-9]*(?:[{sign}"\n]|\Z))'  # most have none, which is told soonest
+    begin = rf'\n\|?(?:{cell}){{{column}}}[ ]{{0,16}}(?![ ])(?:"|(?!"))'
+    return re.compile(rf'{begin}(?P<value>{digit}[^{sign}"\r\n]{{6,}})')
 
 
 @functools.lru_cache(maxsize=32)
