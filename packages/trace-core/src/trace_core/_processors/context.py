@@ -28,8 +28,7 @@ from trace_core._processors.leads import (
     LONGEST_JOINED,
     OF_WORDS,
     SAID,
-    led_words,
-    pieces,
+    Leads,
 )
 from trace_core._processors.names import OTHER_KEY, key_word
 from trace_core._processors.near import ALL_HINTS, BY, HINTS, KEYS, PASSWORDS, start_of
@@ -122,27 +121,27 @@ class _Word:
 
 
 def in_context(
-    text: str, folded: str, kinds: bytes, near: Sequence[Place], known: Sequence[Match]
+    text: str, folded: str, low: bytes, near: Sequence[Place], known: Sequence[Match]
 ) -> Iterator[Match]:
     """Find secrets by what stands before them.
 
     Args:
         text: The text.
         folded: The same in lower case.
-        kinds: What `kinds_of` returns for it.
+        low: The same, a byte for each character.
         near: Where there are names that secrets have.
         known: What is known to be a secret already.
 
     Returns:
         Begin, end and kind of each.
     """
-    found = list(_led(text, folded, kinds, near, known))
+    found = list(_led(text, folded, low, near, known))
     yield from found
     yield from _listed(text, sorted({end for _, end, _ in (*known, *found)}))
 
 
 def _led(
-    text: str, folded: str, kinds: bytes, near: Sequence[Place], known: Sequence[Match]
+    text: str, folded: str, low: bytes, near: Sequence[Place], known: Sequence[Match]
 ) -> Iterator[Match]:
     """Find secrets that a name, a sentence or a command leads to."""
     done, covered = 0, Covered(known)
@@ -150,8 +149,9 @@ def _led(
     if any(kind == UNJUDGED for *_, kind in known):  # it has taken long already
         share /= 2
     budget = Budget(share)
-    for piece in pieces(kinds, near):
-        for first, last in led_words(folded, kinds, piece) if piece[1] > budget.until else ():
+    leads = Leads(folded, low, budget)
+    for piece in leads.pieces(near):
+        for first, last in leads.words(piece):
             begin = _begin(text, first, last) if last > budget.until else None
             if begin is None or begin < done:
                 continue

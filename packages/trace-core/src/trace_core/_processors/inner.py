@@ -111,6 +111,10 @@ _ARGUMENT: Final = (
     rf"(?:{_OPEN}[^\"'\\]{{0,200}}{_OPEN}|[\w.\[\]]{{1,64}}|{{[^{{}}]{{0,200}}}}),\s{{0,9}}"
 )
 _LOGIN: Final = rf"(?:{_GAP}(?:login|account){_GAP}{_PART}){{0,2}}{_GAP}password{_GAP}{_CHOSEN}"
+_ENTRY_FOLLOWS: Final = (
+    rf"(?=(?=(?P<host>[^\s\\]{{1,165}}))(?P=host){_GAP}(?:login|account|password))"
+)
+"""Mostly something else does, which is told soonest."""
 _CALLS: Final = {
     1: ("login", "WiFi.begin", "NetworkCredential", "Authentication", "createHmac"),
     2: ("getConnection", "DBI->connect", "FTP"),
@@ -170,7 +174,7 @@ INNER: Final = (
     _told(
         "machine",
         # One way to read a host, or each is tried.
-        rf"machine{_GAP}(?:[^\s.\\]{{1,64}}\.(?=[^\s\\\0])"
+        rf"machine{_GAP}{_ENTRY_FOLLOWS}(?:[^\s.\\]{{1,64}}\.(?=[^\s\\\0])"
         rf"|(?![^\s.\\]{{1,64}}\.[^\s\\\0])(?=[^\s.\\]{{1,64}}\.|{_PART}{_GAP}login))"
         rf"{_PART}{_LOGIN}",
     ),

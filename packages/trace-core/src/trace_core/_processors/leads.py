@@ -11,8 +11,8 @@ from itertools import accumulate, compress, repeat
 from operator import sub
 from typing import Final
 
-from trace_core._processors.budget import Place
-from trace_core._processors.near import ALL_NAMES
+from trace_core._processors.budget import A_LOOK, Budget, Place
+from trace_core._processors.near import ALL_NAMES, PIECE
 
 JOINED: Final = "+/~!#$%^@"
 """What words are joined by in a password, besides what is in words."""
@@ -33,8 +33,8 @@ _SUFFIXES: Final = (
 )
 _OF: Final = (" for ", " to ", " of ", " für ", " d'", " de ", " di ", " pour ", " para ")
 """What stands between a name and a colon that is not directly behind it."""
-_PIECE: Final = 4_096
-"""Characters that are looked at before it is known whether what follows is withheld."""
+_CROWD: Final = 192
+"""Words in a piece, at the most, that a text may have all over."""
 _ALIKE: Final = {"a": string.ascii_letters, "1": string.digits, "-": "_-.", "%": "%", "+": JOINED}
 """Characters of words and of what joins them, by kind."""
 _KINDS: Final = bytes(
@@ -46,6 +46,9 @@ _NUMBERED: Final = rb"(?=[1\-]*a)(?=[a\-]*1)"
 _WORD: Final = rb"[a1\-]{6,}"
 _JOINED: Final = rb"(?:[a1\-]*[+%])*?(?<!%)"
 """Behind a percent sign there are two characters that are no part of a word."""
+_NEXT: Final = re.compile(rb"[+%%]%s%s(%s)" % (_JOINED, _NUMBERED, _WORD))
+"""A word that is joined to the one before."""
+_SIGN: Final = ord("-")
 _LEAST_BEFORE: Final = 10
 """Characters that tell whether there is a number before a word."""
 
@@ -55,83 +58,98 @@ def _words(joined: bool, numbers: bool) -> re.Pattern[bytes]:
     """Return a pattern for words with a letter and a digit that are as long as passwords.
 
     Args:
-        joined: Whether words may be joined; of those that are, the first two such are found. If
-            not, a word is found with the blank before it.
+        joined: Whether words may be joined; of those that are, the first is found.
         numbers: Whether to find words behind a number: logs are full of those.
+
+    Returns:
+        The pattern. A word is found with the blank before it, or with two groups: all that is
+        joined before it, with the blank, and the word.
     """
     behind = b"" if numbers else b"(?!(?<=1 )(?:%s))" % _NUMBERS
     if not joined:
         return re.compile(rb"( %s%s%s)" % (_NUMBERED, behind, _WORD))
-    word = rb"%s%s(%s)" % (_JOINED, _NUMBERED, _WORD)
     some = rb"(?=[a\-+%]*1)"  # most have no digit, which is told soonest
-    return re.compile(rb" %s%s%s(?:[+%%]%s)?[a1\-+%%]*" % (some, behind, word, word))
+    return re.compile(rb"( %s%s%s%s)(%s)" % (some, behind, _JOINED, _NUMBERED, _WORD))
 
 
-def kinds_of(data: bytes) -> bytes:
-    """Return the kinds of characters, with a blank before and behind: a word begins where one is.
-
-    Args:
-        data: A text, a byte for each character.
-    """
-    return b" %s " % data.translate(_KINDS)
-
-
-def pieces(kinds: bytes, near: Sequence[Place]) -> Iterator[Place]:
-    """Cut places into pieces, but no word in two: most of what is withheld is not looked at.
-
-    Args:
-        kinds: What `kinds_of` returns for the text.
-        near: The places.
-    """
-    done = 0
-    for begin, end in near:
-        done = max(done, begin)
-        while done < end:
-            until = min(done + _PIECE, end)
-            until = max(until, kinds.find(b" ", until))
-            yield done, until
-            done = until
-
-
-def led_words(folded: str, kinds: bytes, piece: Place) -> list[Place]:
-    """Find words that something may lead to.
+class Leads:
+    """Finds words that something may lead to.
 
     Args:
         folded: The text in lower case.
-        kinds: What `kinds_of` returns for it.
-        piece: Where to look.
-
-    Returns:
-        Words with a letter and a digit that are as long as passwords, in order.
+        low: The same, a byte for each character.
+        budget: Of the text; pieces with a crowd of words and names may be withheld.
     """
-    begin, end = piece[0], min(piece[1], len(folded))
-    if kinds.find(b"1", begin, end + 1) < 0:
-        return []
-    some = folded[max(0, begin - BEFORE) : end]
-    options, backwards = " -" in some, some[::-1]
-    lead = _lead(options, "<" in some, any(map(some.__contains__, _OF))).match
-    numbers = options or not some.isascii()
-    if kinds.find(b"+", begin, end) < 0:
-        starts, ends = _alone(kinds, begin, end + 1, _words(joined=False, numbers=numbers))
+
+    def __init__(self, folded: str, low: bytes, budget: Budget) -> None:
+        self._folded, self._low, self._budget = folded, low, budget
+        # With a blank before and behind: a word begins where one is.
+        self._kinds = b" %s " % low.translate(_KINDS)
+        self._of = [one for one in _OF if one in folded]
+
+    def pieces(self, near: Sequence[Place]) -> Iterator[Place]:
+        """Cut places into pieces, but no word in two: what is withheld is not looked at.
+
+        Args:
+            near: The places.
+        """
+        done = 0
+        for begin, end in near:
+            done = max(done, begin)
+            while done < end:
+                until = min(done + PIECE, end)
+                until = max(until, self._kinds.find(b" ", until))
+                if until > self._budget.until:
+                    yield done, until
+                done = until
+
+    def words(self, piece: Place) -> list[Place]:
+        """Return words with a letter and a digit that are as long as passwords, in order.
+
+        Args:
+            piece: Where to look.
+        """
+        kinds, begin, end = self._kinds, piece[0], min(piece[1], len(self._folded))
+        if kinds.find(b"1", begin, end + 1) < 0:
+            return []
+        some = self._folded[max(0, begin - BEFORE) : end]
+        options, joined = " -" in some, kinds.find(b"+", begin, end) >= 0
+        words = _words(joined, options or not some.isascii())
+        starts, ends = _places(kinds, begin, end, words)
+        if len(starts) > _CROWD:
+            begin = max(begin, self._budget.until)
+            if not self._budget.allows(begin, end, len(starts) * A_LOOK):
+                return []
+        backwards = some[::-1]
+        lead = _lead(options, "<" in some, any(map(some.__contains__, self._of))).match
         led = map(lead, repeat(backwards), map(sub, repeat(end), starts))
-        return list(compress(zip(starts, ends, strict=True), led))
-    every = list(_words(joined=True, numbers=numbers).finditer(kinds, begin, end + 1))
-    found = [one.span(1) for one in every if lead(backwards, end + 1 - one.start(1))]
-    # A sign before the first word belongs to what is joined, and to no word alone.
-    both = [one for one in every if one[2] and kinds[one.start(1)] == ord("-")]
-    found += [one.span(2) for one in both if lead(backwards, end + 1 - one.start(2))]
-    return [(first - 1, last - 1) for first, last in sorted(found)]
+        found = list(compress(zip(starts, ends, strict=True), led))
+        if joined and kinds.find(b"-", begin, end) >= 0:
+            more = _next(kinds, starts, ends, end)
+            found = sorted([*found, *(one for one in more if lead(backwards, end - one[0]))])
+        return found
 
 
-def _alone(
+def _places(
     kinds: bytes, begin: int, end: int, words: re.Pattern[bytes]
 ) -> tuple[Sequence[int], Sequence[int]]:
-    """Return where words begin in the text, and where they end: to split takes half as long."""
-    before = max(0, begin - _LEAST_BEFORE)
-    places = list(accumulate(map(len, words.split(kinds[before:end])), initial=before))
-    starts, ends = places[1::2], places[2::2]
-    some = bisect_left(starts, begin)
-    return starts[some:-1], [place - 1 for place in ends[some:]]
+    """Return where words begin and end in a text; to split takes half as long as to find each."""
+    before, groups = max(0, begin - _LEAST_BEFORE), words.groups
+    places = list(accumulate(map(len, words.split(kinds[before : end + 1])), initial=before))
+    some = bisect_left(places[1 :: groups + 1], begin) * (groups + 1)
+    starts, ends = places[some + groups : -1 : groups + 1], places[some + groups + 1 :: groups + 1]
+    # A blank is at the same place as what is behind it in the text.
+    return ([at - 1 for at in starts] if groups > 1 else starts), [at - 1 for at in ends]
+
+
+def _next(kinds: bytes, starts: Sequence[int], ends: Sequence[int], until: int) -> Iterator[Place]:
+    """Yield the words that are joined to some that begin with a sign.
+
+    Before what is joined, the sign belongs to all of it; before a word alone, to nothing.
+    """
+    for at, last in zip(starts, ends, strict=True):
+        if kinds[at + 1] == _SIGN and (one := _NEXT.match(kinds, last + 1, until + 1)):
+            yield one.start(1) - 1, one.end(1) - 1
 
 
 def _backwards(words: Iterable[str]) -> str:

@@ -7,19 +7,19 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
-from trace_core._processors.budget import GLANCE, Budget, Match, Place, without
+from trace_core._processors.budget import A_LOOK, Budget, Match, Place, without
 
 Group: TypeAlias = "tuple[re.Pattern[bytes], list[tuple[bytes, int]]]"
 """A pattern for any of some words, and each with how much of it is before what is matched."""
 _FAR: Final = 320
 """Characters from the begin of a name to the first digit of the value it may be the name of."""
-_BEHIND_NAMES: Final = "=:,|"
-_FREQUENT: Final = ("key", "token", "secret", "pass", "pw", "auth", "cred", "sig")
+_BEHIND_NAMES: Final = b"=:,|"
+_FREQUENT: Final = (b"key", b"token", b"secret", b"pass", b"pw", b"auth", b"cred", b"sig")
 _LONG: Final = 32_768
 """Characters of a text that may hold too many."""
-_PIECE: Final = 4_096
-"""Characters of which the names are counted."""
-_CROWD: Final = 256
+PIECE: Final = 4_096
+"""Characters of which the names are counted, and of which words are looked at at once."""
+_CROWD: Final = 224
 """Names in so many characters, at the most, that text or code may have all over."""
 STEP: Final = 64
 """Characters from one name to the next that is looked for: a text may be full of them."""
@@ -85,30 +85,30 @@ def around(some: Iterable[int], behind: int, ahead: int = STEP + _FAR) -> list[P
     return [*places, (begin, end)] if end else places
 
 
-def crowds(folded: str, near: Iterable[Place]) -> list[Match]:
+def crowds(low: bytes, near: Iterable[Place]) -> list[Match]:
     """Return where there are more names than anybody writes, and too many of them to look at.
 
     Args:
-        folded: The text in lower case.
+        low: The text in lower case, a byte for each character.
         near: Where there are names.
     """
     budget = Budget()
-    for first, last in near if len(folded) > _LONG else ():
-        for begin in range(first, last, _PIECE):
-            end = min(begin + _PIECE, last)
-            if sum(folded.count(sign, begin, end) for sign in _BEHIND_NAMES) > _CROWD:
-                names = sum(folded.count(name, begin, end) for name in _FREQUENT)
-                if names > _CROWD:  # to look behind one takes an eighth of a glance
-                    budget.allows(begin, end, names * GLANCE / 8)
+    for first, last in near if len(low) > _LONG else ():
+        for begin in range(first, last, PIECE):
+            end = min(begin + PIECE, last)
+            if sum(low.count(sign, begin, end) for sign in _BEHIND_NAMES) > _CROWD:
+                names = sum(low.count(name, begin, end) for name in _FREQUENT)
+                if names > _CROWD:
+                    budget.allows(begin, end, names * A_LOOK)
     return budget.withheld
 
 
-def near_names(folded: str, data: bytes, places: Sequence[Place]) -> list[Place]:
+def near_names(folded: str, low: bytes, places: Sequence[Place]) -> list[Place]:
     """Return where in a text there are names that secrets have, and something behind each.
 
     Args:
         folded: The text in lower case.
-        data: The text, a byte for each character.
+        low: The same, a byte for each character.
         places: Where to look for names.
     """
     found, left = list[int](), places
@@ -117,9 +117,8 @@ def near_names(folded: str, data: bytes, places: Sequence[Place]) -> list[Place]
         some = [hint for hint in _BEYOND_ASCII if max(hint) in folded and hint in folded]
         found = sorted(at for hint in some for at in all_places(folded, hint, STEP))
         left = without(places, _inside(around(found, _LEFT_OF_NAME)))
-    data = data.lower()
     for hints, _ in _hints():
-        new = [name.start() for begin, end in left for name in hints.finditer(data, begin, end)]
+        new = [name.start() for begin, end in left for name in hints.finditer(low, begin, end)]
         if new:
             found = sorted(found + new)
             left = without(places, _inside(around(found, _LEFT_OF_NAME)))

@@ -21,7 +21,6 @@ from trace_core._processors.assignments import assignments
 from trace_core._processors.budget import GLANCE, Budget, Match, Place, left_of
 from trace_core._processors.context import in_context
 from trace_core._processors.inner import INNER, Inner, inner_pattern, pattern_before
-from trace_core._processors.leads import kinds_of
 from trace_core._processors.manifests import in_manifests
 from trace_core._processors.near import (
     STEP,
@@ -129,10 +128,10 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
     whole = ((0, len(text)),)
     places = left_of(whole, found, _LONGEST)
     found += _by_literals(text, data, _INNER if _LONG_WORD in words else _SHORT_INNER, places)
-    folded = _folded(text)
-    near: Sequence[Place] = near_names(folded, data, whole)
+    folded, low = _folded(text), data.lower()
+    near: Sequence[Place] = near_names(folded, low, whole)
     if near:
-        found += (crowded := crowds(folded, near))
+        found += (crowded := crowds(low, near))
         near = left_of(near, crowded)
         found += in_tables(text, near)
         if "(" in text and "values" in folded:
@@ -140,7 +139,7 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
         if "Secret" in text and "ata" in text:
             found += in_manifests(text)
         found += assignments(text, folded, left_of(near, found))
-        found += in_context(text, folded, kinds_of(data), left_of(near, found), found)
+        found += in_context(text, folded, low, left_of(near, found), found)
     return found
 
 
