@@ -25,7 +25,7 @@ _CHARACTERS_EACH: Final = 2048
 """Of a longer text, one more for so many characters."""
 GLANCE: Final = 1 / 6
 """What it takes to see at once that a candidate is none."""
-A_LOOK: Final = GLANCE / 8
+A_LOOK: Final = GLANCE / 6
 """What it takes to look behind a name, or before a word."""
 _JUDGED_AT_ONCE: Final = 1_024
 """Characters of a candidate that take as long to judge as any takes."""

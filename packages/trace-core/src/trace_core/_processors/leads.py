@@ -33,7 +33,7 @@ _SUFFIXES: Final = (
 )
 _OF: Final = (" for ", " to ", " of ", " für ", " d'", " de ", " di ", " pour ", " para ")
 """What stands between a name and a colon that is not directly behind it."""
-_CROWD: Final = 192
+_CROWD: Final = 160
 """Words in a piece, at the most, that a text may have all over."""
 _ALIKE: Final = {"a": string.ascii_letters, "1": string.digits, "-": "_-.", "%": "%", "+": JOINED}
 """Characters of words and of what joins them, by kind."""
@@ -116,16 +116,16 @@ class Leads:
         options, joined = " -" in some, kinds.find(b"+", begin, end) >= 0
         words = _words(joined, options or not some.isascii())
         starts, ends = _places(kinds, begin, end, words)
-        if len(starts) > _CROWD:
+        more = list(_next(kinds, starts, ends, end)) if joined else []
+        if (looks := len(starts) + len(more)) > _CROWD:
             begin = max(begin, self._budget.until)
-            if not self._budget.allows(begin, end, len(starts) * A_LOOK):
+            if not self._budget.allows(begin, end, looks * A_LOOK):
                 return []
         backwards = some[::-1]
         lead = _lead(options, "<" in some, any(map(some.__contains__, self._of))).match
         led = map(lead, repeat(backwards), map(sub, repeat(end), starts))
         found = list(compress(zip(starts, ends, strict=True), led))
-        if joined and kinds.find(b"-", begin, end) >= 0:
-            more = _next(kinds, starts, ends, end)
+        if more:
             found = sorted([*found, *(one for one in more if lead(backwards, end - one[0]))])
         return found
 

@@ -14,7 +14,7 @@ import functools
 import re
 import string
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice, product
+from itertools import islice
 from typing import Final
 
 from trace_core._processors.assignments import assignments
@@ -36,8 +36,11 @@ from trace_core._processors.rules import RULES, Rule, pattern
 from trace_core._processors.tables import in_inserts, in_tables
 from trace_core._processors.values import looks_random
 
-_LETTERS: Final = (string.ascii_letters + string.digits + "_-.").encode()
-_AS_WORDS: Final = bytes(ord("a") if byte in _LETTERS else ord(" ") for byte in range(256))
+_LETTERS: Final = (string.ascii_letters + string.digits).encode()
+_AS_KEYS: Final = bytes(
+    ord("a" if byte in _LETTERS else "b" if byte in b"_-." else " ") for byte in range(256)
+)
+_AS_WORDS: Final = _AS_KEYS.replace(b"b", b"a")
 _NO_LETTER: Final = re.compile(r"[^A-Za-z0-9_\-.]")
 SHORTEST_KEY: Final = 16
 """Characters of a secret that is told by how it begins."""
@@ -85,15 +88,14 @@ _RULES: Final = _by_start()
 _INNER: Final = tuple((_seldom(one.literal), one.also.encode(), one) for one in INNER)
 _SHORT_INNER: Final = tuple(one for one in _INNER if one[-1].short)
 _IN_WORDS: Final = tuple(inner for inner in INNER if _NO_LETTER.search(inner.literal) is None)
-_LONG_RUN: Final = re.compile(b" a{%d,}" % SHORTEST_KEY)
+_LONG_RUN: Final = re.compile(b" b*(a[ab]{%d,})" % (SHORTEST_KEY - 1))
+"""A word as long as a key, behind a blank and punctuation that is joined to it."""
 _ENCODED_STARTS: Final = frozenset(start[:2] for start in RULES[-1].starts)
 """How base64 begins that is decoded."""
 _STARTS: Final = {
     two: tuple({start for rule in rules for start in rule.starts}) for two, rules in _RULES.items()
 }
 """All that a secret may begin with, by the first two characters."""
-_BEGINS: Final = {*_STARTS, *map("".join, product("._-", map(chr, _LETTERS)))}
-"""How a word begins, perhaps with punctuation, that may hold a secret."""
 _AHEAD: Final = 1_024
 """Characters from a literal on that the longest pattern needs; runs of characters go on behind."""
 _LONGEST: Final = 8 * 1024
@@ -123,11 +125,11 @@ def find(text: str, levels: int = _MOST_LEVELS) -> list[Match]:
         data = text.encode("ascii", "replace")
     words = b" %s " % data.translate(_AS_WORDS)
     if words.index(b" ", 1) > len(text):  # a name or an id: nothing stands before it
-        return _in_word(text, words, levels) if len(text) >= len(_LONG_WORD) else []
-    found = list(_long_words(text, words, levels))
-    whole = ((0, len(text)),)
+        return _in_word(text, data, levels) if len(text) >= len(_LONG_WORD) else []
+    long, whole = _LONG_WORD in words, ((0, len(text)),)
+    found = list(_long_words(text, data, levels)) if long else []
     places = left_of(whole, found, _LONGEST)
-    found += _by_literals(text, data, _INNER if _LONG_WORD in words else _SHORT_INNER, places)
+    found += _by_literals(text, data, _INNER if long else _SHORT_INNER, places)
     folded, low = _folded(text), data.lower()
     near: Sequence[Place] = near_names(folded, low, whole)
     if near:
@@ -196,9 +198,9 @@ def _groups() -> list[Group]:
     return grouped((one.literal for one in INNER if one.literal not in ALONE), _SIGNS)
 
 
-def _in_word(text: str, words: bytes, levels: int) -> list[Match]:
+def _in_word(text: str, data: bytes, levels: int) -> list[Match]:
     """Find secrets in a text that is a single word."""
-    found = list(_long_words(text, words, levels))
+    found = list(_long_words(text, data, levels))
     for inner in _IN_WORDS:
         if inner.literal in text:
             found += _inside(text, inner, ((0, len(text)),))
@@ -246,21 +248,17 @@ def _inside(text: str, inner: Inner, places: Sequence[Place]) -> Iterator[Match]
     yield from budget.withheld
 
 
-def _long_words(text: str, words: bytes, levels: int) -> Iterator[Match]:
+def _long_words(text: str, data: bytes, levels: int) -> Iterator[Match]:
     """Find secrets among the words that are as long as keys."""
     budget, done, escapes = Budget(), 0, "\\" in text or "%" in text
-    runs = (
-        (begin, run.end() - 1)
-        for run in _LONG_RUN.finditer(words)
-        if text[(begin := run.start()) : begin + 2] in _BEGINS
-        or (escapes and text[begin - 1] in "\\%")
-    )
-    for begin, end in runs:
-        if end <= budget.until:
-            continue
-        start = start_of(text, begin, end) if escapes or text[begin] in "._-" else begin
+    for run in _LONG_RUN.finditer(b" %s " % data.translate(_AS_KEYS)):
+        start, end = run.start(1) - 1, run.end() - 1
+        if escapes and text[start - 1] in "\\%":
+            start = start_of(text, start, end)
         starts = _STARTS.get(two := text[start : start + 2])
-        if start < done or starts is None or not text.startswith(starts, start):
+        if starts is None or start < done or end <= budget.until:
+            continue
+        if not text.startswith(starts, start):
             continue
         # Most that begin so are identifiers.
         one = start >= budget.until and _any_of(two).match(text, start, start + _LONGEST)

@@ -16,7 +16,7 @@ _Column: TypeAlias = "tuple[re.Pattern[str], str]"
 """How to find what is in a column of secrets, and their kind."""
 _SIGNS: Final = ",;\t|"
 """What is between columns."""
-_NAME: Final = r"[ \"]{0,16}[^\W\d][\w .\-]{0,63}\"?"
+_NAME: Final = r"[ \"]{0,16}[^\W\d][\w .\-]{0,63}(?![\w .\-])\"?"
 _HEADER: Final = re.compile(
     r"(?=[^\n]{1,1200}\n[^\s\0])"  # most lines have no row behind them, which is told soonest
     rf"\|?{_NAME}(?P<sign>[{_SIGNS}]){_NAME}(?:(?P=sign){_NAME}){{0,30}}\|?[ ]?\r?\n"
@@ -61,9 +61,14 @@ def in_tables(text: str, near: Sequence[Place]) -> Iterator[Match]:
         return
     done, headers, budgets = 0, Budget(share=0.5), list[Budget]()
     for begin in _lines(text, near):
-        header = _HEADER.match(text, begin) if begin >= max(done, headers.until) else None
-        done = max(done, begin + 1)
-        if header is None or not headers.allows(*header.span()):
+        if begin < done:
+            continue
+        done = begin + 1
+        header = _HEADER.match(text, begin)
+        if header is None:
+            continue
+        if not headers.allows(*header.span()):
+            done = headers.until
             continue
         names = header.group().removeprefix("|").split(header["sign"])
         columns = _columns(names, functools.partial(_row, header["sign"]))
