@@ -31,7 +31,7 @@ MEDIAN, P90, MAXIMUM = 8, 20, 40
 """Code lines of half of the functions, of nine in ten, of every one; at the most."""
 MODULE_LINES, CLASS_LINES = 400, 200
 """All lines of a module and of a class, at the most."""
-CODE_LINES = {"trace_core": 14_400, "trace_litellm": 5875, "trace_mlflow_sink": 3330}
+CODE_LINES = {"trace_core": 14_450, "trace_litellm": 5875, "trace_mlflow_sink": 3330}
 """Code lines of a package, at the most. A new feature may raise its package's number."""
 
 

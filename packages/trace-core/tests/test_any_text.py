@@ -19,7 +19,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trace_core import (
@@ -450,11 +450,24 @@ def test_passwords_are_found_by_patterns_that_fail_soon(text: str) -> None:
     assert "A7b8" not in cleaned
 
 
-@pytest.mark.parametrize("text", ["<key> a1b2c3 ", "<key>a1b2c3</key>\n", "key %41a1b2c3 "])
+@pytest.mark.parametrize("text", ["<key> a1b2c3 a b ", "<key>a1b2c3</key>\n", "key %41a1b2c3 "])
 def test_words_to_which_nothing_leads_stay(text: str) -> None:
-    """However many there are."""
+    """However many anybody writes; what follows them is found."""
     text *= 1_000_000 // len(text)
     assert clean_text(text) is text
+    assert (
+        clean_text(f"{text}the password is a1B2c3D4e5\n")
+        == f"{text}the password is [redacted:assigned]\n"
+    )
+
+
+@pytest.mark.parametrize("crowd", ["<key> a1b2c3 ", "密码 a/a1b2c3 a1b2c3$", "key.c2st$argon2:=.."])
+def test_a_crowd_of_words_is_withheld(crowd: str) -> None:
+    """To look at what is before each would take as long as all the rest."""
+    cleaned = clean_text(f"before\n{crowd * (1_000_000 // len(crowd))}\nthe password is a1B2c3D4e5")
+    assert cleaned.startswith("before\n")
+    assert "[redacted:too many to judge]" in cleaned
+    assert "a1B2" not in cleaned
 
 
 def test_a_manifest_ends_with_its_text() -> None:
@@ -477,7 +490,7 @@ TEXTS = st.lists(st.lists(SNIPPETS, min_size=1, max_size=6).map("".join), max_si
 
 
 def names_of(text: str) -> list[tuple[int, int]]:
-    return near_names(text.lower(), text.encode("ascii", "replace"), ((0, len(text)),))
+    return near_names(text.lower(), text.encode("ascii", "replace").lower(), ((0, len(text)),))
 
 
 @given(TEXTS)
@@ -496,6 +509,18 @@ def test_texts_searched_together_are_cleaned_as_each_alone(texts: list[str]) -> 
     differ = {t for t in texts if together.texts.get(t) != alone.texts.get(t)}
     assert not [text for text in differ if "," not in text or names_of(text)]
     assert differ or {*together.told, KNOWN} == {*alone.told, KNOWN}  # known is sought anyway
+
+
+@settings(max_examples=40)
+@given(st.lists(SNIPPETS, min_size=1, max_size=8).map("".join), st.integers(300_000, 900_000))
+@example("密码a1b2c3 b2c3d4 ", 1_000_000)
+def test_what_comes_again_and_again_hides_no_secret(again: str, length: int) -> None:
+    """However much of it is withheld, what is known is not left, and nothing fails."""
+    text = again * (length // max(1, len(again)))
+    cleaned = Cleaner([KNOWN]).clean(f"{text}\npassword=hunter2x9y8 and {KNOWN}")
+    assert cleaned is not None
+    assert "hunter2x9y8" not in cleaned[0]
+    assert KNOWN not in cleaned[0]
 
 
 @given(TEXTS)

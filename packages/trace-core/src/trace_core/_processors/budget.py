@@ -25,8 +25,6 @@ _CHARACTERS_EACH: Final = 2048
 """Of a longer text, one more for so many characters."""
 GLANCE: Final = 1 / 6
 """What it takes to see at once that a candidate is none."""
-A_LOOK: Final = GLANCE / 6
-"""What it takes to look behind a name, or before a word."""
 _JUDGED_AT_ONCE: Final = 1_024
 """Characters of a candidate that take as long to judge as any takes."""
 _STEP: Final = 16 * 1024
@@ -119,6 +117,8 @@ class Budget:
         self._spent += self._cost * characters / _JUDGED_AT_ONCE
 
     def _withhold(self, begin: int, end: int) -> None:
+        if self.withheld and begin == self.until:  # one place, and one marker
+            begin = self.withheld.pop()[0]
         self.withheld.append((begin, end, UNJUDGED))
         self.until = end
 

@@ -11,7 +11,7 @@ from itertools import accumulate, compress, repeat
 from operator import sub
 from typing import Final
 
-from trace_core._processors.budget import A_LOOK, Budget, Place
+from trace_core._processors.budget import GLANCE, Budget, Place
 from trace_core._processors.near import ALL_NAMES, PIECE
 
 JOINED: Final = "+/~!#$%^@"
@@ -82,7 +82,7 @@ class Leads:
     """
 
     def __init__(self, folded: str, low: bytes, budget: Budget) -> None:
-        self._folded, self._low, self._budget = folded, low, budget
+        self._folded, self._budget = folded, budget
         # With a blank before and behind: a word begins where one is.
         self._kinds = b" %s " % low.translate(_KINDS)
         self._of = [one for one in _OF if one in folded]
@@ -93,12 +93,12 @@ class Leads:
         Args:
             near: The places.
         """
-        done = 0
+        done, length = 0, len(self._folded)
         for begin, end in near:
-            done = max(done, begin)
+            done, end = max(done, begin), min(end, length)  # noqa: PLW2901
             while done < end:
                 until = min(done + PIECE, end)
-                until = max(until, self._kinds.find(b" ", until))
+                until = min(max(until, self._kinds.find(b" ", until)), length)
                 if until > self._budget.until:
                     yield done, until
                 done = until
@@ -109,7 +109,7 @@ class Leads:
         Args:
             piece: Where to look.
         """
-        kinds, begin, end = self._kinds, piece[0], min(piece[1], len(self._folded))
+        kinds, (begin, end) = self._kinds, piece
         if kinds.find(b"1", begin, end + 1) < 0:
             return []
         some = self._folded[max(0, begin - BEFORE) : end]
@@ -118,8 +118,8 @@ class Leads:
         starts, ends = _places(kinds, begin, end, words)
         more = list(_next(kinds, starts, ends, end)) if joined else []
         if (looks := len(starts) + len(more)) > _CROWD:
-            begin = max(begin, self._budget.until)
-            if not self._budget.allows(begin, end, looks * A_LOOK):
+            begin = max(begin, self._budget.until)  # to look before one takes a tenth of a glance
+            if not self._budget.allows(begin, end, looks * GLANCE / 10):
                 return []
         backwards = some[::-1]
         lead = _lead(options, "<" in some, any(map(some.__contains__, self._of))).match

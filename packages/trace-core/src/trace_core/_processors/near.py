@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
-from trace_core._processors.budget import A_LOOK, Budget, Match, Place, without
+from trace_core._processors.budget import GLANCE, Budget, Match, Place, without
 
 Group: TypeAlias = "tuple[re.Pattern[bytes], list[tuple[bytes, int]]]"
 """A pattern for any of some words, and each with how much of it is before what is matched."""
@@ -19,7 +19,7 @@ _LONG: Final = 32_768
 """Characters of a text that may hold too many."""
 PIECE: Final = 4_096
 """Characters of which the names are counted, and of which words are looked at at once."""
-_CROWD: Final = 224
+_CROWD: Final = 256
 """Names in so many characters, at the most, that text or code may have all over."""
 STEP: Final = 64
 """Characters from one name to the next that is looked for: a text may be full of them."""
@@ -98,8 +98,8 @@ def crowds(low: bytes, near: Iterable[Place]) -> list[Match]:
             end = min(begin + PIECE, last)
             if sum(low.count(sign, begin, end) for sign in _BEHIND_NAMES) > _CROWD:
                 names = sum(low.count(name, begin, end) for name in _FREQUENT)
-                if names > _CROWD:
-                    budget.allows(begin, end, names * A_LOOK)
+                if names > _CROWD:  # to look behind one takes an eighth of a glance
+                    budget.allows(begin, end, names * GLANCE / 8)
     return budget.withheld
 
 
@@ -111,7 +111,7 @@ def near_names(folded: str, low: bytes, places: Sequence[Place]) -> list[Place]:
         low: The same, a byte for each character.
         places: Where to look for names.
     """
-    found, left = list[int](), places
+    found, left = list[int](), places  # where one more would make a difference
     if not folded.isascii():
         # A single character is found ten times as fast; most texts have few scripts.
         some = [hint for hint in _BEYOND_ASCII if max(hint) in folded and hint in folded]
@@ -122,7 +122,7 @@ def near_names(folded: str, low: bytes, places: Sequence[Place]) -> list[Place]:
         if new:
             found = sorted(found + new)
             left = without(places, _inside(around(found, _LEFT_OF_NAME)))
-    return around(sorted(found), _LEFT_OF_NAME)
+    return around(found, _LEFT_OF_NAME)
 
 
 def _inside(near: Iterable[Place]) -> Iterator[Place]:

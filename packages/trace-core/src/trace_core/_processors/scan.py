@@ -185,7 +185,8 @@ def _where(data: bytes) -> dict[bytes, list[int]]:
     """
     found: dict[bytes, list[int]] = {}
     for any_of_them, literals in _groups():
-        some = any_of_them.finditer(data) if literals[0][0][literals[0][1]] in data else ()
+        (literal, ahead), *_ = literals
+        some = any_of_them.finditer(data) if literal[ahead] in data else ()
         hits = [hit.start() for hit in islice(some, _MOST_HITS + 1)]
         for literal, ahead in literals if len(hits) <= _MOST_HITS else ():
             places = [hit - ahead for hit in hits if hit >= ahead]
