@@ -58,7 +58,7 @@ _SIGN: Final = (
 )
 _ASSIGNMENT: Final = re.compile(
     rf"(?P<name>{_NAME})(?=[=:%?.+|!_\[\d \t\"'`\\])"  # most are parts of other words
-    rf"(?:(?==)|(?!=){_DECLARED}(?:{_QUOTE}|(?![\"'`\\]))[ \t]{{0,16}})(?P<sign>{_SIGN})"
+    rf"(?:(?==)|(?!=){_DECLARED}(?:{_QUOTE}|(?![\"'`\\]))[ \t]{{0,16}}(?![ \t]))(?P<sign>{_SIGN})"
     rf"(?:%20|[ \t]{{0,16}})(?![ \t])"
     # Else nothing of what follows can match.
     rf"(?![\"'`][\s\"'`\\])(?=[\"'`\\%@bfnrut]|{_UNQUOTED}{{6}}|{_WRAPPED})"

@@ -22,8 +22,6 @@ _HEADER: Final = re.compile(
     rf"\|?{_NAME}(?P<sign>[{_SIGNS}]){_NAME}(?:(?P=sign){_NAME}){{0,30}}\|?[ ]?\r?\n"
     r"(?=[+\-]{3}|[^\s\0].*(?P=sign))"  # databases draw a line below
 )
-_END: Final = r"\n(?![+\-]{3})(?=[^%s\n]*(?:\n|\Z))|\Z"
-"""A line with a single cell, where a table ends."""
 _TWO_LINES: Final = re.compile(r"\n(?<=[^\0\n]\n)[^\s\0]")
 """What every table has, and texts of a line each, searched as one, have not."""
 _LINE: Final = re.compile(rf"\n(?=\|?{_NAME}[{_SIGNS}][ \"]{{0,16}}[^\W\d])")
@@ -59,27 +57,38 @@ def in_tables(text: str, near: Sequence[Place]) -> Iterator[Match]:
         text = _unescaped(text, near)
     if not _TWO_LINES.search(text):
         return
-    done, headers, budgets = 0, Budget(share=0.5), list[Budget]()
-    for begin in _lines(text, near):
-        if begin < done:
-            continue
-        done = begin + 1
-        header = _HEADER.match(text, begin)
-        if header is None:
-            continue
-        if not headers.allows(*header.span()):
-            done = headers.until
-            continue
-        names = header.group().removeprefix("|").split(header["sign"])
-        columns = _columns(names, functools.partial(_row, header["sign"]))
-        if not columns:
-            continue
-        end = re.compile(_END % re.escape(header["sign"]))
-        done = next(end.finditer(text, header.end())).end()
-        budgets = budgets or [Budget() for _ in range(_MOST)]
-        yield from _in_rows(text, ((header.end() - 1, done),), columns, budgets)
-        done = max(done, budgets[0].until)
+    at, headers, budgets = -1, Budget(share=0.5), [Budget() for _ in range(_MOST)]
+    for begin, end in near:
+        first = text.rfind("\n", max(0, begin - _FAR), begin)
+        at = max(at, begin if first < 0 <= at else first)
+        while (header := _next_header(text, at, end)) is not None:
+            at = header.start() + 1
+            if not headers.allows(*header.span()):
+                at = headers.until - 1
+                continue
+            names = header.group().removeprefix("|").split(header["sign"])
+            columns = _columns(names, functools.partial(_row, header["sign"]))
+            if columns:
+                last = _end(header["sign"]).search(text, header.end())
+                done = len(text) if last is None else last.end()
+                yield from _in_rows(text, ((header.end() - 1, done),), columns, budgets)
+                at = max(done, budgets[0].until) - 1
+        at = max(at, 0)
     yield from (match for budget in (headers, *budgets) for match in budget.withheld)
+
+
+def _next_header(text: str, at: int, end: int) -> re.Match[str] | None:
+    """Return the next header row, behind a line break that is not before some place.
+
+    Args:
+        text: The text.
+        at: The place; -1 if the text may begin with the row.
+        end: Where the line break is at the latest.
+    """
+    if at < 0 and (header := _HEADER.match(text)):
+        return header
+    lines = _LINE.finditer(text, max(at, 0), end)
+    return next(filter(None, (_HEADER.match(text, line.end()) for line in lines)), None)
 
 
 def _unescaped(text: str, near: Iterable[Place]) -> str:
@@ -97,16 +106,6 @@ def _unescaped(text: str, near: Iterable[Place]) -> str:
             parts += (text[done:first], part)
             done = last
     return "".join((*parts, text[done:]))
-
-
-def _lines(text: str, near: Iterable[Place]) -> Iterator[int]:
-    """Return where lines begin that may have a name."""
-    for begin, end in near:
-        first = text.rfind("\n", max(0, begin - _FAR), begin)
-        if first < 0:
-            first = begin
-            yield 0
-        yield from (line.end() for line in _LINE.finditer(text, first, end))
 
 
 def in_inserts(text: str, folded: str) -> Iterator[Match]:
@@ -147,6 +146,13 @@ def _in_rows(
             value, begin = found["value"].rstrip(), found.start("value")
             if is_filed(value, kind):
                 yield begin, begin + len(value), ASSIGNED
+
+
+@functools.cache
+def _end(sign: str) -> re.Pattern[str]:
+    """Return a pattern for where a table ends: before a line with a single cell."""
+    sign = re.escape(sign)
+    return re.compile(rf"\n(?![+\-]{{3}})(?![^{sign}\n]*{sign})")
 
 
 @functools.lru_cache(maxsize=128)
