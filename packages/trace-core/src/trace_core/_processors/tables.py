@@ -17,15 +17,18 @@ _Column: TypeAlias = "tuple[re.Pattern[str], str]"
 _SIGNS: Final = ",;\t|"
 """What is between columns."""
 _NAME: Final = r"[ \"]{0,16}[^\W\d][\w .\-]{0,63}(?![\w .\-])\"?"
-_HEADER: Final = re.compile(
-    r"(?=[^\n]{1,1200}\n[^\s\0])"  # most lines have no row behind them, which is told soonest
-    rf"\|?{_NAME}(?P<sign>[{_SIGNS}]){_NAME}(?:(?P=sign){_NAME}){{0,30}}\|?[ ]?\r?\n"
-    r"(?=[+\-]{3}|[^\s\0].*(?P=sign))"  # databases draw a line below
+_ROW_BEHIND: Final = r"(?=[^\n]{1,1200}\n[^\s\0])"
+"""Most lines have no row behind them, which is told soonest."""
+_REST: Final = "|".join(
+    # Databases draw a line below.
+    rf"({one}){_NAME}(?:{one}{_NAME}){{0,30}}\|?[ ]?\r?\n(?=[+\-]{{3}}|[^\s\0].*{one})"
+    for one in map(re.escape, _SIGNS)
 )
+_HEADER: Final = rf"\|?{_NAME}{_ROW_BEHIND}(?:{_REST})"
+_FIRST: Final = re.compile(_HEADER)
+_NEXT: Final = re.compile(rf"\n{_HEADER}")
 _TWO_LINES: Final = re.compile(r"\n(?<=[^\0\n]\n)[^\s\0]")
 """What every table has, and texts of a line each, searched as one, have not."""
-_LINE: Final = re.compile(rf"\n(?=\|?{_NAME}[{_SIGNS}][ \"]{{0,16}}[^\W\d])")
-"""What a header row has to its second cell; most lines have something else there."""
 _INSERT: Final = re.compile(
     r"into\s{1,8}[^\s();]{1,130}\s{0,8}\((?P<names>[^();]{1,1000})\)(?:\s|\\[nrt]){0,16}values"
 )
@@ -33,6 +36,8 @@ _LAST_ROW: Final = re.compile(r"\)\s{0,16}(?=[^\s,)'\"])|\Z")
 """Where the rows end: behind one there is a comma."""
 _IN_JSON: Final = (("\\n", " \n"), ("\\t", " \t"), (': "', ':\n"'), (':"', '\n"'))
 """What stands for the ends of lines and cells there, and as many characters of them."""
+_LONGEST: Final = 4_096
+"""Characters of a header row and of the row behind it, to the sign in that."""
 _FAR: Final = 1_000
 """Characters from where a header row begins to the first name of a secret in it."""
 _KINDS: Final = {"token": OTHER_KEY}
@@ -66,10 +71,11 @@ def in_tables(text: str, near: Sequence[Place]) -> Iterator[Match]:
             if not headers.allows(*header.span()):
                 at = headers.until - 1
                 continue
-            names = header.group().removeprefix("|").split(header["sign"])
-            columns = _columns(names, functools.partial(_row, header["sign"]))
+            sign = next(filter(None, header.groups()))
+            names = header.group().lstrip("\n").removeprefix("|").split(sign)
+            columns = _columns(names, functools.partial(_row, sign))
             if columns:
-                last = _end(header["sign"]).search(text, header.end())
+                last = _end(sign).search(text, header.end())
                 done = len(text) if last is None else last.end()
                 yield from _in_rows(text, ((header.end() - 1, done),), columns, budgets)
                 at = max(done, budgets[0].until) - 1
@@ -85,10 +91,10 @@ def _next_header(text: str, at: int, end: int) -> re.Match[str] | None:
         at: The place; -1 if the text may begin with the row.
         end: Where the line break is at the latest.
     """
-    if at < 0 and (header := _HEADER.match(text)):
+    if at < 0 and (header := _FIRST.match(text)):
         return header
-    lines = _LINE.finditer(text, max(at, 0), end)
-    return next(filter(None, (_HEADER.match(text, line.end()) for line in lines)), None)
+    header = _NEXT.search(text, max(at, 0), end + _LONGEST)
+    return header if header is not None and header.start() < end else None
 
 
 def _unescaped(text: str, near: Iterable[Place]) -> str:
