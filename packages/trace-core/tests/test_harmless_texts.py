@@ -241,7 +241,8 @@ SEARCHED: dict[str, re.Pattern[str]] = {
         )
     },
     "_COLOUR": scan._COLOUR,
-    "_HEADER": tables._HEADER,
+    "_NEXT": tables._NEXT,
+    "_end": tables._end(","),
     "_row": tables._row(",", 3),
     "_INSERT": tables._INSERT,
     "_LAST_ROW": tables._LAST_ROW,
