@@ -470,6 +470,20 @@ def test_a_crowd_of_words_is_withheld(crowd: str) -> None:
     assert "a1B2" not in cleaned
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-xoxb-1234567890%2Fabcde x",
+        "----------ATATTa+B3dE5gH7jK9mN1pQ3 x",
+        "_fio-u-8Ov6wvWza=bS2DGR_3IDdALzml9rcNz7ixPa3nLfMVT0QaLvK6UQ_RdMa1yIRU x",
+        "%_shippo_live_" + "a1b2c3d4" * 5,
+    ],
+)
+def test_punctuation_before_a_key_hides_nothing(text: str) -> None:
+    """Nor does what may be an escape before it, where a key has signs that no word has."""
+    assert "[redacted" in clean_text(text)
+
+
 def test_a_manifest_ends_with_its_text() -> None:
     """What one text says of manifests does not make values of the others secret."""
     others = [f'{{"data": {{"title": "hello", "city": "Paris{n}"}}}}' for n in range(1_500)]

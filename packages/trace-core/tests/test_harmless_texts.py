@@ -243,7 +243,7 @@ SEARCHED: dict[str, re.Pattern[str]] = {
     "_COLOUR": scan._COLOUR,
     "_NEXT": tables._NEXT,
     "_end": tables._end(","),
-    "_row": tables._row(",", 3),
+    "_row": tables._row(",", False, 3),
     "_INSERT": tables._INSERT,
     "_LAST_ROW": tables._LAST_ROW,
     "_inserted": tables._inserted(3),

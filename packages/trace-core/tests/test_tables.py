@@ -33,6 +33,10 @@ TABLES = [
     "INSERT INTO users (name, password) VALUES ('O''Neil, (x)', '{secret}'), (lower('B'), '{secret}');",
     '{{"sql": "insert into `a`.`b`\\n(`id`, `apiToken`)\\nvalues\\n(1, \'{key}\')"}}',
     "INSERT INTO t (a, password) VALUES (1, N'{secret}') ON CONFLICT DO NOTHING",
+    "| id | token |\n| 1 |                                 {key} |\n",  # aligned to the right
+    f"id|password|name{' ' * 61}\n1|{{secret}}|b\n",
+    "a|password|b\n|{secret}|c\n",  # whose first cell is empty
+    "user,password\nann,required\nbob,{secret}\n\nid,token\n1,{key}\n",
 ]
 HARMLESS = [
     "token,count\nthe2,12\nbar12345,33\n",
@@ -50,6 +54,9 @@ HARMLESS = [
     "| Setting | Password |\n|---|---|\n| length | 8-64 characters |\n| stored | sha-256 |\n",
     "| Provider | API key |\n|---|---|\n| S3 | AWS_S3_KEY_ID |\n| x | $X_KEY2 |\n",
     "username,password\nuser_name_1,os.environ\n",
+    "| host | password |\n|---|---|\n| server7a | 1234 |\n",
+    "| host | pw |\n| web-01x |   n1 |\n",
+    "|host|password|\n|server7a|1234|\n",
 ]
 
 

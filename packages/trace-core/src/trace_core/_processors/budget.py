@@ -150,7 +150,8 @@ def without(places: Sequence[Place], others: Iterable[Place]) -> Sequence[Place]
     left, ends = list[Place](), [end for _, end in merged]
     for begin, end in places:
         at = begin
-        for first, last in merged[bisect_right(ends, begin) :]:
+        for index in range(bisect_right(ends, begin), len(merged)):
+            first, last = merged[index]
             if first >= end:
                 break
             if first > at:

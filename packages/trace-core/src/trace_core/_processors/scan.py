@@ -88,7 +88,7 @@ _RULES: Final = _by_start()
 _INNER: Final = tuple((_seldom(one.literal), one.also.encode(), one) for one in INNER)
 _SHORT_INNER: Final = tuple(one for one in _INNER if one[-1].short)
 _IN_WORDS: Final = tuple(inner for inner in INNER if _NO_LETTER.search(inner.literal) is None)
-_LONG_RUN: Final = re.compile(b" b*(a[ab]{%d,})" % (SHORTEST_KEY - 1))
+_LONG_RUN: Final = re.compile(b" (?=[ab]{%d})b*(a[ab]*)" % SHORTEST_KEY)
 """A word as long as a key, behind a blank and punctuation that is joined to it."""
 _ENCODED_STARTS: Final = frozenset(start[:2] for start in RULES[-1].starts)
 """How base64 begins that is decoded."""

@@ -16,7 +16,7 @@ _Column: TypeAlias = "tuple[re.Pattern[str], str]"
 """How to find what is in a column of secrets, and their kind."""
 _SIGNS: Final = ",;\t|"
 """What is between columns."""
-_NAME: Final = r"[ \"]{0,16}[^\W\d][\w .\-]{0,63}(?![\w .\-])\"?"
+_NAME: Final = r"[ \"]{0,16}[^\W\d][\w .\-]{0,63}(?![\w.\-])\"?"
 _ROW_BEHIND: Final = r"(?=[^\n]{1,1200}\n[^\s\0])"
 """Most lines have no row behind them, which is told soonest."""
 _REST: Final = "|".join(
@@ -72,8 +72,9 @@ def in_tables(text: str, near: Sequence[Place]) -> Iterator[Match]:
                 at = headers.until - 1
                 continue
             sign = next(filter(None, header.groups()))
-            names = header.group().lstrip("\n").removeprefix("|").split(sign)
-            columns = _columns(names, functools.partial(_row, sign))
+            row = header.group().lstrip("\n")
+            bar = row.startswith("|")
+            columns = _columns(row[bar:].split(sign), functools.partial(_row, sign, bar))
             if columns:
                 last = _end(sign).search(text, header.end())
                 done = len(text) if last is None else last.end()
@@ -162,12 +163,19 @@ def _end(sign: str) -> re.Pattern[str]:
 
 
 @functools.lru_cache(maxsize=128)
-def _row(sign: str, column: int) -> re.Pattern[str]:
-    """Return a pattern for a row with a digit in a column."""
+def _row(sign: str, bar: bool, column: int) -> re.Pattern[str]:
+    """Return a pattern for a row with a digit in a column.
+
+    Args:
+        sign: What is between columns.
+        bar: Whether there is one before the first column; then none is taken for what is behind it.
+        column: Which.
+    """
     sign = re.escape(sign)
     cell = rf'(?:"[^"\n]*"|[^{sign}"\n]*){sign}'
     digit = rf'(?![^{sign}"\n0-9]*(?:[{sign}"\n]|\Z))'  # most have none, which is told soonest
-    begin = rf'\n\|?(?:{cell}){{{column}}}[ ]{{0,16}}(?![ ])(?:"|(?!"))'
+    first = r"(?:\||(?!\|))" if bar else r"\|?"
+    begin = rf'\n{first}(?:{cell}){{{column}}}[ ]*(?![ ])(?:"|(?!"))'
     return re.compile(rf'{begin}(?P<value>{digit}[^{sign}"\r\n]{{6,}})')
 
 
