@@ -15,6 +15,7 @@ from trace_core._processors.clean import clean_text
 SECRET = "hunter2-x9"
 KEY = "a8f9b2c3d4e5f6"
 HIDDEN = "[redacted:assigned]"
+LONG = "," + "n" * 60
 TABLES = [
     "user,password\nbob,{secret}\nann,{secret}\n",
     "user;api_key;note\r\nbob;{key};x\r\nann;{key};y\r\n",
@@ -37,6 +38,9 @@ TABLES = [
     f"id|password|name{' ' * 61}\n1|{{secret}}|b\n",
     "a|password|b\n|{secret}|c\n",  # whose first cell is empty
     "user,password\nann,required\nbob,{secret}\n\nid,token\n1,{key}\n",
+    # whose header row, or the row behind it, ends far behind the name
+    *(f"x\npassword{LONG * many}\n{{secret}}{',1' * many}\n" for many in range(3, 9)),
+    *(f"x\npassword,n\n{'y' * size},1\n{{secret}},1\n" for size in (300, 350, 400, 2_000)),
 ]
 HARMLESS = [
     "token,count\nthe2,12\nbar12345,33\n",

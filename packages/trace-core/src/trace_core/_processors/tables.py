@@ -36,8 +36,6 @@ _LAST_ROW: Final = re.compile(r"\)\s{0,16}(?=[^\s,)'\"])|\Z")
 """Where the rows end: behind one there is a comma."""
 _IN_JSON: Final = (("\\n", " \n"), ("\\t", " \t"), (': "', ':\n"'), (':"', '\n"'))
 """What stands for the ends of lines and cells there, and as many characters of them."""
-_LONGEST: Final = 4_096
-"""Characters of a header row and of the row behind it, to the sign in that."""
 _FAR: Final = 1_000
 """Characters from where a header row begins to the first name of a secret in it."""
 _KINDS: Final = {"token": OTHER_KEY}
@@ -94,8 +92,13 @@ def _next_header(text: str, at: int, end: int) -> re.Match[str] | None:
     """
     if at < 0 and (header := _FIRST.match(text)):
         return header
-    header = _NEXT.search(text, max(at, 0), end + _LONGEST)
-    return header if header is not None and header.start() < end else None
+    if header := _NEXT.search(text, at := max(at, 0), end):
+        return header
+    last = text.rfind("\n", at, end)  # what begins there, or on the line before, may go on behind
+    for line in (text.rfind("\n", at, max(at, last)), last):
+        if line >= 0 and (header := _NEXT.match(text, line)):
+            return header
+    return None
 
 
 def _unescaped(text: str, near: Iterable[Place]) -> str:
